@@ -1,0 +1,1 @@
+"""Decant's rooms: everything that the Lambdas share. Each module owns one concern and one library."""

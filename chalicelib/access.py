@@ -1,0 +1,26 @@
+"""Who may do what: API keys and their scopes. Knows only hashes of keys, and compares in constant time."""
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+
+SCOPES = frozenset({"read", "operate", "erase"})
+
+
+def key_hash(api_key: str) -> str:
+    """What is configured of an API key: its SHA-256, in hex."""
+    return hashlib.sha256(api_key.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def scopes_of(authorization: str, api_keys: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """The scopes of the key in an ``Authorization: Bearer …`` header; none for a key that is not known.
+
+    Every configured hash is compared, so that the time taken tells nothing about which came close.
+    """
+    scheme, _, api_key = authorization.partition(" ")
+    presented = key_hash(api_key.strip())
+    granted: frozenset[str] = frozenset()
+    for digest, scopes in api_keys.items():
+        if secrets.compare_digest(digest, presented):
+            granted = scopes
+    return granted if scheme.lower() == "bearer" else frozenset()

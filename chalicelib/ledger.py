@@ -1,0 +1,96 @@
+"""What passes between a run, the store and whoever asked for the run. Pure data."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from chalicelib.users import Issue
+
+Trigger = Literal["schedule", "manual", "backfill"]
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """What became of the wish to run: ``status`` is ``running``, or ``skipped``."""
+
+    run_id: str
+    status: str
+
+
+@dataclass(frozen=True)
+class RejectRow:
+    """A reject as the ledger keeps it: where, why, and a keyed fingerprint."""
+
+    position: int
+    issues: Sequence[Issue]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class PageLoad:
+    """One page, ready to store: protected columns of equal length, and each row's erasure tokens."""
+
+    run_id: str
+    page: int
+    columns: Mapping[str, Sequence[Any]] = field(repr=False)
+    erasure_tokens: Sequence[Sequence[str]] = field(repr=False)
+    rejects: Sequence[RejectRow]
+    duplicates: int
+    key_version: int
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What one page's load did; ``versions`` are those of the people inserted or updated, by uid."""
+
+    inserted: int
+    updated: int
+    unchanged: int
+    suppressed: int
+    rejected: int
+    updated_at: str
+    versions: Mapping[str, int] = field(repr=False)
+
+
+@dataclass
+class Report:
+    """A run so far: pages done, the counts of the conservation law, rejects by (path, rule), and times.
+
+    ``timings`` are milliseconds by step.
+    """
+
+    run_id: str
+    status: str
+    pages: int = 0
+    fetched: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    duplicate: int = 0
+    rejected: int = 0
+    suppressed: int = 0
+    error: str | None = None
+    seconds: float = 0.0
+    timings: dict[str, float] = field(default_factory=dict)
+    rejects_by_rule: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def summary(self) -> dict[str, Any]:
+        """The report as JSON can hold it."""
+        return asdict(self) | {
+            "rejects_by_rule": [
+                {"path": path, "rule": rule, "count": count}
+                for (path, rule), count in self.rejects_by_rule.most_common()
+            ]
+        }
+
+    def add(self, loaded: Loaded, fetched: int, duplicates: int) -> None:
+        """Counts one loaded page."""
+        self.pages += 1
+        self.fetched += fetched
+        self.duplicate += duplicates
+        self.inserted += loaded.inserted
+        self.updated += loaded.updated
+        self.unchanged += loaded.unchanged
+        self.rejected += loaded.rejected
+        self.suppressed += loaded.suppressed

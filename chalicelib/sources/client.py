@@ -1,0 +1,147 @@
+"""Fetches a page of a user API over HTTP; the only file that knows requests and how to try again.
+
+Returns bytes and never looks into them. Every fetch is bounded in time and size, whatever the server does.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_before_delay,
+    wait_random_exponential,
+)
+
+from chalicelib.errors import SourceInvalid, SourceUnavailable
+from chalicelib.users import Dialect
+
+_ACCEPT = {"Accept": "application/json", "User-Agent": "decant"}
+_JSON_TYPES = ("application/json", "text/json")
+_CHUNK_BYTES = 65_536
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one page may cost; times in seconds. ``page`` is the bound over all attempts and pauses."""
+
+    connect: float = 3.05
+    read: float = 10
+    page: float = 45
+    attempts: int = 5
+    pause: float = 0.5
+    longest_pause: float = 20
+    body_bytes: int = 32 * 1024 * 1024
+
+
+class _Passing(Exception):
+    """A failure that may pass; ``retry_after`` is what the server asked for, in seconds."""
+
+    def __init__(self, problem: str, retry_after: float = 0) -> None:
+        super().__init__(problem)
+        self.retry_after = retry_after
+
+
+class Source:
+    """One user API. ``name`` says which, for the ledger: the URL without user, password and query."""
+
+    def __init__(
+        self,
+        url: str,
+        dialect: Dialect[Any],
+        query: Callable[[int, int], Mapping[str, int]],
+        limits: Limits | None = None,
+    ) -> None:
+        parts = urlsplit(url)
+        self.name = f"{dialect.name} {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        self.dialect = dialect
+        self._url, self._query, self._limits = url, query, limits or Limits()
+        self._session = requests.Session()
+
+    def fetch(self, page: int, size: int) -> bytes:
+        """The body of one page (from 1). Raises SourceUnavailable or SourceInvalid."""
+        deadline = time.monotonic() + self._limits.page
+        attempts = Retrying(
+            retry=retry_if_exception_type(_Passing),
+            stop=stop_after_attempt(self._limits.attempts) | stop_before_delay(self._limits.page),
+            wait=self._pause,
+            reraise=True,
+        )
+        try:
+            return attempts(self._attempt, page, size, deadline)
+        except _Passing as failure:
+            tried = attempts.statistics["attempt_number"]
+            problem = f"{failure} (attempt {tried})"
+        raise SourceUnavailable(page, problem)
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _pause(self, state: RetryCallState) -> float:
+        """Exponential with jitter; what the server asks for if that is longer, within reason."""
+        failure = state.outcome.exception() if state.outcome else None
+        asked = min(getattr(failure, "retry_after", 0.0), self._limits.longest_pause)
+        jittered = wait_random_exponential(self._limits.pause, self._limits.longest_pause)(state)
+        return max(asked, jittered, self._limits.pause / 5)
+
+    def _attempt(self, page: int, size: int, deadline: float) -> bytes:
+        problem: Exception
+        try:
+            with self._session.get(
+                self._url,
+                params=dict(self._query(page, size)),
+                headers=_ACCEPT,
+                timeout=(self._limits.connect, self._limits.read),
+                stream=True,
+            ) as response:
+                _check(response, page)
+                return self._body(response, page, deadline)
+        except (requests.ConnectionError, requests.Timeout) as error:
+            problem = _Passing(f"no answer: {type(error).__name__}")
+        except urllib3.exceptions.HTTPError as error:
+            problem = _Passing(f"the body broke off: {type(error).__name__}")
+        except requests.RequestException as error:
+            problem = SourceUnavailable(page, f"the request failed: {type(error).__name__}")
+        raise problem  # outside the except clauses, whose errors hold the whole URL
+
+    def _body(self, response: requests.Response, page: int, deadline: float) -> bytes:
+        """Reads what is there, again and again, so that neither a trickle nor a flood passes unseen."""
+        body = bytearray()
+        while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+            body += chunk
+            if len(body) > self._limits.body_bytes:
+                raise SourceInvalid(page, f"the body is larger than {self._limits.body_bytes} bytes")
+            if time.monotonic() > deadline:
+                raise SourceUnavailable(page, f"the body took longer than {self._limits.page} s")
+        return bytes(body)
+
+
+def _check(response: requests.Response, page: int) -> None:
+    """Raises unless this is a 200 with JSON."""
+    status = response.status_code
+    if status == requests.codes.too_many_requests or status >= requests.codes.server_error:
+        raise _Passing(f"status {status}", _retry_after(response.headers.get("Retry-After", "")))
+    if status != requests.codes.ok:
+        raise SourceUnavailable(page, f"status {status}")
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind not in _JSON_TYPES and not kind.endswith("+json"):
+        raise SourceInvalid(page, "the answer is not JSON by its Content-Type")
+
+
+def _retry_after(header: str) -> float:
+    """Seconds from a Retry-After header, which holds seconds or a date; 0 if it holds neither."""
+    if header.isascii() and header.isdigit():
+        return float(header)
+    try:
+        return (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
+    except (TypeError, ValueError):
+        return 0.0

@@ -1,0 +1,14 @@
+"""The Random Data API's v2 users: a bare list of records, worded as the contract is.
+
+Source: https://random-data-api.com/documentation
+"""
+
+from chalicelib.users import Dialect, User
+
+
+def query(page: int, size: int) -> dict[str, int]:
+    """The API draws anew at each call and ignores ``page``; a deterministic source may heed it."""
+    return {"size": size, "page": page}
+
+
+DIALECT = Dialect("random-data-api", User, lambda user: user)

@@ -1,0 +1,107 @@
+-- The five tables: people, their addresses, the ledger of runs, the rejects, the erasures.
+
+-- What a token looks like. Not a proof that a value is one, but no raw name, number or e-mail address passes.
+CREATE DOMAIN token AS text
+    CHECK (VALUE ~ '^v[1-9][0-9]{0,3}_[A-Za-z0-9_-]{24}$');
+
+CREATE TABLE runs (
+    run_id            uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    source            text NOT NULL,
+    trigger           text NOT NULL CHECK (trigger IN ('schedule', 'manual', 'backfill')),
+    status            text NOT NULL DEFAULT 'running'
+                      CHECK (status IN ('running', 'succeeded', 'partial', 'failed', 'lost', 'skipped')),
+    contract_hash     text NOT NULL,
+    key_version       integer NOT NULL,
+    pages_planned     integer NOT NULL CHECK (pages_planned >= 0),
+    pages_done        integer NOT NULL DEFAULT 0 CHECK (pages_done >= 0),
+    fetched           bigint NOT NULL DEFAULT 0 CHECK (fetched >= 0),
+    inserted          bigint NOT NULL DEFAULT 0 CHECK (inserted >= 0),
+    updated           bigint NOT NULL DEFAULT 0 CHECK (updated >= 0),
+    unchanged         bigint NOT NULL DEFAULT 0 CHECK (unchanged >= 0),
+    duplicate         bigint NOT NULL DEFAULT 0 CHECK (duplicate >= 0),
+    rejected          bigint NOT NULL DEFAULT 0 CHECK (rejected >= 0),
+    suppressed        bigint NOT NULL DEFAULT 0 CHECK (suppressed >= 0),
+    -- why a run did not succeed, in words that hold no value
+    error             text,
+    -- milliseconds by step
+    timings           jsonb NOT NULL DEFAULT '{}',
+    started_at        timestamptz NOT NULL DEFAULT now(),
+    finished_at       timestamptz,
+    -- a running run whose lease has run out is lost; the database's clock decides
+    lease_expires_at  timestamptz,
+    CONSTRAINT conservation CHECK
+        (fetched = inserted + updated + unchanged + duplicate + rejected + suppressed),
+    CONSTRAINT finished_or_leased CHECK
+        ((status = 'running') = (finished_at IS NULL) AND (status <> 'running' OR lease_expires_at IS NOT NULL))
+);
+
+-- One run per source at a time.
+CREATE UNIQUE INDEX one_run_per_source ON runs (source) WHERE status = 'running';
+
+-- The ledger is read newest first.
+CREATE INDEX runs_newest_first ON runs (started_at DESC, run_id DESC);
+
+CREATE TABLE users (
+    uid                          uuid PRIMARY KEY,
+    first_name                   token,
+    last_name                    token,
+    username                     token,
+    email                        token,
+    phone_number                 token,
+    social_insurance_number      token,
+    birth_year                   integer NOT NULL,
+    gender                       text,
+    employment_title             text,
+    employment_key_skill         text,
+    subscription_plan            text,
+    subscription_status          text,
+    subscription_payment_method  text,
+    subscription_term            text,
+    -- the key under which this row's tokens were made
+    key_version                  integer NOT NULL,
+    -- names the content of this row and of its address: equal hash, nothing to write
+    content_hash                 bytea NOT NULL,
+    -- counts the changes of content, from 1
+    version                      integer NOT NULL DEFAULT 1,
+    -- the runs that brought the row and that last changed it; no foreign key, so that old runs may go
+    first_run_id                 uuid NOT NULL,
+    last_run_id                  uuid NOT NULL,
+    created_at                   timestamptz NOT NULL DEFAULT now(),
+    updated_at                   timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE users_address (
+    uid         uuid PRIMARY KEY REFERENCES users ON DELETE CASCADE,
+    city        text,
+    state       text,
+    country     text,
+    zip_prefix  text CHECK (length(zip_prefix) <= 3),
+    -- the type itself holds no more than a tenth of a degree
+    lat         numeric(4, 1) NOT NULL CHECK (lat BETWEEN -90 AND 90),
+    lng         numeric(4, 1) NOT NULL CHECK (lng BETWEEN -180 AND 180),
+    street      token
+);
+
+CREATE TABLE rejects (
+    run_id       uuid NOT NULL REFERENCES runs ON DELETE CASCADE,
+    page         integer NOT NULL,
+    -- the record's place in its page, from 0
+    position     integer NOT NULL,
+    -- [{"path": …, "rule": …}]: what was wrong and where, never a value
+    issues       jsonb NOT NULL,
+    -- recognises the same raw record again
+    fingerprint  token NOT NULL,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (run_id, page, position)
+);
+
+CREATE TABLE erasures (
+    -- who was erased, as a keyed token: enough to recognise the person, not to find out who it was
+    uid_token  token PRIMARY KEY,
+    erased_at  timestamptz NOT NULL DEFAULT now()
+);
+
+-- A moment as the API words it. Both the loader and the reader use it, so that their bytes are the same.
+CREATE FUNCTION iso_utc(moment timestamptz) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');

@@ -1,0 +1,97 @@
+-- Loads one page, all or nothing, in one round trip: people, addresses, rejects, and the ledger's counts.
+-- Returns one row with what happened, or none if the run no longer holds its lease (then nothing is written).
+--
+-- The lock keeps an erasure from slipping in between the look at `erasures` and the insert; it must be a
+-- statement of its own, so that the next one's snapshot is taken after it is granted.
+SELECT pg_advisory_xact_lock_shared(hashtext('decant.erasures'));
+
+WITH run AS (
+    SELECT run_id FROM runs WHERE run_id = %(run_id)s AND status = 'running' FOR UPDATE
+), page AS MATERIALIZED (
+    SELECT record.*
+    FROM run, json_to_recordset(%(rows)s) AS record (
+        uid uuid, first_name token, last_name token, username token, email token, phone_number token,
+        social_insurance_number token, birth_year integer, gender text, employment_title text,
+        employment_key_skill text, subscription_plan text, subscription_status text,
+        subscription_payment_method text, subscription_term text, city text, state text, country text,
+        zip_prefix text, lat numeric, lng numeric, street token, content_hash bytea, erasure_tokens text[]
+    )
+), welcome AS MATERIALIZED (
+    SELECT * FROM page
+    WHERE NOT EXISTS (SELECT FROM erasures WHERE uid_token = ANY (page.erasure_tokens))
+    ORDER BY uid -- all loads lock rows in the same order, so none waits for another in a circle
+), changed AS (
+    INSERT INTO users AS old (
+        uid, first_name, last_name, username, email, phone_number, social_insurance_number, birth_year, gender,
+        employment_title, employment_key_skill, subscription_plan, subscription_status,
+        subscription_payment_method, subscription_term, key_version, content_hash, first_run_id, last_run_id
+    )
+    SELECT
+        uid, first_name, last_name, username, email, phone_number, social_insurance_number, birth_year, gender,
+        employment_title, employment_key_skill, subscription_plan, subscription_status,
+        subscription_payment_method, subscription_term, %(key_version)s, content_hash, %(run_id)s, %(run_id)s
+    FROM welcome
+    ON CONFLICT (uid) DO UPDATE SET
+        first_name = excluded.first_name,
+        last_name = excluded.last_name,
+        username = excluded.username,
+        email = excluded.email,
+        phone_number = excluded.phone_number,
+        social_insurance_number = excluded.social_insurance_number,
+        birth_year = excluded.birth_year,
+        gender = excluded.gender,
+        employment_title = excluded.employment_title,
+        employment_key_skill = excluded.employment_key_skill,
+        subscription_plan = excluded.subscription_plan,
+        subscription_status = excluded.subscription_status,
+        subscription_payment_method = excluded.subscription_payment_method,
+        subscription_term = excluded.subscription_term,
+        key_version = excluded.key_version,
+        content_hash = excluded.content_hash,
+        last_run_id = excluded.last_run_id,
+        version = old.version + 1,
+        updated_at = excluded.updated_at
+    WHERE old.content_hash <> excluded.content_hash
+    RETURNING uid, version
+), moved AS (
+    INSERT INTO users_address (uid, city, state, country, zip_prefix, lat, lng, street)
+    SELECT uid, city, state, country, zip_prefix, lat, lng, street FROM welcome JOIN changed USING (uid)
+    ON CONFLICT (uid) DO UPDATE SET
+        city = excluded.city,
+        state = excluded.state,
+        country = excluded.country,
+        zip_prefix = excluded.zip_prefix,
+        lat = excluded.lat,
+        lng = excluded.lng,
+        street = excluded.street
+), refused AS (
+    INSERT INTO rejects (run_id, page, position, issues, fingerprint)
+    SELECT run.run_id, %(page)s, reject.position, reject.issues, reject.fingerprint
+    FROM run, json_to_recordset(%(rejects)s) AS reject (position integer, issues jsonb, fingerprint token)
+    RETURNING position
+), tally AS (
+    SELECT
+        (SELECT count(*) FROM changed WHERE version = 1) AS inserted,
+        (SELECT count(*) FROM changed WHERE version > 1) AS updated,
+        (SELECT count(*) FROM welcome) - (SELECT count(*) FROM changed) AS unchanged,
+        (SELECT count(*) FROM page) - (SELECT count(*) FROM welcome) AS suppressed,
+        (SELECT count(*) FROM refused) AS rejected
+), counted AS (
+    UPDATE runs SET
+        pages_done = pages_done + 1,
+        fetched = fetched + (SELECT count(*) FROM page) + tally.rejected + %(duplicate)s,
+        inserted = runs.inserted + tally.inserted,
+        updated = runs.updated + tally.updated,
+        unchanged = runs.unchanged + tally.unchanged,
+        duplicate = runs.duplicate + %(duplicate)s,
+        rejected = runs.rejected + tally.rejected,
+        suppressed = runs.suppressed + tally.suppressed,
+        lease_expires_at = clock_timestamp() + %(lease_seconds)s * interval '1 second'
+    FROM run, tally
+    WHERE runs.run_id = run.run_id
+    RETURNING tally.*
+)
+SELECT
+    inserted, updated, unchanged, suppressed, rejected, iso_utc(now()),
+    (SELECT coalesce(json_object_agg(uid, version), '{}') FROM changed)
+FROM counted;

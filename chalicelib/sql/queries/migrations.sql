@@ -1,0 +1,9 @@
+-- Lets one migrator in at a time, and tells it which migrations have been applied.
+SELECT pg_advisory_xact_lock(hashtext('decant.migrations'));
+
+CREATE TABLE IF NOT EXISTS migrations (
+    name        text PRIMARY KEY,
+    applied_at  timestamptz NOT NULL DEFAULT now()
+);
+
+SELECT name FROM migrations;

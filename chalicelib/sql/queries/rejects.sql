@@ -1,0 +1,6 @@
+-- The rejects of a run in the order of the source: where and why, never what.
+SELECT page, position, issues, fingerprint
+FROM rejects
+WHERE run_id = %(run_id)s
+ORDER BY page, position
+LIMIT %(limit)s;

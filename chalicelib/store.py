@@ -1,0 +1,227 @@
+"""Postgres: people, the ledger of runs, rejects. The only file that knows psycopg2.
+
+Driver errors end here: theirs hold rows in their DETAIL, ours hold the query's name and the SQLSTATE.
+No session state (no SET, no session lock, no temporary table), so any pooler may stand in front.
+"""
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from queue import Empty, LifoQueue
+from typing import Any
+
+import msgspec
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812  the class is named in lower case
+
+from chalicelib.errors import LeaseLost, StoreError, StoreUnavailable
+from chalicelib.ledger import Loaded, OpenRun, PageLoad, RejectRow
+from chalicelib.views import RejectView, Run, UserView, encode, user_view
+
+_SQL = Path(__file__).parent / "sql"
+
+_POOL_SIZE = 8
+_POOL_WAIT_SECONDS = 5
+_TRUSTED_IDLE_SECONDS = 1.0  # a connection idle for longer is tried before it is used
+
+LEASE_SECONDS = 120
+
+
+class Store:
+    """All that is kept. Every method is one transaction; safe to share between threads.
+
+    Raises StoreUnavailable if Postgres cannot be reached, StoreError if it refuses.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._pool = _Pool(url)
+
+    def migrate(self) -> list[str]:
+        """Applies the migrations that are missing, all or none; returns their names."""
+        with _translated("migrate"), self._pool.connection() as held, held, held.cursor() as cursor:
+            cursor.execute(_sql("migrations"))
+            applied = {name for (name,) in cursor.fetchall()}
+            missing = [
+                file for file in sorted((_SQL / "migrations").glob("*.sql")) if file.stem not in applied
+            ]
+            for file in missing:
+                cursor.execute(file.read_text(encoding="utf-8"))
+                cursor.execute("INSERT INTO migrations (name) VALUES (%s)", (file.stem,))
+            return [file.stem for file in missing]
+
+    def open_run(
+        self, source: str, trigger: str, pages: int, contract_hash: str, key_version: int
+    ) -> OpenRun:
+        """Opens a run and takes the source's lease, or records that it was skipped."""
+        values = {
+            "source": source,
+            "trigger": trigger,
+            "pages": pages,
+            "contract_hash": contract_hash,
+            "key_version": key_version,
+            "lease_seconds": LEASE_SECONDS,
+        }
+        return OpenRun(*self._rows("open_run", values)[0])
+
+    def load_page(self, load: PageLoad) -> Loaded:
+        """Loads a page, all or nothing; the counts in the ledger go with it.
+
+        Raises LeaseLost, and writes nothing, if the run is no longer running.
+        """
+        values = {
+            "run_id": load.run_id,
+            "page": load.page,
+            "rows": _page_json(load.columns, load.erasure_tokens),
+            "rejects": encode(load.rejects).decode(),
+            "duplicate": load.duplicates,
+            "key_version": load.key_version,
+            "lease_seconds": LEASE_SECONDS,
+        }
+        rows = self._rows("load_page", values)
+        if not rows:
+            raise LeaseLost("load_page")
+        return Loaded(*rows[0])
+
+    def note_rejects(self, run_id: str, page: int, rejects: Sequence[RejectRow]) -> None:
+        """Keeps the rejects of a page that is not loaded."""
+        self._rows("note_rejects", {"run_id": run_id, "page": page, "rejects": encode(rejects).decode()})
+
+    def finish_run(self, run_id: str, status: str, error: str | None, timings: Mapping[str, float]) -> bool:
+        """Ends a run; False if it had already been counted as lost."""
+        values = {"run_id": run_id, "status": status, "error": error, "timings": json.dumps(dict(timings))}
+        return bool(self._rows("finish_run", values))
+
+    def get_user(self, uid: str) -> bytes | None:
+        """The JSON body of one person, or None."""
+        rows = self._rows("user", {"uid": uid})
+        return encode(user_view(rows[0])) if rows else None
+
+    def list_users(self, limit: int, after: str | None = None) -> list[UserView]:
+        """People in the order of their uid."""
+        return [user_view(row) for row in self._rows("users", {"limit": limit, "after": after})]
+
+    def list_runs(self, limit: int) -> list[Run]:
+        """The newest runs first."""
+        return [Run(*row) for row in self._rows("runs", {"limit": limit})]
+
+    def get_run(self, run_id: str) -> Run | None:
+        rows = self._rows("run", {"run_id": run_id})
+        return Run(*rows[0]) if rows else None
+
+    def list_rejects(self, run_id: str, limit: int) -> list[RejectView]:
+        """The first rejects of a run, in the order of the source."""
+        return [RejectView(*row) for row in self._rows("rejects", {"run_id": run_id, "limit": limit})]
+
+    def last_success_age(self) -> float | None:
+        """Seconds since a run last succeeded, or None."""
+        return self._rows("health", {})[0][0]  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        self._pool.close_idle()
+
+    def _rows(self, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        with _translated(query), self._pool.connection() as held, held.cursor() as cursor:
+            cursor.execute(_sql(query), values)
+            return cursor.fetchall() if cursor.description else []
+
+
+@cache
+def _sql(query: str) -> str:
+    return (_SQL / "queries" / f"{query}.sql").read_text(encoding="utf-8")
+
+
+def _page_json(columns: Mapping[str, Sequence[Any]], erasure_tokens: Sequence[Sequence[str]]) -> str:
+    """The page as one JSON document, each record with the hash of its content."""
+    record = msgspec.defstruct("Record", list(columns))
+    encoded = [encode(record(*row)) for row in zip(*columns.values(), strict=True)]
+    return "[" + ",".join(map(_with_marks, encoded, erasure_tokens)) + "]"
+
+
+def _with_marks(encoded: bytes, erasure_tokens: Sequence[str]) -> str:
+    digest = hashlib.blake2b(encoded, digest_size=16).hexdigest()
+    marks = encode({"content_hash": f"\\x{digest}", "erasure_tokens": erasure_tokens})
+    return (marks[:-1] + b"," + encoded[1:]).decode()
+
+
+class _Pool:
+    """A few autocommitting connections, opened when needed. psycopg2's own pools either open all at once or
+    keep none, and do not wait when all are out."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._idle: LifoQueue[tuple[Connection, float]] = LifoQueue()
+        self._places = threading.BoundedSemaphore(_POOL_SIZE)
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        if not self._places.acquire(timeout=_POOL_WAIT_SECONDS):
+            raise StoreUnavailable("connect")
+        try:
+            held = self._take()
+            try:
+                yield held
+            except psycopg2.Error:
+                if held.closed:  # the server went away: the idle ones are no better
+                    self.close_idle()
+                raise
+            finally:
+                if not held.closed:
+                    self._idle.put((held, time.monotonic()))
+        finally:
+            self._places.release()
+
+    def _take(self) -> Connection:
+        while True:
+            try:
+                held, since = self._idle.get_nowait()
+            except Empty:
+                return self._open()
+            if time.monotonic() - since < _TRUSTED_IDLE_SECONDS or _is_alive(held):
+                return held
+            held.close()
+
+    def _open(self) -> Connection:
+        opened: Connection = psycopg2.connect(
+            self._url, connect_timeout=3, tcp_user_timeout=5_000, application_name="decant"
+        )
+        opened.autocommit = True
+        return opened
+
+    def close_idle(self) -> None:
+        while True:
+            try:
+                self._idle.get_nowait()[0].close()
+            except Empty:
+                return
+
+
+def _is_alive(held: Connection) -> bool:
+    try:
+        with held.cursor() as cursor:
+            cursor.execute("SELECT")
+    except psycopg2.Error:
+        return False
+    return True
+
+
+@contextmanager
+def _translated(query: str) -> Iterator[None]:
+    """Raises our errors for the driver's, outside its ``except``: not even their context holds a row."""
+    try:
+        yield
+        return
+    except psycopg2.Error as error:
+        translated = _ours(query, error)
+    raise translated
+
+
+def _ours(query: str, error: psycopg2.Error) -> StoreError:
+    unreachable = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+    if unreachable and (error.pgcode is None or error.pgcode[:2] in {"08", "53", "57"}):
+        return StoreUnavailable(query, error.pgcode)
+    return StoreError(query, error.pgcode, error.diag.constraint_name)

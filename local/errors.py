@@ -1,0 +1,62 @@
+"""Every error of the laptop side. Each is one sentence for the person at the terminal, with what to do next.
+
+    LocalError
+    ├── AlreadyRunning      another command of this checkout holds the lock
+    ├── DataFolderBroken    Postgres cannot use what lies in its folder
+    ├── FolderNotOurs       a folder belongs to somebody else
+    ├── PortTaken           the port that was asked for is not free
+    ├── ServerFailed        a child did not start, or ended by itself
+    └── ScheduleUnreadable  an expression that EventBridge would refuse as well
+"""
+
+from pathlib import Path
+
+
+class LocalError(Exception):
+    """The root of the tree."""
+
+
+class AlreadyRunning(LocalError):
+    """Another command of this checkout holds the lock."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(f"this checkout is in use by `{holder}`; end that first")
+
+
+class DataFolderBroken(LocalError):
+    """Postgres cannot use what lies in its folder."""
+
+    def __init__(self, folder: Path, problem: str) -> None:
+        super().__init__(
+            f"the Postgres data in {folder} cannot be used: {problem}. "
+            "`make clean` removes it, and the next run begins with an empty database"
+        )
+        self.folder = folder
+
+
+class FolderNotOurs(LocalError):
+    """A folder belongs to somebody else."""
+
+    def __init__(self, folder: Path, owner: str) -> None:
+        super().__init__(f"{folder} belongs to {owner}; run as {owner}, or remove that folder")
+
+
+class PortTaken(LocalError):
+    """The port that was asked for is not free."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(f"port {port} on 127.0.0.1 is taken; choose another, as in `make run PORT={port + 1}`")
+
+
+class ServerFailed(LocalError):
+    """A child did not start, or ended by itself."""
+
+    def __init__(self, name: str, problem: str, log: Path | None = None) -> None:
+        super().__init__(f"{name} {problem}" + (f"; its log is {log}" if log else ""))
+
+
+class ScheduleUnreadable(LocalError):
+    """An expression that EventBridge would refuse as well."""
+
+    def __init__(self, expression: str, problem: str) -> None:
+        super().__init__(f"the schedule {expression!r} cannot be read: {problem}")

