@@ -4,12 +4,13 @@ from typing import Any
 
 from chalice.app import AuthResponse, Chalice, Response
 
-from chalicelib import answers, config, views, wiring
-from chalicelib.answers import found, json, limit, uuid
-from chalicelib.errors import StoreError
+from chalicelib import answers, config, emulator, forms, manual, openapi, people, telemetry, views, wiring
+from chalicelib.answers import HTML, found, json
+from chalicelib.routes import Routes
 
-app = Chalice(app_name="decant")
-app.log.setLevel(config.log_level())
+app = Chalice(app_name="decant", configure_logs=False)
+telemetry.start(config.log_level())
+emulator.correct()
 
 
 @app.authorizer(ttl_seconds=60)
@@ -17,51 +18,105 @@ def api_key(request: Any) -> AuthResponse:
     return route.allowed(request.token, lambda: wiring.settings().api_keys)
 
 
-route = answers.Routes(app, api_key)
+route = Routes(app, api_key, config.allowed_origin())
 
 
-@route("GET", "/health")
-def health(request: Any) -> Response:
-    try:
-        age, postgres = wiring.store().last_success_age(), True
-    except StoreError:
-        age, postgres = None, False
-    redis = wiring.people().is_up()
-    status = "ok" if postgres and redis else "degraded" if postgres else "down"
-    body = views.Health(status, views.ServerHealth(postgres), views.ServerHealth(redis), age)
-    return json(body, 200 if postgres else 503)
+@route("GET", "/health", gives=views.Health)
+def health(request: Any, query: forms.Nothing) -> Response:
+    """Whether Postgres and Redis answer, and how long ago a run last succeeded."""
+    state = wiring.health()
+    return json(state, 200 if state.postgres.ok else 503)
 
 
-@route("GET", "/users", scope="read")
-def list_users(request: Any) -> Response:
-    return json(views.UserList(wiring.store().list_users(limit(request, 50, 1000))))
+@route("GET", "/openapi.json")
+def describe_api(request: Any, query: forms.Nothing) -> Response:
+    """This document."""
+    return json(openapi.document(route.all, request.context["path"].removesuffix("/openapi.json")))
 
 
-@route("GET", "/users/{uid}", scope="read")
-def get_user(request: Any, uid: str) -> Response:
-    answer = wiring.people().get_user(uuid(uid))
-    return json(found(answer.body), X_Data_Source=answer.source)
+@route("GET", "/docs", media=HTML)
+def read_api(request: Any, query: forms.Nothing) -> Response:
+    """This document, to read."""
+    return answers.html(
+        manual.page(openapi.document(route.all, request.context["path"].removesuffix("/docs")))
+    )
 
 
-@route("GET", "/runs", scope="read")
-def list_runs(request: Any) -> Response:
-    return json(views.RunList(wiring.store().list_runs(limit(request, 50, 1000))))
+@route("GET", "/", media=HTML)
+def page(request: Any, query: forms.Nothing) -> Response:
+    """The page to look at."""
+    return answers.html(answers.web("index.html"))
 
 
-@route("GET", "/runs/{run_id}", scope="read")
-def get_run(request: Any, run_id: str) -> Response:
-    return json(found(wiring.store().get_run(uuid(run_id))))
+@route("GET", "/contract", scope="read", gives=views.Contract)
+def get_contract(request: Any, query: forms.Nothing) -> Response:
+    """What happens to each field of the source's record."""
+    return json(people.contract(wiring.tokeniser()))
 
 
-@route("GET", "/runs/{run_id}/rejects", scope="read")
-def list_rejects(request: Any, run_id: str) -> Response:
-    run = found(wiring.store().get_run(uuid(run_id)))
-    return json(views.RejectList(wiring.store().list_rejects(run.run_id, limit(request, 100, 1000))))
+@route("GET", "/users", scope="read", query=forms.Users, gives=views.UserList)
+def list_users(request: Any, query: forms.Users) -> Response:
+    """People, a page at a time, in the order of their uid."""
+    return answers.user_list(request, people.listed(wiring.store(), wiring.tokeniser(), query))
+
+
+@route("POST", "/users/lookup", scope="read", query=forms.Page, body=forms.Lookup, gives=views.UserList)
+def look_up_users(request: Any, query: forms.Page, body: forms.Lookup) -> Response:
+    """People who have the given raw values, which are tokenised at once."""
+    return answers.user_list(request, people.looked_up(wiring.store(), wiring.tokeniser(), query, body))
+
+
+@route("GET", "/users/{uid}", scope="read", gives=views.UserView)
+def get_user(request: Any, query: forms.Nothing, uid: str) -> Response:
+    """One person as stored, with address."""
+    answer = wiring.cache().get_user(uid)
+    return answers.one_user(request, found(answer.body), answer.source)
+
+
+@route("DELETE", "/users/{uid}", scope="erase", gives=views.Receipt)
+def erase_user(request: Any, query: forms.Nothing, uid: str) -> Response:
+    """Forgets a person for good."""
+    return json(people.erased(wiring.store(), wiring.cache(), wiring.tokeniser(), uid))
+
+
+@route("GET", "/stats", scope="read", gives=views.Stats)
+def get_stats(request: Any, query: forms.Nothing) -> Response:
+    """How many people are stored and how they spread, at most half a minute ago."""
+    answer = wiring.cache().get_stats()
+    return json(answer.body, headers={"X-Data-Source": answer.source})
+
+
+@route("GET", "/runs", scope="read", query=forms.Some, gives=views.RunList)
+def list_runs(request: Any, query: forms.Some) -> Response:
+    """The newest runs first."""
+    return json(views.RunList(wiring.store().list_runs(query.limit)))
+
+
+@route("POST", "/runs", scope="operate", body=forms.NewRun, gives=views.RunStarted, status=202)
+def start_run(request: Any, query: forms.Nothing, body: forms.NewRun) -> Response:
+    """Starts a run, and does not wait for it."""
+    run = wiring.start_run(int(body.pages or 0) or None, int(body.page_size or 0) or None)
+    return answers.started(request, run.run_id, run.status)
+
+
+@route("GET", "/runs/{run_id}", scope="read", gives=views.Run)
+def get_run(request: Any, query: forms.Nothing, run_id: str) -> Response:
+    """One run of the ledger."""
+    return json(found(wiring.store().get_run(run_id)))
+
+
+@route("GET", "/runs/{run_id}/rejects", scope="read", query=forms.Some, gives=views.RejectList)
+def list_rejects(request: Any, query: forms.Some, run_id: str) -> Response:
+    """The first records that a run did not load: where and why, never what."""
+    found(wiring.store().get_run(run_id))
+    return json(views.RejectList(wiring.store().list_rejects(run_id, query.limit)))
 
 
 @app.schedule(config.ingest_schedule())
 def ingest(event: Any) -> dict[str, Any]:
-    return wiring.run_ingest("schedule").summary()
+    report = wiring.ingest(event.detail or {})
+    telemetry.ran(report)
+    return report.summary()
 
 
 @app.lambda_function()

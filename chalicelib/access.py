@@ -9,7 +9,7 @@ SCOPES = frozenset({"read", "operate", "erase"})
 
 def key_hash(api_key: str) -> str:
     """What is configured of an API key: its SHA-256, in hex."""
-    return hashlib.sha256(api_key.encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256(api_key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def scopes_of(authorization: str, api_keys: Mapping[str, frozenset[str]]) -> frozenset[str]:
@@ -23,4 +23,4 @@ def scopes_of(authorization: str, api_keys: Mapping[str, frozenset[str]]) -> fro
     for digest, scopes in api_keys.items():
         if secrets.compare_digest(digest, presented):
             granted = scopes
-    return granted if scheme.lower() == "bearer" else frozenset()
+    return granted if api_key.strip() and scheme.lower() == "bearer" else frozenset()

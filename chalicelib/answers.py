@@ -1,120 +1,66 @@
-"""Turns what the rooms return or raise into HTTP answers; the HTTP side's one boundary.
+"""What the rooms return or raise, as HTTP: JSON, problem documents (RFC 9457), NDJSON and CSV."""
 
-An error is a problem document (RFC 9457). What nobody foresaw is told by a request id alone; the log has its
-type and place.
-"""
-
-import functools
+import csv
+import io
 import logging
-from collections.abc import Callable
+import re
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any
-from uuid import UUID
+from urllib.parse import urlencode
 
-from chalice.app import AuthResponse, AuthRoute, Chalice, Response
+from chalice.app import Response
+from msgspec import Struct, structs
 
-from chalicelib.access import scopes_of
-from chalicelib.errors import ConfigError, DecantError, RequestError, StoreUnavailable, Unforeseen
-from chalicelib.views import encode
+from chalicelib.errors import DecantError, RequestError, StoreUnavailable
+from chalicelib.views import Problem, RunStarted, UserList, UserView, encode
 
-_log = logging.getLogger("decant.http")
+JSON, NDJSON, CSV, HTML = "application/json", "application/x-ndjson", "text/csv", "text/html"
+PROBLEM = "application/problem+json"
 
-View = Callable[..., Response]
+_WRITTEN_AS = {JSON: JSON, NDJSON: NDJSON, CSV: f"{CSV}; charset=utf-8"}
+SECURITY = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Strict-Transport-Security": "max-age=31536000",
+    "X-Content-Type-Options": "nosniff",
+}
 
-_NOWHERE = AuthRoute("/nowhere", ["GET"])  # a policy must allow something, even one that opens no door
-
-
-class Routes:
-    """Registers views with Chalice, each behind its scope, and guards them with the boundary.
-
-    A view gets the request and the path's parameters. A route without a scope is open to all.
-    """
-
-    def __init__(self, app: Chalice, authorizer: Any) -> None:
-        self._app, self._authorizer = app, authorizer
-        self._scoped: list[tuple[str, AuthRoute]] = []
-
-    def __call__(self, method: str, path: str, scope: str | None = None) -> Callable[[View], View]:
-        if scope:
-            self._scoped.append((scope, AuthRoute(_as_pattern(path), [method])))
-        authorizer = self._authorizer if scope else None
-
-        def register(view: View) -> View:
-            guarded = _guarded(self._app, view)
-            self._app.route(path, methods=[method], authorizer=authorizer)(guarded)
-            return guarded
-
-        return register
-
-    def allowed(self, authorization: str, api_keys: Callable[[], Any]) -> AuthResponse:
-        """What the key in the header opens; the answer to a wrong one is the same as to one without scope."""
-        try:
-            scopes = scopes_of(authorization, api_keys())
-        except ConfigError as error:
-            _log.error("no key can be checked: %s", error)
-            scopes = frozenset()
-        opened: list[str | AuthRoute] = [route for scope, route in self._scoped if scope in scopes]
-        return AuthResponse(routes=opened or [_NOWHERE], principal_id="key")
+_log = logging.getLogger("decant.answers")
 
 
-def _as_pattern(path: str) -> str:
-    return "/".join("*" if part.startswith("{") else part for part in path.split("/"))
-
-
-def _guarded(app: Chalice, view: View) -> View:
-    @functools.wraps(view)
-    def guarded(**parameters: str) -> Response:
-        request: Any = app.current_request
-        try:
-            answer = view(request, **parameters)
-        except DecantError as error:
-            answer = _problem_of(error)
-        except Exception as error:  # noqa: BLE001  the one boundary: its text may hold a value
-            answer = _problem_of(Unforeseen(error))
-        answer.headers["X-Request-Id"] = request.lambda_context.aws_request_id
-        return answer
-
-    return guarded
-
-
-def json(body: Any, status: int = 200, **headers: str) -> Response:
-    """A struct, or JSON that is encoded already, as an answer; header names with _ for -."""
+def json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A struct, or JSON that is encoded already, as an answer."""
     encoded = body if isinstance(body, bytes) else encode(body)
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(encoded.decode(), {"Content-Type": "application/json", **named}, status)
+    return Response(encoded.decode(), {"Content-Type": JSON, **(headers or {})}, status)
 
 
-def problem(status: int, title: str, detail: str = "") -> Response:
+def html(text: str) -> Response:
+    """A page."""
+    return Response(text, {"Content-Type": f"{HTML}; charset=utf-8"})
+
+
+def web(name: str) -> str:
+    """A file of the page."""
+    return (Path(__file__).parent / "web" / name).read_text(encoding="utf-8")
+
+
+def problem(status: int, title: str, detail: str = "", request_id: str = "") -> Response:
     """A problem document."""
-    document = {"type": "about:blank", "title": title, "status": status}
-    if detail:
-        document["detail"] = detail
-    return Response(encode(document).decode(), {"Content-Type": "application/problem+json"}, status)
+    document = Problem(title, status, detail, request_id)
+    return Response(encode(document).decode(), {"Content-Type": PROBLEM}, status)
 
 
-def _problem_of(error: DecantError) -> Response:
+def problem_of(error: DecantError, request_id: str) -> Response:
+    """What a caller may know of an error; of our own faults that is the request's id, by which to ask."""
     if isinstance(error, RequestError):
-        return problem(error.status, error.title, error.detail)
-    _log.error("%s: %s", type(error).__name__, error)
+        return problem(error.status, error.title, error.detail, request_id)
+    _log.error("%s: %s", type(error).__name__, error, extra={"request_id": request_id})
     if isinstance(error, StoreUnavailable):
-        return problem(503, "Postgres cannot be reached")
-    return problem(500, "Internal error")
-
-
-def uuid(text: str) -> str:
-    """A path's uuid in its usual form. Raises RequestError before any store is asked."""
-    try:
-        return str(UUID(text))
-    except ValueError:
-        pass
-    raise RequestError(400, "Malformed id", "the id in the path must be a UUID")
-
-
-def limit(request: Any, default: int, most: int) -> int:
-    """The query's ``limit``. Raises RequestError unless it is a whole number from 1 to ``most``."""
-    text = (request.query_params or {}).get("limit", str(default))
-    if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= most):
-        raise RequestError(400, "Malformed limit", f"limit must be a whole number from 1 to {most}")
-    return int(text)
+        return problem(503, "Postgres cannot be reached", request_id=request_id)
+    return problem(500, "Internal error", request_id=request_id)
 
 
 def found(body: Any) -> Any:
@@ -122,3 +68,89 @@ def found(body: Any) -> Any:
     if body is None:
         raise RequestError(404, "Not found")
     return body
+
+
+def one_user(request: Any, body: bytes, source: str) -> Response:
+    """One person, with a strong ETag; 304 if the caller has this version already."""
+    etag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
+    headers = {"ETag": etag, "X-Data-Source": source, "Cache-Control": "private, no-cache"}
+    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    if etag in known or known == ["*"]:
+        return json(b"", 304, headers)
+    return json(body, headers=headers)
+
+
+def started(request: Any, run_id: str, status: str) -> Response:
+    """A run that has begun, and where to ask how it goes."""
+    location = f"{request.context['path'].rstrip('/')}/{run_id}"
+    return json(RunStarted(run_id, status), 202, {"Location": location})
+
+
+def user_list(request: Any, people: UserList) -> Response:
+    """A page of people, in the form that the caller asks for, with a link to the next."""
+    media = _accepted(request.headers.get("accept", "*/*"), (JSON, NDJSON, CSV))
+    headers: dict[str, str | list[str]] = {
+        "Content-Type": _WRITTEN_AS[media],
+        "X-Data-Source": "postgres",
+        "Vary": "Accept",
+    }
+    if people.next:
+        query = {**(request.query_params or {}), "cursor": people.next}
+        headers["Link"] = f'<{request.context["path"]}?{urlencode(query)}>; rel="next"'
+    return Response(_written(people, media), headers)
+
+
+def _written(people: UserList, media: str) -> str:
+    if media == NDJSON:
+        return "".join(f"{encode(person).decode()}\n" for person in people.items)
+    return _as_csv(people.items) if media == CSV else encode(people).decode()
+
+
+def _as_csv(people: Sequence[UserView]) -> str:
+    """A row a person, columns named by path as in ``address.city``; what is missing is empty (RFC 4180)."""
+    text = io.StringIO()
+    rows = csv.writer(text)
+    rows.writerow(_paths(UserView))
+    rows.writerows(_values(person) for person in people)
+    return text.getvalue()
+
+
+def _paths(view: type, prefix: str = "") -> Iterator[str]:
+    for part in structs.fields(view):
+        if isinstance(part.type, type) and issubclass(part.type, Struct):
+            yield from _paths(part.type, f"{prefix}{part.name}.")
+        else:
+            yield f"{prefix}{part.name}"
+
+
+def _values(view: Struct) -> Iterator[Any]:
+    for value in structs.astuple(view):
+        if isinstance(value, Struct):
+            yield from _values(value)
+        else:
+            yield value
+
+
+def _accepted(accept: str, offered: Sequence[str]) -> str:
+    """The first that is offered among those that the caller likes best. Raises RequestError with 406."""
+    likings = [_liking(part) for part in (accept.strip() or "*/*").split(",")]
+    best = max(offered, key=lambda media: _quality(media, likings))
+    if not _quality(best, likings):
+        raise RequestError(406, "Not acceptable", f"this can be had as {', '.join(offered)}")
+    return best
+
+
+def _quality(media: str, likings: Sequence[tuple[str, float]]) -> float:
+    """How much a media type is liked, from 0 to 1; the most exact range decides (RFC 9110, 12.5.1)."""
+    ranges = (media, f"{media.partition('/')[0]}/*", "*/*")
+    fitting = [(ranges.index(wanted), -quality) for wanted, quality in likings if wanted in ranges]
+    return -min(fitting)[1] if fitting else 0.0
+
+
+def _liking(part: str) -> tuple[str, float]:
+    """A media range and its weight; a weight that is none counts as 0."""
+    wanted, *parameters = (piece.strip().lower() for piece in part.split(";"))
+    weights = [value.removeprefix("q=") for value in parameters if value.startswith("q=")]
+    if weights and not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{0,9})?", weights[0]):
+        return wanted, 0.0
+    return wanted, min(float(weights[0]), 1.0) if weights else 1.0

@@ -7,16 +7,21 @@ seconds.
 import hashlib
 import logging
 import random
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Literal, Protocol, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from chalicelib.errors import ConfigError
+from chalicelib.errors import ConfigError, DecantError
+from chalicelib.views import CacheCounts
 
 _log = logging.getLogger("decant.cache")
 
@@ -24,6 +29,11 @@ T = TypeVar("T")
 
 _ABSENT = b""  # nobody has this uid
 _ABSENT_SECONDS = 10
+_ERASED = b"erased"
+_ERASED_SECONDS = 60  # longer than any request may take that read the person before
+_STATS, _STATS_LOCK = "stats", "stats:lock"
+_STATS_SECONDS = 30
+_STATS_PATIENCE_SECONDS = 5
 _REST_SECONDS = 5
 _TIMEOUT_SECONDS = 0.5
 _JITTER = 0.1
@@ -46,6 +56,7 @@ class Reader(Protocol):
     """What the cache stands in front of."""
 
     def get_user(self, uid: str) -> bytes | None: ...
+    def stats(self) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -63,30 +74,77 @@ class Cache:
         self._store, self._ttl_seconds = store, ttl_seconds
         self._redis = _client(url)
         self._resting_until = 0.0
+        self._flights = Flights()
+        self._counting = threading.Lock()
+        self.counts: Counter[str] = Counter(hits=0, misses=0, fills=0, errors=0)
 
     def get_user(self, uid: str) -> Answer:
-        """The person from Redis, else from the store, which then fills Redis if nothing came in between."""
-        key = _key(uid)
-        held = self._ask(lambda: self._redis.get(key))
+        """The person from Redis, else from the store; those who miss together share one look."""
+        held = self._ask(lambda: self._redis.get(_key(uid)))
         if isinstance(held, bytes):
+            self._count("hits")
             return Answer(held if held.startswith(b"{") else None, "redis")
-        body = self._store.get_user(uid)
-        if body is None:
-            self._ask(lambda: self._redis.set(key, _ABSENT, nx=True, ex=_ABSENT_SECONDS))
-        else:
-            self._ask(lambda: self._redis.set(key, body, nx=True, px=self._ttl_milliseconds()))
-        return Answer(body, "postgres")
+        self._count("misses")
+        return self._flights.share(uid, lambda: self._fetch_user(uid))
+
+    def get_stats(self) -> Answer:
+        """The statistics, at most half a minute old; those who miss together share one computation."""
+        held = self._ask(lambda: self._redis.get(_STATS))
+        if isinstance(held, bytes):
+            return Answer(held, "redis")
+        return self._flights.share(_STATS, self._compute_stats)
+
+    def forget_user(self, uid: str) -> bool:
+        """Leaves the mark of an erasure, which no load and no reader overwrites; False if Redis is away."""
+        return bool(self._ask(lambda: self._redis.set(_key(uid), _ERASED, ex=_ERASED_SECONDS)))
+
+    @property
+    def longest_ttl_seconds(self) -> int:
+        return ceil(self._ttl_seconds * (1 + _JITTER))
 
     def put_users(self, bodies: Mapping[str, bytes], versions: Mapping[str, int]) -> None:
         """After a commit: the new bodies, by uid, each unless a newer one is there."""
         if bodies:
             self._ask(lambda: self._put(bodies, versions))
 
+    def stats(self) -> CacheCounts:
+        """What this cache did since it was made."""
+        return CacheCounts(**self.counts)
+
     def is_up(self) -> bool:
         return bool(self._ask(self._redis.ping))
 
     def close(self) -> None:
         self._redis.close()
+
+    def _fetch_user(self, uid: str) -> Answer:
+        """Fills Redis only where nothing came in between: no slow reader overwrites a newer body."""
+        key, body = _key(uid), self._store.get_user(uid)
+        if body is None:
+            self._ask(lambda: self._redis.set(key, _ABSENT, nx=True, ex=_ABSENT_SECONDS))
+        elif self._ask(lambda: self._redis.set(key, body, nx=True, px=self._ttl_milliseconds())):
+            self._count("fills")
+        return Answer(body, "postgres")
+
+    def _compute_stats(self) -> Answer:
+        """One container computes; the others wait for it, but not for ever."""
+        alone = self._ask(lambda: self._redis.set(_STATS_LOCK, b"", nx=True, ex=_STATS_PATIENCE_SECONDS))
+        until = time.monotonic() + (0 if alone else _STATS_PATIENCE_SECONDS)
+        while time.monotonic() < until and self._is_asked():
+            held = self._ask(lambda: self._redis.get(_STATS))
+            if isinstance(held, bytes):
+                return Answer(held, "redis")
+            time.sleep(0.05)
+        body = self._store.stats()
+        self._ask(lambda: self._redis.set(_STATS, body, ex=_STATS_SECONDS))
+        return Answer(body, "postgres")
+
+    def _count(self, what: str) -> None:
+        with self._counting:
+            self.counts[what] += 1
+
+    def _is_asked(self) -> bool:
+        return time.monotonic() >= self._resting_until
 
     def _put(self, bodies: Mapping[str, bytes], versions: Mapping[str, int]) -> None:
         with self._redis.pipeline(transaction=False) as pipeline:
@@ -104,15 +162,40 @@ class Cache:
 
     def _ask(self, question: Callable[[], T]) -> T | None:
         """Redis' answer; None while it is away, which is asked again only after a rest."""
-        if time.monotonic() < self._resting_until:
+        if not self._is_asked():
             return None
         try:
-            answer = question()
+            return question()
         except redis.RedisError as error:
+            self._count("errors")
             self._resting_until = time.monotonic() + _REST_SECONDS
             _log.warning("redis is away (%s); asking again in %s s", type(error).__name__, _REST_SECONDS)
             return None
-        return answer
+
+
+class Flights:
+    """Several threads that want the same at once: one does it, all get what it got."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._under_way: dict[str, Future[Answer]] = {}
+
+    def share(self, name: str, work: Callable[[], Answer]) -> Answer:
+        with self._lock:
+            flight = self._under_way.get(name)
+            if flight is None:
+                mine = self._under_way[name] = Future()
+        if flight is not None:
+            return flight.result()
+        try:
+            mine.set_result(work())
+        except DecantError as error:
+            mine.set_exception(error)
+        finally:
+            with self._lock:
+                del self._under_way[name]
+            mine.cancel()  # if nobody foresaw how it ended, the others must not wait for ever
+        return mine.result()
 
 
 def _client(url: str) -> redis.Redis:

@@ -56,8 +56,8 @@ def clean(users: list[User]) -> CleanPage:
     columns = {
         "uid": unique["uid"].map(str),
         **text,
-        "email": _over_distinct(text["email"], str.lower),
-        "username": _over_distinct(text["username"], str.lower),
+        "email": _over_distinct(text["email"], _lower),
+        "username": _over_distinct(text["username"], _lower),
         "birth_year": unique["date_of_birth"].map(attrgetter("year")),
         "zip_prefix": _over_distinct(text["zip_code"], lambda code: code[:3].rstrip()),
         "street": _street(text["street_address"], text["street_name"]),
@@ -90,6 +90,10 @@ def _over_distinct(column: pd.Series, change: Callable[[str], str | None]) -> pd
 def _tidy(text: str) -> str | None:
     tidy = unicodedata.normalize("NFC", text).strip()
     return None if tidy.lower() in _MISSING else tidy
+
+
+def _lower(text: str) -> str:
+    return unicodedata.normalize("NFC", text.lower())  # a capital may fall apart when it becomes small
 
 
 def _street(address: pd.Series, name: pd.Series) -> pd.Series:

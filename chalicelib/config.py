@@ -18,8 +18,6 @@ from chalicelib.errors import ConfigError
 
 DEFAULT_SCHEDULE = "rate(5 minutes)"
 
-_SECRET_TIMEOUT_SECONDS = 3
-
 
 @dataclass(frozen=True)
 class Settings:
@@ -52,7 +50,7 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         source_pages=get.whole("SOURCE_PAGES", 1, 1, 100_000),
         source_page_size=get.whole("SOURCE_PAGE_SIZE", 100, 1, 5_000),
         pii_keys=get.pii_keys("PII_KEYS"),
-        api_keys=get.api_keys("API_KEYS"),
+        api_keys=api_keys(values.get("API_KEYS", "")),
         cache_ttl_seconds=get.whole("CACHE_TTL_SECONDS", 120, 1, 86_400),
         max_reject_ratio=get.ratio("MAX_REJECT_RATIO", 0.2),
         queue_url=values.get("QUEUE_URL") or None,
@@ -62,6 +60,19 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
 def ingest_schedule() -> str:
     """Chalice wants it at import, before any other setting can be asked for."""
     return os.environ.get("INGEST_SCHEDULE") or DEFAULT_SCHEDULE
+
+
+def function_name() -> str | None:
+    """The Lambda function that this is, or None outside Lambda."""
+    return os.environ.get("AWS_LAMBDA_FUNCTION_NAME") or None
+
+
+def allowed_origin() -> str | None:
+    """The one origin whose pages may call the API, for CORS; Chalice wants it at import."""
+    origin = os.environ.get("ALLOWED_ORIGIN") or None
+    if origin and not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", origin):
+        raise ConfigError("ALLOWED_ORIGIN", "must be one origin, as in https://example.com")
+    return origin
 
 
 def log_level() -> str:
@@ -101,29 +112,32 @@ class _Reader:
 
     def pii_keys(self, name: str) -> dict[int, bytes]:
         problem = 'must be JSON: key version (from 1) to base64 of 32 bytes, as in {"1": "…"}'
-        table = self._table(name, problem)
+        table = _table(name, self.values.get(name, ""), problem)
         if not table:
             raise ConfigError(name, "is not set")
         return {_version(name, version, problem): _key(name, key, problem) for version, key in table.items()}
 
-    def api_keys(self, name: str) -> dict[str, frozenset[str]]:
-        problem = f"must be JSON: SHA-256 in hex to a list of scopes from {', '.join(sorted(SCOPES))}"
-        table = self._table(name, problem)
-        for digest, scopes in table.items():
-            if not re.fullmatch(r"[0-9a-f]{64}", digest) or not isinstance(scopes, list):
-                raise ConfigError(name, problem)
-            if not all(isinstance(scope, str) and scope in SCOPES for scope in scopes):
-                raise ConfigError(name, problem)
-        return {digest: frozenset(scopes) for digest, scopes in table.items()}
 
-    def _table(self, name: str, problem: str) -> dict[str, Any]:
-        try:
-            table = json.loads(self.values.get(name) or "{}")
-        except ValueError:
-            raise ConfigError(name, problem) from None
-        if not isinstance(table, dict):
-            raise ConfigError(name, problem)
-        return table
+def api_keys(text: str) -> dict[str, frozenset[str]]:
+    """The setting API_KEYS. Raises ConfigError."""
+    problem = f"must be JSON: SHA-256 in hex to a list of scopes from {', '.join(sorted(SCOPES))}"
+    table = _table("API_KEYS", text, problem)
+    for digest, scopes in table.items():
+        if not re.fullmatch(r"[0-9a-f]{64}", digest) or not isinstance(scopes, list):
+            raise ConfigError("API_KEYS", problem)
+        if not all(isinstance(scope, str) and scope in SCOPES for scope in scopes):
+            raise ConfigError("API_KEYS", problem)
+    return {digest: frozenset(scopes) for digest, scopes in table.items()}
+
+
+def _table(name: str, text: str, problem: str) -> dict[str, Any]:
+    try:
+        table = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        table = None
+    if not isinstance(table, dict):
+        raise ConfigError(name, problem)
+    return table
 
 
 def _version(name: str, version: str, problem: str) -> int:
@@ -143,24 +157,9 @@ def _key(name: str, key: Any, problem: str) -> bytes:
 
 
 def _secret(secret_id: str) -> dict[str, str]:
-    """The secret's values, as the environment would hold them. boto3 is imported only if there is one."""
-    import logging
+    """The secret's values, as the environment would hold them."""
+    from chalicelib import aws  # late: without a secret nothing here needs AWS
 
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    logging.getLogger("botocore").setLevel(logging.INFO)  # at DEBUG it logs the secret itself
-    timeouts = Config(connect_timeout=_SECRET_TIMEOUT_SECONDS, read_timeout=_SECRET_TIMEOUT_SECONDS)
-    try:
-        client = boto3.client("secretsmanager", config=timeouts)
-        secret = json.loads(client.get_secret_value(SecretId=secret_id)["SecretString"])
-    except ClientError as error:
-        raise ConfigError("SECRET_ID", f"cannot be read: {error.response['Error']['Code']}") from None
-    except BotoCoreError as error:
-        raise ConfigError("SECRET_ID", f"cannot be read: {type(error).__name__}") from None
-    except (KeyError, ValueError):
-        raise ConfigError("SECRET_ID", "must name a secret that holds a JSON object") from None
-    if not isinstance(secret, dict):
-        raise ConfigError("SECRET_ID", "must name a secret that holds a JSON object")
-    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in secret.items()}
+    held = aws.secret(secret_id)
+    given = {name: value for name, value in held.items() if value is not None}
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}

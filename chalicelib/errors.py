@@ -10,6 +10,7 @@
     ├── StoreError             Postgres refused a statement
     │   ├── StoreUnavailable   Postgres cannot be reached
     │   └── LeaseLost          another run has taken over
+    ├── AwsError               AWS did not do what it was asked
     ├── RequestError           an HTTP request that cannot be answered as asked
     └── Unforeseen             anything else: its type and place, not its text
 
@@ -80,6 +81,10 @@ class StoreUnavailable(StoreError):
 
 class LeaseLost(StoreError):
     """The run no longer holds its lease: it was counted as lost and another may have begun."""
+
+
+class AwsError(DecantError):
+    """AWS did not do what it was asked."""
 
 
 class RequestError(DecantError):

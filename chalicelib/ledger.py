@@ -53,6 +53,16 @@ class Loaded:
     versions: Mapping[str, int] = field(repr=False)
 
 
+@dataclass(frozen=True)
+class Erased:
+    """What an erasure removed from Postgres, and the runs that had brought or changed it."""
+
+    erased_at: str
+    users: int
+    addresses: int
+    run_ids: Sequence[str]
+
+
 @dataclass
 class Report:
     """A run so far: pages done, the counts of the conservation law, rejects by (path, rule), and times.

@@ -21,7 +21,8 @@ from chalicelib.errors import (
     Unforeseen,
 )
 from chalicelib.ledger import Loaded, OpenRun, PageLoad, RejectRow, Report, Trigger
-from chalicelib.users import Dialect, ValidPage, validate
+from chalicelib.users import Dialect
+from chalicelib.validation import ValidPage, validate
 
 _log = logging.getLogger("decant.pipeline")
 
@@ -76,16 +77,23 @@ def no_progress(done: int, planned: int, report: Report) -> None:
     pass
 
 
-def run(edges: Edges, plan: Plan, on_page: Callable[[int, int, Report], None] = no_progress) -> Report:
-    """Works the plan's pages in turn and reports. A failure that is told in the ledger is not raised.
+OnPage = Callable[[int, int, Report], None]
+
+
+def open_run(edges: Edges, plan: Plan) -> Report:
+    """Enters a run into the ledger; its status is ``skipped`` if another of the source is under way."""
+    opened = edges.store.open_run(
+        edges.source.name, plan.trigger, plan.pages, privacy.contract_hash(), edges.tokeniser.version
+    )
+    return Report(opened.run_id, opened.status)
+
+
+def work(edges: Edges, plan: Plan, report: Report, on_page: OnPage = no_progress) -> Report:
+    """Works an open run's pages in turn. A failure that is told in the ledger is not raised.
 
     Raises StoreError if the ledger itself cannot be written, Unforeseen for a defect.
     """
     started = time.monotonic()
-    opened = edges.store.open_run(
-        edges.source.name, plan.trigger, plan.pages, privacy.contract_hash(), edges.tokeniser.version
-    )
-    report = Report(opened.run_id, opened.status)
     if report.status == "running":
         _work(edges, plan, report, on_page)
     report.seconds = time.monotonic() - started
@@ -93,7 +101,12 @@ def run(edges: Edges, plan: Plan, on_page: Callable[[int, int, Report], None] = 
     return report
 
 
-def _work(edges: Edges, plan: Plan, report: Report, on_page: Callable[[int, int, Report], None]) -> None:
+def run(edges: Edges, plan: Plan, on_page: OnPage = no_progress) -> Report:
+    """Opens a run and works it; see ``work``."""
+    return work(edges, plan, open_run(edges, plan), on_page)
+
+
+def _work(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
     defect: Unforeseen | None = None
     try:
         for page in range(1, plan.pages + 1):

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import re
 import unicodedata
-from base64 import urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -59,6 +59,7 @@ CONTRACT = (
     Field("credit_card", "drop"),
 )
 
+TOKENISED = tuple(dict.fromkeys(f.column for f in CONTRACT if f.treatment == "token" and f.column))
 TREATMENT_OF = {field.column: field.treatment for field in CONTRACT if field.column}
 
 
@@ -77,13 +78,17 @@ def _caseless(value: str) -> str:
 
 
 def _digits(value: str) -> str:
-    """Every decimal digit, of whatever script, as 0-9: country code, number and extension in a row."""
-    return "".join(str(unicodedata.decimal(digit)) for digit in re.findall(r"\d", value))
+    """Every digit, of whatever script, as 0-9: country code, number and extension in a row."""
+    return re.sub(r"\D", "", _ascii_digits(value))
 
 
 def _letters_and_digits(value: str) -> str:
     """Insurance numbers are digits in some countries and hold letters in others; separators mean nothing."""
-    return re.sub(r"[\W_]", "", _caseless(value))
+    return re.sub(r"[\W_]", "", _ascii_digits(_caseless(value)))
+
+
+def _ascii_digits(value: str) -> str:
+    return value if value.isascii() else re.sub(r"\d", lambda d: str(unicodedata.decimal(d[0])), value)
 
 
 _NORMAL_FORM = {
@@ -123,30 +128,45 @@ class Tokeniser:
 
     def candidates(self, field: str, value: str) -> list[str]:
         """The value's token under every known key, newest first: what a stored token may look like."""
-        if not isinstance(value, str):
-            raise TokenError(field, f"a token is made of text, not of {type(value).__name__}")
-        normal = _normal_form(field, value)
-        if not normal:
+        message = _message(field, value)
+        if not message:
             raise TokenError(field, "nothing to make a token of")
-        return [self._sign(version, field, normal.encode()) for version in self.versions]
+        return [self._sign(version, field, message) for version in self.versions]
 
     def tokens(self, field: str, values: Sequence[str | None]) -> list[str | None]:
         """The tokens of a column, one HMAC a distinct value. A value with nothing in it stays None."""
         made: dict[str | None, str | None] = {None: None}
         for value in values:
             if value is not None and value not in made:
-                normal = _normal_form(field, value)
-                made[value] = self._sign(self.version, field, normal.encode()) if normal else None
+                message = _message(field, value)
+                made[value] = self._sign(self.version, field, message) if message else None
         return [made[value] for value in values]
 
     def fingerprint(self, raw: bytes) -> str:
         """Recognises the same raw record again, without telling what is in it."""
         return self._sign(self.version, "record", raw)
 
+    def seal(self, purpose: str, payload: bytes) -> str:
+        """The payload in base64url, readable by anyone, with a mark that only the keys can make."""
+        return urlsafe_b64encode(payload + self._digest(self.version, purpose, payload)[:12]).decode()
+
+    def unseal(self, purpose: str, sealed: str) -> bytes | None:
+        """The payload, or None if anything was altered, or its key is known no more."""
+        try:
+            marked = b64decode(sealed, altchars=b"-_", validate=True)
+        except ValueError:
+            return None
+        payload, mark = marked[:-12], marked[-12:]
+        marks = [self._digest(version, purpose, payload)[:12] for version in self.versions]
+        return payload if any([hmac.compare_digest(mark, known) for known in marks]) else None
+
     def _sign(self, version: int, field: str, message: bytes) -> str:
+        return f"v{version}_{urlsafe_b64encode(self._digest(version, field, message)[:18]).decode()}"
+
+    def _digest(self, version: int, field: str, message: bytes) -> bytes:
         mac = (self._macs.get((version, field)) or self._mac(version, field)).copy()
         mac.update(message)
-        return f"v{version}_{urlsafe_b64encode(mac.digest()[:18]).decode()}"
+        return mac.digest()
 
     def _mac(self, version: int, field: str) -> hmac.HMAC:
         from cryptography.hazmat.primitives.hashes import SHA256  # late: most requests make no token
@@ -157,8 +177,15 @@ class Tokeniser:
         return self._macs[version, field]
 
 
-def _normal_form(field: str, value: str) -> str:
-    return _NORMAL_FORM.get(field, _tidy)(value)
+def _message(field: str, value: str) -> bytes:
+    """The value in its normal form. Raises TokenError for what is no text."""
+    if not isinstance(value, str):
+        raise TokenError(field, f"a token is made of text, not of {type(value).__name__}")
+    try:
+        return _NORMAL_FORM.get(field, _tidy)(value).encode()
+    except UnicodeEncodeError:
+        pass  # it holds the value
+    raise TokenError(field, "a token is made of text, not of half a character")
 
 
 def protect(columns: Mapping[str, Sequence[Any]], tokeniser: Tokeniser) -> dict[str, list[Any]]:

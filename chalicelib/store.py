@@ -20,8 +20,9 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812  the class is named in lower case
 
 from chalicelib.errors import LeaseLost, StoreError, StoreUnavailable
-from chalicelib.ledger import Loaded, OpenRun, PageLoad, RejectRow
-from chalicelib.views import RejectView, Run, UserView, encode, user_view
+from chalicelib.ledger import Erased, Loaded, OpenRun, PageLoad, RejectRow
+from chalicelib.privacy import TOKENISED
+from chalicelib.views import RejectView, Run, UserView, encode, stats_view, user_view
 
 _SQL = Path(__file__).parent / "sql"
 
@@ -30,6 +31,8 @@ _POOL_WAIT_SECONDS = 5
 _TRUSTED_IDLE_SECONDS = 1.0  # a connection idle for longer is tried before it is used
 
 LEASE_SECONDS = 120
+
+_FILTERS = ("country", "state", "city", "gender", "plan", "updated_since", *TOKENISED)
 
 
 class Store:
@@ -101,9 +104,24 @@ class Store:
         rows = self._rows("user", {"uid": uid})
         return encode(user_view(rows[0])) if rows else None
 
-    def list_users(self, limit: int, after: str | None = None) -> list[UserView]:
-        """People in the order of their uid."""
-        return [user_view(row) for row in self._rows("users", {"limit": limit, "after": after})]
+    def list_users(
+        self, limit: int, after: str | None = None, filters: Mapping[str, Any] | None = None
+    ) -> list[UserView]:
+        """People in the order of their uid, after the one given.
+
+        ``filters`` are those of ``users.sql``: of a kept column its text, of a tokenised one its tokens.
+        """
+        values = dict.fromkeys(_FILTERS) | dict(filters or {}) | {"limit": limit, "after": after}
+        return [user_view(row) for row in self._rows("users", values)]
+
+    def erase(self, uid: str, uid_token: str) -> Erased:
+        """Deletes a person and remembers the token, so that no later load brings the person back."""
+        return Erased(*self._rows("erase", {"uid": uid, "uid_token": uid_token})[0])
+
+    def stats(self) -> bytes:
+        """The JSON body of the statistics, computed now."""
+        total, computed_at, counts = self._rows("stats", {})[0]
+        return encode(stats_view(total, computed_at, counts))
 
     def list_runs(self, limit: int) -> list[Run]:
         """The newest runs first."""

@@ -1,12 +1,19 @@
 """The shapes that the API answers with, and their JSON. What a loader caches and a reader builds is equal."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from chalicelib.users import Issue
+
+Uid = Annotated[str, Meta(examples=["f80b9b0d-c04d-4a77-86b5-43981186a788"])]
+Moment = Annotated[str, Meta(examples=["2026-01-31T12:00:00.000000Z"])]
+Token = Annotated[
+    str,
+    Meta(description="A keyed token of the value.", examples=["v1_v37AnHWtXEslvC6rKRkQd8As"]),
+]
 
 
 class Coordinates(Struct):
@@ -21,7 +28,7 @@ class Address(Struct):
     state: str | None
     country: str | None
     zip_prefix: str | None
-    street: str | None
+    street: Token | None
     coordinates: Coordinates
 
 
@@ -40,16 +47,16 @@ class Subscription(Struct):
 class UserView(Struct):
     """One person as stored: tokens, generalised values, and what is kept. ``updated_at`` is in UTC."""
 
-    uid: str
+    uid: Uid
     version: int
-    updated_at: str
-    first_name: str | None
-    last_name: str | None
-    username: str | None
-    email: str | None
-    phone_number: str | None
-    social_insurance_number: str | None
-    birth_year: int
+    updated_at: Moment
+    first_name: Token | None
+    last_name: Token | None
+    username: Token | None
+    email: Token | None
+    phone_number: Token | None
+    social_insurance_number: Token | None
+    birth_year: Annotated[int, Meta(examples=[1987])]
     gender: str | None
     employment: Employment
     subscription: Subscription
@@ -57,13 +64,16 @@ class UserView(Struct):
 
 
 class UserList(Struct):
+    """A page of people in the order of their uid; ``next`` is the cursor of the page after it."""
+
     items: list[UserView]
+    next: str | None
 
 
 class Run(Struct):
     """One run of the ledger. ``fetched`` equals the sum of the six counts after it; times are in UTC."""
 
-    run_id: str
+    run_id: Uid
     source: str
     trigger: str
     status: str
@@ -80,8 +90,8 @@ class Run(Struct):
     contract_hash: str
     key_version: int
     timings: dict[str, float]
-    started_at: str
-    finished_at: str | None
+    started_at: Moment
+    finished_at: Moment | None
 
 
 class RunList(Struct):
@@ -101,6 +111,83 @@ class RejectList(Struct):
     items: list[RejectView]
 
 
+class RunStarted(Struct):
+    """``status`` is running, or skipped if another run of the source is under way."""
+
+    run_id: Uid
+    status: str
+
+
+class Receipt(Struct):
+    """What was erased and where. ``uid_token`` is all that is remembered of the person.
+
+    ``cache_cleared`` is false if Redis was away: what it holds goes within ``cache_gone_within_seconds``.
+    """
+
+    uid_token: Token
+    erased_at: Moment
+    users: int
+    addresses: int
+    cache_cleared: bool
+    cache_gone_within_seconds: int
+    run_ids: list[str]
+
+
+class Count(Struct):
+    """How many people have a value; null counts those without one."""
+
+    value: str | None
+    count: int
+
+
+class Stats(Struct):
+    """How many people are stored and how they spread; at most the hundred commonest values of each kind."""
+
+    total: int
+    computed_at: Moment
+    country: list[Count]
+    birth_decade: list[Count]
+    plan: list[Count]
+    gender: list[Count]
+    key_version: list[Count]
+
+
+class ContractField(Struct):
+    """A field of the source's record: what happens to it, and the column that holds the result."""
+
+    path: str
+    treatment: Literal["keep", "token", "generalise", "drop"]
+    column: str | None
+    note: str
+
+
+class Contract(Struct):
+    """The table of treatments. ``hash`` names this version of it; ``key_version`` is the newest key's."""
+
+    hash: str
+    key_version: int
+    fields: list[ContractField]
+
+
+class Problem(Struct, omit_defaults=True):
+    """An error, as RFC 9457 words it. ``request_id`` finds it in the log."""
+
+    title: str
+    status: int
+    detail: str = ""
+    request_id: str = ""
+    type: str = "about:blank"
+
+
+class CacheCounts(Struct):
+    """What the cache of this container did since it began."""
+
+    hits: int
+    misses: int
+    fills: int
+    errors: int
+
+
 class ServerHealth(Struct):
     ok: bool
 
@@ -111,6 +198,7 @@ class Health(Struct):
     status: str
     postgres: ServerHealth
     redis: ServerHealth
+    cache: CacheCounts
     last_success_age_seconds: float | None
 
 
@@ -122,6 +210,14 @@ def user_view(row: Sequence[Any]) -> UserView:
         Subscription(*row[13:17]),
         Address(*row[17:21], row[23], Coordinates(*row[21:23])),  # type: ignore[call-arg]
     )
+
+
+def stats_view(total: int, computed_at: str, counts: Sequence[tuple[str, str | None, int]]) -> Stats:
+    """The view of what ``stats.sql`` gives: the total, the moment, and (kind, value, count)."""
+    kinds: dict[str, list[Count]] = {kind: [] for kind in Stats.__struct_fields__[2:]}
+    for kind, value, count in counts:
+        kinds[kind].append(Count(value, count))
+    return Stats(total, computed_at, **kinds)
 
 
 def user_bodies(

@@ -1,12 +1,12 @@
 """Every error of the laptop side. Each is one sentence for the person at the terminal, with what to do next.
 
-    LocalError
-    ├── AlreadyRunning      another command of this checkout holds the lock
-    ├── DataFolderBroken    Postgres cannot use what lies in its folder
-    ├── FolderNotOurs       a folder belongs to somebody else
-    ├── PortTaken           the port that was asked for is not free
-    ├── ServerFailed        a child did not start, or ended by itself
-    └── ScheduleUnreadable  an expression that EventBridge would refuse as well
+LocalError
+├── AlreadyRunning      another command of this checkout holds the lock
+├── DataFolderBroken    Postgres cannot use what lies in its folder
+├── FolderNotOurs       what should be our folder is somebody else's, or no folder
+├── PortTaken           the port that was asked for is not free
+├── ServerFailed        a child did not start, or ended by itself
+└── ScheduleUnreadable  an expression that EventBridge would refuse as well
 """
 
 from pathlib import Path
@@ -35,17 +35,19 @@ class DataFolderBroken(LocalError):
 
 
 class FolderNotOurs(LocalError):
-    """A folder belongs to somebody else."""
+    """What should be our folder is somebody else's, or no folder."""
 
-    def __init__(self, folder: Path, owner: str) -> None:
-        super().__init__(f"{folder} belongs to {owner}; run as {owner}, or remove that folder")
+    def __init__(self, folder: Path, problem: str) -> None:
+        super().__init__(f"{folder} {problem}; remove it and try again")
 
 
 class PortTaken(LocalError):
     """The port that was asked for is not free."""
 
     def __init__(self, port: int) -> None:
-        super().__init__(f"port {port} on 127.0.0.1 is taken; choose another, as in `make run PORT={port + 1}`")
+        super().__init__(
+            f"port {port} on 127.0.0.1 is taken; choose another, as in `make run PORT={port + 1}`"
+        )
 
 
 class ServerFailed(LocalError):

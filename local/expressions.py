@@ -1,6 +1,6 @@
 """EventBridge's schedule expressions: when do they fire next? Refuses what EventBridge refuses.
 
-croniter does the calendar; here are only AWS's own notions: six fields, `?`, weekdays counted from Sunday as 1.
+croniter does the calendar; here is what is AWS's own: six fields, `?`, weekdays that begin with Sunday as 1.
 Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html
 """
 
@@ -99,7 +99,7 @@ def _or_any(field: str) -> str:
 
 
 def _weekday(field: str) -> str:
-    """AWS counts from Sunday as 1, croniter from Sunday as 0. Alone, L is the week's last day; 6L the last Friday."""
+    """AWS counts from Sunday as 1, croniter as 0. Alone, L is the week's last day; 6L is the last Friday."""
     if field == "L":
         return "6"
     if field.endswith("L"):

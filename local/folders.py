@@ -25,8 +25,10 @@ def make_private(folder: Path) -> Path:
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     status = folder.lstat()  # not stat: where others may write, a link could lead anywhere
-    if status.st_uid != os.geteuid() or not stat.S_ISDIR(status.st_mode):
-        raise FolderNotOurs(folder, _name(status.st_uid))
+    if not stat.S_ISDIR(status.st_mode):
+        raise FolderNotOurs(folder, "is a link, not a folder")
+    if status.st_uid != os.geteuid():
+        raise FolderNotOurs(folder, f"belongs to {_name(status.st_uid)}, as whom you are not running")
     if made:
         folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
     return folder

@@ -1,25 +1,24 @@
 """`make ingest`: one run now, with a progress bar and a report.
 
-Against the configured servers, else those of a running `make run`, else ones of its own for as long as it takes.
+Against the configured servers, else those of a running `make run`, else its own for as long as it takes.
 """
 
 import argparse
 import contextlib
 import os
+import shutil
 import sys
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from tqdm import tqdm
 
+from chalicelib import wiring
+from chalicelib.errors import DecantError
+from chalicelib.ledger import Report
 from local import lock, settings, signals
-from local.errors import AlreadyRunning, LocalError
+from local.errors import LocalError
 from local.folders import local_folder
 from local.stack import stand_ins
-
-if TYPE_CHECKING:
-    from chalicelib.ledger import Report
 
 _OUTCOMES = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
 _REASONS_SHOWN = 5
@@ -29,11 +28,80 @@ def main() -> int:
     options = _options()
     signals.interrupt()
     try:
-        with _settings() as found:
-            os.environ.update(found)
-            return _ingest(options.pages, options.size)
+        with _servers():
+            report = _ingest(options.pages, options.size)
     except signals.StopRequested:
         return 130
-    except (LocalError, OSError) as error:
-        print(f"make ingest: {error}.", file=sys.stderr)
+    except (LocalError, DecantError, OSError) as error:
+        print("ingest: stopped" if signals.requested() else f"ingest: {error}", file=sys.stderr)
         return 1
+    print(*table(report), sep="\n", flush=True)
+    return 0 if report.status in ("succeeded", "skipped") else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m local.ingest", description="One ingest run, now.")
+    parser.add_argument("--pages", type=_count, help="how many pages (default: SOURCE_PAGES)")
+    parser.add_argument("--size", type=_count, help="records a page (default: SOURCE_PAGE_SIZE)")
+    return parser.parse_args()
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError("must be a whole number above 0")
+    return int(text)
+
+
+@contextlib.contextmanager
+def _servers() -> Iterator[None]:
+    """Puts into the environment whose servers to use. Who configures a database configures everything:
+    the keys and people of a laptop must never get into it."""
+    chosen, folder = settings.chosen(), local_folder()
+    theirs = settings.published(folder) if lock.is_held(folder) else {}
+    if theirs and chosen.get("DATABASE_URL", theirs["DATABASE_URL"]) == theirs["DATABASE_URL"]:
+        os.environ.update(theirs | chosen)
+        yield
+    elif "DATABASE_URL" in chosen or "SECRET_ID" in chosen:
+        os.environ.update(chosen)
+        yield
+    else:
+        with lock.hold(folder, "make ingest"), stand_ins(folder, chosen) as stack:
+            os.environ.update(stack.settings)
+            wiring.store().migrate()
+            yield
+
+
+def _ingest(pages: int | None, size: int | None) -> Report:
+    columns, rows = shutil.get_terminal_size()  # tqdm itself shows nothing where a terminal has no known size
+    with tqdm(total=pages, unit="page", disable=None, leave=False, ncols=columns, nrows=rows) as bar:
+
+        def on_page(done: int, planned: int, report: Report) -> None:
+            bar.total = planned
+            bar.set_postfix(records=report.fetched, rejected=report.rejected, refresh=False)
+            bar.update(done - bar.n)
+
+        return wiring.run_ingest(trigger="manual", pages=pages, page_size=size, on_page=on_page)
+
+
+def table(report: Report) -> Iterator[str]:
+    """The report in lines. Counts, names of fields and of rules: never a value."""
+    speed = f", {report.fetched / report.seconds:,.0f} records/s" if report.fetched and report.seconds else ""
+    yield f"Ingest {report.status} in {report.seconds:.2f} s{speed} (run {report.run_id})"
+    if report.error:
+        yield f"  error       {report.error}"
+    if report.status == "skipped":
+        yield "  another run of this source is under way"
+        return
+    yield f"  pages       {report.pages:>9,}"
+    yield f"  fetched     {report.fetched:>9,}"
+    for sign, outcome in zip("=+++++", _OUTCOMES, strict=True):
+        yield f"  {sign} {outcome:<10}{getattr(report, outcome):>9,}"
+    reasons = sorted(report.rejects_by_rule.items(), key=lambda item: (-item[1], item[0]))
+    for (path, rule), count in reasons[:_REASONS_SHOWN]:
+        yield f"    {path or '(record)'}: {rule}  {count:,}"
+    if len(reasons) > _REASONS_SHOWN:
+        yield f"    and {len(reasons) - _REASONS_SHOWN} more reasons"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

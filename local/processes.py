@@ -41,7 +41,7 @@ class Child:
         stdin: bytes = b"",
     ) -> None:
         """Without a log the child writes to our own terminal; stdin is all that it will ever read."""
-        self.name, self.log = name, log
+        self.name, self.log, self.argv = name, log, list(argv)
         self._stop_signal = stop_signal
         identity: dict[str, Any] = {}
         if user:
@@ -91,15 +91,17 @@ class Child:
         deadline = time.monotonic() + seconds
         while not ready():
             if not self.running:
-                raise ServerFailed(self.name, f"ended while starting ({how_it_ended(self)})", self.log)
+                raise ServerFailed(
+                    self.name, f"ended while starting ({how_it_ended(self.exit_status)})", self.log
+                )
             if time.monotonic() > deadline:
                 raise ServerFailed(self.name, f"was not ready within {seconds:.0f} seconds", self.log)
             signals.check()
             time.sleep(0.02)
 
 
-def how_it_ended(child: Child) -> str:
-    status = child.exit_status or 0
+def how_it_ended(status: int | None) -> str:
+    status = status or 0
     return f"exit status {status}" if status >= 0 else f"ended by {signal.Signals(-status).name}"
 
 
@@ -112,14 +114,26 @@ def _open_log(path: Path) -> Any:
 def end(processes: Iterable[psutil.Process], ask: signal.Signals, patience_seconds: float) -> None:
     """Asks all of them, waits once for all, and kills the rest. psutil sees to it that no id was reused."""
     alive = list(processes)
-    for process in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.send_signal(ask)
-    _, stubborn = psutil.wait_procs(alive, timeout=patience_seconds)
-    for process in stubborn:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(stubborn, timeout=patience_seconds)
+    for order in (ask, signal.SIGKILL):
+        for process in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(order)
+        alive = _alive_after(alive, patience_seconds)
+
+
+def _alive_after(processes: Sequence[psutil.Process], patience_seconds: float) -> list[psutil.Process]:
+    """A zombie has ended, and may never be waited for: not every container's first process does that."""
+    deadline = time.monotonic() + patience_seconds
+    while (alive := [process for process in processes if _works(process)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return alive
+
+
+def _works(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _descendants(pid: int) -> list[psutil.Process]:
@@ -141,8 +155,8 @@ def at_work_in(folder: Path, name: str) -> list[psutil.Process]:
 
 def record(path: Path, child: Child) -> None:
     """Remembers a child for the next run, in case this one gets no chance to end it."""
-    process = psutil.Process(child.pid)
-    entry = {"pid": child.pid, "created": process.create_time(), "argv": process.cmdline()}
+    created = psutil.Process(child.pid).create_time()
+    entry = {"pid": child.pid, "created": created, "arguments": child.argv[1:]}
     write_private(path, json.dumps([*_recorded(path), entry]))
 
 
@@ -166,7 +180,7 @@ def _matching(entry: Mapping[str, Any]) -> list[psutil.Process]:
     try:
         process = psutil.Process(entry["pid"])
         same_start = abs(process.create_time() - entry["created"]) < _CLOCK_DRIFT_SECONDS
-        return [process] if same_start and process.cmdline() == entry["argv"] else []
+        return [process] if same_start and process.cmdline()[1:] == entry["arguments"] else []
     except psutil.Error:
         return []
 

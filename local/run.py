@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from local import keys, lock, processes, settings, signals
@@ -19,21 +20,21 @@ from local.stack import Stack, record_file, stand_ins
 
 _HEALTH_SECONDS = 60.0
 _LOOK_SECONDS = 0.2
-_CHALICE = "import sys; from chalice.cli import main; sys.exit(main())"  # its script's first line may be too long
+_CHALICE = (
+    "import sys; from chalice.cli import main; sys.exit(main())"  # its script's first line may be too long
+)
 
 
 def main() -> int:
     signals.note()
     try:
         folder = local_folder()
-        with lock.hold(folder, "make run"):
+        with lock.hold(folder, "make run"), contextlib.suppress(signals.StopRequested):
             _run(folder, _port())
-    except signals.StopRequested:
-        print("\nEnded. The data stays in .local/ for the next run.")
-        return 0
     except (LocalError, OSError) as error:
         print(f"make run: {error}.", file=sys.stderr)
         return 1
+    print(f"\nEnded. The data stays in {folder} for the next run.")
     return 0
 
 
@@ -77,7 +78,7 @@ def _migrate(stack: Stack) -> None:
 
 
 def _ingest(stack: Stack) -> None:
-    """Its bar and report go to our terminal. A source that is down is no reason not to serve what is there."""
+    """Its bar and report go to our terminal. What is there gets served even if the source is down."""
     if _job(stack, "the first ingest", ["-m", "local.ingest"], None):
         print("The first ingest failed; the schedule will try again.", flush=True)
 
@@ -98,7 +99,7 @@ def _scheduler(stack: Stack) -> contextlib.AbstractContextManager[processes.Chil
 
 
 @contextlib.contextmanager
-def _http(stack: Stack, port: int) -> "contextlib.Generator[None]":
+def _http(stack: Stack, port: int) -> Iterator[None]:
     where = ["--host", "127.0.0.1", "--port", str(port), "--stage", "local", "--no-autoreload"]
     argv = ["-c", _CHALICE, "--project-dir", str(ROOT), "local", *where]
     with stack.running("the HTTP server", argv, "http.log") as child:
@@ -128,7 +129,9 @@ def _watch(stack: Stack) -> None:
         signals.check()
         for server in stack.servers:
             if not server.running:
-                raise ServerFailed(server.name, f"ended by itself ({how_it_ended(server)})", server.log)
+                raise ServerFailed(
+                    server.name, f"ended by itself ({how_it_ended(server.exit_status)})", server.log
+                )
         time.sleep(_LOOK_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""Runs the app's own schedules on a laptop, as EventBridge does on AWS. One invocation at a time, never two."""
+"""Runs the app's own schedules on a laptop, as EventBridge does on AWS. One invocation at a time."""
 
 import importlib
 import signal
@@ -53,7 +53,7 @@ def _text(expression: str | ScheduleExpression) -> str:
 def serve(todo: Sequence[Job], invoke: Callable[[str], None], clock: Clock) -> None:
     """Ends when no schedule will ever fire again, which for a rate is never.
 
-    A job that came due during another's run follows it at once; what it missed beyond that is not made up for.
+    A job that came due during another's run follows it at once; whatever else it missed is not made up for.
     """
     due = {job: when for job in todo if (when := job.schedule.next_after(clock.now()))}
     while due:

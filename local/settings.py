@@ -15,13 +15,17 @@ from dotenv import dotenv_values
 from chalicelib.config import Settings
 from local.folders import ROOT, write_private
 
-NAMES = frozenset(field.name.upper() for field in fields(Settings)) | {"INGEST_SCHEDULE", "LOG_LEVEL", "SECRET_ID"}
+NAMES = frozenset(field.name.upper() for field in fields(Settings)) | {
+    "INGEST_SCHEDULE",
+    "LOG_LEVEL",
+    "SECRET_ID",
+}
 
 
 def chosen() -> dict[str, str]:
-    """What the user has set. An empty value is as good as none: `.env` often begins as a copy of an example."""
-    known = {**dotenv_values(ROOT / ".env"), **_filled(os.environ)}
-    return {name: value for name, value in _filled(known).items() if name in NAMES}
+    """What the user has set. An empty value is as good as none: `.env` begins as a copy of an example."""
+    written = _filled(dotenv_values(ROOT / ".env"))
+    return written | {name: os.environ[name] for name in NAMES | set(written) if os.environ.get(name)}
 
 
 def published(folder: Path) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Ctrl-C and SIGTERM, taken where it is safe to stop.
 
-The runner only notes them and looks at the note between its steps: a handler that raises could do so between the
-start of a child and the line that remembers it, and leave it behind. What runs a single job is interrupted at once,
-but only once, so that a second Ctrl-C cannot break the tidying up.
+The runner only notes them and looks at the note between its steps: a handler that raises could do so between
+the start of a child and the line that remembers it, and leave it behind. What runs a single job is
+interrupted at once, but only once, so that a second Ctrl-C cannot break the tidying up.
 """
 
 import signal

@@ -10,10 +10,10 @@ from local import keys, processes, settings
 from local.folders import ROOT, make_private
 from local.postgres import Postgres
 from local.processes import Child
+from local.user_api import DOORS
 from local.valkey import Valkey
 
 _USER_API_SECONDS = 15.0
-_USER_API_PATHS = {"random-data-api": "/api/v2/users", "randomuser": "/api/"}
 
 
 @dataclass
@@ -60,10 +60,10 @@ def stand_ins(folder: Path, chosen: Mapping[str, str]) -> Iterator[Stack]:
     stack = Stack(folder, dict(chosen))
     processes.end_recorded(record_file(folder))
     with contextlib.ExitStack() as running:
+        running.callback(record_file(folder).unlink, missing_ok=True)
         if "SECRET_ID" not in chosen:  # a secret holds them all, and wins
             _fill(stack, running)
         yield stack
-    record_file(folder).unlink(missing_ok=True)
 
 
 def _fill(stack: Stack, running: contextlib.ExitStack) -> None:
@@ -89,4 +89,5 @@ def _user_api(stack: Stack, dialect: str) -> Iterator[str]:
     argv = ["-m", "local.user_api", "--port", str(port)]
     with stack.running("the user API's stand-in", argv, "user-api.log") as child:
         child.wait_until(lambda: processes.listening(port), _USER_API_SECONDS)
-        yield f"http://127.0.0.1:{port}{_USER_API_PATHS.get(dialect, '/')}"
+        path = DOORS[dialect].path if dialect in DOORS else "/"  # an unknown dialect is the app's to refuse
+        yield f"http://127.0.0.1:{port}{path}"

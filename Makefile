@@ -1,0 +1,58 @@
+# Every target is one line to read in `make help`. Only POSIX sh, and a make as old as 3.81.
+
+SHELL = /bin/sh
+PY = .venv/bin/python
+MAKE_VENV = { echo "Making .venv with $$("$$python" --version) …"; "$$python" -m venv --clear .venv; }
+
+.DEFAULT_GOAL = help
+.DELETE_ON_ERROR:
+.PHONY: help install run ingest api-key test check format clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+install: .venv/installed ## Make .venv with everything in it (the other targets do so themselves)
+
+run: .venv/installed ## Start everything; PORT=8000
+	@exec $(PY) -m local.run
+
+ingest: .venv/installed ## Run one ingest now; PAGES=20 SIZE=1000
+	@exec $(PY) -m local.ingest $(if $(PAGES),--pages '$(PAGES)') $(if $(SIZE),--size '$(SIZE)')
+
+api-key: .venv/installed ## Make an API key; SCOPES=read,operate,erase
+	@exec $(PY) -m local.api_key $(if $(SCOPES),--scopes '$(SCOPES)')
+
+test: .venv/installed ## Run all tests; TESTARGS="-k token"
+	@exec $(PY) -m pytest --cov=app --cov=chalicelib --cov=local --cov-branch \
+		--cov-report=term:skip-covered $(TESTARGS)
+
+check: .venv/installed ## Check style, types and the order of the house
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@$(PY) -m pytest -q tests/test_house.py
+
+format: .venv/installed ## Put the code into the house style
+	@$(PY) -m ruff check --fix --quiet .
+	@$(PY) -m ruff format .
+
+clean: ## Remove local data, keys and caches (.venv stays)
+	@if [ -e .venv/installed ]; then $(PY) -m local.clean; else rm -rf .local; fi
+	@rm -rf .coverage htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find app.py chalicelib local localstack tests bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || :
+
+# The stamp is written last, so that an interrupted installation begins again. An environment whose Python is gone,
+# or not the one that PYTHON asks for, is made anew.
+.venv/installed: requirements.txt requirements-dev.txt $(PY) $(if $(PYTHON),.venv/of-$(subst /,-,$(PYTHON)))
+	@echo "Installing …"
+	@$(PY) -m pip install -q --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+.venv/of-%: $(PY)
+	@python=$$(sh local/find_python.sh) || exit 1; \
+	version='import sys; print(sys.version_info[:2])'; \
+	test "$$($(PY) -c "$$version")" = "$$("$$python" -c "$$version")" || $(MAKE_VENV)
+	@touch $@
+
+$(PY):
+	@python=$$(sh local/find_python.sh) || exit 1; $(MAKE_VENV)

@@ -1,0 +1,74 @@
+"""What a caller may send: query strings and bodies, as types that check them and describe them alike."""
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+Limit = Annotated[int, Meta(ge=1, le=1000, description="How many at the most.")]
+Cursor = Annotated[
+    str,
+    Meta(max_length=100, pattern="^[A-Za-z0-9_-]+={0,2}$", description="The `next` of the page before."),
+]
+Filter = Annotated[
+    str,
+    Meta(min_length=1, max_length=200, pattern="^[^\\x00-\\x1f]+$", description="Exactly this, as stored."),
+]
+Moment = Annotated[
+    datetime, Meta(tz=True, description="Changed at or after this moment.", examples=["2026-01-31T00:00:00Z"])
+]
+Raw = Annotated[str, Meta(max_length=320, pattern=r"\S")]
+Email = Annotated[str, Meta(max_length=320, pattern=r"\S", examples=["someone@example.com"])]
+Phone = Annotated[str, Meta(max_length=320, pattern=r"\d")]
+Number = Annotated[str, Meta(max_length=320, pattern=r"[^\W_]")]
+Street = Annotated[
+    str, Meta(max_length=402, pattern=r"\S", description="Street address, comma, space, street name.")
+]
+
+# JSON knows one kind of number: 5.0 is as whole as 5.
+Pages = Annotated[float, Meta(ge=1, le=10_000, multiple_of=1, examples=[20])]
+PageSize = Annotated[float, Meta(ge=1, le=5_000, multiple_of=1, examples=[1000])]
+
+
+class Nothing(Struct, forbid_unknown_fields=True):
+    """A route without a query."""
+
+
+class Some(Struct, forbid_unknown_fields=True):
+    limit: Limit = 50
+
+
+class Page(Struct, forbid_unknown_fields=True):
+    limit: Limit = 50
+    cursor: Cursor | UnsetType = UNSET
+
+
+class Users(Page, forbid_unknown_fields=True):
+    country: Filter | UnsetType = UNSET
+    state: Filter | UnsetType = UNSET
+    city: Filter | UnsetType = UNSET
+    gender: Filter | UnsetType = UNSET
+    plan: Filter | UnsetType = UNSET
+    updated_since: Moment | UnsetType = UNSET
+
+
+class Lookup(Struct, forbid_unknown_fields=True):
+    """Raw values, at least one; all must match. They are tokenised at once and go no further."""
+
+    first_name: Raw | UnsetType = UNSET
+    last_name: Raw | UnsetType = UNSET
+    username: Raw | UnsetType = UNSET
+    email: Email | UnsetType = UNSET
+    phone_number: Phone | UnsetType = UNSET
+    social_insurance_number: Number | UnsetType = UNSET
+    street: Street | UnsetType = UNSET
+
+    def __repr__(self) -> str:
+        return "<Lookup>"
+
+
+class NewRun(Struct, forbid_unknown_fields=True):
+    """A run over so many pages from the first, each of so many records; the settings' unless given."""
+
+    pages: Pages | UnsetType = UNSET
+    page_size: PageSize | UnsetType = UNSET

@@ -1,0 +1,71 @@
+"""The OpenAPI document as a page to read: no script, no style, nothing to fetch."""
+
+from collections.abc import Iterator
+from html import escape
+from typing import Any
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<title>{title}: the API</title>
+<h1>{title}: the API</h1>
+{operations}
+<h1>Shapes</h1>
+{shapes}
+</html>
+"""
+
+
+def page(document: dict[str, Any]) -> str:
+    """HTML."""
+    operations = (
+        line
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        for line in _operation(method, path, operation)
+    )
+    shapes = (line for shape in document["components"]["schemas"].items() for line in _shape(*shape))
+    title = escape(document["info"]["title"])
+    return _PAGE.format(title=title, operations="\n".join(operations), shapes="\n".join(shapes))
+
+
+def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:
+    yield f"<h2><code>{method.upper()} {escape(path)}</code></h2>"
+    yield f"<p>{escape(operation['summary'])} {escape(operation.get('description', ''))}</p>"
+    yield "<dl>"
+    for parameter in operation["parameters"]:
+        yield f"<dt><code>{escape(parameter['name'])}</code> in the {parameter['in']}</dt>"
+        yield f"<dd>{_described(parameter['schema'])}</dd>"
+    if "requestBody" in operation:
+        yield f"<dt>body</dt><dd>{_content(operation['requestBody'])}</dd>"
+    for status, response in operation["responses"].items():
+        yield f"<dt>{status} {escape(response['description'])}</dt><dd>{_content(response)}</dd>"
+    yield "</dl>"
+
+
+def _shape(name: str, schema: dict[str, Any]) -> Iterator[str]:
+    yield f'<h2 id="{escape(name)}">{escape(name)}</h2><p>{escape(schema.get("description", ""))}</p><dl>'
+    for field, described in schema.get("properties", {}).items():
+        yield f"<dt><code>{escape(field)}</code></dt><dd>{_described(described)}</dd>"
+    yield "</dl>"
+
+
+def _content(holder: dict[str, Any]) -> str:
+    content = holder.get("content", {})
+    return ", ".join(f"{escape(media)}: {_described(body['schema'])}" for media, body in content.items())
+
+
+def _described(schema: dict[str, Any]) -> str:
+    """A schema in a few words, other shapes by link."""
+    if "$ref" in schema:
+        name = escape(schema["$ref"].rpartition("/")[2])
+        return f'<a href="#{name}">{name}</a>'
+    if "anyOf" in schema:
+        return " or ".join(map(_described, schema["anyOf"]))
+    if schema.get("type") == "array":
+        return f"list of {_described(schema['items'])}"
+    details = (f"{name} {value}" for name, value in schema.items() if name not in {"type", "description"})
+    words = [str(schema.get("type", "")), *details, schema.get("description", "")]
+    return escape(", ".join(filter(None, words)))

@@ -1,0 +1,131 @@
+"""The OpenAPI 3.1 document, made of the declared routes and of the types that check and write what passes."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from chalicelib import __version__, views
+from chalicelib.answers import CSV, JSON, NDJSON, PROBLEM
+from chalicelib.routes import Route
+
+_REF = "#/components/schemas/{name}"
+
+_MEDIA = {views.UserList: (JSON, NDJSON, CSV)}
+_HEADERS_OF = {
+    views.UserList: ("X-Data-Source", "Link"),
+    views.UserView: ("X-Data-Source", "ETag"),
+    views.Stats: ("X-Data-Source",),
+    views.RunStarted: ("Location",),
+}
+_HEADERS = {
+    "X-Request-Id": "Finds the request in the log.",
+    "X-Data-Source": "Where the answer was found: redis or postgres.",
+    "ETag": "Names this version of the answer.",
+    "Link": 'The next page, as rel="next"; absent on the last.',
+    "Location": "Where to ask how the run goes.",
+}
+
+
+def document(routes: Iterable[Route], server: str) -> dict[str, Any]:
+    """The document. ``server`` is the path that the routes stand below, such as ``/api``."""
+    declared = list(routes)
+    types = [route.gives for route in declared if route.gives] + [
+        route.body for route in declared if route.body
+    ]
+    forms_used = list(dict.fromkeys(route.query for route in declared))
+    _, schemas = msgspec.json.schema_components([*types, *forms_used, views.Problem], ref_template=_REF)
+    parameters = {form: _query_parameters(schemas.pop(form.__name__)) for form in forms_used}
+    schemas.get("Lookup", {})["minProperties"] = 1
+    paths: dict[str, dict[str, Any]] = {}
+    for route in declared:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, parameters[route.query])
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Decant", "version": __version__, "description": "People without personal data."},
+        "servers": [{"url": server or "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _query_parameters(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "query", "required": False, "schema": property_}
+        for name, property_ in schema.get("properties", {}).items()
+    ]
+
+
+def _operation(route: Route, query: list[dict[str, Any]]) -> dict[str, Any]:
+    summary = (route.view.__doc__ or "").strip().partition("\n")[0]
+    operation: dict[str, Any] = {
+        "operationId": route.view.__name__,
+        "summary": summary,
+        "parameters": [_path_parameter(name) for name in route.parameters] + query,
+        "responses": _responses(route),
+    }
+    if route.scope:
+        operation["security"] = [{"apiKey": [route.scope]}]
+        operation["description"] = f"Needs a key with the scope `{route.scope}`."
+    if route.body:
+        schema = {"$ref": _REF.format(name=route.body.__name__)}
+        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
+    return operation
+
+
+def _path_parameter(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+
+
+def _responses(route: Route) -> dict[str, Any]:
+    responses = {str(route.status): _success(route)}
+    if route.gives is views.UserView:
+        responses["304"] = {"description": "The caller has this version already.", "headers": _headers(route)}
+    responses |= {str(status): _problem(status) for status in sorted(_refusals(route))}
+    if route.gives is views.Health:
+        responses["503"] = _success(route) | {"description": "Postgres does not answer."}
+    return responses
+
+
+def _success(route: Route) -> dict[str, Any]:
+    content: dict[str, Any] = {media: {"schema": {"type": "string"}} for media in _media(route)}
+    if JSON in content:
+        named = getattr(route.gives, "__name__", None)
+        content[JSON] = {"schema": {"$ref": _REF.format(name=named)} if named else {"type": "object"}}
+    return {
+        "description": HTTPStatus(route.status).phrase,
+        "headers": _headers(route),
+        "content": content,
+    }
+
+
+def _media(route: Route) -> tuple[str, ...]:
+    return _MEDIA.get(route.gives, (route.media,))
+
+
+def _headers(route: Route) -> dict[str, Any]:
+    names = ["X-Request-Id", *_HEADERS_OF.get(route.gives, ())]
+    return {name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in names}
+
+
+def _problem(status: int) -> dict[str, Any]:
+    content = {PROBLEM: {"schema": {"$ref": _REF.format(name="Problem")}}}
+    return {"description": HTTPStatus(status).phrase, "content": content}
+
+
+def _refusals(route: Route) -> set[int]:
+    """The statuses of all errors that a route can answer with, the gateway's included."""
+    refusals = {400, 500, 503}
+    if route.scope:
+        refusals |= {401, 403}
+    if route.parameters or "cursor" in route.query.__struct_fields__:
+        refusals |= {404}
+    if len(_media(route)) > 1:
+        refusals |= {406}
+    if route.body:
+        refusals |= {413, 415}
+    return refusals

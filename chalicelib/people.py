@@ -1,0 +1,99 @@
+"""Finding and forgetting people. The edges arrive as arguments; raw values are tokenised at once."""
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any, Protocol
+from uuid import UUID
+
+from msgspec import UNSET, structs
+
+from chalicelib.errors import RequestError, TokenError
+from chalicelib.forms import Lookup, Page, Users
+from chalicelib.ledger import Erased
+from chalicelib.privacy import CONTRACT, Tokeniser, contract_hash
+from chalicelib.views import Contract, ContractField, Receipt, UserList, UserView, encode
+
+_CURSOR = "cursor"
+
+
+class Store(Protocol):
+    """Where people are kept."""
+
+    def list_users(self, limit: int, after: str | None, filters: Mapping[str, Any]) -> list[UserView]: ...
+    def erase(self, uid: str, uid_token: str) -> Erased: ...
+
+
+class Cache(Protocol):
+    """Where recent people are at hand."""
+
+    @property
+    def longest_ttl_seconds(self) -> int: ...
+    def forget_user(self, uid: str) -> bool: ...
+
+
+def contract(tokeniser: Tokeniser) -> Contract:
+    """What happens to each field, and under which key."""
+    fields = [ContractField(row.path, row.treatment, row.column, row.note) for row in CONTRACT]
+    return Contract(contract_hash(), tokeniser.version, fields)
+
+
+def listed(store: Store, tokeniser: Tokeniser, query: Users) -> UserList:
+    """A page of those whom all filters fit."""
+    filters = {name: value for name, value in structs.asdict(query).items() if value is not UNSET}
+    del filters["limit"]
+    filters.pop("cursor", None)
+    if "updated_since" in filters:
+        filters["updated_since"] = filters["updated_since"].isoformat()
+    return _page(store, tokeniser, query, filters)
+
+
+def looked_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup) -> UserList:
+    """A page of those who have these values, under whichever key they were stored."""
+    raw = {name: value for name, value in structs.asdict(wanted).items() if value is not UNSET}
+    if not raw:
+        raise RequestError(
+            400, "Malformed body", f"it must hold one of: {', '.join(Lookup.__struct_fields__)}"
+        )
+    try:
+        tokens = {name: tokeniser.candidates(name, value) for name, value in raw.items()}
+    except TokenError as error:
+        refusal = str(error)
+    else:
+        return _page(store, tokeniser, query, tokens)
+    raise RequestError(400, "Malformed body", refusal)
+
+
+def _page(store: Store, tokeniser: Tokeniser, query: Page, filters: Mapping[str, Any]) -> UserList:
+    """One more than asked for is fetched, to know whether there is a next page."""
+    which = blake2b(encode(filters), digest_size=8).digest()
+    after = None if query.cursor is UNSET else _opened(tokeniser, str(query.cursor), which)
+    found = store.list_users(query.limit + 1, after, filters)
+    items = found[: query.limit]
+    more = len(found) > query.limit
+    return UserList(items, tokeniser.seal(_CURSOR, UUID(items[-1].uid).bytes + which) if more else None)
+
+
+def _opened(tokeniser: Tokeniser, cursor: str, which: bytes) -> str:
+    """The uid that a cursor stands after. Raises RequestError if it was altered or is of other filters."""
+    payload = tokeniser.unseal(_CURSOR, cursor)
+    if payload is None or payload[16:] != which:
+        raise RequestError(404, "No such page", "the cursor is not one that was given out for these filters")
+    return str(UUID(bytes=payload[:16]))
+
+
+def erased(store: Store, cache: Cache, tokeniser: Tokeniser, uid: str) -> Receipt:
+    """Forgets a person, whether stored or not, and says what went. Once is enough, and twice does no harm.
+
+    The cache is marked after the commit: who read the person before cannot bring it back there.
+    """
+    uid_token = tokeniser.token("uid", uid)
+    gone = store.erase(uid, uid_token)
+    return Receipt(
+        uid_token=uid_token,
+        erased_at=gone.erased_at,
+        users=gone.users,
+        addresses=gone.addresses,
+        cache_cleared=cache.forget_user(uid),
+        cache_gone_within_seconds=cache.longest_ttl_seconds,
+        run_ids=list(gone.run_ids),
+    )

@@ -1,0 +1,187 @@
+"""The frame of every door: who may open it, what it takes, and the HTTP side's one boundary.
+
+What nobody foresaw is told by a request id alone; the log has its type and place.
+"""
+
+import functools
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from chalice.app import AuthResponse, AuthRoute, Chalice, CORSConfig, Response
+
+from chalicelib import answers, forms, telemetry
+from chalicelib.access import scopes_of
+from chalicelib.errors import ConfigError, DecantError, RequestError, Unforeseen
+
+LARGEST_BODY_BYTES = 65_536
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NOWHERE = AuthRoute("/nowhere", ["GET"])  # a policy must allow something, even one that opens no door
+_log = logging.getLogger("decant.routes")
+
+View = Callable[..., Response]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One door, as declared: what it takes, what it gives, and who may open it. OpenAPI is made of this."""
+
+    method: str
+    path: str
+    view: View
+    scope: str | None = None
+    query: Any = forms.Nothing
+    body: Any = None
+    gives: Any = None
+    status: int = 200
+    media: str = answers.JSON
+
+    @property
+    def methods(self) -> list[str]:
+        """HEAD answers wherever GET does."""
+        return ["GET", "HEAD"] if self.method == "GET" else [self.method]
+
+    @property
+    def parameters(self) -> list[str]:
+        return re.findall(r"{(\w+)}", self.path)
+
+
+class Routes:
+    """Registers views with Chalice, each behind its scope, and guards them with the boundary.
+
+    A view gets the request, the checked query (and body, if the route takes one), and the path's parameters.
+    A route without a scope is open to all.
+    """
+
+    def __init__(self, app: Chalice, authorizer: Any, allowed_origin: str | None) -> None:
+        self._app, self._authorizer = app, authorizer
+        self._cors = _cors(allowed_origin) if allowed_origin else None
+        self.all: list[Route] = []
+
+    def __call__(self, method: str, path: str, **declared: Any) -> Callable[[View], View]:
+        def register(view: View) -> View:
+            route = Route(method, path, view, **declared)
+            self.all.append(route)
+            authorizer = self._authorizer if route.scope else None
+            at_path = self._app.route(
+                path,
+                methods=route.methods,
+                authorizer=authorizer,
+                cors=self._cors,
+                content_types=[],  # any: what does not fit is refused below, in our words
+            )
+            at_path(_guarded(self._app, route))
+            return view
+
+        return register
+
+    def allowed(self, authorization: str, api_keys: Callable[[], Any]) -> AuthResponse:
+        """What the key in the header opens; the answer to a wrong one is the same as to one without scope."""
+        try:
+            scopes = scopes_of(authorization, api_keys())
+        except ConfigError as error:
+            _log.error("no key can be checked: %s", error)
+            scopes = frozenset()
+        opened: list[str | AuthRoute] = [
+            AuthRoute(re.sub(r"{\w+}", "*", route.path), route.methods)
+            for route in self.all
+            if route.scope in scopes
+        ]
+        return AuthResponse(routes=opened or [_NOWHERE], principal_id="key")
+
+
+def _cors(allowed_origin: str) -> CORSConfig:
+    return CORSConfig(
+        allow_origin=allowed_origin,
+        allow_headers=["Authorization", "If-None-Match"],
+        expose_headers=["ETag", "Link", "Location", "X-Data-Source", "X-Request-Id"],
+        max_age=600,
+    )
+
+
+def _guarded(app: Chalice, route: Route) -> View:
+    @functools.wraps(route.view)
+    def guarded(**parameters: str) -> Response:
+        started = time.perf_counter()
+        request: Any = app.current_request
+        request_id = _request_id(request)
+        try:
+            answer = route.view(request, **_uuids(parameters), **_sent(route, request))
+        except DecantError as error:
+            answer = answers.problem_of(error, request_id)
+        except Exception as error:  # noqa: BLE001  the one boundary: its text may hold a value
+            answer = answers.problem_of(Unforeseen(error), request_id)
+        answer.headers = {**answers.SECURITY, **answer.headers, "X-Request-Id": request_id}
+        telemetry.answered(
+            route.method,
+            route.path,
+            answer.status_code,
+            str(answer.headers.get("X-Data-Source", "")),
+            started,
+            request_id,
+        )
+        return answer
+
+    return guarded
+
+
+def _request_id(request: Any) -> str:
+    """API Gateway's id of the request, else the invocation's."""
+    return str(request.context.get("requestId") or request.lambda_context.aws_request_id)
+
+
+def _uuids(parameters: Mapping[str, str]) -> dict[str, str]:
+    """Every parameter of a path is a UUID, and none reaches a store that is not."""
+    if not all(_UUID.fullmatch(value.lower()) for value in parameters.values()):
+        raise RequestError(400, "Malformed path", "the id in the path must be a UUID")
+    return {name: value.lower() for name, value in parameters.items()}
+
+
+def _sent(route: Route, request: Any) -> dict[str, Any]:
+    """The query and the body, checked."""
+    query = _query(route.query, request.query_params)
+    return {"query": query} if route.body is None else {"query": query, "body": _body(route.body, request)}
+
+
+def _query(form: type, sent: Any) -> Any:
+    values: dict[str, Any] = {}
+    for name in sent or ():
+        if len(sent.getlist(name)) > 1:
+            raise RequestError(400, "Malformed query", "a parameter may be given only once")
+        values[name] = sent[name]
+    if re.fullmatch(r"[0-9]{1,9}", values.get("limit", "")):
+        values["limit"] = int(values["limit"])
+    return _checked(lambda: msgspec.convert(values, form), form, "query")
+
+
+def _body(form: type, request: Any) -> Any:
+    kind = request.headers.get("content-type", answers.JSON).partition(";")[0].strip().lower()
+    if kind != answers.JSON:
+        raise RequestError(415, "Unsupported media type", f"the body must be {answers.JSON}")
+    sent = request.raw_body
+    encoded = sent.encode("utf-8", "surrogateescape") if isinstance(sent, str) else sent or b""
+    if len(encoded) > LARGEST_BODY_BYTES:
+        raise RequestError(413, "Body too large", f"a body may have {LARGEST_BODY_BYTES} bytes at most")
+    return _checked(lambda: msgspec.json.decode(encoded, type=form), form, "body")
+
+
+def _checked(convert: Callable[[], Any], form: Any, what: str) -> Any:
+    """What was sent, as its form; a refusal names the field and the rule and repeats nothing of it."""
+    try:
+        return convert()
+    except msgspec.ValidationError as error:
+        rule, _, path = str(error).partition(" - at `$")
+        named = re.match(r"\.(\w+)`", path)
+    except (ValueError, RecursionError):
+        rule, named = f"the {what} cannot be read", None
+    fields = form.__struct_fields__
+    if named and named.group(1) in fields:
+        rule = f"{named.group(1)}: {rule}"
+    elif "unknown field" in rule:
+        rule = f"it may hold: {', '.join(fields)}" if fields else "it may hold nothing"
+    raise RequestError(400, f"Malformed {what}", rule)

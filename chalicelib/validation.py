@@ -1,0 +1,161 @@
+"""What is wrong with a record: sorts a page into valid users and rejects.
+
+Pure: today comes as an argument. An issue names a path and a rule; it never holds a value.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from types import NoneType
+from typing import Any, get_args
+
+import msgspec
+from msgspec import Struct
+
+from chalicelib.users import Dialect, Issue, User, loads, numeric
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A record that is not loaded: its place in the page (from 0), and all that is wrong with it."""
+
+    position: int
+    issues: tuple[Issue, ...]
+    raw: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ValidPage:
+    """A page, sorted into valid users (in the source's order) and rejects."""
+
+    users: list[User] = field(repr=False)
+    rejects: list[Reject]
+
+    @property
+    def fetched(self) -> int:
+        return len(self.users) + len(self.rejects)
+
+
+def validate(body: bytes, dialect: Dialect[Any], today: date) -> ValidPage:
+    """Sorts a page's records into valid users and rejects.
+
+    A page without a fault is decoded in one go; otherwise its records are taken one by one, and only those
+    that are wrong pay for the detail. Raises ValueError if the body is not a page of records at all.
+    """
+    try:
+        users = dialect.decode(body)
+    except (ValueError, RecursionError):
+        return _one_by_one(body, dialect, today)
+    if _may_hide_nul(body) or any(user.date_of_birth > today for user in users):
+        return _one_by_one(body, dialect, today)
+    return ValidPage(users, [])
+
+
+def _one_by_one(body: bytes, dialect: Dialect[Any], today: date) -> ValidPage:
+    users, rejects = [], []
+    for position, raw in enumerate(dialect.split(body)):
+        found = _examine(raw, dialect, today)
+        if isinstance(found, User):
+            users.append(found)
+        else:
+            rejects.append(Reject(position, found, _rewritten(raw)))
+    return ValidPage(users, rejects)
+
+
+def _rewritten(raw: bytes) -> bytes:
+    """The same record in the same bytes, however the page around it was read."""
+    try:
+        return json.dumps(loads(raw), sort_keys=True).encode()
+    except (ValueError, RecursionError):
+        return raw
+
+
+def _examine(raw: bytes, dialect: Dialect[Any], today: date) -> User | tuple[Issue, ...]:
+    try:
+        user = dialect.decode_one(raw)
+        if user.date_of_birth <= today and not _may_hide_nul(raw):
+            return user
+    except (ValueError, RecursionError):
+        pass  # the slow way finds out what is wrong, and all of it
+    try:
+        record = loads(raw)
+    except (ValueError, RecursionError):
+        return (Issue("", "json"),)
+    return _examine_closely(record, dialect, today)
+
+
+def _examine_closely(record: Any, dialect: Dialect[Any], today: date) -> User | tuple[Issue, ...]:
+    issues = tuple(sorted(set(_struct_issues(record, dialect.record, "", today))))
+    if issues:
+        return issues
+    try:
+        return dialect.convert(record)
+    except ValueError:  # msgspec sees more than the walk: fail closed
+        return (Issue("", "type"),)
+
+
+def _may_hide_nul(body: bytes) -> bool:
+    """Postgres cannot store NUL, and JSON can write it in one way only."""
+    return b"\\u0000" in body
+
+
+def _struct_issues(value: Any, struct: type, path: str, today: date) -> Iterator[Issue]:
+    if not isinstance(value, dict):
+        yield Issue(path, "type")
+        return
+    for known in msgspec.structs.fields(struct):
+        here = f"{path}.{known.encode_name}" if path else known.encode_name
+        if known.encode_name in value:
+            yield from _value_issues(value[known.encode_name], known.type, here, today)
+        elif known.required:
+            yield Issue(here, "required")
+
+
+def _value_issues(value: Any, kind: Any, path: str, today: date) -> Iterator[Issue]:
+    choices = (kind, *get_args(kind))  # of a union its members, of an annotated type what it annotates
+    nested = next((c for c in choices if isinstance(c, type) and issubclass(c, Struct)), None)
+    if value is None:
+        if NoneType not in choices:
+            yield Issue(path, "required")
+    elif nested is not None:
+        yield from _struct_issues(value, nested, path, today)
+    elif isinstance(value, str) and not _storable(value):
+        yield Issue(path, "encoding")
+    else:
+        yield from _scalar_issues(value, kind, path, today)
+
+
+def _scalar_issues(value: Any, kind: Any, path: str, today: date) -> Iterator[Issue]:
+    try:
+        parsed = msgspec.convert(value, kind, dec_hook=numeric)
+    except msgspec.ValidationError as error:
+        yield Issue(path, _rule(str(error)))
+        return
+    if isinstance(parsed, date) and date(parsed.year, parsed.month, parsed.day) > today:
+        yield Issue(path, "future")
+
+
+def _storable(text: str) -> bool:
+    """No NUL and no lone surrogate: Postgres takes neither."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
+_RULES = (
+    ("of length", "length"),
+    ("matching regex", "format"),
+    ("Invalid UUID", "uuid"),
+    ("Invalid RFC3339", "date"),
+    ("<=", "range"),
+    (">=", "range"),
+    ("out of range", "range"),
+)
+
+
+def _rule(message: str) -> str:
+    """A rule's name for what msgspec says; its message itself may hold a value and goes no further."""
+    return next((rule for mark, rule in _RULES if mark in message), "type")

@@ -1,0 +1,41 @@
+"""`make api-key SCOPES=read,operate`: a new API key, shown once, and the setting that knows its hash."""
+
+import argparse
+import json
+import secrets
+import sys
+
+from chalicelib.access import SCOPES, key_hash
+from chalicelib.config import api_keys
+from chalicelib.errors import ConfigError
+from local import keys, settings
+from local.errors import LocalError
+from local.folders import local_folder
+
+
+def main() -> int:
+    try:
+        scopes = _scopes()
+        known = settings.chosen().get("API_KEYS") or keys.api_keys(local_folder())
+        all_keys = {digest: sorted(opened) for digest, opened in api_keys(known).items()}
+    except (LocalError, ConfigError) as error:
+        print(f"make api-key: {error}.", file=sys.stderr)
+        return 1
+    fresh = f"decant_{secrets.token_urlsafe(32)}"
+    print(f"The key, which is kept nowhere: {fresh}")
+    print("The setting with all keys, for .env or the secret; it takes effect with the next start:")
+    print(f"API_KEYS='{json.dumps({**all_keys, key_hash(fresh): scopes})}'")
+    return 0
+
+
+def _scopes() -> list[str]:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--scopes", default="read")
+    scopes = sorted({scope.strip() for scope in parser.parse_args().scopes.split(",")})
+    if not set(scopes) <= SCOPES:
+        raise LocalError(f"SCOPES must be some of {', '.join(sorted(SCOPES))}, joined by commas")
+    return scopes
+
+
+if __name__ == "__main__":
+    sys.exit(main())

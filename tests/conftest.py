@@ -1,0 +1,170 @@
+"""Real servers for the tests, started on first use: their own ports and folders, never the developer's.
+
+A unit test that asks for none of these fixtures starts nothing.
+"""
+
+import base64
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg2
+import pytest
+import redis
+
+from chalicelib import wiring
+from chalicelib.access import SCOPES, key_hash
+from chalicelib.cache import Cache
+from chalicelib.privacy import Tokeniser
+from chalicelib.store import Store
+from local import settings
+from local.postgres import Postgres
+from local.user_api import UserApi
+from local.valkey import Valkey
+from tests.keys import API_KEY, KEY_WITHOUT_SCOPES, PII_KEY
+
+TTL_SECONDS = 120
+
+# Faster than TRUNCATE, which makes new files; addresses and rejects go with what they belong to.
+_EMPTY = "DELETE FROM users; DELETE FROM runs; DELETE FROM erasures"
+
+
+class Sql:
+    """Straight to a database, past the store. Each call is a transaction; rows, if there are any."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: Any = None
+
+    def __call__(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        if self._connection is None:
+            self._connection = psycopg2.connect(self._url)
+            self._connection.autocommit = True
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def close(self) -> None:
+        """The next call opens it again."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A migrated Postgres."""
+    with Postgres(tmp_path_factory.mktemp("postgres") / "server", throwaway=True) as server:
+        with contextlib.closing(Store(server.url)) as store:
+            store.migrate()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    with Valkey(tmp_path_factory.mktemp("valkey") / "server") as server:
+        yield server
+
+
+@pytest.fixture
+def sql(postgres: Postgres) -> Iterator[Sql]:
+    """The migrated database, without a row."""
+    with contextlib.closing(Sql(postgres.url)) as run:
+        run(_EMPTY)
+        yield run
+
+
+@pytest.fixture
+def empty_database_url(postgres: Postgres, sql: Sql) -> Iterator[str]:
+    """A database without a table."""
+    sql("CREATE DATABASE empty")
+    try:
+        yield postgres.url.removesuffix("/postgres") + "/empty"
+    finally:
+        sql("DROP DATABASE empty WITH (FORCE)")
+
+
+@pytest.fixture
+def store(postgres: Postgres, sql: Sql) -> Iterator[Store]:
+    with contextlib.closing(Store(postgres.url)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def redis_client(valkey: Valkey) -> Iterator[redis.Redis]:
+    """Straight to Redis, which is empty."""
+    with redis.Redis.from_url(valkey.url) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def cache(valkey: Valkey, redis_client: redis.Redis, store: Store) -> Iterator[Cache]:
+    with contextlib.closing(Cache(valkey.url, store, TTL_SECONDS)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def postgres_away(postgres: Postgres, sql: Sql) -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """Takes Postgres away for as long as a with-block lasts."""
+    return lambda: _away(postgres, sql.close)
+
+
+@pytest.fixture
+def redis_away(
+    valkey: Valkey, redis_client: redis.Redis
+) -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """Takes Redis away for as long as a with-block lasts; it comes back empty."""
+    return lambda: _away(valkey, redis_client.connection_pool.disconnect)
+
+
+@contextlib.contextmanager
+def _away(server: Postgres | Valkey, hang_up: Callable[[], None]) -> Iterator[None]:
+    hang_up()
+    server.stop()
+    try:
+        yield
+    finally:
+        server.start()
+
+
+@pytest.fixture
+def tokeniser() -> Tokeniser:
+    return Tokeniser({1: PII_KEY})
+
+
+@pytest.fixture
+def user_api() -> Iterator[UserApi]:
+    with UserApi() as running:
+        yield running
+
+
+@pytest.fixture
+def app_environment(
+    monkeypatch: pytest.MonkeyPatch,
+    postgres: Postgres,
+    valkey: Valkey,
+    sql: Sql,
+    redis_client: redis.Redis,
+    user_api: UserApi,
+) -> Iterator[Callable[..., None]]:
+    """The app's settings in the environment; call it to change some. Nothing is wired before or after."""
+
+    def change(**changed: str) -> None:
+        for name, value in changed.items():
+            monkeypatch.setenv(name, value)
+        wiring.reset()
+
+    for name in settings.NAMES:
+        monkeypatch.delenv(name, raising=False)
+    change(
+        DATABASE_URL=postgres.url,
+        REDIS_URL=valkey.url,
+        SOURCE_URL=user_api.url("random-data-api"),
+        SOURCE_PAGE_SIZE="20",
+        PII_KEYS=json.dumps({"1": base64.b64encode(PII_KEY).decode()}),
+        API_KEYS=json.dumps({key_hash(API_KEY): sorted(SCOPES), key_hash(KEY_WITHOUT_SCOPES): []}),
+    )
+    yield change
+    wiring.reset()

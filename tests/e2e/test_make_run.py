@@ -1,0 +1,302 @@
+"""What `make run` starts, in a copy of the checkout: over HTTP, by signals, and as a second run finds it."""
+
+import contextlib
+import http.client
+import json
+import os
+import queue
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from local import settings
+from local.processes import free_port
+
+ROOT = Path(__file__).parent.parent.parent
+START_SECONDS = 60
+STOP_SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """The app without the developer's `.env`, `.local` and running servers."""
+    copy = tmp_path_factory.mktemp("decant")
+    for name in ("chalicelib", "local"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "app.py", copy)
+    (copy / ".chalice").mkdir()
+    shutil.copy(ROOT / ".chalice" / "config.json", copy / ".chalice")
+    yield copy
+    cleaned = command(copy, "local.clean")
+    assert cleaned.returncode == 0, cleaned.stderr
+    assert not (copy / ".local").exists()
+
+
+def environment(**changes):
+    ours = settings.NAMES | {"DECANT_LOCAL_DIR", "PORT"}
+    return {name: value for name, value in os.environ.items() if name not in ours} | changes
+
+
+def command(checkout, module, *argv, **changes):
+    """One of the checkout's commands, to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", module, *argv],
+        cwd=checkout, env=environment(**changes), capture_output=True, text=True, check=False,
+        timeout=START_SECONDS,
+    )  # fmt: skip
+
+
+class Run:
+    """`make run` under way."""
+
+    def __init__(self, checkout):
+        self.checkout, self.port = checkout, free_port()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "local.run"],
+            cwd=checkout, env=environment(PORT=str(self.port)), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        self.lines, self.said = queue.Queue(), []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.put(line.rstrip())
+        self.lines.put(None)
+
+    def wait_until_it_serves(self):
+        deadline = time.monotonic() + START_SECONDS
+        while (line := self.lines.get(timeout=max(deadline - time.monotonic(), 0.01))) is not None:
+            self.said.append(line)
+            if line.startswith("Decant serves at"):
+                return self
+        raise AssertionError("it ended: " + "\n".join(self.said))
+
+    def family(self):
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def end(self, number):
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self):
+        status = self.process.wait(STOP_SECONDS)
+        self._reader.join(STOP_SECONDS)
+        with contextlib.suppress(queue.Empty):
+            while (line := self.lines.get_nowait()) is not None:
+                self.said.append(line)
+        self.process.stdout.close()
+        return status
+
+    @property
+    def key(self):
+        return (self.checkout / ".local" / "api-key").read_text().strip()
+
+    def get(self, path, key=None):
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as line:
+            line.request("GET", path, headers=headers)
+            answer = line.getresponse()
+            return answer.status, answer.read()
+
+
+def alive(processes):
+    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+@contextlib.contextmanager
+def started(checkout):
+    run = Run(checkout)
+    family = []
+    try:
+        run.wait_until_it_serves()
+        family = run.family()
+        yield run
+    finally:
+        if run.process.poll() is None:
+            run.end(signal.SIGTERM)
+        for orphan in alive(family):
+            orphan.kill()
+
+
+@pytest.fixture(scope="module")
+def run(checkout):
+    with started(checkout) as run:
+        yield run
+
+
+def test_the_last_line_is_the_url_and_the_key_is_told(run):
+    assert run.said[-1] == f"Decant serves at http://127.0.0.1:{run.port}"
+    assert any(run.key in line for line in run.said)
+
+
+def test_the_first_ingest_is_reported(run):
+    assert any(line.startswith("Ingest succeeded in ") for line in run.said)
+
+
+def test_secrets_in_the_local_folder_are_for_the_owner_alone(run):
+    for name in ("api-key", "pii-keys.json", "env"):
+        assert stat.S_IMODE((run.checkout / ".local" / name).stat().st_mode) == 0o600
+
+
+def test_health_is_open(run):
+    status, body = run.get("/health")
+
+    assert status == 200
+    assert isinstance(json.loads(body), dict)
+
+
+def test_users_want_the_key(run):
+    assert run.get("/users")[0] == 401
+    assert run.get("/users", key="decant_guessed")[0] in (401, 403)
+
+
+def test_users_are_served_to_the_key(run):
+    status, body = run.get("/users", run.key)
+
+    assert status == 200
+    assert json.loads(body)["items"]
+
+
+def test_everything_listens_on_loopback_alone(run):
+    listening = [
+        connection.laddr.ip
+        for process in run.family()
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+
+    assert len(listening) >= 4
+    assert set(listening) == {"127.0.0.1"}
+
+
+def test_a_second_run_in_the_same_checkout_says_so(run):
+    second = command(run.checkout, "local.run", PORT=str(free_port()))
+
+    assert second.returncode == 1
+    assert f"this checkout is in use by `make run, process {run.process.pid}`" in second.stderr
+
+
+def test_a_taken_port_is_one_sentence(run, tmp_path):
+    second = command(run.checkout, "local.run", PORT=str(run.port), DECANT_LOCAL_DIR=str(tmp_path / "other"))
+
+    assert second.returncode == 1
+    assert second.stderr == (
+        f"make run: port {run.port} on 127.0.0.1 is taken; "
+        f"choose another, as in `make run PORT={run.port + 1}`.\n"
+    )
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "eighty", "-1"])
+def test_a_port_that_is_none_is_refused(checkout, tmp_path, port):
+    refused = command(checkout, "local.run", PORT=port, DECANT_LOCAL_DIR=str(tmp_path))
+
+    assert refused.returncode == 1
+    assert refused.stderr == "make run: PORT must be a number from 1 to 65535.\n"
+
+
+def test_clean_leaves_a_running_stack_alone(run):
+    refused = command(run.checkout, "local.clean")
+
+    assert refused.returncode == 1
+    assert "this checkout is in use by `make run" in refused.stderr
+    assert run.get("/health")[0] == 200
+
+
+def test_ingest_reaches_the_running_servers(run):
+    done = command(run.checkout, "local.ingest", "--pages", "2", "--size", "30")
+
+    assert done.returncode == 0, done.stderr
+    assert "fetched            60" in done.stdout
+    assert done.stderr == ""
+    runs = json.loads(run.get("/runs", run.key)[1])["items"]
+    assert any(one["trigger"] == "manual" and one["fetched"] == 60 for one in runs)
+
+
+def test_sigterm_ends_everything_and_the_next_run_finds_the_data(checkout, run):
+    before, key = sorted(user["uid"] for user in json.loads(run.get("/users", run.key)[1])["items"]), run.key
+    family = run.family()
+
+    assert run.end(signal.SIGTERM) == 0
+
+    assert len(family) >= 5
+    assert not alive(family)
+    assert not (checkout / ".local" / "env").exists()
+    began = time.monotonic()
+    with started(checkout) as second:
+        took = time.monotonic() - began
+        after = sorted(user["uid"] for user in json.loads(second.get("/users", key)[1])["items"])
+        family = second.family()
+        assert second.end(signal.SIGINT) == 0
+        assert not alive(family)
+    assert after == before
+    assert took < 10
+
+
+def test_after_a_kill_the_next_run_ends_the_orphans_and_serves(checkout):
+    with started(checkout) as killed:
+        family = killed.family()
+        killed.end(signal.SIGKILL)
+        assert len(alive(family)) >= 5
+
+        with started(checkout) as second:
+            assert not alive(family)
+            assert second.get("/users", second.key)[0] == 200
+
+
+@pytest.mark.parametrize("victim", ["postgres", "local.schedule"])
+def test_a_server_that_ends_by_itself_ends_everything(checkout, victim):
+    with started(checkout) as run:
+        family = run.family()
+        one = next(one for one in family if one.name() == victim or victim in " ".join(one.cmdline()))
+        one.kill()
+
+        assert run.wait() == 1
+        assert "ended by itself (ended by SIGKILL); its log is " in run.said[-1]
+        assert not alive(family)
+
+
+def test_a_signal_during_the_start_leaves_nothing(checkout):
+    """Sent at moments spread over the start, each of which once could have left a child behind."""
+    for delay in (0.3, 0.6, 0.9, 1.2):
+        run = Run(checkout)
+        time.sleep(delay)
+        family = run.family()
+        status = run.end(signal.SIGTERM)
+        assert status in (0, -signal.SIGTERM)  # the latter before Python has got so far as to listen
+        assert not alive(family)
+        assert not [one for one in psutil.process_iter() if str(checkout) in " ".join(_command_line(one))]
+
+
+def _command_line(process):
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def test_ingest_alone_brings_its_own_servers_and_takes_them_with_it(checkout):
+    done = command(checkout, "local.ingest", "--pages", "1", "--size", "10")
+
+    assert done.returncode == 0, done.stderr
+    assert "fetched            10" in done.stdout
+    assert not (checkout / ".local" / "children.json").exists()
+
+
+def test_a_broken_data_folder_is_one_sentence(checkout, tmp_path):
+    (tmp_path / "postgres" / "data").mkdir(parents=True)
+
+    refused = command(checkout, "local.run", PORT=str(free_port()), DECANT_LOCAL_DIR=str(tmp_path))
+
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("make run: the Postgres data in ")
+    assert "`make clean` removes it" in refused.stderr

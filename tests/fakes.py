@@ -1,0 +1,187 @@
+"""The edges of a run without servers, and protected people to load. tests/integration/test_fakes.py holds
+the fakes to what the real edges do."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chalicelib.errors import LeaseLost
+from chalicelib.ledger import Loaded, OpenRun, PageLoad, RejectRow
+from chalicelib.sources import random_data_api
+from chalicelib.users import Dialect, Issue
+
+NOON = "2026-01-31T12:00:00.000000Z"
+
+
+def uid(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012d}"
+
+
+def token(letter: str = "t", version: int = 1) -> str:
+    """Something that looks like a token."""
+    return f"v{version}_{letter * 24}"
+
+
+def person(number: int, **changed: Any) -> dict[str, Any]:
+    """A row as protection hands it on."""
+    return {
+        "uid": uid(number),
+        "first_name": token("f"),
+        "last_name": token("l"),
+        "username": token("u"),
+        "email": token("e"),
+        "phone_number": token("p"),
+        "social_insurance_number": token("s"),
+        "birth_year": 1970,
+        "gender": "Agender",
+        "employment_title": "Night Baker",
+        "employment_key_skill": "Listening",
+        "subscription_plan": "Basic",
+        "subscription_status": "Active",
+        "subscription_payment_method": "Cash",
+        "subscription_term": "Annual",
+        "city": "Ærøskøbing",
+        "state": "Syddanmark",
+        "country": "Denmark",
+        "zip_prefix": "597",
+        "lat": 54.9,
+        "lng": 10.4,
+        "street": token("a"),
+    } | changed
+
+
+def reject(position: int, path: str = "email", rule: str = "format", letter: str = "r") -> RejectRow:
+    return RejectRow(position, (Issue(path, rule),), token(letter))
+
+
+def page_load(
+    run_id: str,
+    *people: Mapping[str, Any],
+    page: int = 1,
+    rejects: Sequence[RejectRow] = (),
+    duplicates: int = 0,
+    erasure_tokens: Sequence[Sequence[str]] | None = None,
+    key_version: int = 1,
+) -> PageLoad:
+    columns = {name: [row[name] for row in people] for name in person(0)}
+    tokens = [[]] * len(people) if erasure_tokens is None else erasure_tokens
+    return PageLoad(run_id, page, columns, tokens, rejects, duplicates, key_version)
+
+
+class FakeSource:
+    """Gives out the bodies in turn; an error among them is raised instead."""
+
+    name = "random-data-api http://nowhere"
+    dialect: Dialect[Any] = random_data_api.DIALECT
+
+    def __init__(self, *bodies: bytes | Exception, journal: list[str] | None = None) -> None:
+        self._bodies = list(bodies)
+        self._journal = journal if journal is not None else []
+        self.asked: list[tuple[int, int]] = []
+
+    def fetch(self, page: int, size: int) -> bytes:
+        self._journal.append(f"fetch {page}")
+        self.asked.append((page, size))
+        body = self._bodies.pop(0)
+        if isinstance(body, Exception):
+            raise body
+        return body
+
+
+class FakeStore:
+    """Keeps people and runs in dictionaries. ``failing`` says what a method raises instead of working."""
+
+    def __init__(
+        self, journal: list[str] | None = None, failing: Mapping[str, BaseException] | None = None
+    ) -> None:
+        self._journal = journal if journal is not None else []
+        self._failing = failing or {}
+        self.runs: dict[str, dict[str, Any]] = {}
+        self.people: dict[str, tuple[str, int]] = {}  # content and version, by uid
+        self.erased: set[str] = set()
+        self.rejects: list[tuple[str, int, RejectRow]] = []
+        self.loads: list[PageLoad] = []
+
+    def open_run(
+        self, source: str, trigger: str, pages: int, contract_hash: str, key_version: int
+    ) -> OpenRun:
+        self._do("open")
+        taken = any(run["source"] == source and run["status"] == "running" for run in self.runs.values())
+        run_id, status = uid(len(self.runs) + 1), "skipped" if taken else "running"
+        self.runs[run_id] = {
+            "source": source,
+            "trigger": trigger,
+            "pages": pages,
+            "contract_hash": contract_hash,
+            "key_version": key_version,
+            "status": status,
+            "error": None,
+            "timings": {},
+        }
+        return OpenRun(run_id, status)
+
+    def load_page(self, load: PageLoad) -> Loaded:
+        self._do(f"load {load.page}")
+        if self.runs[load.run_id]["status"] != "running":
+            raise LeaseLost("load_page")
+        self.loads.append(load)
+        self.rejects += [(load.run_id, load.page, row) for row in load.rejects]
+        versions: dict[str, int] = {}
+        counts: Counter[str] = Counter()
+        rows = [dict(zip(load.columns, row, strict=True)) for row in zip(*load.columns.values(), strict=True)]
+        for row, tokens in zip(rows, load.erasure_tokens, strict=True):
+            counts[self._upsert(row, tokens, versions)] += 1
+        return Loaded(
+            counts["inserted"],
+            counts["updated"],
+            counts["unchanged"],
+            counts["suppressed"],
+            len(load.rejects),
+            NOON,
+            versions,
+        )
+
+    def _upsert(self, row: Mapping[str, Any], tokens: Sequence[str], versions: dict[str, int]) -> str:
+        if self.erased.intersection(tokens):
+            return "suppressed"
+        content, version = self.people.get(row["uid"], ("", 0))
+        if content == json.dumps(row):
+            return "unchanged"
+        self.people[row["uid"]] = json.dumps(row), version + 1
+        versions[row["uid"]] = version + 1
+        return "updated" if version else "inserted"
+
+    def note_rejects(self, run_id: str, page: int, rejects: Sequence[RejectRow]) -> None:
+        self._do(f"note {page}")
+        self.rejects += [(run_id, page, row) for row in rejects]
+
+    def finish_run(self, run_id: str, status: str, error: str | None, timings: Mapping[str, float]) -> bool:
+        self._do(f"finish {status}")
+        if self.runs[run_id]["status"] != "running":
+            return False
+        self.runs[run_id] |= {"status": status, "error": error, "timings": dict(timings)}
+        return True
+
+    def lose(self, run_id: str) -> None:
+        """As if the lease had run out, and somebody had noticed."""
+        self.runs[run_id]["status"] = "lost"
+
+    def _do(self, what: str) -> None:
+        self._journal.append(what)
+        if error := self._failing.get(what.partition(" ")[0]):
+            raise error
+
+
+class FakeCache:
+    """Keeps bodies in a dictionary, the newest of each."""
+
+    def __init__(self, journal: list[str] | None = None) -> None:
+        self._journal = journal if journal is not None else []
+        self.held: dict[str, tuple[bytes, int]] = {}
+
+    def put_users(self, bodies: Mapping[str, bytes], versions: Mapping[str, int]) -> None:
+        self._journal.append(f"put {len(bodies)}")
+        for who, body in bodies.items():
+            if versions[who] > self.held.get(who, (b"", 0))[1]:
+                self.held[who] = body, versions[who]

@@ -1,0 +1,171 @@
+"""The API as its callers meet it: Chalice's test client over real servers, keys of every scope, people."""
+
+import base64
+import json
+import logging
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlencode
+
+import chalice.test  # before app: Chalice's emulator is corrected only if it is loaded
+
+import app
+from chalicelib.access import SCOPES
+from chalicelib.telemetry import NoValues
+from tests.fakes import page_load, person, token, uid
+from tests.keys import API_KEY, KEY_WITHOUT_SCOPES
+
+ROOT = Path(__file__).parent.parent.parent
+READ, OPERATE, ERASE = "key-that-reads", "key-that-operates", "key-that-erases"
+KEYS = {
+    API_KEY: sorted(SCOPES),
+    READ: ["read"],
+    OPERATE: ["operate"],
+    ERASE: ["erase"],
+    KEY_WITHOUT_SCOPES: [],
+}
+
+# Every route of the design and the scope it wants, written down a second time: what is tested is the app's.
+ROUTES = [
+    ("GET", "/", None),
+    ("GET", "/health", None),
+    ("GET", "/openapi.json", None),
+    ("GET", "/docs", None),
+    ("GET", "/contract", "read"),
+    ("GET", "/users", "read"),
+    ("POST", "/users/lookup", "read"),
+    ("GET", "/users/{uid}", "read"),
+    ("DELETE", "/users/{uid}", "erase"),
+    ("GET", "/stats", "read"),
+    ("GET", "/runs", "read"),
+    ("POST", "/runs", "operate"),
+    ("GET", "/runs/{run_id}", "read"),
+    ("GET", "/runs/{run_id}/rejects", "read"),
+]
+SCOPED = [route for route in ROUTES if route[2]]
+BODIES = {
+    "/users/lookup": {"email": "someone@example.com"},
+    "/runs": {"pages": 0},
+}  # neither changes anything
+
+# What a handler lets through is the filter's matter and tested there; here the lines are seen before it.
+for _handler in (*logging.getLogger().handlers, *logging.getLogger("decant").handlers):
+    for _filter in [one for one in _handler.filters if isinstance(one, NoValues)]:
+        _handler.removeFilter(_filter)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back; names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    @property
+    def next_path(self):
+        """Where the Link header leads, or None."""
+        link = self.headers.get("link")
+        if link is None:
+            return None
+        path, relation = link.split("; ")
+        assert (path[0], path[-1], relation) == ("<", ">", 'rel="next"')
+        return path[1:-1]
+
+    def without_id(self):
+        """All that tells one refusal from another."""
+        known = {"x-request-id", "content-length"}
+        return (
+            self.status,
+            {name: value for name, value in self.headers.items() if name not in known},
+            {name: value for name, value in self.json.items() if name != "request_id"},
+        )
+
+
+class Api:
+    """A caller with a key that opens all doors, unless told otherwise. No two at a time: it is no server."""
+
+    def __init__(self):
+        self._http = chalice.test.Client(app.app, "local", str(ROOT)).http
+
+    def __call__(self, method, path, key=API_KEY, body=None, query=(), **headers):
+        """A body that is not bytes is sent as JSON; headers are named with underscores."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if key is not None:
+            sent.setdefault("Authorization", f"Bearer {key}")
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+            sent.setdefault("Content-Type", "application/json")
+        target = f"{path}?{urlencode(query, doseq=True)}" if query else path
+        answer = self._http.request(method, target, headers=sent, body=body or b"")
+        return Answer(
+            answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, answer.body
+        )
+
+    def get(self, path, **how):
+        return self("GET", path, **how)
+
+    def post(self, path, body, **how):
+        return self("POST", path, body=body, **how)
+
+    def delete(self, path, **how):
+        return self("DELETE", path, **how)
+
+    def walk(self, path, **how):
+        """Every page from here on, as the Link headers lead."""
+        pages = [self.get(path, **how)]
+        while pages[-1].status == 200 and (following := pages[-1].next_path):
+            pages.append(self.get(following, **{name: how[name] for name in how if name != "query"}))
+        return pages
+
+
+def pii_keys(keys):
+    """The setting PII_KEYS."""
+    return json.dumps({version: base64.b64encode(key).decode() for version, key in keys.items()})
+
+
+def sample_path(path):
+    """A route's path with an id that nobody has."""
+    return path.replace("{uid}", uid(404)).replace("{run_id}", uid(404))
+
+
+def load(store, *people, source="test", **how):
+    """Loads rows as a run does; returns the run's id and what the load did."""
+    run = store.open_run(source, "manual", 1, "0" * 16, 1)
+    loaded = store.load_page(page_load(run.run_id, *people, **how))
+    store.finish_run(run.run_id, "succeeded", None, {})
+    return run.run_id, loaded
+
+
+COUNTRIES = {"Denmark": ("Syddanmark", "Hovedstaden"), "日本": ("東京都",), "Côte d'Ivoire": ("Abidjan",)}
+GENDERS = ("Female", "Male", "Agender", None)
+PLANS = ("Basic", "Premium 100%", "Free_Trial", None)
+
+
+def crowd(size, seed=1, first=1):
+    """Rows of people who differ in all that can be filtered, the same each time."""
+    chance = random.Random(seed)  # noqa: S311  the same each time
+    return [_one_of(chance, number) for number in range(first, first + size)]
+
+
+def _one_of(chance, number):
+    country = chance.choice(list(COUNTRIES))
+    state = chance.choice(COUNTRIES[country])
+    return person(
+        number,
+        uid=f"{chance.getrandbits(32):08x}-0000-4000-8000-{number:012x}",
+        country=country,
+        state=state,
+        city=chance.choice((f"{state}-by", "Springfield", 'Quoted, "City"')),
+        gender=chance.choice(GENDERS),
+        subscription_plan=chance.choice(PLANS),
+        birth_year=chance.randrange(1940, 2010),
+        first_name=token(chance.choice("abc")),
+        last_name=token(chance.choice("abc")),
+    )

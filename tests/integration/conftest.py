@@ -1,0 +1,15 @@
+"""The API, for whoever tests it."""
+
+import json
+
+import pytest
+
+from chalicelib.access import key_hash
+from tests.integration.api_support import KEYS, Api
+
+
+@pytest.fixture
+def api(app_environment):
+    """A caller of the app, which knows the tests' keys and has nobody stored."""
+    app_environment(API_KEYS=json.dumps({key_hash(key): scopes for key, scopes in KEYS.items()}))
+    return Api()

@@ -1,0 +1,158 @@
+"""CORS: off unless an origin is configured, then exact. It is read at import, so by a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from local import settings
+from tests.fakes import uid
+from tests.integration.api_support import ROOT, ROUTES, sample_path
+
+ORIGIN = "https://dashboard.example.com"
+
+# Each request on standard input gets its status and headers on standard output.
+PROGRAM = """
+import json, sys
+from chalice.config import Config
+from chalice.local import LocalGateway
+import app
+gateway = LocalGateway(app.app, Config.create())
+for method, path, headers in json.load(sys.stdin):
+    answer = gateway.handle_request(method, path, headers, b"")
+    told = {**answer["headers"], **answer["multiValueHeaders"]}
+    print("answer", json.dumps([answer["statusCode"], {name.lower(): value for name, value in told.items()}]))
+"""
+
+REFUSALS = [
+    ("GET", "/users", {}),
+    ("GET", "/users", {"authorization": "Bearer guessed"}),
+    ("GET", "/nowhere", {}),
+    ("PUT", "/users", {}),
+]
+
+
+def run(requests, **changes):
+    ours = settings.NAMES | {"ALLOWED_ORIGIN"}
+    environment = {name: value for name, value in os.environ.items() if name not in ours} | changes
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        cwd=ROOT, env=environment, input=json.dumps(requests), capture_output=True, text=True, check=False,
+        timeout=30,
+    )  # fmt: skip
+
+
+def answers(requests, **changes):
+    done = run(requests, **changes)
+    assert done.returncode == 0, done.stderr
+    lines = [line.partition(" ")[2] for line in done.stdout.splitlines() if line.startswith("answer ")]
+    return [json.loads(line) for line in lines]
+
+
+def cors_of(headers):
+    return {name: value for name, value in headers.items() if name.startswith("access-control")}
+
+
+PREFLIGHT = {
+    "origin": ORIGIN,
+    "access-control-request-method": "GET",
+    "access-control-request-headers": "authorization",
+}
+PATHS = sorted({path for _, path, _ in ROUTES})
+EVERY = [("OPTIONS", sample_path(path), PREFLIGHT) for path in PATHS]
+EVERY += [("GET", "/openapi.json", {"origin": ORIGIN}), ("GET", f"/users/{uid(1)}", {}), *REFUSALS]
+
+
+@pytest.mark.parametrize("setting", [{}, {"ALLOWED_ORIGIN": ""}])
+def test_without_an_origin_nothing_is_allowed_to_any(setting):
+    told = answers(EVERY, **setting)
+
+    assert len(told) == len(EVERY)
+    assert [cors_of(headers) for _, headers in told] == [{}] * len(EVERY)
+
+
+@pytest.fixture(scope="module")
+def configured():
+    return answers(EVERY, ALLOWED_ORIGIN=ORIGIN)
+
+
+def test_a_preflight_is_told_the_origin_the_methods_and_the_headers(configured):
+    for path, (status, headers) in zip(PATHS, configured, strict=False):
+        methods = {method for method, at, _ in ROUTES if at == path}
+        assert status in {200, 204}
+        assert headers["access-control-allow-origin"] == ORIGIN
+        allowed = set(headers["access-control-allow-methods"].replace(" ", "").split(","))
+        assert methods <= allowed <= methods | {"HEAD", "OPTIONS"}
+        names = headers["access-control-allow-headers"].lower().split(",")
+        assert {"authorization", "content-type"} <= set(names)
+
+
+def test_a_preflight_allows_what_a_conditional_read_sends(configured):
+    for _, headers in configured[: len(PATHS)]:
+        assert "if-none-match" in headers["access-control-allow-headers"].lower().split(",")
+
+
+def test_an_answer_is_for_the_configured_origin_alone(configured):
+    _, headers = configured[len(PATHS)]
+
+    assert headers["access-control-allow-origin"] == ORIGIN
+
+
+def test_a_page_may_read_the_headers_that_it_needs(configured):
+    """Without this a browser hides the next page and the request's id from the script that asked."""
+    _, headers = configured[len(PATHS)]
+
+    exposed = {name.strip().lower() for name in headers.get("access-control-expose-headers", "").split(",")}
+    assert {"link", "etag", "location", "x-request-id", "x-data-source"} <= exposed
+
+
+def test_a_refusal_can_be_read_by_the_page_that_asked(configured):
+    """Else a script cannot tell a wrong key from a server that is down."""
+    refusals = configured[-len(REFUSALS) :]
+
+    assert [status for status, _ in refusals] == [401, 403, 404, 405]
+    assert [headers.get("access-control-allow-origin") for _, headers in refusals] == [ORIGIN] * len(REFUSALS)
+
+
+def test_credentials_are_not_invited(configured):
+    """The key travels in a header; a cookie would be another way in."""
+    assert not [headers for _, headers in configured if "access-control-allow-credentials" in headers]
+
+
+def test_a_preflight_has_the_security_headers_too(configured):
+    for _, headers in configured[: len(PATHS)]:
+        assert headers.get("x-content-type-options") == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "null",
+        "example.com",
+        "https://example.com/",
+        "https://a.example, https://b.example",
+        "https://*.example",
+    ],
+)
+def test_what_is_not_one_origin_is_refused_at_the_start(origin):
+    done = run([], ALLOWED_ORIGIN=origin)
+
+    assert done.returncode != 0
+    assert "ALLOWED_ORIGIN: must be one origin" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://localhost:3000", "http://127.0.0.1:8080", "https://a-b.example.co"]
+)
+def test_an_origin_may_have_a_port(origin):
+    ((_, headers),) = answers(EVERY[:1], ALLOWED_ORIGIN=origin)
+
+    assert headers["access-control-allow-origin"] == origin
+
+
+def test_the_setting_is_one_of_those_that_make_run_passes_on_and_the_example_names():
+    assert "ALLOWED_ORIGIN" in settings.NAMES
+    assert "\nALLOWED_ORIGIN=" in (ROOT / ".env.example").read_text(encoding="utf-8")

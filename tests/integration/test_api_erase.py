@@ -1,0 +1,307 @@
+"""`DELETE /users/{uid}`: a person is forgotten for good, whoever reads or writes meanwhile."""
+
+import contextlib
+import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chalicelib import people, privacy, wiring
+from chalicelib.cache import Cache
+from tests.builders import RANDOM_DATA_API
+from tests.fakes import page_load, person, uid
+from tests.integration.api_support import ERASE, load, pii_keys
+from tests.keys import PII_KEY
+
+WHO, KEY = f"/users/{uid(1)}", f"user:{uid(1)}"
+OLD, BOTH = {1: PII_KEY}, {1: PII_KEY, 2: b"2" * 32}
+
+
+@pytest.fixture
+def known(store):
+    """Three people, stored; returns the run that brought them."""
+    run_id, _ = load(store, person(1), person(2), person(3))
+    return run_id
+
+
+def stored(sql):
+    """Who is in each of the two tables."""
+    return [{who for (who,) in sql(f"SELECT uid FROM {table}")} for table in ("users", "users_address")]
+
+
+# The receipt, and what is gone
+
+
+def test_the_receipt_tells_what_was_erased_and_where(api, tokeniser, known):
+    answer = api.delete(WHO)
+
+    receipt = answer.json
+    erased_at = datetime.fromisoformat(receipt.pop("erased_at"))
+    assert answer.status == 200
+    assert abs(datetime.now(UTC) - erased_at) < timedelta(minutes=1)
+    assert receipt == {
+        "uid_token": tokeniser.token("uid", uid(1)),
+        "users": 1,
+        "addresses": 1,
+        "cache_cleared": True,
+        "cache_gone_within_seconds": 132,
+        "run_ids": [known],
+    }
+
+
+def test_the_receipt_names_the_run_that_brought_the_person_and_the_one_that_changed_it_last(api, store):
+    runs = [load(store, person(1, birth_year=year))[0] for year in (1950, 1951, 1952)]
+
+    assert sorted(api.delete(WHO).json["run_ids"]) == sorted([runs[0], runs[2]])
+
+
+@pytest.mark.usefixtures("known")
+def test_the_rows_are_gone_and_those_of_others_are_not(api, sql):
+    api.delete(WHO)
+
+    assert stored(sql) == [{uid(2), uid(3)}] * 2
+
+
+@pytest.mark.usefixtures("known")
+def test_the_person_is_found_nowhere_any_more(api):
+    api.get(WHO)  # and so is in Redis
+
+    api.delete(WHO)
+
+    assert api.get(WHO).status == 404
+    assert [item["uid"] for item in api.get("/users").json["items"]] == [uid(2), uid(3)]
+
+
+@pytest.mark.usefixtures("known")
+def test_redis_holds_a_mark_in_place_of_the_person(api, redis_client):
+    api.get(WHO)
+
+    api.delete(WHO)
+
+    assert redis_client.get(KEY) == b"erased"
+    assert 50 < redis_client.ttl(KEY) <= 60
+
+
+@pytest.mark.usefixtures("known")
+def test_all_that_is_remembered_is_a_token(api, sql, tokeniser):
+    api.delete(WHO)
+
+    ((token, _),) = sql("SELECT * FROM erasures")
+    assert token == tokeniser.token("uid", uid(1))
+    for table in ("users", "users_address", "runs", "rejects", "erasures"):
+        assert not sql(f"SELECT 1 FROM {table} AS everything WHERE everything::text LIKE %s", f"%{uid(1)}%")
+
+
+@pytest.mark.usefixtures("known")
+def test_the_scope_to_erase_is_enough(api):
+    assert api.delete(WHO, key=ERASE).json["users"] == 1
+
+
+@pytest.mark.usefixtures("known")
+def test_erasing_twice_does_no_harm_and_says_that_nothing_was_left(api, sql):
+    first, second = api.delete(WHO).json, api.delete(WHO).json
+
+    assert (second["users"], second["addresses"], second["run_ids"]) == (0, 0, [])
+    assert second["uid_token"] == first["uid_token"]
+    assert sql("SELECT count(*) FROM erasures") == [(1,)]
+
+
+def test_somebody_unknown_can_be_erased(api, tokeniser):
+    answer = api.delete(WHO)
+
+    assert (answer.status, answer.json["users"], answer.json["addresses"]) == (200, 0, 0)
+    assert answer.json["uid_token"] == tokeniser.token("uid", uid(1))
+
+
+# And does not come back
+
+
+@pytest.fixture
+def page(user_api):
+    """A page that the source will send twice."""
+    records = RANDOM_DATA_API.samples()
+    user_api.script(RANDOM_DATA_API.page(*records), times=2)
+    return records
+
+
+def test_the_next_run_counts_the_person_as_suppressed(api, sql, page):
+    wiring.run_ingest("manual")
+    api.delete(f"/users/{page[0]['uid']}")
+
+    report = wiring.run_ingest("manual")
+
+    assert (report.suppressed, report.inserted, report.unchanged) == (1, 0, len(page) - 1)
+    assert api.get("/runs").json["items"][0]["suppressed"] == 1
+    assert stored(sql) == [{record["uid"] for record in page[1:]}] * 2
+    assert api.get(f"/users/{page[0]['uid']}").status == 404
+
+
+def test_somebody_erased_before_the_first_run_is_never_stored(api, sql, page):
+    api.delete(f"/users/{page[0]['uid']}")
+
+    report = wiring.run_ingest("manual")
+
+    assert (report.suppressed, report.inserted) == (1, len(page) - 1)
+    assert stored(sql) == [{record["uid"] for record in page[1:]}] * 2
+
+
+def test_an_erased_person_stays_away_after_a_rotation_of_the_keys(api, sql, page, app_environment):
+    wiring.run_ingest("manual")
+    api.delete(f"/users/{page[0]['uid']}")
+    app_environment(PII_KEYS=pii_keys(BOTH))
+
+    assert wiring.run_ingest("manual").suppressed == 1
+    assert stored(sql) == [{record["uid"] for record in page[1:]}] * 2
+
+
+def test_who_comes_in_capitals_is_the_same_person(api, user_api, page):
+    api.delete(f"/users/{page[0]['uid'].upper()}")
+
+    assert wiring.run_ingest("manual").suppressed == 1
+
+
+# Without a server
+
+
+@pytest.mark.usefixtures("known")
+def test_without_redis_the_rows_go_and_the_receipt_says_how_long_the_rest_may_stay(api, sql, redis_away):
+    with redis_away():
+        receipt = api.delete(WHO).json
+
+    assert (receipt["users"], receipt["cache_cleared"]) == (1, False)
+    assert stored(sql) == [{uid(2), uid(3)}] * 2
+    assert receipt["cache_gone_within_seconds"] >= 120
+
+
+@pytest.mark.usefixtures("known")
+def test_no_entry_outlives_what_the_receipt_promises(api, redis_client):
+    """The longest of many, each of which lives a little longer or shorter than the others."""
+    promised = api.delete(f"/users/{uid(9)}").json["cache_gone_within_seconds"]
+
+    for _ in range(50):
+        redis_client.delete(KEY)
+        api.get(WHO)
+        assert redis_client.pttl(KEY) <= promised * 1000
+
+
+@pytest.mark.usefixtures("known")
+def test_without_postgres_nothing_is_said_to_be_erased(api, sql, redis_client, postgres_away):
+    api.get(WHO)
+    with postgres_away():
+        answer = api.delete(WHO)
+
+    assert answer.status == 503
+    assert redis_client.get(KEY) != b"erased"
+    assert stored(sql) == [{uid(1), uid(2), uid(3)}] * 2
+
+
+@pytest.mark.usefixtures("known")
+def test_an_erasure_leaves_no_uid_in_any_log_line(api, caplog, capsys):
+    caplog.set_level(logging.DEBUG)
+
+    api.delete(WHO)
+
+    assert uid(1) not in f"{caplog.text} {capsys.readouterr()}"
+
+
+# Races. Each round: somebody is erased while a run loads the same person and others read.
+
+ROUNDS = 300
+
+
+@pytest.fixture
+def containers(valkey, redis_client, store):
+    """Two caches over the same servers, as two Lambdas have them."""
+    with contextlib.ExitStack() as opened:
+        yield [opened.enter_context(contextlib.closing(Cache(valkey.url, store, 120))) for _ in range(2)]
+
+
+def test_an_erasure_wins_against_a_load_and_readers_however_they_fall(store, sql, redis_client, containers):
+    """Some start before, some after; what decides is the order in which Postgres takes them."""
+    tokeniser = privacy.Tokeniser(OLD)
+    run = store.open_run("race", "manual", 1, "0" * 16, 1)
+    suppressed, errors = 0, []
+
+    def load_again(number, version):
+        row = person(number, birth_year=1900 + version)
+        tokens = privacy.erasure_tokens([row["uid"]], tokeniser)
+        loaded = store.load_page(page_load(run.run_id, row, erasure_tokens=tokens))
+        bodies = {
+            who: b'{"uid":"%s","version":%d}' % (who.encode(), version)
+            for who, version in loaded.versions.items()
+        }
+        containers[0].put_users(bodies, loaded.versions)
+        return loaded.suppressed
+
+    with ThreadPoolExecutor(4) as threads:
+        for number in range(ROUNDS):
+            load_again(number, 1)
+            redis_client.delete(f"user:{uid(number)}")
+            start = threading.Barrier(4)
+
+            def at_once(work, *arguments, start=start):
+                start.wait(10)
+                return work(*arguments)
+
+            erasing = threads.submit(
+                at_once, people.erased, store, containers[number % 2], tokeniser, uid(number)
+            )
+            loading = threads.submit(at_once, load_again, number, 2)
+            reading = [threads.submit(at_once, cache.get_user, uid(number)) for cache in containers]
+            assert erasing.result(10).users == 1
+            suppressed += loading.result(10)
+            errors += [one.exception() for one in reading if one.exception()]
+
+    assert not errors
+    assert 0 < suppressed < ROUNDS  # both orders occurred
+    assert stored(sql) == [set(), set()]
+    held = {number: redis_client.get(f"user:{uid(number)}") for number in range(ROUNDS)}
+    assert {number: body for number, body in held.items() if body != b"erased"} == {}
+
+
+def test_an_erasure_waits_for_a_load_under_way_and_then_wins(store, sql, redis_client, containers, postgres):
+    """A load holds its transaction open while the erasure is asked for."""
+    import psycopg2
+
+    tokeniser = privacy.Tokeniser(OLD)
+    load(store, person(1))
+    with contextlib.closing(psycopg2.connect(postgres.url)) as slow, ThreadPoolExecutor(1) as threads:
+        with slow.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock_shared(hashtext('decant.erasures'))")
+        erasing = threads.submit(people.erased, store, containers[0], tokeniser, uid(1))
+        time.sleep(0.2)
+        assert not erasing.done()
+        slow.commit()
+        assert erasing.result(5).users == 1
+    assert stored(sql) == [set(), set()]
+
+
+def test_erasures_of_different_people_at_once_all_succeed(store, sql, containers):
+    tokeniser = privacy.Tokeniser(OLD)
+    load(store, *[person(number) for number in range(60)])
+
+    with ThreadPoolExecutor(8) as threads:
+        receipts = list(
+            threads.map(lambda n: people.erased(store, containers[n % 2], tokeniser, uid(n)), range(60))
+        )
+
+    assert {receipt.users for receipt in receipts} == {1}
+    assert stored(sql) == [set(), set()]
+    assert sql("SELECT count(*) FROM erasures") == [(60,)]
+
+
+def test_erasing_the_same_person_at_once_is_one_erasure(store, sql, containers):
+    load(store, person(1))
+
+    with ThreadPoolExecutor(8) as threads:
+        receipts = list(
+            threads.map(
+                lambda n: people.erased(store, containers[n % 2], privacy.Tokeniser(OLD), uid(1)), range(24)
+            )
+        )
+
+    assert sum(receipt.users for receipt in receipts) == 1
+    assert sql("SELECT count(*) FROM erasures") == [(1,)]

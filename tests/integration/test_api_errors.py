@@ -1,0 +1,367 @@
+"""Refusals and failures: problem documents on every path, nothing told that should not be, headers on all."""
+
+import json
+import logging
+import re
+
+import pytest
+
+import app
+from chalicelib import wiring
+from chalicelib.errors import AwsError, ConfigError, StoreError
+from chalicelib.views import UserView
+from tests.fakes import person, uid
+from tests.integration.api_support import ROUTES, SCOPED, load, sample_path
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "QUERY", "NONSENSE", "get")
+PATHS = sorted({path for _, path, _ in ROUTES})
+
+SECURITY = {
+    "content-security-policy": re.compile(r"default-src 'none'; .*frame-ancestors 'none'.*"),
+    "referrer-policy": re.compile("no-referrer"),
+    "strict-transport-security": re.compile(r"max-age=\d{7,}.*"),
+    "x-content-type-options": re.compile("nosniff"),
+}
+
+
+def allowed(path):
+    methods = {method for method, at, _ in ROUTES if at == path}
+    return methods | ({"HEAD"} if "GET" in methods else set())
+
+
+def is_problem(answer):
+    """A problem document as RFC 9457 has it, with the request's id."""
+    document = answer.json
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert document["status"] == answer.status
+    assert document["title"]
+    assert document.get("type", "about:blank") == "about:blank"
+    assert document["request_id"] == answer.headers["x-request-id"]
+    assert set(document) <= {"type", "title", "status", "detail", "request_id"}
+    return True
+
+
+# Everything that can be refused, by what is wrong with it: method, path, and how.
+REFUSALS = {
+    "no such path": (404, "GET", "/nowhere", {}),
+    "no such path, with a wrong key": (404, "GET", "/nowhere", {"key": "guessed"}),
+    "no such path, without a key": (404, "GET", "/nowhere", {"key": None}),
+    "a path below one that is": (404, "GET", "/users/a/b/c", {}),
+    "an empty part of a path": (404, "GET", "//users", {}),
+    "no path": (404, "GET", "*", {}),
+    "no such method": (405, "PUT", "/users", {}),
+    "no such method, without a key": (405, "PUT", "/users", {"key": None}),
+    "no key": (401, "GET", "/users", {"key": None}),
+    "a wrong key": (403, "GET", "/users", {"key": "guessed"}),
+    "a malformed id": (400, "GET", "/users/me", {}),
+    "nobody": (404, "GET", f"/users/{uid(404)}", {}),
+    "no such run": (404, "GET", f"/runs/{uid(404)}", {}),
+    "an unknown parameter": (400, "GET", "/users", {"query": {"hush": "hush"}}),
+    "a cursor of nobody": (404, "GET", "/users", {"query": {"cursor": "AAAA"}}),
+    "a form that is not to be had": (406, "GET", "/users", {"Accept": "image/png"}),
+    "no JSON": (400, "POST", "/runs", {"body": b"{", "Content_Type": "application/json"}),
+    "not called JSON": (415, "POST", "/runs", {"body": b"{}", "Content_Type": "text/plain"}),
+    "too much": (413, "POST", "/runs", {"body": b" " * 65_537, "Content_Type": "application/json"}),
+}
+
+
+@pytest.mark.parametrize("what", REFUSALS)
+def test_a_refusal_is_a_problem_document(api, what):
+    status, method, path, how = REFUSALS[what]
+
+    answer = api(method, path, **how)
+
+    assert answer.status == status
+    assert is_problem(answer)
+
+
+def test_every_request_has_an_id_of_its_own(api):
+    answers = [api(method, path, **how) for _, method, path, how in REFUSALS.values()]
+    answers += [api.get("/users") for _ in range(3)]
+
+    assert len({answer.headers["x-request-id"] for answer in answers}) == len(answers)
+
+
+def test_a_path_that_is_none_is_not_repeated(api, caplog, capsys):
+    caplog.set_level(logging.DEBUG)
+
+    answer = api.get("/hush@example.com/hush", Authorization="hush")
+
+    assert "hush" not in f"{answer.body} {answer.headers} {caplog.text} {capsys.readouterr()}"
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_method_that_a_path_does_not_know_is_told_which_it_knows(api, path):
+    for method in METHODS:
+        if method not in allowed(path) and method.upper() not in allowed(path):
+            answer = api(method, sample_path(path))
+            assert answer.status == 405, method
+            assert set(answer.headers["allow"].split(", ")) - {"OPTIONS"} == allowed(path)
+            assert is_problem(answer)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_options_tells_the_methods_and_asks_for_no_key(api, path):
+    answer = api("OPTIONS", sample_path(path), key=None)
+
+    assert (answer.status, answer.body) == (204, b"")
+    assert set(answer.headers["allow"].split(", ")) == {*allowed(path), "OPTIONS"}
+
+
+def test_options_of_a_path_that_is_none_is_a_problem(api):
+    answer = api("OPTIONS", "/nowhere", key=None)
+
+    assert answer.status == 404
+    assert is_problem(answer)
+
+
+# Errors of our own
+
+
+@pytest.fixture
+def breaking(api, monkeypatch):
+    """Lets everything that is behind the routes raise an error; returns how a route then answers."""
+
+    def answer(method, path, error):
+        def broken():
+            raise error
+
+        with monkeypatch.context() as patched:
+            for name in ("store", "cache", "tokeniser", "start_run", "health"):
+                patched.setattr(wiring, name, lambda *_: broken())
+            return api(method, sample_path(path), body={"email": "a@b.cd"} if "lookup" in path else {})
+
+    return answer
+
+
+UNGUARDED = {"/", "/docs", "/openapi.json"}  # they ask nothing of what is behind
+BEHIND = [route for route in ROUTES if route[1] not in UNGUARDED]
+
+
+@pytest.mark.parametrize(("method", "path", "_"), BEHIND)
+def test_an_error_that_nobody_foresaw_tells_nothing_but_the_id(breaking, method, path, _):
+    answer = breaking(method, path, ZeroDivisionError("hush@example.com, +45 555 4711"))
+
+    assert answer.status == 500
+    assert is_problem(answer)
+    assert set(answer.json) <= {"type", "title", "status", "request_id"}
+    assert answer.json["title"] == "Internal error"
+
+
+def test_the_log_has_the_type_and_the_place_of_an_error_that_nobody_foresaw_and_no_value(
+    breaking, caplog, capsys
+):
+    caplog.set_level(logging.DEBUG)
+
+    answer = breaking("GET", "/users/{uid}", ZeroDivisionError("hush, +45 555 4711"))
+
+    (line,) = [entry for entry in caplog.records if entry.levelno >= logging.ERROR]
+    assert re.search(r"ZeroDivisionError at test_api_errors\.py:\d+", line.getMessage())
+    assert line.request_id == answer.json["request_id"]
+    everything = f"{answer.body} {answer.headers} {caplog.text} {capsys.readouterr()}"
+    assert "hush" not in everything
+    assert "4711" not in everything
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        StoreError("users", "23505", "users_pkey"),
+        ConfigError("DATABASE_URL", "is not set"),
+        AwsError("decant-prod-ingest cannot be invoked: AccessDeniedException"),
+        ValueError("hush"),
+        KeyError("hush"),
+        RecursionError(),
+        UnicodeDecodeError("utf-8", b"hush", 0, 1, "hush"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_our_own_errors_are_for_the_log_alone(breaking, caplog, error):
+    answer = breaking("GET", "/users/{uid}", error)
+
+    assert answer.status == 500
+    assert set(answer.json) <= {"type", "title", "status", "request_id"}
+    assert type(error).__name__ in caplog.text
+    assert "hush" not in caplog.text
+
+
+def test_an_answer_that_cannot_be_written_is_an_error_like_any_other(api, store, monkeypatch):
+    load(store, person(1))
+    with monkeypatch.context() as patched:
+        patched.setattr(wiring.store(), "list_users", lambda *_: [object()])
+        answer = api.get("/users")
+
+    assert answer.status == 500
+    assert is_problem(answer)
+
+
+@pytest.mark.parametrize(("method", "path", "_"), [route for route in BEHIND if route[1] != "/contract"])
+def test_without_postgres_every_route_says_that_it_cannot_be_reached(api, postgres_away, method, path, _):
+    with postgres_away():
+        answer = api(method, sample_path(path), body={"email": "a@b.cd"} if "lookup" in path else {})
+
+    assert answer.status == 503
+    assert answer.headers["content-type"] in {"application/problem+json", "application/json"}
+
+
+# One line for each request
+
+
+def lines(capsys):
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+
+
+def test_each_request_is_one_line_with_id_route_status_source_and_duration(api, store, capsys):
+    load(store, person(1))
+    capsys.readouterr()
+
+    answer = api.get(f"/users/{uid(1)}")
+
+    (line,) = lines(capsys)
+    assert line["request_id"] == answer.headers["x-request-id"]
+    assert line["route"] == "GET /users/{uid}"
+    assert line["status"] == 200
+    assert line["data_source"] == "postgres"
+    assert line["CacheHits"] == [0.0]
+    assert 0 < line["Latency"][0] < 5_000
+    assert line["Errors"] == [0.0]
+
+
+def test_the_line_of_a_hit_says_so(api, store, capsys):
+    load(store, person(1))
+    api.get(f"/users/{uid(1)}")
+    capsys.readouterr()
+
+    api.get(f"/users/{uid(1)}")
+
+    (line,) = lines(capsys)
+    assert (line["data_source"], line["CacheHits"]) == ("redis", [1.0])
+
+
+def test_the_line_of_a_failure_counts_an_error_and_that_of_a_refusal_does_not(api, breaking, capsys):
+    capsys.readouterr()
+    breaking("GET", "/users/{uid}", ZeroDivisionError())
+    api.get("/users/me")
+
+    failure, refusal = [line for line in lines(capsys) if "Errors" in line]
+    assert (failure["status"], failure["Errors"]) == (500, [1.0])
+    assert (refusal["status"], refusal["Errors"]) == (400, [0.0])
+
+
+def test_no_line_holds_an_id_of_a_person(api, store, caplog, capsys):
+    caplog.set_level(logging.DEBUG)
+    load(store, person(1))
+    for method in ("GET", "HEAD", "DELETE", "GET"):
+        api(method, f"/users/{uid(1)}")
+
+    assert uid(1) not in f"{caplog.text} {capsys.readouterr()}"
+
+
+# Headers
+
+
+def every_kind_of_answer(api, store):
+    load(store, person(1))
+    etag = api.get(f"/users/{uid(1)}").headers["etag"]
+    yield from (api(method, path, **how) for _, method, path, how in REFUSALS.values())
+    yield from (
+        api.get(path) for path in ("/", "/docs", "/openapi.json", "/health", "/users", "/stats", "/runs")
+    )
+    yield api.get(f"/users/{uid(1)}", If_None_Match=etag)
+    yield api.get("/users", Accept="text/csv")
+    yield api("HEAD", "/users")
+    yield api("OPTIONS", "/users", key=None)
+    yield api.delete(f"/users/{uid(1)}")
+
+
+def test_the_security_headers_are_on_every_answer(api, store):
+    for answer in every_kind_of_answer(api, store):
+        for name, value in SECURITY.items():
+            assert value.fullmatch(answer.headers.get(name, "")), (answer.status, name)
+
+
+def test_every_answer_has_a_request_id(api, store):
+    for answer in every_kind_of_answer(api, store):
+        assert re.fullmatch(r"[0-9a-f-]{36}", answer.headers["x-request-id"])
+
+
+def test_no_answer_may_be_kept_by_others(api, store):
+    for answer in every_kind_of_answer(api, store):
+        assert re.match("no-store|private", answer.headers["cache-control"]), answer.status
+
+
+def test_no_answer_speaks_of_cors_unless_it_is_configured(api, store):
+    for answer in every_kind_of_answer(api, store):
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_an_origin_in_the_request_changes_nothing_of_that(api):
+    answer = api.get("/users", Origin="https://example.com")
+
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+# What chalice itself answers in a Lambda, where no emulator stands before it
+
+
+def event(method, path, body=None, **changes):
+    """A request as API Gateway hands it to the function."""
+    return {
+        "requestContext": {
+            "httpMethod": method,
+            "resourcePath": path,
+            "path": f"/api{sample_path(path)}",
+            "requestId": "id-of-the-gateway",
+            "identity": {"sourceIp": "127.0.0.1"},
+        },
+        "headers": {"content-type": "application/json"},
+        "multiValueQueryStringParameters": None,
+        "pathParameters": {"uid": uid(1), "run_id": uid(1)} if "{" in path else {},
+        "stageVariables": None,
+        "body": body,
+        "isBase64Encoded": False,
+        **changes,
+    }
+
+
+@pytest.mark.usefixtures("api")
+def test_the_request_id_is_the_gateways_where_there_is_one():
+    answer = app.app(event("GET", "/users/{uid}"), None)
+
+    assert answer["headers"]["X-Request-Id"] == "id-of-the-gateway"
+    assert json.loads(answer["body"])["request_id"] == "id-of-the-gateway"
+
+
+@pytest.mark.usefixtures("api")
+def test_links_and_locations_stand_below_the_stage(store):
+    load(store, person(1), person(2))
+    listed = event("GET", "/users", multiValueQueryStringParameters={"limit": ["1"]})
+
+    answer = app.app(listed, None)
+
+    assert answer["headers"]["Link"].startswith("</api/users?limit=1&cursor=")
+    served = json.loads(app.app(event("GET", "/openapi.json"), None)["body"])["servers"]
+    assert served == [{"url": "/api"}]
+
+
+@pytest.mark.usefixtures("api")
+@pytest.mark.parametrize(("method", "path", "_"), [route for route in SCOPED if route[0] == "POST"])
+def test_a_body_that_the_gateway_sends_in_base64_is_understood(method, path, _, monkeypatch):
+    monkeypatch.setattr(wiring, "_hand_over", lambda order: None)
+
+    answer = app.app(event(method, path, body="e30=", isBase64Encoded=True), None)
+
+    assert answer["statusCode"] == (202 if path == "/runs" else 400)
+
+
+@pytest.mark.usefixtures("api")
+def test_an_answer_in_text_leaves_the_function_as_text(store):
+    load(store, person(1))
+    for accept in ("application/json", "application/x-ndjson", "text/csv"):
+        answer = app.app(event("GET", "/users", headers={"accept": accept}), None)
+        assert (answer["statusCode"], answer.get("isBase64Encoded", False)) == (200, False), accept
+        assert isinstance(answer["body"], str)
+
+
+def test_a_view_holds_no_field_that_is_dropped():
+    assert not {"id", "password", "avatar", "credit_card", "date_of_birth"} & set(UserView.__struct_fields__)

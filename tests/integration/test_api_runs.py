@@ -1,0 +1,396 @@
+"""The ledger over HTTP, and `POST /runs`: a run begins at once, here in a thread, in AWS in a Lambda."""
+
+import json
+import time
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+import app
+from chalicelib import privacy, wiring
+from tests.builders import RANDOM_DATA_API
+from tests.fakes import page_load, person, reject, token, uid
+from tests.integration.api_support import OPERATE, READ, load
+
+SOURCE_PAGE_SIZE = 20  # of the tests' app
+
+
+def ended(api, run_id):
+    """The run, as soon as it has ended."""
+    deadline = time.monotonic() + 20
+    while (run := api.get(f"/runs/{run_id}").json)["status"] == "running":
+        assert time.monotonic() < deadline, "it runs for ever"
+        time.sleep(0.01)
+    return run
+
+
+def start(api, body, **how):
+    answer = api.post("/runs", body, **how)
+    assert answer.status == 202, answer.body
+    return answer
+
+
+# Starting a run
+
+
+def test_a_run_begins_at_once_and_says_where_to_look(api):
+    answer = start(api, {"pages": 2})
+
+    started = answer.json
+    assert started["status"] == "running"
+    assert answer.headers["location"] == f"/runs/{started['run_id']}"
+    assert ended(api, started["run_id"])["run_id"] == started["run_id"]
+
+
+def test_the_run_ends_in_the_ledger_with_what_it_did(api, sql):
+    run = ended(api, start(api, {"pages": 2}).json["run_id"])
+
+    assert (run["status"], run["trigger"], run["pages_planned"], run["pages_done"]) == (
+        "succeeded",
+        "backfill",
+        2,
+        2,
+    )
+    assert run["fetched"] == 2 * SOURCE_PAGE_SIZE
+    assert run["fetched"] == sum(
+        run[count] for count in ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
+    )
+    assert sql("SELECT count(*) FROM users") == [(run["inserted"],)]
+    assert run["contract_hash"] == privacy.contract_hash()
+    assert run["finished_at"] > run["started_at"]
+
+
+def test_the_answer_does_not_wait_for_the_source(api, app_environment, user_api):
+    app_environment(SOURCE_URL=user_api.url("random-data-api", fault="delay-0.7"))
+
+    began = time.monotonic()
+    run_id = start(api, {}).json["run_id"]
+    took = time.monotonic() - began
+
+    assert took < 0.6
+    assert api.get(f"/runs/{run_id}").json["status"] == "running"
+    assert ended(api, run_id)["status"] == "succeeded"
+
+
+def test_a_run_without_pages_is_as_large_as_the_settings_say(api, app_environment):
+    app_environment(SOURCE_PAGES="3", SOURCE_PAGE_SIZE="5")
+
+    run = ended(api, start(api, {}).json["run_id"])
+
+    assert (run["trigger"], run["pages_planned"], run["fetched"]) == ("manual", 3, 15)
+
+
+def test_exactly_the_pages_asked_for_are_fetched(api, user_api):
+    ended(api, start(api, {"pages": 3, "page_size": 7}).json["run_id"])
+
+    queries = [parse_qs(urlsplit(target).query) for _, target in user_api.requests]
+    assert queries == [{"page": [str(page)], "size": ["7"]} for page in (1, 2, 3)]
+
+
+@pytest.fixture
+def slow_source(app_environment, user_api):
+    """A run over it is under way for a while."""
+    app_environment(SOURCE_URL=user_api.url("random-data-api", fault="delay-0.5"))
+
+
+@pytest.mark.usefixtures("slow_source")
+def test_a_second_run_while_one_is_under_way_is_skipped_and_has_an_id_too(api):
+    first = start(api, {}).json["run_id"]
+    second = start(api, {})
+
+    assert second.json["status"] == "skipped"
+    assert second.json["run_id"] != first
+    assert api.get(second.headers["location"]).json["status"] == "skipped"
+    assert ended(api, first)["status"] == "succeeded"
+
+
+@pytest.mark.usefixtures("slow_source")
+def test_after_the_end_of_a_run_another_may_begin(api):
+    ended(api, start(api, {}).json["run_id"])
+
+    second = start(api, {}).json
+
+    assert second["status"] == "running"
+    ended(api, second["run_id"])
+
+
+def test_a_run_over_a_broken_source_ends_as_failed_with_words_that_hold_no_address(
+    api, app_environment, user_api
+):
+    app_environment(SOURCE_URL=user_api.url("random-data-api", fault="html", hush="hush"))
+
+    run = ended(api, start(api, {}).json["run_id"])
+
+    assert run["status"] == "failed"
+    assert run["error"].startswith("page 1: ")
+    assert "hush" not in str(run)
+
+
+def test_the_scope_to_operate_is_enough_and_the_one_to_read_is_not(api):
+    assert api.post("/runs", {}, key=READ).status == 403
+    ended(api, start(api, {}, key=OPERATE).json["run_id"])
+
+
+def test_whole_numbers_are_taken_however_json_writes_them(api):
+    run = ended(
+        api, start(api, b'{"pages": 1.0, "page_size": 5e0}', Content_Type="application/json").json["run_id"]
+    )
+
+    assert (run["pages_planned"], run["fetched"]) == (1, 5)
+
+
+def test_a_run_out_of_bounds_is_refused_and_the_ledger_knows_nothing_of_it(api):
+    for body in (
+        b'{"pages": 0}',
+        b'{"pages": -1}',
+        b'{"pages": 10001}',
+        b'{"pages": 1.5}',
+        b'{"pages": 1e400}',
+        b'{"pages": NaN}',
+        b'{"pages": "1"}',
+        b'{"pages": null}',
+        b'{"pages": true}',
+        b'{"pages": [1]}',
+        b'{"page_size": 0}',
+        b'{"page_size": 5001}',
+        b'{"pages": 99999999999999999999999999}',
+        b'{"page": 1}',
+        b"[]",
+        b"null",
+        b"",
+        b"{",
+    ):
+        answer = api.post("/runs", body, Content_Type="application/json")
+        assert (answer.status, answer.json["status"]) == (400, 400), body
+
+    assert api.get("/runs").json == {"items": []}
+
+
+def test_the_bounds_themselves_are_taken(api, monkeypatch):
+    orders = []
+    monkeypatch.setattr(wiring, "_hand_over", orders.append)
+
+    for body in ({"pages": 1, "page_size": 1}, {"pages": 10_000, "page_size": 5_000}):
+        run_id = start(api, body).json["run_id"]
+        wiring.store().finish_run(run_id, "failed", "never begun", {})
+
+    assert [(order["pages"], order["page_size"]) for order in orders] == [(1, 1), (10_000, 5_000)]
+
+
+def test_a_run_without_postgres_cannot_begin(api, postgres_away):
+    with postgres_away():
+        assert api.post("/runs", {}).status == 503
+
+
+# In AWS
+
+
+@pytest.fixture
+def lambda_service(api, app_environment, monkeypatch) -> Iterator[Stubber]:
+    """The app as a Lambda; what it asks of Lambda is answered here."""
+    client = boto3.client(
+        "lambda", region_name="eu-central-1", aws_access_key_id="id", aws_secret_access_key="none"
+    )
+    monkeypatch.setattr(boto3, "client", lambda service, **_: {"lambda": client}[service])
+    app_environment(AWS_LAMBDA_FUNCTION_NAME="decant-prod")
+    with Stubber(client) as stub:
+        yield stub
+
+
+class Kept:
+    """Equal to whatever is sent, and keeps it."""
+
+    def __init__(self):
+        self.payload = b""
+
+    def __eq__(self, payload):
+        self.payload = payload
+        return True
+
+    def __hash__(self):
+        return 0
+
+
+def invoked(stub):
+    """One asynchronous invocation of the ingest function is expected, and nothing else; what it is sent."""
+    expected = {"FunctionName": "decant-prod-ingest", "InvocationType": "Event", "Payload": (kept := Kept())}
+    stub.add_response("invoke", {"StatusCode": 202}, expected)
+    return kept
+
+
+def test_in_aws_a_run_is_handed_to_the_ingest_function_which_works_it(api, lambda_service, sql):
+    sent = invoked(lambda_service)
+
+    run_id = start(api, {"pages": 2, "page_size": 5}).json["run_id"]
+    lambda_service.assert_no_pending_responses()
+    assert api.get(f"/runs/{run_id}").json["status"] == "running"
+
+    summary = app.ingest(json.loads(sent.payload), None)
+
+    assert summary["run_id"] == run_id
+    assert (summary["status"], summary["pages"], summary["fetched"]) == ("succeeded", 2, 10)
+    run = api.get(f"/runs/{run_id}").json
+    assert (run["status"], run["trigger"], run["fetched"]) == ("succeeded", "backfill", 10)
+    json.dumps(summary)  # Lambda does so
+
+
+def test_in_aws_an_event_delivered_twice_does_the_work_once(api, lambda_service, sql):
+    """Lambda promises at least one delivery."""
+    sent = invoked(lambda_service)
+    run_id = start(api, {"pages": 1, "page_size": 5}).json["run_id"]
+    app.ingest(json.loads(sent.payload), None)
+    before = api.get(f"/runs/{run_id}").json
+
+    app.ingest(json.loads(sent.payload), None)
+
+    assert api.get(f"/runs/{run_id}").json == before
+    assert len(api.get("/runs").json["items"]) == 1
+
+
+def test_in_aws_no_work_is_done_by_who_answers(api, lambda_service, user_api):
+    invoked(lambda_service)
+
+    start(api, {})
+    time.sleep(0.2)
+
+    assert user_api.requests == []
+
+
+@pytest.mark.usefixtures("slow_source")
+def test_in_aws_a_skipped_run_is_handed_to_nobody(api, lambda_service):
+    invoked(lambda_service)
+    start(api, {})
+
+    assert start(api, {}).json["status"] == "skipped"
+    lambda_service.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(
+    "code", ["TooManyRequestsException", "AccessDeniedException", "ResourceNotFoundException"]
+)
+def test_in_aws_a_run_that_cannot_be_handed_over_is_an_error_without_detail(
+    api, lambda_service, caplog, code
+):
+    lambda_service.add_client_error("invoke", code, "hush")
+
+    answer = api.post("/runs", {})
+
+    assert answer.status == 500
+    assert code not in answer.body.decode()
+    assert code in caplog.text
+    assert "hush" not in f"{answer.body} {caplog.text}"
+
+
+def test_in_aws_a_run_that_cannot_be_handed_over_does_not_stay_open(api, lambda_service):
+    """Else it would keep the next ones from running until its lease is out."""
+    lambda_service.add_client_error("invoke", "TooManyRequestsException")
+    api.post("/runs", {})
+
+    (run,) = api.get("/runs").json["items"]
+    assert run["status"] == "failed"
+
+
+def test_an_order_without_a_run_is_a_scheduled_run(api):
+    event = {
+        "detail": {},
+        "version": "0",
+        "id": "",
+        "account": "",
+        "region": "",
+        "time": "",
+        "source": "aws.events",
+    }
+
+    summary = app.ingest({**event, "detail-type": "Scheduled Event", "resources": []}, None)
+
+    assert (summary["status"], summary["fetched"]) == ("succeeded", SOURCE_PAGE_SIZE)
+    assert api.get(f"/runs/{summary['run_id']}").json["trigger"] == "schedule"
+
+
+# Reading the ledger
+
+
+def test_the_newest_runs_come_first_and_as_many_as_asked_for(api, store):
+    run_ids = [load(store, person(number))[0] for number in range(5)]
+
+    assert [run["run_id"] for run in api.get("/runs").json["items"]] == run_ids[::-1]
+    assert [run["run_id"] for run in api.get("/runs?limit=2").json["items"]] == run_ids[:2:-1]
+
+
+def test_without_runs_the_ledger_is_empty(api):
+    assert api.get("/runs").json == {"items": []}
+
+
+def test_a_run_is_shown_as_in_the_list(api, store):
+    run_id, _ = load(store, person(1))
+
+    assert api.get(f"/runs/{run_id}").json == api.get("/runs").json["items"][0]
+
+
+def test_a_run_that_nobody_knows_is_a_problem(api):
+    for path in (f"/runs/{uid(404)}", f"/runs/{uid(404)}/rejects"):
+        answer = api.get(path)
+        assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+def test_a_run_whose_lease_ran_out_is_lost(api, store, sql):
+    run = store.open_run("lost", "manual", 1, "0" * 16, 1)
+    sql("UPDATE runs SET lease_expires_at = now() - interval '1 second'")
+
+    assert api.get(f"/runs/{run.run_id}").json["status"] == "lost"
+    assert api.get("/runs").json["items"][0]["status"] == "lost"
+
+
+@pytest.fixture
+def refused(store):
+    """A run that refused five records on two pages."""
+    run = store.open_run("refusing", "manual", 2, "0" * 16, 1)
+    for page in (1, 2):
+        rejects = [reject(position, rule="format") for position in ((7, 2, 5) if page == 1 else (1, 0))]
+        store.load_page(page_load(run.run_id, person(page), page=page, rejects=rejects))
+    store.finish_run(run.run_id, "succeeded", None, {})
+    return run.run_id
+
+
+def test_rejects_come_in_the_order_of_the_source(api, refused):
+    items = api.get(f"/runs/{refused}/rejects").json["items"]
+
+    assert [(item["page"], item["position"]) for item in items] == [(1, 2), (1, 5), (1, 7), (2, 0), (2, 1)]
+    assert items[0] == {
+        "page": 1,
+        "position": 2,
+        "issues": [{"path": "email", "rule": "format"}],
+        "fingerprint": token("r"),
+    }
+
+
+def test_as_many_rejects_as_asked_for(api, refused):
+    assert len(api.get(f"/runs/{refused}/rejects?limit=3").json["items"]) == 3
+
+
+def test_a_run_that_refused_nothing_has_no_rejects(api, store):
+    run_id, _ = load(store, person(1))
+
+    assert api.get(f"/runs/{run_id}/rejects").json == {"items": []}
+
+
+def test_a_bad_record_of_the_source_is_told_by_place_and_rule_alone(api, user_api):
+    records = RANDOM_DATA_API.samples()
+    bad = {**records[0], "email": "hush-at-example.com", "date_of_birth": "hush"}
+    user_api.script(
+        RANDOM_DATA_API.page(bad, *records[1:], *[{**one, "uid": uid(n)} for n, one in enumerate(records)])
+    )
+
+    run = ended(api, start(api, {}).json["run_id"])
+    answer = api.get(f"/runs/{run['run_id']}/rejects")
+
+    (item,) = answer.json["items"]
+    assert (run["rejected"], item["position"]) == (1, 0)
+    assert {(issue["path"], issue["rule"]) for issue in item["issues"]} == {
+        ("email", "format"),
+        ("date_of_birth", "date"),
+    }
+    assert "hush" not in answer.body.decode()

@@ -1,0 +1,262 @@
+"""`GET /stats`, `/contract` and `/health`: right numbers, computed once for many, and cheap to ask for."""
+
+import contextlib
+import json
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chalicelib import privacy, wiring
+from chalicelib.cache import Cache
+from tests.fakes import person
+from tests.integration.api_support import crowd, load, pii_keys
+from tests.keys import PII_KEY
+
+KINDS = ("country", "birth_decade", "plan", "gender", "key_version")
+
+
+def counted(rows, key):
+    """(value, count), the commonest first, equal ones by value and the missing last."""
+    counts = Counter(map(key, rows))
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0] is None, pair[0] or ""))
+
+
+def shown(stats, kind):
+    return [(entry["value"], entry["count"]) for entry in stats[kind]]
+
+
+# Statistics
+
+
+def test_the_numbers_are_those_of_an_independent_count(api, store):
+    rows = crowd(300, seed=5)
+    load(store, *rows[:200], key_version=1)
+    load(store, *rows[200:], key_version=2)
+
+    stats = api.get("/stats").json
+
+    assert stats["total"] == 300
+    assert shown(stats, "country") == counted(rows, lambda row: row["country"])
+    assert shown(stats, "birth_decade") == counted(rows, lambda row: str(row["birth_year"] // 10 * 10))
+    assert shown(stats, "plan") == counted(rows, lambda row: row["subscription_plan"])
+    assert shown(stats, "gender") == counted(rows, lambda row: row["gender"])
+    assert shown(stats, "key_version") == [("1", 200), ("2", 100)]
+
+
+def test_without_people_there_is_nothing_to_count(api):
+    stats = api.get("/stats").json
+
+    assert stats["total"] == 0
+    assert [stats[kind] for kind in KINDS] == [[]] * 5
+
+
+def test_the_hundred_commonest_values_are_shown_and_all_people_are_counted(api, store):
+    rows = [person(number, country=f"Country {min(number, 120 + number % 2):03}") for number in range(300)]
+    load(store, *rows)
+
+    stats = api.get("/stats").json
+
+    assert stats["total"] == 300
+    assert shown(stats, "country") == counted(rows, lambda row: row["country"])[:100]
+
+
+def test_who_is_erased_is_counted_no_more(api, store, redis_client):
+    load(store, *(rows := crowd(3)))
+    api.delete(f"/users/{rows[0]['uid']}")
+
+    assert api.get("/stats").json["total"] == 2
+
+
+def test_the_moment_of_the_count_is_told(api):
+    computed_at = datetime.fromisoformat(api.get("/stats").json["computed_at"])
+
+    assert abs(datetime.now(UTC) - computed_at) < timedelta(minutes=1)
+
+
+def test_the_second_who_asks_gets_the_same_bytes_from_redis(api, store):
+    first = api.get("/stats")
+    load(store, person(1))
+    second = api.get("/stats")
+
+    assert [first.headers["x-data-source"], second.headers["x-data-source"]] == ["postgres", "redis"]
+    assert first.body == second.body
+
+
+def test_a_count_is_kept_for_half_a_minute(api, store, redis_client):
+    api.get("/stats")
+    assert 25 < redis_client.ttl("stats") <= 30
+
+    load(store, person(1))
+    redis_client.delete("stats", "stats:lock")
+
+    assert api.get("/stats").json["total"] == 1
+
+
+def test_statistics_in_redis_do_without_postgres(api, postgres_away):
+    first = api.get("/stats")
+
+    with postgres_away():
+        assert api.get("/stats").body == first.body
+
+
+def test_statistics_do_without_redis(api, redis_away):
+    with redis_away():
+        answers = [api.get("/stats") for _ in range(2)]
+
+    assert [answer.status for answer in answers] == [200, 200]
+    assert answers[1].headers["x-data-source"] == "postgres"
+
+
+def test_statistics_without_either_cannot_be_had_now(api, postgres_away):
+    with postgres_away():
+        assert api.get("/stats").status == 503
+
+
+# Many at once
+
+THREADS = 50
+
+
+class Counting:
+    """The store, counting how often it computes; slowly enough for all to ask meanwhile."""
+
+    def __init__(self, store):
+        self._store = store
+        self.computed = 0
+
+    def stats(self):
+        self.computed += 1
+        threading.Event().wait(0.1)
+        return self._store.stats()
+
+
+def ask_at_once(caches):
+    start = threading.Barrier(THREADS)
+
+    def ask(number):
+        start.wait(10)
+        return caches[number % len(caches)].get_stats().body
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        return list(threads.map(ask, range(THREADS)))
+
+
+@pytest.mark.parametrize("containers", [1, 2, 5])
+def test_fifty_threads_make_one_computation_in_however_many_containers(
+    valkey, redis_client, store, containers
+):
+    load(store, *crowd(20))
+    counting = Counting(store)
+    with contextlib.ExitStack() as opened:
+        caches = [
+            opened.enter_context(contextlib.closing(Cache(valkey.url, counting, 120)))
+            for _ in range(containers)
+        ]
+        bodies = ask_at_once(caches)
+
+    assert counting.computed == 1
+    assert len(set(bodies)) == 1
+    assert json.loads(bodies[0])["total"] == 20
+
+
+def test_without_redis_fifty_threads_make_one_computation_a_container(valkey, store, redis_away):
+    counting = Counting(store)
+    with contextlib.closing(Cache(valkey.url, counting, 120)) as cache, redis_away():
+        assert len(set(ask_at_once([cache]))) == 1
+
+    assert counting.computed == 1
+
+
+def test_one_who_fails_to_compute_does_not_keep_the_others_waiting_for_ever(
+    api, store, redis_client, postgres_away
+):
+    """The lock that the failed one leaves behind goes by itself, and is not waited for longer than that."""
+    with postgres_away():
+        assert api.get("/stats").status == 503
+    assert redis_client.pttl("stats:lock") <= 5_000
+
+
+# The contract
+
+
+def test_the_contract_is_the_table_that_the_pipeline_works_by(api):
+    answer = api.get("/contract").json
+
+    assert answer["fields"] == [
+        {"path": field.path, "treatment": field.treatment, "column": field.column, "note": field.note}
+        for field in privacy.CONTRACT
+    ]
+    assert answer["hash"] == privacy.contract_hash()
+
+
+def test_the_contract_tells_the_newest_key_version_and_no_key(api, app_environment):
+    app_environment(PII_KEYS=pii_keys({1: PII_KEY, 7: b"7" * 32}))
+
+    answer = api.get("/contract")
+
+    assert answer.json["key_version"] == 7
+    for setting in (pii_keys({1: PII_KEY}), pii_keys({7: b"7" * 32})):
+        assert next(iter(json.loads(setting).values())) not in answer.body.decode()
+
+
+# Health
+
+
+def test_health_is_ok_when_all_is_well(api):
+    answer = api.get("/health", key=None)
+
+    assert answer.status == 200
+    assert answer.json["status"] == "ok"
+    assert answer.json["postgres"] == answer.json["redis"] == {"ok": True}
+    assert answer.json["last_success_age_seconds"] is None
+
+
+def test_health_tells_how_long_ago_a_run_last_succeeded(api, store, sql):
+    load(store, person(1))
+    sql("UPDATE runs SET finished_at = now() - interval '90 seconds'")
+    run = store.open_run("another", "manual", 1, "0" * 16, 1)
+    store.finish_run(run.run_id, "failed", "it failed", {})
+
+    assert 90 <= api.get("/health").json["last_success_age_seconds"] < 100
+
+
+def test_without_redis_the_service_is_degraded_and_serves(api, redis_away):
+    with redis_away():
+        answer = api.get("/health")
+
+    assert (answer.status, answer.json["status"], answer.json["redis"]) == (200, "degraded", {"ok": False})
+
+
+def test_without_postgres_the_service_is_down(api, postgres_away):
+    with postgres_away():
+        answer = api.get("/health")
+
+    assert (answer.status, answer.json["status"], answer.json["postgres"]) == (503, "down", {"ok": False})
+
+
+def test_hits_misses_fills_and_errors_of_the_cache_are_counted(api, store, redis_client):
+    load(store, *(rows := crowd(3)))
+
+    for row in (rows[0], rows[0], rows[0], rows[1]):
+        api.get(f"/users/{row['uid']}")
+
+    assert api.get("/health").json["cache"] == {"hits": 2, "misses": 2, "fills": 2, "errors": 0}
+
+
+def test_an_outage_of_redis_is_counted_as_an_error(api, redis_away):
+    wiring.cache()
+    with redis_away():
+        api.get(f"/users/{person(1)['uid']}")
+        counts = api.get("/health").json["cache"]
+
+    assert counts["errors"] >= 1
+    assert counts["misses"] == 1
+
+
+def test_who_is_not_stored_is_a_miss_and_no_fill(api):
+    api.get(f"/users/{person(1)['uid']}")
+
+    assert api.get("/health").json["cache"] == {"hits": 0, "misses": 1, "fills": 0, "errors": 0}

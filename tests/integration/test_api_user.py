@@ -1,0 +1,285 @@
+"""`GET /users/{uid}`: ETag and 304, which of the two servers knew, and ids that are none."""
+
+import logging
+import re
+
+import pytest
+
+from chalicelib import wiring
+from local.processes import free_port
+from tests.fakes import person, uid
+from tests.integration.api_support import crowd, load
+
+WHO = f"/users/{uid(1)}"
+
+MALFORMED = [
+    "me",
+    "1",
+    "null",
+    uid(1)[:-1],
+    uid(1) + "0",
+    uid(1).replace("-", ""),
+    uid(1).replace("-", "_"),
+    f"{{{uid(1)}}}",
+    f"urn:uuid:{uid(1)}",
+    uid(1).replace("0", "g"),
+    uid(1).replace("0", "٠"),
+    uid(1).replace("0", "０"),
+    "someone@example.com",
+    "%00",
+    f"{uid(1)}%0a",
+    f"{uid(1)}%20",
+    "%2e%2e",
+    "*",
+    "é",
+    "x" * 5_000,
+]
+
+
+@pytest.fixture
+def known(store):
+    """One person, stored."""
+    load(store, person(1))
+
+
+# What it is, and who knew
+
+
+@pytest.mark.usefixtures("known")
+def test_a_person_comes_first_from_postgres_and_then_from_redis_in_the_same_bytes(api):
+    first, second = api.get(WHO), api.get(WHO)
+
+    assert [first.headers["x-data-source"], second.headers["x-data-source"]] == ["postgres", "redis"]
+    assert first.body == second.body
+    assert first.headers["etag"] == second.headers["etag"]
+
+
+@pytest.mark.usefixtures("known")
+def test_what_is_in_redis_is_handed_through_as_it_is(api, redis_client):
+    """Nothing looks into it: the bytes need not even make sense."""
+    held = b'{"version":1, "as it": "is"  }'
+    redis_client.set(f"user:{uid(1)}", held)
+
+    assert api.get(WHO).body == held
+
+
+@pytest.mark.usefixtures("known")
+def test_a_person_in_redis_costs_one_round_trip(api, redis_client):
+    api.get(WHO)
+    redis_client.config_resetstat()
+
+    assert api.get(WHO).headers["x-data-source"] == "redis"
+    calls = {name: stats["calls"] for name, stats in redis_client.info("commandstats").items()}
+    assert {
+        name: count
+        for name, count in calls.items()
+        if name not in {"cmdstat_info", "cmdstat_config|resetstat"}
+    } == {"cmdstat_get": 1}
+
+
+def test_a_person_is_shown_with_all_that_is_stored_and_nothing_else(api, store):
+    load(store, row := person(1, street=None, employment_title=None))
+
+    shown = api.get(WHO).json
+
+    updated_at = shown.pop("updated_at")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", updated_at)
+    assert shown == {
+        "uid": uid(1),
+        "version": 1,
+        **{name: row[name] for name in ("first_name", "last_name", "username", "email", "phone_number")},
+        **{name: row[name] for name in ("social_insurance_number", "birth_year", "gender")},
+        "employment": {"title": None, "key_skill": row["employment_key_skill"]},
+        "subscription": {
+            name: row[f"subscription_{name}"] for name in ("plan", "status", "payment_method", "term")
+        },
+        "address": {
+            **{name: row[name] for name in ("city", "state", "country", "zip_prefix", "street")},
+            "coordinates": {"lat": row["lat"], "lng": row["lng"]},
+        },
+    }
+
+
+@pytest.mark.usefixtures("known")
+def test_an_id_may_be_written_in_capitals(api, store):
+    load(store, person(1, uid="abcdef00-0000-4000-8000-00000000000a"))
+
+    answer = api.get("/users/ABCDEF00-0000-4000-8000-00000000000A")
+
+    assert answer.json["uid"] == "abcdef00-0000-4000-8000-00000000000a"
+
+
+def test_nobody_is_a_problem_from_either_server(api):
+    answers = [api.get(WHO) for _ in range(2)]
+
+    assert [answer.status for answer in answers] == [404, 404]
+    assert answers[0].without_id() == answers[1].without_id()
+
+
+def test_who_was_asked_for_in_vain_is_found_as_soon_as_loaded(api, store):
+    assert api.get(WHO).status == 404
+
+    _, loaded = load(store, person(1))
+    wiring.cache().put_users({uid(1): store.get_user(uid(1))}, loaded.versions)
+
+    assert api.get(WHO).status == 200
+
+
+# ETag
+
+
+@pytest.mark.usefixtures("known")
+def test_the_etag_is_strong(api):
+    assert re.fullmatch(r'"[!#-~]+"', api.get(WHO).headers["etag"])
+
+
+def test_every_version_of_everyone_has_an_etag_of_its_own(api, store):
+    rows = crowd(20)
+    etags = []
+    for year in (1950, 1951, 1950):
+        load(store, *[row | {"birth_year": year} for row in rows])
+        wiring.cache()._redis.flushall()
+        etags += [api.get(f"/users/{row['uid']}").headers["etag"] for row in rows]
+
+    assert len(set(etags)) == 60
+
+
+@pytest.mark.usefixtures("known")
+def test_who_has_this_version_gets_no_body(api):
+    etag = api.get(WHO).headers["etag"]
+
+    answer = api.get(WHO, If_None_Match=etag)
+
+    assert (answer.status, answer.body) == (304, b"")
+    assert answer.headers["etag"] == etag
+    assert answer.headers["x-data-source"] == "redis"
+    assert answer.headers["cache-control"] == api.get(WHO).headers["cache-control"]
+
+
+@pytest.mark.usefixtures("known")
+def test_if_none_match_may_name_several_or_a_weak_one_or_any(api):
+    etag = api.get(WHO).headers["etag"]
+
+    for header in (
+        f'"other", {etag}',
+        f'{etag},"other"',
+        f"W/{etag}",
+        f'W/"other",W/{etag}',
+        "*",
+        f"  {etag}  ",
+    ):
+        assert api.get(WHO, If_None_Match=header).status == 304, header
+
+
+@pytest.mark.usefixtures("known")
+def test_whoever_has_another_version_gets_the_person(api):
+    etag = api.get(WHO).headers["etag"]
+
+    for header in ('"other"', etag[1:-1], etag.upper(), "", ",", '"', "W/", f'"{etag}"', etag[:-2] + '"'):
+        assert api.get(WHO, If_None_Match=header).status == 200, header
+
+
+def test_a_change_ends_the_304(api, store):
+    load(store, person(1))
+    etag = api.get(WHO).headers["etag"]
+
+    _, loaded = load(store, person(1, birth_year=1999))
+    wiring.cache().put_users({uid(1): store.get_user(uid(1))}, loaded.versions)
+
+    answer = api.get(WHO, If_None_Match=etag)
+    assert (answer.status, answer.json["birth_year"]) == (200, 1999)
+
+
+def test_if_none_match_of_anything_finds_nobody_where_nobody_is(api):
+    assert api.get(WHO, If_None_Match="*").status == 404
+
+
+@pytest.mark.usefixtures("known")
+def test_a_304_does_without_postgres_when_redis_has_the_person(api, postgres_away):
+    etag = api.get(WHO).headers["etag"]
+
+    with postgres_away():
+        assert api.get(WHO, If_None_Match=etag).status == 304
+        assert api.get(WHO).status == 200
+
+
+@pytest.mark.usefixtures("known")
+def test_a_person_does_without_redis(api, redis_away):
+    with redis_away():
+        answer = api.get(WHO)
+
+    assert (answer.status, answer.headers["x-data-source"]) == (200, "postgres")
+
+
+@pytest.mark.usefixtures("known")
+def test_without_either_the_answer_is_that_it_cannot_be_had_now(api, postgres_away):
+    with postgres_away():
+        answer = api.get(WHO)
+
+    assert answer.status == 503
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert set(answer.json) <= {"type", "title", "status", "request_id"}
+
+
+@pytest.mark.usefixtures("known")
+def test_postgres_is_used_again_as_soon_as_it_is_back(api, postgres_away):
+    with postgres_away():
+        assert api.get(WHO).status == 503
+
+    assert api.get(WHO).status == 200
+
+
+@pytest.mark.usefixtures("known")
+def test_head_has_the_headers_of_get(api):
+    api.get(WHO)
+    get, head = api.get(WHO), api("HEAD", WHO)
+
+    assert head.status == 200
+    for name in ("etag", "content-type", "x-data-source", "cache-control"):
+        assert head.headers[name] == get.headers[name]
+
+
+@pytest.mark.usefixtures("known")
+def test_head_knows_304_too(api):
+    etag = api.get(WHO).headers["etag"]
+
+    assert api("HEAD", WHO, If_None_Match=etag).status == 304
+
+
+# Ids that are none
+
+
+ROUTES_OF_AN_ID = [
+    ("GET", "/users/{}"),
+    ("HEAD", "/users/{}"),
+    ("DELETE", "/users/{}"),
+    ("GET", "/runs/{}"),
+    ("GET", "/runs/{}/rejects"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES_OF_AN_ID)
+def test_a_malformed_id_is_refused_before_any_store_is_asked(api, app_environment, caplog, method, path):
+    nowhere = free_port()
+    app_environment(
+        DATABASE_URL=f"postgresql://nobody:hush@127.0.0.1:{nowhere}/none",
+        REDIS_URL=f"redis://127.0.0.1:{nowhere}/0",
+    )
+
+    for malformed in MALFORMED:
+        answer = api(method, path.format(malformed))
+        assert (answer.status, answer.json["status"]) == (400, 400), malformed
+
+    assert wiring.cache().counts["errors"] == 0
+    assert not [entry for entry in caplog.records if entry.levelno >= logging.WARNING]
+    # the same with an id that is one: else it would prove nothing
+    assert api(method, path.format(uid(1))).status == 503
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES_OF_AN_ID)
+def test_a_malformed_id_is_not_repeated(api, caplog, capsys, method, path):
+    caplog.set_level(logging.DEBUG)
+
+    answer = api(method, path.format("someone@example.com"))
+
+    assert "someone" not in f"{answer.body} {answer.headers} {caplog.text} {capsys.readouterr()}"

@@ -1,0 +1,660 @@
+"""`GET /users`: everyone once, whatever is filtered, whoever writes meanwhile; JSON, NDJSON or CSV."""
+
+import csv
+import io
+import itertools
+import json
+import random
+import re
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.fakes import page_load, person, uid
+from tests.integration.api_support import ROOT, crowd, load, pii_keys
+from tests.keys import PII_KEY
+
+NOBODY = {"items": [], "next": None}
+
+
+def uids(pages):
+    return [item["uid"] for page in pages for item in page.json["items"]]
+
+
+@pytest.fixture
+def people_stored(store):
+    """Sixty of them, in the order of their uid."""
+    rows = crowd(60)
+    load(store, *rows)
+    return sorted(rows, key=lambda row: row["uid"])
+
+
+# Pages
+
+
+def test_without_people_there_is_an_empty_page_and_no_next(api):
+    answer = api.get("/users")
+
+    assert (answer.status, answer.json) == (200, NOBODY)
+    assert "link" not in answer.headers
+
+
+def test_a_person_is_shown_as_stored(api, store):
+    load(store, person(1, city="Ærøskøbing", gender=None, lat=-0.1, lng=179.9))
+
+    (shown,) = api.get("/users").json["items"]
+
+    assert shown == api.get(f"/users/{uid(1)}").json
+    assert shown["address"]["city"] == "Ærøskøbing"
+    assert shown["gender"] is None
+    assert shown["address"]["coordinates"] == {"lat": -0.1, "lng": 179.9}
+
+
+@pytest.mark.parametrize("limit", [1, 7, 30, 59, 60, 61, 1000])
+def test_walking_all_pages_gives_everyone_exactly_once_in_the_order_of_their_uid(api, people_stored, limit):
+    pages = api.walk("/users", query={"limit": limit})
+
+    assert uids(pages) == [row["uid"] for row in people_stored]
+    assert [len(page.json["items"]) for page in pages[:-1]] == [limit] * (len(pages) - 1)
+    assert pages[-1].json["items"]
+
+
+@pytest.mark.usefixtures("people_stored")
+def test_a_page_holds_fifty_unless_told_otherwise(api):
+    assert len(api.get("/users").json["items"]) == 50
+
+
+@pytest.mark.usefixtures("people_stored")
+def test_the_link_header_and_next_lead_to_the_same_page(api):
+    for page in api.walk("/users", query={"limit": 13, "city": "Springfield"}):
+        if page.json["next"] is None:
+            assert "link" not in page.headers
+        else:
+            by_cursor = {"limit": 13, "city": "Springfield", "cursor": page.json["next"]}
+            assert api.get(page.next_path).json == api.get("/users", query=by_cursor).json
+
+
+@pytest.mark.usefixtures("people_stored")
+def test_the_limit_may_change_on_the_way(api):
+    first = api.get("/users", query={"limit": 10}).json
+    rest = api.get("/users", query={"limit": 1000, "cursor": first["next"]}).json
+
+    assert [item["uid"] for item in first["items"] + rest["items"]] == uids(api.walk("/users"))
+
+
+@pytest.mark.usefixtures("people_stored")
+def test_a_page_can_be_asked_for_again(api):
+    cursor = api.get("/users", query={"limit": 10}).json["next"]
+
+    first, second = (api.get("/users", query={"limit": 10, "cursor": cursor}) for _ in range(2))
+
+    assert first.body == second.body
+
+
+# Cursors
+
+
+def refused(answer):
+    assert answer.status == 404, answer.body
+    assert answer.headers["content-type"] == "application/problem+json"
+    return True
+
+
+@pytest.fixture
+def cursor(api, people_stored):
+    return api.get("/users", query={"limit": 10}).json["next"]
+
+
+def test_a_cursor_with_any_character_changed_is_refused(api, cursor):
+    chance = random.Random(1)  # noqa: S311  the same each time
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    for place, held in enumerate(cursor):
+        other = chance.choice(alphabet.replace(held, ""))
+        altered = cursor[:place] + other + cursor[place + 1 :]
+        assert refused(api.get("/users", query={"cursor": altered}))
+
+
+def test_a_cursor_that_was_cut_or_lengthened_is_refused(api, cursor):
+    for altered in (
+        cursor[:-1],
+        cursor[:-4],
+        cursor[4:],
+        cursor[1:],
+        cursor + "A",
+        cursor + "AAAA",
+        "AAAA",
+        "A",
+    ):
+        assert refused(api.get("/users", query={"cursor": altered}))
+
+
+@pytest.mark.parametrize("padding", ["=", "=="])
+def test_a_cursor_with_padding_that_is_not_its_own_is_refused(api, cursor, padding):
+    assert refused(api.get("/users", query={"cursor": cursor + padding}))
+
+
+def test_two_cursors_cannot_be_pieced_together(api, cursor):
+    other = api.get("/users", query={"limit": 20}).json["next"]
+
+    assert refused(api.get("/users", query={"cursor": cursor[:24] + other[24:]}))
+
+
+def test_what_has_not_the_form_of_a_cursor_is_a_bad_request(api):
+    for form in ("", "a b", "a/b", "a+b", "\x00", "é", "=", "A" * 101):
+        assert api.get("/users", query={"cursor": form}).status == 400, form
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"city": "Springfield"},
+        {"updated_since": "2020-01-01T00:00:00Z"},
+        {"plan": "Basic", "gender": "Male"},
+    ],
+)
+def test_a_cursor_is_refused_with_other_filters(api, people_stored, filters):
+    unfiltered = api.get("/users", query={"limit": 1}).json["next"]
+    filtered = api.get("/users", query={"limit": 1, **filters}).json["next"]
+
+    assert refused(api.get("/users", query={"cursor": unfiltered, **filters}))
+    assert refused(api.get("/users", query={"cursor": filtered}))
+    assert refused(api.get("/users", query={"cursor": filtered, "country": "日本"}))
+
+
+def test_a_cursor_is_refused_where_the_same_values_stand_in_other_filters(api, store):
+    load(store, *[person(number, city="Same", state="Same") for number in range(3)])
+    of_city = api.get("/users", query={"limit": 1, "city": "Same"}).json["next"]
+
+    assert refused(api.get("/users", query={"cursor": of_city, "state": "Same"}))
+
+
+def test_a_cursor_of_a_look_up_is_refused_by_the_list_and_the_other_way_round(api, store, tokeniser):
+    email = "someone@example.com"
+    load(store, *[person(number, email=tokeniser.token("email", email)) for number in range(3)])
+    of_list = api.get("/users", query={"limit": 1}).json["next"]
+    of_look_up = api.post("/users/lookup", {"email": email}, query={"limit": 1}).json["next"]
+
+    assert refused(api.get("/users", query={"cursor": of_look_up}))
+    assert refused(api.post("/users/lookup", {"email": email}, query={"cursor": of_list}))
+
+
+@pytest.mark.parametrize("filters", [{}, {"city": "Springfield"}, {"updated_since": "2020-01-01T00:00:00Z"}])
+def test_a_cursor_survives_a_rotation_of_the_keys(api, people_stored, app_environment, filters):
+    whole = uids(api.walk("/users", query=filters))
+    first = api.get("/users", query={"limit": 5, **filters})
+
+    app_environment(PII_KEYS=pii_keys({1: PII_KEY, 2: b"2" * 32}))
+
+    assert uids([first, *api.walk(first.next_path)]) == whole
+
+
+def test_a_cursor_of_a_key_that_is_known_no_more_is_refused(api, cursor, app_environment):
+    app_environment(PII_KEYS=pii_keys({2: b"2" * 32}))
+
+    assert refused(api.get("/users", query={"cursor": cursor}))
+
+
+def test_a_cursor_of_another_house_is_refused(api, cursor, app_environment):
+    app_environment(PII_KEYS=pii_keys({1: b"another root key, of the same ve"}))
+
+    assert refused(api.get("/users", query={"cursor": cursor}))
+
+
+def test_a_cursor_leads_on_though_its_person_is_erased(api, people_stored):
+    first = api.get("/users", query={"limit": 10})
+    api.delete(f"/users/{people_stored[9]['uid']}")
+
+    assert uids(api.walk(first.next_path)) == [row["uid"] for row in people_stored[10:]]
+
+
+# Filters. What is expected is counted from the rows themselves.
+
+COLUMN_OF = {
+    "country": "country",
+    "state": "state",
+    "city": "city",
+    "gender": "gender",
+    "plan": "subscription_plan",
+}
+WANTED = {
+    "country": "Côte d'Ivoire",
+    "state": "Abidjan",
+    "city": "Springfield",
+    "gender": "Female",
+    "plan": "Premium 100%",
+    "updated_since": "2026-03-01T00:00:00Z",
+}
+SUBSETS = [set_ for size in range(7) for set_ in itertools.combinations(WANTED, size)]
+
+
+@pytest.fixture
+def dated(store, sql):
+    """Four hundred people; the moment at which each was changed is in the row."""
+    rows = crowd(400, seed=2)
+    load(store, *rows)
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    for number, row in enumerate(rows):
+        row["updated_at"] = start + timedelta(days=number % 100)
+    moments = ", ".join(
+        f"('{row['uid']}'::uuid, '{row['updated_at'].isoformat()}'::timestamptz)" for row in rows
+    )
+    sql(f"UPDATE users SET updated_at = moment FROM (VALUES {moments}) AS v (who, moment) WHERE uid = who")
+    return rows
+
+
+def expected(rows, filters):
+    since = filters.get("updated_since")
+    return sorted(
+        row["uid"]
+        for row in rows
+        if all(row[COLUMN_OF[name]] == value for name, value in filters.items() if name in COLUMN_OF)
+        and (since is None or row["updated_at"] >= datetime.fromisoformat(since))
+    )
+
+
+def test_every_combination_of_filters_gives_those_whom_all_of_them_fit(api, dated):
+    found = 0
+    for names in SUBSETS:
+        filters = {name: WANTED[name] for name in names}
+        fitting = expected(dated, filters)
+        assert uids(api.walk("/users", query={"limit": 100, **filters})) == fitting, filters
+        found += bool(fitting)
+    assert found > len(SUBSETS) / 2  # else it would prove little
+
+
+@pytest.mark.parametrize("name", COLUMN_OF)
+def test_a_filter_takes_every_value_that_is_stored(api, dated, name):
+    for value in {row[COLUMN_OF[name]] for row in dated} - {None}:
+        filters = {name: value}
+        assert uids(api.walk("/users", query=filters)) == expected(dated, filters)
+
+
+@pytest.mark.usefixtures("dated")
+def test_a_filter_means_exactly_this_and_no_pattern(api):
+    for value in (
+        "springfield",
+        "Springfiel",
+        "Spring%",
+        "Springfield ",
+        "_pringfield",
+        "%",
+        "'",
+        "null",
+        "None",
+    ):
+        assert api.get("/users", query={"city": value}).json == NOBODY, value
+
+
+@pytest.mark.usefixtures("dated")
+def test_a_filter_is_a_value_and_nothing_else(api):
+    for value in ("' OR true --", "%(after)s", "%s", "\\", '";', "\u202e", "$1", "{}"):
+        answer = api.get("/users", query=dict.fromkeys(COLUMN_OF, value))
+        assert (answer.status, answer.json) == (200, NOBODY), value
+
+
+def test_a_moment_may_be_told_in_any_zone_and_belongs_to_those_changed_since(api, dated):
+    fitting = expected(dated, {"updated_since": "2026-03-01T00:00:00Z"})
+
+    for moment in (
+        "2026-03-01T00:00:00Z",
+        "2026-03-01T00:00:00+00:00",
+        "2026-03-01T05:45:00+05:45",
+        "2026-02-28T15:00:00-09:00",
+        "2026-03-01T00:00:00.000000Z",
+        "2026-03-01t00:00:00z",
+        "2026-03-01 00:00:00Z",
+    ):
+        assert uids(api.walk("/users", query={"updated_since": moment})) == fitting, moment
+
+
+def test_a_microsecond_decides(api, store, sql):
+    load(store, person(1))
+    sql("UPDATE users SET updated_at = '2026-03-01T00:00:00.000002Z'")
+
+    found = [
+        len(api.get("/users", query={"updated_since": f"2026-03-01T00:00:00.00000{digit}Z"}).json["items"])
+        for digit in (1, 2, 3)
+    ]
+    assert found == [1, 1, 0]
+
+
+def test_who_asks_since_the_newest_updated_at_misses_nobody_who_came_later(api, store):
+    load(store, person(1))
+    seen = api.get("/users").json["items"][0]["updated_at"]
+    load(store, person(2))
+
+    since = api.get("/users", query={"updated_since": seen}).json["items"]
+
+    assert [item["uid"] for item in since] == [uid(1), uid(2)]
+
+
+def test_what_is_no_moment_is_refused(api):
+    for moment in (
+        "2026-03-01T00:00:00",  # of no zone, so of no moment
+        "2026-03-01",
+        "1772323200",
+        "yesterday",
+        "2026-02-30T00:00:00Z",
+        "2026-03-01T25:00:00Z",
+        "",
+        "0000-01-01T00:00:00Z",
+        "99999-01-01T00:00:00Z",
+        "infinity",
+    ):
+        answer = api.get("/users", query={"updated_since": moment})
+        assert answer.status == 400, moment
+        assert "updated_since" in answer.json["detail"]
+
+
+def test_a_moment_at_the_ends_of_time_is_no_error(api):
+    for moment in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00Z"):
+        assert api.get("/users", query={"updated_since": moment}).status in {200, 400}
+
+
+# What may be sent
+
+LISTS = ["/users", "/runs", f"/runs/{uid(404)}/rejects"]
+
+
+@pytest.mark.parametrize("path", LISTS[:2])
+def test_a_limit_from_one_to_a_thousand_is_taken(api, path):
+    assert [api.get(path, query={"limit": limit}).status for limit in ("1", "1000", "007")] == [200] * 3
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_any_other_limit_is_refused_without_repeating_it(api, path):
+    bounds = ["0", "1001", "-1"]  # digits that the answer may well hold
+    for limit in (
+        *bounds,
+        "",
+        " ",
+        "1.5",
+        "1e2",
+        "ten",
+        "１",
+        "٣",
+        "0x10",
+        "1_0",
+        "+5",
+        "9" * 9,
+        "9" * 5_000,
+        "NaN",
+    ):
+        answer = api.get(path, query={"limit": limit})
+        assert answer.status == 400, limit
+        assert "limit" in answer.json["detail"]
+        assert limit in bounds or not limit.strip() or limit not in answer.json["detail"]
+
+
+UNKNOWN = [
+    path for path in ("/health", "/openapi.json", "/docs", "/", "/contract", "/users", "/stats", "/runs")
+]
+
+
+@pytest.mark.parametrize("path", [*UNKNOWN, f"/users/{uid(1)}", f"/runs/{uid(1)}", f"/runs/{uid(1)}/rejects"])
+def test_an_unknown_parameter_is_refused_without_repeating_it(api, path):
+    answer = api.get(path, query={"someone@example.com": "hush-hush"})
+
+    assert answer.status == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "someone" not in answer.body.decode()
+    assert "hush" not in answer.body.decode()
+
+
+def test_a_repeated_parameter_is_refused_without_repeating_it(api):
+    for name in ("limit", "cursor", *WANTED):
+        answer = api.get("/users", query=[(name, "hush-1"), (name, "hush-2")])
+        assert answer.status == 400, name
+        assert "hush" not in answer.body.decode()
+
+
+@pytest.mark.parametrize("name", COLUMN_OF)
+def test_a_filter_that_nothing_stored_could_fit_is_refused_without_repeating_it(api, name):
+    for value in ("", "\x00", "a\x00b", "x" * 201):
+        answer = api.get("/users", query={name: value})
+        assert answer.status == 400, value
+        assert name in answer.json["detail"]
+        assert not value.strip() or value not in answer.json["detail"]
+
+
+@pytest.mark.parametrize("name", COLUMN_OF)
+def test_whoever_is_stored_can_be_found_by_what_is_shown_of_them(api, store, name):
+    """Whatever text validation and cleaning let through: all but NUL, and blanks at the ends."""
+    values = ["x" * 200, "a\u2028b", "\x7f", "𠮷" * 200, "+", "a&b=c#d", "a\tb", "a\r\nb"]
+    load(store, *[person(number, **{COLUMN_OF[name]: value}) for number, value in enumerate(values)])
+
+    for number, value in enumerate(values):
+        answer = api.get("/users", query={name: value})
+        assert (answer.status, uids([answer])) == (200, [uid(number)]), value
+
+
+def test_a_query_in_any_shape_gets_an_answer(api):
+    for query in (
+        "limit",
+        "limit=",
+        "&&",
+        "=",
+        "%",
+        "%zz",
+        "%ff%fe",
+        "country=%ff",
+        "?",
+        "a[]=1",
+        "%00=1",
+        "%0a",
+    ):
+        assert api.get(f"/users?{query}").status in {200, 400}, query
+
+
+@pytest.mark.parametrize("path", [*UNKNOWN[4:], f"/users/{uid(1)}"])
+def test_a_slash_at_the_end_means_nothing(api, path):
+    assert api.get(f"{path}/").status == api.get(path).status
+
+
+# Forms
+
+CSV_COLUMNS = [
+    "uid", "version", "updated_at", "first_name", "last_name", "username", "email", "phone_number",
+    "social_insurance_number", "birth_year", "gender", "employment.title", "employment.key_skill",
+    "subscription.plan", "subscription.status", "subscription.payment_method", "subscription.term",
+    "address.city", "address.state", "address.country", "address.zip_prefix", "address.street",
+    "address.coordinates.lat", "address.coordinates.lng",
+]  # fmt: skip
+
+
+def flat(item, prefix=""):
+    """A person as a row: what CSV can hold of the JSON."""
+    row = {}
+    for name, value in item.items():
+        if isinstance(value, dict):
+            row |= flat(value, f"{prefix}{name}.")
+        else:
+            row[f"{prefix}{name}"] = "" if value is None else str(value)
+    return row
+
+
+ODD = [
+    person(1, city='Coeur d\'Alene, "ID"', state="two\r\nlines", country="日本", gender=None),
+    person(2, city="", state=";", country="  padded  ", employment_title="tab\there", subscription_plan="'"),
+    person(3, city="=1+1", state="@x", country="-", zip_prefix="007", lat=0.0, lng=-180.0),
+    person(
+        4, city="\u2028", state="🜚", country="NULL", employment_key_skill=None, subscription_term="\ufeff"
+    ),
+]
+
+
+@pytest.mark.parametrize("rows", [ODD, crowd(50)], ids=["odd", "many"])
+def test_ndjson_holds_the_same_people_a_line_each(api, store, rows):
+    load(store, *rows)
+
+    answer = api.get("/users", Accept="application/x-ndjson")
+
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    assert answer.body.endswith(b"\n")
+    assert [json.loads(line) for line in answer.body.split(b"\n")[:-1]] == api.get("/users").json["items"]
+
+
+@pytest.mark.parametrize("rows", [ODD, crowd(50)], ids=["odd", "many"])
+def test_csv_holds_the_same_people_a_row_each(api, store, rows):
+    load(store, *rows)
+
+    answer = api.get("/users", Accept="text/csv")
+    table = list(csv.DictReader(io.StringIO(answer.body.decode(), newline="")))
+
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert table == [flat(item) for item in api.get("/users").json["items"]]
+
+
+def test_csv_names_its_columns_by_path_and_ends_its_lines_as_rfc_4180_wants(api, store):
+    load(store, person(1))
+
+    head, row, rest = api.get("/users", Accept="text/csv").body.decode().split("\r\n")
+
+    assert head.split(",") == CSV_COLUMNS
+    assert row.startswith(uid(1))
+    assert rest == ""
+
+
+def test_nobody_is_an_empty_ndjson_and_a_csv_of_its_head_alone(api):
+    assert api.get("/users", Accept="application/x-ndjson").body == b""
+    assert api.get("/users", Accept="text/csv").body.decode() == ",".join(CSV_COLUMNS) + "\r\n"
+
+
+@pytest.mark.usefixtures("people_stored")
+@pytest.mark.parametrize("accept", ["application/x-ndjson", "text/csv"])
+def test_an_export_is_paged_by_the_link_header_too(api, people_stored, accept):
+    pages = api.walk("/users", query={"limit": 25}, Accept=accept)
+    lines = [line for page in pages for line in page.body.decode().splitlines()]
+
+    assert len(pages) == 3
+    for row in people_stored:
+        assert sum(row["uid"] in line for line in lines) == 1
+
+
+JSON, NDJSON, CSV = "application/json", "application/x-ndjson", "text/csv; charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    ("accept", "given"), [("*/*", JSON), ("text/csv;q=0.5, application/x-ndjson;q=0.4", CSV), ("text/*", CSV)]
+)
+def test_the_form_is_the_one_that_the_caller_likes_best(api, accept, given):
+    assert api.get("/users", Accept=accept).headers["content-type"] == given
+
+
+def test_without_accept_the_form_is_json(api):
+    assert api.get("/users").headers["content-type"] == JSON
+
+
+def test_what_cannot_be_given_is_told_with_what_can(api):
+    answer = api.get("/users", Accept="image/png")
+
+    assert answer.status == 406
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "application/x-ndjson" in answer.json["detail"]
+
+
+@pytest.mark.parametrize("accept", ["text/csv", "application/x-ndjson", "application/json"])
+def test_a_cache_is_told_that_the_form_depends_on_accept(api, accept):
+    assert api.get("/users", Accept=accept).headers["vary"] == "Accept"
+
+
+def test_a_refusal_is_a_problem_whatever_the_caller_accepts(api):
+    assert (
+        api.get("/users", query={"limit": 0}, Accept="text/csv").headers["content-type"]
+        == "application/problem+json"
+    )
+
+
+def test_the_source_of_a_list_is_told(api):
+    assert api.get("/users").headers["x-data-source"] == "postgres"
+
+
+def test_a_list_is_kept_by_nobody_on_the_way(api):
+    assert api.get("/users").headers["cache-control"] == "no-store"
+
+
+# While others write
+
+
+class Writer(threading.Thread):
+    """A run that inserts, changes and erases people for as long as it is let; counts its rounds."""
+
+    def __init__(self, store, rows):
+        super().__init__()
+        self._store, self._rows = store, rows
+        self._stop = threading.Event()
+        self.rounds, self.error = 0, None
+
+    def run(self):
+        try:
+            run = self._store.open_run("writer", "manual", 1, "0" * 16, 1)
+            while not self._stop.is_set():
+                self.rounds += 1
+                self._round(run.run_id)
+        except BaseException as error:
+            self.error = error
+            raise
+
+    def _round(self, run_id):
+        changed = [row | {"birth_year": 1900 + self.rounds % 100} for row in self._rows["staying"][::3]]
+        self._store.load_page(page_load(run_id, *changed, *self._rows["coming"][self.rounds % 2 :: 2]))
+        for row in self._rows["coming"][self.rounds % 2 :: 2][:10]:
+            self._store.erase(row["uid"], self._token(row))
+
+    def _token(self, row):
+        return f"v1_{row['uid'][:24]}"
+
+    def stop(self):
+        self._stop.set()
+        self.join(30)
+
+
+def test_a_walk_while_a_run_writes_shows_nobody_twice_and_misses_nobody_who_stayed(api, store):
+    everyone = crowd(450, seed=3)
+    rows = {"staying": everyone[:300], "coming": everyone[300:]}
+    load(store, *rows["staying"])
+    staying = {row["uid"] for row in rows["staying"]}
+    writer = Writer(store, rows)
+
+    writer.start()
+    try:
+        walks = [uids(api.walk("/users", query={"limit": limit})) for limit in (7, 20, 33, 50) * 5]
+    finally:
+        writer.stop()
+
+    assert writer.error is None
+    assert writer.rounds > 5
+    for walk in walks:
+        assert walk == sorted(set(walk))
+        assert staying <= set(walk)
+    assert len(set(map(len, walks))) > 1  # else nothing was written meanwhile
+
+
+# What a page costs
+
+
+def test_a_page_of_any_depth_costs_the_same(api, store, sql):
+    """Rows that Postgres touches for the first page and for a late one, among 5,000."""
+    load(store, *[person(number) for number in range(5_000)])
+    sql("ANALYZE users, users_address")
+
+    first, late = (rows_touched(sql, after) for after in (None, uid(4_900)))
+
+    assert max(first, late) < 10 * 51
+
+
+def rows_touched(sql, after):
+    """The most rows that any step of the plan gave or threw away."""
+    query = (ROOT / "chalicelib/sql/queries/users.sql").read_text(encoding="utf-8")
+    values = [51 if name == "limit" else after if name == "after" else None for name in _NAMED.findall(query)]
+    ((((plan,),)),) = sql("EXPLAIN (ANALYZE, FORMAT JSON) " + _NAMED.sub("%s", query), *values)
+    steps = [plan["Plan"]]
+    for step in steps:
+        steps += step.get("Plans", [])
+    return max(
+        step["Actual Rows"] * step["Actual Loops"] + step.get("Rows Removed by Filter", 0) for step in steps
+    )
+
+
+_NAMED = re.compile(r"%\((\w+)\)s")

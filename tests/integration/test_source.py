@@ -1,0 +1,505 @@
+"""The client of the user APIs over real HTTP: against the stand-in, and against servers that mean harm."""
+
+import contextlib
+import gzip
+import json
+import logging
+import socket
+import threading
+import time
+import tracemalloc
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from chalicelib.errors import SourceError, SourceInvalid, SourceUnavailable
+from chalicelib.sources import random_data_api, randomuser
+from chalicelib.sources.client import Limits, Source
+from local.processes import free_port
+
+DIALECTS = {module.DIALECT.name: module for module in (random_data_api, randomuser)}
+LIMITS = Limits(
+    connect=0.5, read=0.4, page=1.2, attempts=4, pause=0.02, longest_pause=0.1, body_bytes=1_000_000
+)
+PATIENCE_SECONDS = 3  # a fetch may take its page's 1.2 seconds, and end the last wait of 0.4
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+both = pytest.mark.parametrize("dialect", DIALECTS)
+
+
+@pytest.fixture
+def source_of() -> Iterator[Callable[..., Source]]:
+    """Makes sources and closes them in the end."""
+    with contextlib.ExitStack() as opened:
+
+        def make(url: str, limits: Limits = LIMITS, dialect: str = "random-data-api") -> Source:
+            module = DIALECTS[dialect]
+            source = Source(url, module.DIALECT, module.query, limits)
+            opened.callback(source.close)
+            return source
+
+        yield make
+
+
+@pytest.fixture
+def stand_in(user_api, source_of) -> Callable[..., Source]:
+    """A source at the stand-in, with this query in its URL."""
+    return lambda limits=LIMITS, dialect="random-data-api", **query: source_of(
+        user_api.url(dialect, **query), limits, dialect
+    )
+
+
+class Harm:
+    """A server that says what it likes, whatever is asked, to each connection anew; for some seconds."""
+
+    def __init__(self, talk: Callable[["Harm"], None]) -> None:
+        self._talk = talk
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening.settimeout(0.05)
+        self._client: socket.socket
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._serve)
+        self._until = time.monotonic() + PATIENCE_SECONDS + 0.5
+        self.connections = self.bytes_sent = 0
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}/users"
+
+    def __enter__(self) -> "Harm":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._listening.close()
+
+    def say(self, words: bytes, pause: float = 0) -> None:
+        self._client.settimeout(1)
+        self._client.sendall(words)
+        self._client.settimeout(0.05)
+        self.bytes_sent += len(words)
+        if self._over.wait(pause) or time.monotonic() > self._until:
+            raise OSError("it is over")
+
+    def listen(self) -> bytes:
+        """One request, or nothing if the client has hung up."""
+        while not self._over.is_set():
+            with contextlib.suppress(TimeoutError):
+                return self._client.recv(65_536)
+        return b""
+
+    def _serve(self) -> None:
+        while not self._over.is_set() and time.monotonic() < self._until:
+            with contextlib.suppress(OSError):  # the client, or the test, has had enough
+                self._client, _ = self._listening.accept()
+                self.connections += 1
+                with self._client:
+                    self._client.settimeout(0.05)
+                    self.listen()
+                    self._talk(self)
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
+
+
+def fetch_in_vain(source: Source) -> SourceError:
+    """The error of a fetch that must fail, and in good time."""
+    started = time.monotonic()
+    with pytest.raises(SourceError) as failed:
+        source.fetch(1, 3)
+    assert time.monotonic() - started < PATIENCE_SECONDS
+    return failed.value
+
+
+def records(body: bytes, dialect: str = "random-data-api"):
+    page = json.loads(body)
+    return page if dialect == "random-data-api" else page["results"]
+
+
+# A page
+
+
+@both
+def test_a_page_is_what_the_api_sent_byte_for_byte(user_api, stand_in, dialect):
+    source = stand_in(dialect=dialect, seed="s")
+
+    body = source.fetch(3, 7)
+
+    size_name = {"random-data-api": "size", "randomuser": "results"}[dialect]
+    direct = Source(
+        user_api.url(dialect), source.dialect, lambda page, size: {"seed": "s", "page": 3, size_name: 7}
+    )
+    with contextlib.closing(direct):
+        assert body == direct.fetch(1, 1)
+    assert len(records(body, dialect)) == 7
+
+
+@both
+def test_page_and_size_are_asked_for_beside_the_urls_own_query(user_api, stand_in, dialect):
+    stand_in(dialect=dialect, seed="a b&c", bad="0.5").fetch(3, 7)
+
+    ((method, target),) = user_api.requests
+    size = "size=7&page=3" if dialect == "random-data-api" else "results=7&page=3"
+    assert method == "GET"
+    assert target.endswith(f"?seed=a+b%26c&bad=0.5&{size}")
+
+
+def test_a_connection_is_used_again(source_of):
+    def talk(harm):
+        harm.say(OK + b"Content-Length: 2\r\n\r\n[]")
+        while harm.listen():
+            harm.say(OK + b"Content-Length: 2\r\n\r\n[]")
+
+    with Harm(talk) as server:
+        source = source_of(server.url)
+        assert [source.fetch(page, 1) for page in (1, 2, 3)] == [b"[]"] * 3
+        assert server.connections == 1
+
+
+def test_a_compressed_page_is_unpacked(stand_in):
+    assert len(records(stand_in(fault="gzip").fetch(1, 5))) == 5
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json", "Application/JSON; charset=utf-8", "application/hal+json"]
+)
+def test_json_goes_by_several_names(user_api, stand_in, kind):
+    user_api.script(b"[]", headers={"Content-Type": kind})
+
+    assert stand_in().fetch(1, 1) == b"[]"
+
+
+@pytest.mark.parametrize("fault", ["truncated-json", "empty", "envelope"])
+def test_what_a_json_body_holds_is_not_the_clients_business(stand_in, fault):
+    assert stand_in(fault=fault).fetch(1, 3)
+
+
+# What may pass is tried again
+
+
+@pytest.mark.parametrize(
+    "fault", ["status-503", "status-500", "status-502", "status-429", "truncate", "reset", "delay-0.6"]
+)
+def test_a_failure_that_passes_costs_a_few_more_tries(user_api, stand_in, fault):
+    body = stand_in(fault=fault, times=2, limits=replace(LIMITS, page=5)).fetch(1, 3)
+
+    assert len(records(body)) == 3
+    assert len(user_api.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "problem"),
+    [
+        ("status-503", "status 503 (attempt 4)"),
+        ("status-429", "status 429 (attempt 4)"),
+        ("truncate", "the body broke off: ProtocolError (attempt 4)"),
+        ("reset", "no answer: ConnectionError (attempt 4)"),
+    ],
+)
+def test_a_failure_that_stays_is_given_up_after_so_many_tries(user_api, stand_in, fault, problem):
+    error = fetch_in_vain(stand_in(fault=fault))
+
+    assert (type(error), error.problem, error.page) == (SourceUnavailable, problem, 1)
+    assert len(user_api.requests) == LIMITS.attempts
+
+
+def test_an_api_that_does_not_answer_is_given_up_when_the_pages_time_is_over(stand_in):
+    error = fetch_in_vain(stand_in(fault="delay-30"))
+
+    assert isinstance(error, SourceUnavailable)
+    assert error.problem.startswith("no answer")
+
+
+def test_an_api_that_is_not_there_is_an_outage(source_of):
+    error = fetch_in_vain(source_of(f"http://127.0.0.1:{free_port()}/users"))
+
+    assert (type(error), error.problem) == (SourceUnavailable, "no answer: ConnectionError (attempt 4)")
+
+
+@pytest.mark.parametrize("status", [201, 204, 304, 400, 401, 403, 404, 418])
+def test_what_will_not_pass_is_not_tried_again(user_api, stand_in, status):
+    error = fetch_in_vain(stand_in(fault=f"status-{status}"))
+
+    assert (type(error), error.problem) == (SourceUnavailable, f"status {status}")
+    assert len(user_api.requests) == 1
+
+
+def test_an_answer_that_is_not_json_by_its_type_is_not_tried_again(user_api, stand_in):
+    error = fetch_in_vain(stand_in(fault="html"))
+
+    assert (type(error), error.problem) == (SourceInvalid, "the answer is not JSON by its Content-Type")
+    assert len(user_api.requests) == 1
+
+
+def test_an_answer_without_a_type_is_not_taken_for_json(source_of):
+    with Harm(lambda harm: harm.say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")) as server:
+        assert isinstance(fetch_in_vain(source_of(server.url)), SourceInvalid)
+
+
+# Pauses between the tries
+
+
+def pause_after(user_api, stand_in, retry_after: str, limits: Limits) -> float:
+    """How long the client waits when told so once."""
+    user_api.script(b"{}", status=429, headers={"Retry-After": retry_after})
+    source = stand_in(limits=limits)
+    return seconds_of(lambda: source.fetch(1, 1))
+
+
+def test_a_pause_is_as_long_as_the_api_asks(user_api, stand_in):
+    limits = replace(LIMITS, page=5, longest_pause=3)
+
+    assert 1 <= pause_after(user_api, stand_in, "1", limits) < 1.5
+
+
+def test_a_pause_may_be_asked_for_as_a_date(user_api, stand_in):
+    limits = replace(LIMITS, page=5, longest_pause=3)
+    in_two_seconds = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
+
+    assert 0.8 <= pause_after(user_api, stand_in, in_two_seconds, limits) < 2.5
+
+
+@pytest.mark.parametrize("asked", ["3600", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_pause_that_is_asked_for_is_capped(user_api, stand_in, asked):
+    limits = replace(LIMITS, longest_pause=0.3)
+
+    assert 0.3 <= pause_after(user_api, stand_in, asked, limits) < 0.8
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["0", "-5", "", "soon", "٣", "Fri, 01 Jan 1999 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00", "1e3", "nan"],
+    ids=ascii,
+)
+def test_a_pause_is_never_zero_whatever_is_asked_for_and_however_the_dice_fall(source_of, monkeypatch, asked):
+    monkeypatch.setattr("random.uniform", lambda low, high: low)
+    words = b"HTTP/1.1 429 Wait\r\nContent-Length: 0\r\nConnection: close\r\nRetry-After: "
+
+    with Harm(lambda harm: harm.say(words + asked.encode() + b"\r\n\r\n")) as server:
+        source = source_of(server.url, replace(LIMITS, attempts=3, pause=0.5, longest_pause=0.5))
+        assert 0.2 <= seconds_of(lambda: fetch_in_vain(source)) < 0.6
+
+
+@pytest.mark.parametrize(
+    "asked", ["Fri, 31 Dec 99999999999999999999 23:59:59 GMT", "Fri, 31 Dec 2030 23:59:59 +9999999999999999"]
+)
+def test_a_date_that_is_none_is_passed_over(user_api, stand_in, asked):
+    assert pause_after(user_api, stand_in, asked, LIMITS) < 1
+
+
+def test_a_pause_that_would_outlast_the_page_is_not_begun(user_api, stand_in):
+    user_api.script(b"{}", status=503, headers={"Retry-After": "2"})
+
+    source = stand_in(limits=replace(LIMITS, longest_pause=2))
+
+    assert seconds_of(lambda: fetch_in_vain(source)) < 0.5
+
+
+# Whatever the server does, a fetch ends in time
+
+
+def test_a_trickle_ends_with_the_pages_time(stand_in):
+    assert isinstance(fetch_in_vain(stand_in(fault="trickle")), SourceUnavailable)
+
+
+def trickle(harm: Harm, words: bytes = b"a") -> None:
+    for _ in range(80):
+        harm.say(words, pause=0.1)
+
+
+def trickle_headers(harm):
+    harm.say(b"HTTP/1.1 200 OK\r\nX-Long: ")
+    trickle(harm)
+
+
+def trickle_continues(harm):
+    trickle(harm, b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def trickle_chunks(harm):
+    harm.say(OK + b"Transfer-Encoding: chunked\r\n\r\n")
+    trickle(harm, b"1\r\n \r\n")
+
+
+def trickle_gzip_that_holds_nothing(harm):
+    packer = zlib.compressobj(wbits=31)
+    harm.say(OK + b"Content-Encoding: gzip\r\n\r\n" + packer.flush(zlib.Z_SYNC_FLUSH))
+    trickle(harm, b"\x00\x00\x00\xff\xff")
+
+
+def trickle_behind_a_redirect(harm):
+    harm.say(b"HTTP/1.1 302 Found\r\nLocation: /users\r\n\r\n")
+    trickle(harm)
+
+
+def redirect_in_a_slow_circle(harm):
+    harm.say(b"", pause=0.3)
+    harm.say(b"HTTP/1.1 302 Found\r\nLocation: /users\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "talk",
+    [
+        trickle_headers,
+        trickle_continues,
+        trickle_chunks,
+        trickle_gzip_that_holds_nothing,
+        trickle_behind_a_redirect,
+        redirect_in_a_slow_circle,
+    ],
+)
+def test_a_fetch_ends_with_the_pages_time_wherever_the_server_dawdles(source_of, talk):
+    with Harm(talk) as server:
+        fetch_in_vain(source_of(server.url))
+
+
+# Whatever the server sends, a fetch holds little of it
+
+
+@contextlib.contextmanager
+def little_memory() -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < 8_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def flood(harm: Harm) -> None:
+    for _ in range(800):
+        harm.say(b" " * 65_536)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        OK + b"\r\n",
+        OK + b"Content-Length: 52428800\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: /users\r\n\r\n",
+    ],
+    ids=["without a length", "with a length", "behind a redirect"],
+)
+def test_a_flood_is_not_read_to_its_end(source_of, head):
+    def talk(harm):
+        harm.say(head)
+        flood(harm)
+
+    with Harm(talk) as server, little_memory():
+        fetch_in_vain(source_of(server.url))
+    assert server.bytes_sent < 20_000_000  # much of it lies in the sockets' buffers
+
+
+def test_a_huge_body_is_refused_with_the_limit_and_not_tried_again(user_api, stand_in):
+    error = fetch_in_vain(stand_in(fault="huge"))
+
+    assert (type(error), error.problem) == (SourceInvalid, "the body is larger than 1000000 bytes")
+    assert len(user_api.requests) == 1
+
+
+def test_a_body_of_just_the_limit_is_taken(user_api, stand_in):
+    user_api.script(b" " * 1_000_000)
+    user_api.script(b" " * 1_000_001)
+    source = stand_in()
+
+    assert len(source.fetch(1, 1)) == 1_000_000
+    with pytest.raises(SourceInvalid):
+        source.fetch(1, 1)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_bomb_is_not_unpacked_to_its_end(user_api, stand_in, layers):
+    bomb = b" " * 100_000_000
+    for _ in range(layers):
+        bomb = gzip.compress(bomb, 1)
+    user_api.script(bomb, headers={"Content-Encoding": ", ".join(["gzip"] * layers)})
+
+    with little_memory():
+        error = fetch_in_vain(stand_in())
+
+    assert isinstance(error, SourceInvalid)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"SSH-2.0-OpenSSH_9.9\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
+        OK + b"Content-Length: 2, 3\r\n\r\n[]",
+        OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n[]",
+        OK + b"Content-Encoding: gzip\r\n\r\nno gzip",
+        b"HTTP/1.1 302 Found\r\nLocation: http://[::1/users\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:99999/\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: \xff\xfe\r\nContent-Length: 0\r\n\r\n",
+    ],
+    ids=[
+        "no HTTP",
+        "too many headers",
+        "a header without end",
+        "two lengths",
+        "no chunk",
+        "no gzip",
+        "a redirect to no host",
+        "a redirect to no port",
+        "a redirect to a file",
+        "a redirect to no text",
+    ],
+)
+def test_nonsense_is_an_error_of_the_source_like_any_other(source_of, words):
+    with Harm(lambda harm: harm.say(words)) as server:
+        fetch_in_vain(source_of(server.url))
+
+
+# The URL's secrets
+
+
+@pytest.fixture
+def with_secrets(user_api, source_of) -> Callable[[str], Source]:
+    def make(fault: str) -> Source:
+        url = user_api.url("random-data-api", fault=fault, key="hush-key")
+        limits = replace(LIMITS, read=0.2, page=0.5, attempts=2)
+        return source_of(url.replace("//", "//hush-user:hush-password@"), limits)
+
+    return make
+
+
+def test_the_sources_name_is_the_url_without_user_password_and_query(user_api, with_secrets):
+    name = with_secrets("html").name
+
+    assert name == f"random-data-api http://127.0.0.1:{user_api.port}/api/v2/users"
+
+
+@pytest.mark.parametrize(
+    "fault", ["status-503", "status-404", "truncate", "reset", "delay-5", "trickle", "html", "huge"]
+)
+def test_no_error_tells_the_urls_secrets(with_secrets, fault):
+    error = fetch_in_vain(with_secrets(fault))
+
+    assert "hush" not in f"{error!s} {error!r} {error.args} {vars(error)}"
+    assert error.__cause__ is None
+    assert error.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "url", ["http://hush:hush@127.0.0.1:1/?key=hush", "http://hush:hush@.invalid/?key=hush"]
+)
+def test_a_url_that_leads_nowhere_is_not_told(source_of, url):
+    error = fetch_in_vain(source_of(url))
+
+    assert "hush" not in f"{error!r} {vars(error)}"
+    assert error.__context__ is None
+
+
+def test_no_log_line_tells_the_urls_secrets_even_at_debug(with_secrets, caplog):
+    caplog.set_level(logging.DEBUG)
+
+    fetch_in_vain(with_secrets("status-503"))
+
+    assert "hush" not in caplog.text

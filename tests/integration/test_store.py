@@ -1,0 +1,708 @@
+"""The store against a real Postgres."""
+
+import contextlib
+import json
+import shutil
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from chalicelib import privacy, views
+from chalicelib import store as store_module
+from chalicelib.clean import clean
+from chalicelib.errors import LeaseLost, StoreError, StoreUnavailable
+from chalicelib.store import LEASE_SECONDS, Store
+from chalicelib.validation import validate
+from tests.builders import RANDOM_DATA_API
+from tests.fakes import page_load, person, reject, token, uid
+
+SQL_FOLDER = Path(store_module.__file__).parent / "sql"
+MIGRATIONS = sorted(file.stem for file in (SQL_FOLDER / "migrations").glob("*.sql"))
+COUNTS = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
+
+
+@pytest.fixture
+def run_id(store):
+    return open_run(store)
+
+
+def open_run(store, source="here"):
+    opened = store.open_run(source, "manual", 2, "a hash", 1)
+    assert opened.status == "running"
+    return opened.run_id
+
+
+def expire_lease(sql, run_id):
+    sql("UPDATE runs SET lease_expires_at = now() - interval '1 second' WHERE run_id = %s", run_id)
+
+
+def at_once(*works: Callable[[], object]):
+    """Begins all works at the same moment, each in a thread of its own; their results in order."""
+    start = threading.Barrier(len(works))
+
+    def begin(work):
+        start.wait()
+        return work()
+
+    with ThreadPoolExecutor(len(works)) as threads:
+        return list(threads.map(begin, works))
+
+
+# Migrations
+
+
+def tables(url):
+    statement = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
+    with contextlib.closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+        return [name for (name,) in cursor.fetchall()]
+
+
+@pytest.fixture
+def fresh(empty_database_url):
+    with contextlib.closing(Store(empty_database_url)) as opened:
+        yield opened
+
+
+def test_migrations_make_the_five_tables_and_their_own(fresh, empty_database_url):
+    assert fresh.migrate() == MIGRATIONS
+    assert tables(empty_database_url) == sorted(
+        ["users", "users_address", "runs", "rejects", "erasures", "migrations"]
+    )
+
+
+def test_migrating_again_changes_nothing(fresh):
+    fresh.migrate()
+
+    assert fresh.migrate() == []
+
+
+def test_of_two_who_migrate_at_once_one_does_and_the_other_waits(empty_database_url):
+    with contextlib.ExitStack() as opened:
+        stores = [opened.enter_context(contextlib.closing(Store(empty_database_url))) for _ in range(2)]
+
+        applied = at_once(*(store.migrate for store in stores))
+
+    assert sorted(applied) == [[], MIGRATIONS]
+
+
+def test_when_one_migration_fails_none_is_applied(fresh, empty_database_url, tmp_path, monkeypatch):
+    shutil.copytree(SQL_FOLDER, tmp_path / "sql")
+    broken = tmp_path / "sql/migrations/9999_broken.sql"
+    broken.write_text("CREATE TABLE half_done (n int); SELECT no_such_column FROM users")
+    monkeypatch.setattr(store_module, "_SQL", tmp_path / "sql")
+
+    with pytest.raises(StoreError, match="query migrate failed: SQLSTATE 42703"):
+        fresh.migrate()
+    assert tables(empty_database_url) == []
+
+    broken.unlink()
+    assert fresh.migrate() == MIGRATIONS
+
+
+# Loading people
+
+
+def states(sql):
+    """The physical state of every row: a write of any kind changes it."""
+    return [
+        sql(f"SELECT uid, xmin::text, ctid::text FROM {table} ORDER BY uid")
+        for table in ("users", "users_address")
+    ]
+
+
+def test_a_person_is_stored_with_the_address_in_a_table_of_its_own(store, sql, run_id):
+    store.load_page(page_load(run_id, person(1), key_version=7))
+
+    (row,) = sql("SELECT * FROM users")
+    (address,) = sql(
+        "SELECT uid, city, state, country, zip_prefix, lat::text, lng::text, street FROM users_address"
+    )
+    assert row[:3] == (uid(1), token("f"), token("l"))
+    assert sql("SELECT key_version, version, first_run_id, last_run_id FROM users") == [
+        (7, 1, run_id, run_id)
+    ]
+    assert address == (uid(1), "Ærøskøbing", "Syddanmark", "Denmark", "597", "54.9", "10.4", token("a"))
+
+
+def test_what_is_missing_stays_null(store, sql, run_id):
+    nothing = dict.fromkeys(set(person(1)) - {"uid", "birth_year", "lat", "lng"})
+
+    store.load_page(page_load(run_id, person(1, **nothing)))
+
+    (row,) = sql(
+        "SELECT to_jsonb(users) || to_jsonb(users_address) FROM users JOIN users_address USING (uid)"
+    )
+    assert {name for name in nothing if row[0][name] is not None} == set()
+
+
+def test_a_replay_touches_no_row(store, sql, run_id):
+    store.load_page(page_load(run_id, person(1), person(2)))
+    before = states(sql)
+
+    loaded = store.load_page(page_load(run_id, person(1), person(2), page=2))
+
+    assert (loaded.unchanged, loaded.versions) == (2, {})
+    assert states(sql) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"email": token("x")}, {"gender": None}, {"birth_year": 1971}, {"city": "Å"}, {"lat": -54.9}],
+    ids=lambda change: next(iter(change)),
+)
+def test_changed_content_gets_the_next_version_and_a_new_moment(store, sql, run_id, change):
+    first = store.load_page(page_load(run_id, person(1), person(2)))
+    later = store.load_page(page_load(run_id, person(1, **change), person(2), page=2))
+
+    assert (later.updated, later.unchanged, later.versions) == (1, 1, {uid(1): 2})
+    assert later.updated_at > first.updated_at
+    ((_, version, moment, created), (_, other_version, other_moment, _)) = sql(
+        "SELECT uid, version, iso_utc(updated_at), iso_utc(created_at) FROM users ORDER BY uid"
+    )
+    assert (version, moment, created) == (2, later.updated_at, first.updated_at)
+    assert (other_version, other_moment) == (1, first.updated_at)
+
+
+@pytest.mark.parametrize("column", [name for name in person(0) if name != "uid"])
+def test_an_update_changes_each_column_to_what_was_loaded(store, sql, run_id, column):
+    changed = {"birth_year": 2001, "lat": 1.5, "lng": -1.5, "zip_prefix": "1"}.get(column, token("z"))
+    store.load_page(page_load(run_id, person(1)))
+
+    store.load_page(page_load(run_id, person(1, **{column: changed}), page=2))
+
+    ((stored,),) = sql(
+        "SELECT to_jsonb(users) || to_jsonb(users_address) FROM users JOIN users_address USING (uid)"
+    )
+    assert {name: stored[name] for name in person(0)} == person(1, **{column: changed})
+
+
+def test_a_row_remembers_the_run_that_brought_it_and_the_one_that_changed_it_last(store, sql):
+    runs = []
+    for load in (person(1), person(1, city="Å"), person(1, city="Å")):
+        runs.append(open_run(store))
+        store.load_page(page_load(runs[-1], load))
+        store.finish_run(runs[-1], "succeeded", None, {})
+
+    assert sql("SELECT first_run_id, last_run_id FROM users") == [(runs[0], runs[1])]
+
+
+def test_a_new_key_version_is_stored_with_the_tokens_made_under_it(store, sql, run_id):
+    store.load_page(page_load(run_id, person(1)))
+
+    store.load_page(page_load(run_id, person(1, email=token("e", 2)), key_version=2, page=2))
+
+    assert sql("SELECT key_version, version FROM users") == [(2, 2)]
+
+
+def test_everybody_has_one_address_and_it_goes_with_the_person(store, sql, run_id):
+    store.load_page(page_load(run_id, person(1), person(2)))
+    with pytest.raises(psycopg2.errors.UniqueViolation):
+        sql("INSERT INTO users_address (uid, lat, lng) VALUES (%s, 0, 0)", uid(1))
+    with pytest.raises(psycopg2.errors.ForeignKeyViolation):
+        sql("INSERT INTO users_address (uid, lat, lng) VALUES (%s, 0, 0)", uid(3))
+
+    sql("DELETE FROM users WHERE uid = %s", uid(1))
+
+    assert sql("SELECT uid FROM users_address") == [(uid(2),)]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_who_was_erased_stays_out_whichever_key_made_the_token(store, sql, run_id, version):
+    tokeniser = privacy.Tokeniser({1: b"1" * 32, 2: b"2" * 32})
+    made_then = privacy.Tokeniser({version: str(version).encode() * 32})
+    sql("INSERT INTO erasures (uid_token) VALUES (%s)", made_then.token("uid", uid(1)))
+
+    loaded = store.load_page(
+        page_load(
+            run_id,
+            person(1),
+            person(2),
+            erasure_tokens=privacy.erasure_tokens([uid(1), uid(2)], tokeniser),
+        )
+    )
+
+    assert (loaded.suppressed, loaded.inserted) == (1, 1)
+    assert sql("SELECT uid FROM users") == [(uid(2),)]
+
+
+def test_a_page_of_nobody_but_rejects_and_duplicates_is_counted(store, sql, run_id):
+    loaded = store.load_page(page_load(run_id, rejects=[reject(0)], duplicates=2))
+
+    assert (loaded.rejected, loaded.versions) == (1, {})
+    assert sql("SELECT pages_done, fetched, duplicate, rejected FROM runs") == [(1, 3, 2, 1)]
+
+
+def test_the_ledger_adds_up_what_became_of_every_record(store, run_id):
+    store.load_page(page_load(run_id, person(1), person(2), rejects=[reject(2)], duplicates=1))
+    store.load_page(page_load(run_id, person(1), person(2, city="Å"), person(3), page=2))
+    store.finish_run(run_id, "succeeded", None, {"fetch": 1.5})
+
+    run = store.get_run(run_id)
+
+    assert {name: getattr(run, name) for name in COUNTS} == {
+        "inserted": 3,
+        "updated": 1,
+        "unchanged": 1,
+        "duplicate": 1,
+        "rejected": 1,
+        "suppressed": 0,
+    }
+    assert (run.fetched, run.pages_done, run.pages_planned, run.status) == (7, 2, 2, "succeeded")
+    assert run.timings == {"fetch": 1.5}
+    assert run.finished_at >= run.started_at
+
+
+def test_rejects_are_listed_in_the_order_of_the_source(store, run_id):
+    store.load_page(page_load(run_id, rejects=[reject(9, letter="n"), reject(2)], page=2))
+    store.note_rejects(run_id, 1, [reject(30)])
+
+    listed = store.list_rejects(run_id, 3)
+
+    assert [(row.page, row.position) for row in listed] == [(1, 30), (2, 2), (2, 9)]
+    assert json.loads(views.encode(listed[2])) == {
+        "page": 2,
+        "position": 9,
+        "issues": [{"path": "email", "rule": "format"}],
+        "fingerprint": token("n"),
+    }
+    assert len(store.list_rejects(run_id, 2)) == 2
+
+
+# A page is loaded whole or not at all
+
+
+def test_one_bad_row_leaves_nothing_of_its_page_not_even_the_counts(store, sql, run_id):
+    store.load_page(page_load(run_id, person(1)))
+    before = [sql(f"SELECT * FROM {table}") for table in ("users", "users_address", "runs", "rejects")]
+
+    bad = page_load(
+        run_id, person(1, city="Å"), person(2), person(3, street="a raw street"), rejects=[reject(5)]
+    )
+    with pytest.raises(StoreError):
+        store.load_page(bad)
+
+    assert before == [
+        sql(f"SELECT * FROM {table}") for table in ("users", "users_address", "runs", "rejects")
+    ]
+
+
+def test_the_page_can_be_loaded_once_it_is_right(store, run_id):
+    with pytest.raises(StoreError):
+        store.load_page(page_load(run_id, person(1, email="raw")))
+
+    assert store.load_page(page_load(run_id, person(1))).inserted == 1
+
+
+@pytest.mark.parametrize("count", ["fetched", *COUNTS])
+def test_the_database_refuses_a_run_whose_counts_do_not_add_up(store, sql, run_id, count):
+    store.load_page(page_load(run_id, person(1)))
+    store.finish_run(run_id, "succeeded", None, {})
+
+    with pytest.raises(psycopg2.errors.CheckViolation, match="conservation"):
+        sql(f"UPDATE runs SET {count} = {count} + 1")
+
+
+TOKENISED = [name for name, treatment in privacy.TREATMENT_OF.items() if treatment == "token"]
+
+
+@pytest.mark.parametrize(
+    "raw", ["hush@example.com", "Hush", "+45 (502) 916-5132", "", "v1_" + "x" * 23, "v1_" + "x" * 25]
+)
+@pytest.mark.parametrize("column", TOKENISED)
+def test_the_database_refuses_what_is_no_token_in_a_tokenised_column(store, sql, run_id, column, raw):
+    with pytest.raises(StoreError, match="SQLSTATE 23514"):
+        store.load_page(page_load(run_id, person(1, **{column: raw})))
+    assert sql("SELECT count(*) FROM users") == [(0,)]
+
+
+def test_the_database_refuses_a_fingerprint_and_an_erasure_that_are_no_token(store, sql, run_id):
+    with pytest.raises(StoreError, match="SQLSTATE 23514"):
+        store.note_rejects(run_id, 1, [reject(0, letter="hush@example.com")])
+    with pytest.raises(psycopg2.errors.CheckViolation):
+        sql("INSERT INTO erasures (uid_token) VALUES (%s)", uid(1))
+
+
+def test_the_database_keeps_no_more_of_a_place_than_a_tenth_of_a_degree(store, sql, run_id):
+    store.load_page(page_load(run_id, person(1, lat=54.89612, lng=10.41288)))
+
+    assert sql("SELECT lat::text, lng::text FROM users_address") == [("54.9", "10.4")]
+
+
+# Leases
+
+
+def test_a_second_run_of_a_source_is_recorded_as_skipped(store, run_id):
+    second = store.open_run("here", "schedule", 1, "a hash", 1)
+
+    assert (second.status, store.get_run(second.run_id).status) == ("skipped", "skipped")
+    assert store.get_run(second.run_id).error == "another run of this source is under way"
+    assert store.get_run(run_id).status == "running"
+
+
+def test_of_many_who_open_a_run_at_once_one_gets_the_lease(store):
+    opened = at_once(*[lambda: store.open_run("here", "manual", 1, "a hash", 1)] * 6)
+
+    assert sorted(run.status for run in opened) == ["running", *["skipped"] * 5]
+
+
+def test_a_run_whose_lease_ran_out_is_lost_once_another_begins(store, sql, run_id):
+    expire_lease(sql, run_id)
+
+    second = store.open_run("here", "manual", 1, "a hash", 1)
+
+    assert (store.get_run(run_id).status, store.get_run(run_id).error) == ("lost", "the lease ran out")
+    assert second.status == "running"
+
+
+def test_a_run_of_one_source_finds_the_lost_runs_of_the_others(store, sql, run_id):
+    expire_lease(sql, run_id)
+
+    open_run(store, "there")
+
+    assert sql("SELECT status FROM runs WHERE run_id = %s", run_id) == [("lost",)]
+
+
+def test_a_run_whose_lease_ran_out_is_shown_as_lost_before_anybody_else_begins(store, sql, run_id):
+    expire_lease(sql, run_id)
+
+    assert store.get_run(run_id).status == "lost"
+    assert [run.status for run in store.list_runs(5)] == ["lost"]
+
+
+def test_a_lease_is_not_taken_before_it_has_run_out(store, sql, run_id):
+    sql("UPDATE runs SET lease_expires_at = now() + interval '2 seconds'")
+
+    assert store.open_run("here", "manual", 1, "a hash", 1).status == "skipped"
+
+
+def test_a_load_renews_the_lease(store, sql, run_id):
+    sql("UPDATE runs SET lease_expires_at = now() + interval '2 seconds'")
+
+    store.load_page(page_load(run_id, person(1)))
+
+    ((left,),) = sql("SELECT extract(epoch FROM lease_expires_at - now())::float8 FROM runs")
+    assert LEASE_SECONDS - 2 < left <= LEASE_SECONDS
+
+
+def test_a_run_that_was_lost_writes_nothing_more(store, sql, run_id):
+    expire_lease(sql, run_id)
+    second = open_run(store)
+
+    with pytest.raises(LeaseLost):
+        store.load_page(page_load(run_id, person(1), rejects=[reject(3)]))
+
+    assert sql("SELECT count(*) FROM users") == sql("SELECT count(*) FROM rejects") == [(0,)]
+    assert sql("SELECT run_id FROM runs WHERE fetched > 0 OR pages_done > 0") == []
+    assert store.get_run(second).status == "running"
+
+
+def test_a_run_that_was_lost_cannot_be_finished(store, sql, run_id):
+    expire_lease(sql, run_id)
+    second = open_run(store)
+
+    assert store.finish_run(run_id, "succeeded", None, {}) is False
+    assert store.get_run(run_id).status == "lost"
+    assert store.get_run(second).status == "running"
+
+
+def test_a_finished_run_frees_its_source_and_says_why_it_ended(store, run_id):
+    assert store.finish_run(run_id, "failed", "page 1: status 503", {"fetch": 20.25})
+
+    run = store.get_run(run_id)
+    assert (run.status, run.error, run.timings) == ("failed", "page 1: status 503", {"fetch": 20.25})
+    assert store.open_run("here", "manual", 1, "a hash", 1).status == "running"
+
+
+def test_the_newest_runs_are_listed_first(store):
+    opened = [open_run(store, source) for source in ("a", "b", "c")]
+
+    assert [run.run_id for run in store.list_runs(2)] == [opened[2], opened[1]]
+
+
+def test_the_age_of_the_last_success_counts_from_its_end_and_only_from_a_success(store, sql, run_id):
+    assert store.last_success_age() is None
+    store.finish_run(run_id, "succeeded", None, {})
+    sql("UPDATE runs SET finished_at = now() - interval '1 hour'")
+    store.finish_run(open_run(store), "failed", "why", {})
+
+    assert store.last_success_age() == pytest.approx(3600, abs=30)
+
+
+def test_who_is_not_there_is_none(store):
+    assert store.get_user(uid(1)) is None
+    assert store.get_run(uid(1)) is None
+    assert store.list_rejects(uid(1), 10) == []
+
+
+# Errors of the driver
+
+HUSH = "hush@example.com"  # what stands in a driver's error and must not stand in ours
+
+REFUSED = {
+    "a domain's check": (
+        lambda store, run_id: store.load_page(page_load(run_id, person(1, email=HUSH))),
+        ("load_page", "23514", HUSH),
+    ),
+    "a table's check": (
+        lambda store, run_id: store.load_page(page_load(run_id, person(1, zip_prefix="98765"))),
+        ("load_page", "23514", "98765"),
+    ),
+    "a missing value": (
+        lambda store, run_id: store.load_page(page_load(run_id, person(1, birth_year=None, gender=HUSH))),
+        ("load_page", "23502", HUSH),
+    ),
+    "a foreign key": (
+        lambda store, run_id: store.note_rejects(uid(98765), 1, [reject(0)]),
+        ("note_rejects", "23503", uid(98765)),
+    ),
+    "a primary key": (
+        lambda store, run_id: [store.note_rejects(run_id, 98765, [reject(0)]) for _ in range(2)],
+        ("note_rejects", "23505", "98765"),
+    ),
+    "a person twice": (
+        lambda store, run_id: store.load_page(page_load(run_id, person(1, gender=HUSH), person(1))),
+        ("load_page", "21000", HUSH),
+    ),
+    "no uuid": (lambda store, run_id: store.get_user(HUSH), ("user", "22P02", HUSH)),
+    "no number": (
+        lambda store, run_id: store.load_page(page_load(run_id, person(1, birth_year=HUSH))),
+        ("load_page", "22P02", HUSH),
+    ),
+    "a number out of range": (
+        lambda store, run_id: store.load_page(page_load(run_id, person(1, lat=98765.4))),
+        ("load_page", "22003", "98765"),
+    ),
+    "a NUL": (
+        lambda store, run_id: store.load_page(page_load(run_id, person(1, city=f"{HUSH}\0"))),
+        ("load_page", "22P05", HUSH),
+    ),
+}
+refusals = pytest.mark.parametrize(("work", "expected"), REFUSED.values(), ids=REFUSED)
+
+
+@refusals
+def test_a_refusal_tells_the_query_and_the_sqlstate_and_no_value(store, run_id, work, expected):
+    query, sqlstate, value = expected
+
+    with pytest.raises(StoreError) as refused:
+        work(store, run_id)
+
+    error = refused.value
+    assert not isinstance(error, StoreUnavailable)
+    assert (error.query, error.sqlstate) == (query, sqlstate)
+    assert str(error).startswith(f"query {query} failed: SQLSTATE {sqlstate}")
+    assert value not in f"{error!s} {error!r} {error.args} {vars(error)}"
+
+
+@refusals
+def test_a_refusal_carries_no_error_of_the_driver_along(store, run_id, work, expected):
+    with pytest.raises(StoreError) as refused:
+        work(store, run_id)
+
+    assert refused.value.__cause__ is None
+    assert refused.value.__context__ is None
+
+
+def test_a_refusal_names_the_constraint(store, run_id):
+    with pytest.raises(StoreError, match="constraint token_check"):
+        store.load_page(page_load(run_id, person(1, email=HUSH)))
+
+
+def test_a_refused_statement_leaves_the_connection_usable(store, run_id):
+    for _ in range(20):  # more than there are connections
+        with pytest.raises(StoreError):
+            store.get_user(HUSH)
+
+    assert store.get_user(uid(1)) is None
+
+
+# Postgres goes away and comes back
+
+
+def seconds_of(work):
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
+
+
+def fill_pool(store):
+    """Opens all the connections that the pool may hold."""
+    at_once(*[lambda: [store.get_user(uid(1)) for _ in range(5)]] * 8)
+
+
+def test_without_postgres_every_question_ends_in_seconds(store, postgres_away):
+    fill_pool(store)
+
+    with postgres_away():
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable):
+                assert seconds_of(lambda: store.get_user(uid(1))) < 4
+
+
+def test_an_outage_is_told_without_the_url_and_its_password(store, postgres, postgres_away):
+    password = postgres.url.split(":")[2].partition("@")[0]
+
+    with postgres_away(), pytest.raises(StoreUnavailable) as away:
+        store.get_user(uid(1))
+
+    error = away.value
+    assert password not in f"{error!r} {vars(error)} {traceback.format_exception(error)}"
+    assert str(postgres.port) not in str(error)
+
+
+def test_a_store_that_saw_the_outage_works_again_at_once_when_postgres_is_back(store, postgres_away):
+    fill_pool(store)
+    with postgres_away(), pytest.raises(StoreUnavailable):
+        store.get_user(uid(1))
+
+    assert at_once(*[lambda: store.get_user(uid(1))] * 8) == [None] * 8
+
+
+def test_a_store_that_slept_through_the_outage_notices_its_dead_connections(
+    store, postgres_away, monkeypatch
+):
+    monkeypatch.setattr(store_module, "_TRUSTED_IDLE_SECONDS", 0)
+    fill_pool(store)
+    with postgres_away():
+        pass
+
+    assert at_once(*[lambda: store.get_user(uid(1))] * 8) == [None] * 8
+
+
+def test_a_store_used_at_the_very_moment_of_a_restart_recovers_after_one_error(store, postgres_away):
+    fill_pool(store)
+    with postgres_away():
+        pass
+
+    with pytest.raises(StoreUnavailable):
+        store.get_user(uid(1))
+    assert store.get_user(uid(1)) is None
+
+
+def test_a_run_goes_on_over_an_outage_with_the_lease_it_had(store, postgres_away, run_id):
+    with postgres_away(), pytest.raises(StoreUnavailable):
+        store.load_page(page_load(run_id, person(1)))
+
+    assert store.load_page(page_load(run_id, person(1))).inserted == 1
+
+
+def test_a_wrong_password_is_not_told(postgres):
+    url = postgres.url.replace("postgres:", "postgres:hush-", 1)
+    with contextlib.closing(Store(url)) as store, pytest.raises(StoreUnavailable) as refused:
+        store.get_user(uid(1))
+    assert "hush" not in "".join(traceback.format_exception(refused.value))
+
+
+# Threads
+
+
+def test_many_threads_share_one_store_over_a_few_connections(store, sql, run_id):
+    def work(number):
+        loaded = store.load_page(page_load(run_id, person(number), page=number))
+        return loaded.inserted, store.get_user(uid(number)) is not None
+
+    done = at_once(*[lambda number=number: work(number) for number in range(20)])
+
+    assert done == [(1, True)] * 20
+    assert sql("SELECT pages_done, fetched, inserted FROM runs") == [(20, 20, 20)]
+    ((connections,),) = sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'decant'")
+    assert 1 <= connections <= 8
+
+
+def test_loads_of_the_same_people_in_opposite_orders_do_not_block_each_other(store, sql):
+    runs = [open_run(store, source) for source in ("here", "there")]
+    people = [person(number) for number in range(50)]
+
+    def work(run_id, city, order):
+        return [
+            store.load_page(
+                page_load(run_id, *[row | {"city": f"{city} {page}"} for row in people[::order]], page=page)
+            )
+            for page in range(5)
+        ]
+
+    at_once(lambda: work(runs[0], "here", 1), lambda: work(runs[1], "there", -1))
+
+    assert sql("SELECT sum(version) FROM users") == [(50 * 10,)]
+
+
+def test_a_thread_waits_for_a_connection_but_not_for_ever(store, monkeypatch):
+    monkeypatch.setattr(store_module, "_POOL_WAIT_SECONDS", 0.2)
+    with contextlib.ExitStack() as held:
+        for _ in range(8):
+            held.enter_context(store._pool.connection())
+
+        with pytest.raises(StoreUnavailable):
+            assert seconds_of(lambda: store.get_user(uid(1))) < 1
+
+    assert store.get_user(uid(1)) is None
+
+
+# What a loader caches is what a reader builds
+
+AWKWARD = {
+    "as it comes": {},
+    "negative zeros": {"address.coordinates": {"lat": -0.0, "lng": -0.04}},
+    "the south-west corner": {"address.coordinates": {"lat": -90, "lng": -180}},
+    "the north-east corner": {"address.coordinates": {"lat": 90.0, "lng": 180.0}},
+    "halves": {"address.coordinates": {"lat": 0.25, "lng": 89.95}},
+    "tiny numbers": {"address.coordinates": {"lat": 5e-324, "lng": 1e-7}},
+    "integers": {"address.coordinates": {"lat": 7, "lng": -7}},
+    "the first year": {"date_of_birth": "0001-01-01"},
+    "nothing that can be left out": {
+        "phone_number": None,
+        "social_insurance_number": None,
+        "gender": None,
+        "employment": None,
+        "subscription": None,
+    },
+    "nothing in anything": dict.fromkeys(
+        [path for path in (*RANDOM_DATA_API.texts, *RANDOM_DATA_API.optional_texts)], " n/a "
+    ),
+    "an upper-case uuid": {"uid": "F80B9B0D-C04D-4A77-86B5-43981186A788"},
+    "quotes and escapes": {"address.city": '"a" \\ / \b\f\n\t\r \x01\x1f\x7f %s {} $1'},
+    "other scripts": {
+        "address.city": "Ærøskøbing 東京 القاهرة 𠮷田 👩‍👩‍👧 e\u0301",
+        "address.zip_code": "𠮷東京1",
+    },
+    "odd separators": {"address.city": "a\u2028b\u2029c\u0085d\ufeffe", "gender": "\u200b"},
+    "HTML": {"address.city": "</script><b>&amp;", "address.state": "null", "address.country": "NaN"},
+    "a backslash N": {"address.city": "\\N", "address.state": "\\u0000", "address.country": "{}"},
+}
+
+
+@pytest.mark.parametrize("changes", AWKWARD.values(), ids=AWKWARD)
+def test_the_body_that_a_load_caches_is_the_body_that_a_read_gives(store, run_id, tokeniser, changes):
+    page = RANDOM_DATA_API.page(RANDOM_DATA_API.record(changes))
+    valid = validate(page, RANDOM_DATA_API.dialect, date(2026, 1, 31))
+    assert not valid.rejects
+    columns = privacy.protect(clean(valid.users).columns, tokeniser)
+    (who,) = columns["uid"]
+
+    load = page_load(run_id, dict(zip(columns, next(zip(*columns.values(), strict=True)), strict=True)))
+    for _ in range(2):
+        loaded = store.load_page(load)
+        if loaded.versions:
+            bodies = views.user_bodies(columns, loaded.versions, loaded.updated_at)
+
+    assert bodies == {who: store.get_user(who)}
+    (listed,) = store.list_users(10)
+    assert views.encode(listed) == bodies[who]
+
+
+def test_only_people_whose_row_was_written_get_a_body(store, run_id):
+    store.load_page(page_load(run_id, person(1), person(2)))
+    load = page_load(run_id, person(1), person(2, city="Å"), page=2)
+    loaded = store.load_page(load)
+
+    bodies = views.user_bodies(load.columns, loaded.versions, loaded.updated_at)
+
+    assert bodies == {uid(2): store.get_user(uid(2))}

@@ -1,0 +1,179 @@
+"""The order of the house: who may import whom, one owner per library, and sizes that can be read at a glance."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = {path.stem: path for path in (ROOT / "chalicelib").glob("*.py") if path.stem != "__init__"}
+SOURCES = {f"sources.{path.stem}": path for path in (ROOT / "chalicelib/sources").glob("*.py")}
+ALL = {"app": ROOT / "app.py", **ROOMS, **SOURCES}
+
+PURE = {"errors", "access", "users", "validation", "privacy", "clean", "ledger", "views", "forms", "people"}
+EDGES = {"store", "cache", "config", "aws", "sources.client"}
+
+# Room: what it may import of the house. Imports run downward; nothing imports app.
+MAY_IMPORT = {
+    "app": {
+        "answers",
+        "config",
+        "emulator",
+        "forms",
+        "manual",
+        "openapi",
+        "people",
+        "routes",
+        "telemetry",
+        "views",
+        "wiring",
+    },
+    "routes": {"access", "answers", "errors", "forms", "telemetry"},
+    "answers": {"errors", "views"},
+    "openapi": {"answers", "routes", "views"},
+    "manual": set(),
+    "emulator": {"answers", "routes"},
+    "telemetry": {"errors", "ledger"},
+    "wiring": {
+        "aws",
+        "cache",
+        "config",
+        "errors",
+        "ledger",
+        "pipeline",
+        "privacy",
+        "store",
+        "views",
+        *SOURCES,
+    },
+    "pipeline": {"clean", "errors", "ledger", "privacy", "users", "validation", "views"},
+    "people": {"errors", "forms", "ledger", "privacy", "views"},
+    "store": {"errors", "ledger", "privacy", "views"},
+    "cache": {"errors", "views"},
+    "config": {"access", "aws", "errors"},
+    "aws": {"errors"},
+    "sources.__init__": set(),
+    "sources.client": {"errors", "users"},
+    "sources.random_data_api": {"users"},
+    "sources.randomuser": {"users"},
+    "errors": set(),
+    "access": set(),
+    "users": set(),
+    "validation": {"users"},
+    "privacy": {"errors"},
+    "clean": {"users"},
+    "ledger": {"users"},
+    "views": {"users"},
+    "forms": set(),
+}
+
+OWNERS = {
+    "pandas": {"clean"},
+    "psycopg2": {"store"},
+    "redis": {"cache"},
+    "requests": {"sources.client"},
+    "urllib3": {"sources.client"},
+    "tenacity": {"sources.client"},
+    "hmac": {"privacy"},
+    "cryptography": {"privacy"},
+    "boto3": {"aws"},
+    "botocore": {"aws"},
+    "aws_lambda_powertools": {"telemetry"},
+    "chalice": {"app", "answers", "routes"},
+}
+
+BOUNDARIES = {"routes", "pipeline"}  # the two places that may catch whatever comes
+
+
+def tree(room: str) -> ast.Module:
+    return ast.parse(ALL[room].read_text(encoding="utf-8"))
+
+
+def imports(room: str) -> set[str]:
+    found = set()
+    for node in ast.walk(tree(room)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def rooms_imported(room: str) -> set[str]:
+    names = {name.removeprefix("chalicelib.") for name in imports(room) if name.startswith("chalicelib.")}
+    return {name for name in names if name in ALL}
+
+
+@pytest.mark.parametrize("room", sorted(ALL))
+def test_a_room_imports_only_what_lies_below_it(room):
+    assert rooms_imported(room) <= MAY_IMPORT[room]
+
+
+@pytest.mark.parametrize("room", sorted(EDGES))
+def test_an_edge_knows_no_other_edge(room):
+    others = {"aws"} if room == "config" else set()  # the settings may lie in a secret
+    assert not (rooms_imported(room) & EDGES) - {room} - others
+
+
+@pytest.mark.parametrize("room", sorted(PURE & set(ALL)))
+def test_a_pure_room_knows_neither_clock_nor_network_nor_environment(room):
+    assert not imports(room) & {"os", "time", "socket", "logging", "threading"}
+
+
+@pytest.mark.parametrize("library", sorted(OWNERS))
+def test_a_library_has_one_owner(library):
+    users_of_it = {room for room in ALL if any(name.partition(".")[0] == library for name in imports(room))}
+    assert users_of_it == OWNERS[library]
+
+
+def test_only_config_reads_the_environment():
+    assert {room for room in ALL if "os" in imports(room)} == {"config"}
+
+
+@pytest.mark.parametrize("room", sorted(ALL))
+def test_whatever_comes_is_caught_at_the_two_boundaries_alone(room):
+    broad = [
+        node.lineno
+        for node in ast.walk(tree(room))
+        if isinstance(node, ast.ExceptHandler)
+        and (
+            node.type is None
+            or (isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"})
+        )
+    ]
+    assert len(broad) <= (1 if room in BOUNDARIES else 0)
+
+
+@pytest.mark.parametrize("room", sorted(ALL))
+def test_a_module_begins_by_saying_what_it_owns(room):
+    assert ast.get_docstring(tree(room))
+
+
+WORD_LISTS = {ROOT / "local/people.py"}
+LOCAL = {f"local/{path.name}": path for path in (ROOT / "local").glob("*.py")}
+
+
+@pytest.mark.parametrize(
+    "path", [*ALL.values(), *LOCAL.values()], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_a_function_fits_on_a_screen_and_a_module_in_the_head(path):
+    text = path.read_text(encoding="utf-8")
+    long = [
+        f"{node.name}: {node.end_lineno - node.lineno + 1} lines"
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 40
+    ]
+    assert not long
+    assert text.count("\n") <= (130 if path.name == "app.py" else 250) or path in WORD_LISTS
+
+
+def test_sql_is_written_in_sql_files():
+    for room in ALL:
+        for node in ast.walk(tree(room)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                words = node.value.split()
+                assert not (words and words[0] in {"UPDATE", "DELETE", "WITH"} and len(words) > 2), (
+                    room,
+                    words,
+                )

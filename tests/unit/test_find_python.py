@@ -1,0 +1,148 @@
+"""The search for a Python, with invented interpreters: scripts that claim a version, or refuse to start."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+SHIM = "echo 'this shim knows no such version' >&2\nexit 127\n"
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+class Machine:
+    """One with nothing but sh and the interpreters that a test puts there."""
+
+    def __init__(self, folder):
+        self.path, self.home = folder / "bin", folder / "home"
+        self.pyenv = self.home / ".pyenv" / "versions"
+        for place in (self.path, self.pyenv):
+            place.mkdir(parents=True)
+
+    def add(self, file, text):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"#!/bin/sh\n{text}")
+        file.chmod(0o755)
+
+    def has(self, name, version):
+        """The search calls it with -c, the program, and the version that it wants or an empty word."""
+        self.add(self.path / name, f'[ "$3" = "{version}" ] || [ -z "$3" ]\n')
+
+    def has_under_pyenv(self, full):
+        version = full.rpartition(".")[0]
+        self.add(self.pyenv / full / "bin" / "python", f'[ "$3" = "{version}" ] || [ -z "$3" ]\n')
+
+    def search(self, **environment):
+        environment = {"PATH": str(self.path), "HOME": str(self.home)} | environment
+        script = ROOT / "local" / "find_python.sh"
+        return subprocess.run(
+            ["/bin/sh", str(script)], env=environment, capture_output=True, text=True, check=False
+        )
+
+    def found(self, **environment):
+        done = self.search(**environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+
+def test_the_newest_on_path_wins(machine):
+    machine.has("python3.11", "3.11")
+    machine.has("python3.12", "3.12")
+
+    assert machine.found() == str(machine.path / "python3.12")
+
+
+def test_plain_python3_counts_by_its_version(machine):
+    machine.has("python3.12", "3.12")
+    machine.has("python3", "3.13")
+
+    assert machine.found() == str(machine.path / "python3")
+
+
+def test_a_shim_that_refuses_to_start_is_passed_over(machine):
+    machine.add(machine.path / "python3.13", SHIM)
+    machine.add(machine.path / "python3.12", SHIM)
+    machine.has("python3", "3.11")
+
+    assert machine.found() == str(machine.path / "python3")
+
+
+def test_a_newer_one_under_pyenv_beats_an_older_on_path(machine):
+    machine.add(machine.path / "python3.13", SHIM)
+    machine.has("python3", "3.11")
+    machine.has_under_pyenv("3.13.0")
+
+    assert machine.found() == str(machine.pyenv / "3.13.0" / "bin" / "python")
+
+
+def test_pyenv_may_live_elsewhere(machine, tmp_path):
+    machine.add(tmp_path / "else" / "versions" / "3.12.4" / "bin" / "python", '[ "$3" = 3.12 ]\n')
+
+    assert machine.found(PYENV_ROOT=str(tmp_path / "else")).endswith("else/versions/3.12.4/bin/python")
+
+
+@pytest.mark.parametrize("old", ["3.10", "2.7"])
+def test_an_old_one_alone_is_not_enough(machine, old):
+    machine.has("python3", old)
+
+    done = machine.search()
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("No Python 3.13, 3.12 or 3.11")
+
+
+def test_none_at_all_is_a_sentence_and_a_failure(machine):
+    done = machine.search()
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "make PYTHON=" in done.stderr
+
+
+def test_the_one_that_is_asked_for_wins(machine):
+    machine.has("python3.13", "3.13")
+    machine.has("mine", "3.11")
+
+    assert machine.found(PYTHON="mine") == str(machine.path / "mine")
+    assert machine.found(PYTHON=str(machine.path / "mine")) == str(machine.path / "mine")
+
+
+def test_the_one_that_is_asked_for_must_start(machine):
+    machine.has("python3.13", "3.13")
+    machine.add(machine.path / "mine", SHIM)
+
+    done = machine.search(PYTHON="mine")
+
+    assert done.returncode == 1
+    assert "PYTHON=mine does not start" in done.stderr
+
+
+def test_a_real_interpreter_passes_the_trial(machine):
+    """The trial itself, which the invented ones only answer: it imports what making an environment needs."""
+    real = Path(sys.executable).resolve()
+
+    assert machine.found(PYTHON=str(real)) == str(real)
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="the Makefile's part of it wants make")
+def test_make_stops_with_the_sentence(tmp_path):
+    (tmp_path / "local").mkdir()
+    for name in ("Makefile", "requirements.txt", "requirements-dev.txt", "local/find_python.sh"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    environment = {"PATH": os.defpath, "HOME": str(tmp_path)}
+
+    done = subprocess.run(
+        [shutil.which("make"), "run", "PYTHON=/nowhere/python"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode != 0
+    assert "PYTHON=/nowhere/python does not start" in done.stderr
+    assert not (tmp_path / ".venv").exists()

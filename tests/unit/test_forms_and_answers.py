@@ -1,0 +1,225 @@
+"""What may be sent and how it is written: Accept headers, CSV, the forms of values. Without a server."""
+
+import csv
+import io
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib import answers, forms, routes
+from chalicelib.answers import CSV, HTML, JSON, NDJSON
+from chalicelib.errors import RequestError
+from chalicelib.views import Address, Coordinates, Employment, Subscription, UserList, UserView
+
+OFFERED = (JSON, NDJSON, CSV)
+
+
+def refusal_of(work):
+    """The refusal, or None; any other error fails the test."""
+    try:
+        work()
+    except RequestError as refused:
+        return refused
+    return None
+
+
+# Accept headers
+
+
+@pytest.mark.parametrize(
+    ("accept", "given_"),
+    [
+        ("*/*", JSON),
+        ("application/json", JSON),
+        ("application/*", JSON),
+        ("application/x-ndjson", NDJSON),
+        ("text/*", CSV),
+        ("TEXT/CSV", CSV),
+        ("text/csv;header=present", CSV),
+        ("text/csv , application/x-ndjson", NDJSON),  # equally liked: ours decides
+        ("text/csv;q=0.5,application/x-ndjson;q=0.4", CSV),
+        ("text/csv; q=0.4, application/x-ndjson; q=0.5", NDJSON),
+        ("text/csv ; q=0.4 , application/x-ndjson\t;\tq=0.5", NDJSON),
+        ("text/csv;q=0.001", CSV),
+        ("image/png, text/csv;q=0.1", CSV),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", JSON),  # a browser's
+        ("application/json;q=0, text/csv;q=0.1", CSV),
+        ("text/csv;Q=1.0,*/*;q=0.1", CSV),
+        ("text/csv;q=1,application/json;q=1.000", JSON),
+    ],
+)
+def test_the_form_is_the_one_that_the_caller_likes_best(accept, given_):
+    assert answers._accepted(accept, OFFERED) == given_
+
+
+@pytest.mark.parametrize(
+    ("accept", "given_"),
+    [
+        ("application/json;q=0, */*", NDJSON),
+        ("text/csv;q=0.1, text/*;q=0.5, application/json;q=0.2", JSON),
+        ("*/*;q=0.9, application/json;q=0.1, text/csv;q=0.2", NDJSON),
+        ("*/*, application/*;q=0", CSV),
+    ],
+)
+def test_the_more_exact_part_decides(accept, given_):
+    """RFC 9110, 12.5.1."""
+    assert answers._accepted(accept, OFFERED) == given_
+
+
+def test_an_empty_header_is_as_good_as_none():
+    assert answers._accepted("", OFFERED) == JSON
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "image/png",
+        "application/json;q=0",
+        "*/*;q=0",
+        "*/*;q=0.000",
+        "text/csv;q=nan",
+        "text/csv;q=-1",
+        "text/csv;q=high",
+        "text/csv;q=",
+        "nonsense",
+        ";q=1",
+        "json",
+        "application/jsonx",
+        "*/json",
+        "text/csv/x",
+    ],
+)
+def test_what_cannot_be_given_is_told_with_what_can(accept):
+    with pytest.raises(RequestError) as refused:
+        answers._accepted(accept, OFFERED)
+
+    assert refused.value.status == 406
+    assert all(media in refused.value.detail for media in OFFERED)
+
+
+@pytest.mark.parametrize("quality", ["2", "1.5", "inf", "1e9"])
+def test_nobody_can_like_a_form_more_than_wholly(quality):
+    assert answers._accepted(f"text/csv;q={quality}, application/json;q=1", OFFERED) == JSON
+
+
+@given(st.text())
+def test_any_text_is_an_accept_header_or_is_refused(accept):
+    refused = refusal_of(lambda: answers._accepted(accept, OFFERED))
+
+    assert refused is None or refused.status == 406
+
+
+# CSV
+
+texts = st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00")))
+
+
+def view(text):
+    return UserView(
+        *("uid", 1, "now", text, text, text, text, text, text, 1970, text),
+        Employment(text, text),
+        Subscription(text, text, text, text),
+        Address(text, text, text, text, text, Coordinates(-0.1, 179.9)),
+    )
+
+
+def table(people):
+    return list(csv.reader(io.StringIO(answers._as_csv(people), newline="")))
+
+
+@given(st.lists(texts, max_size=5))
+def test_whatever_is_stored_comes_back_from_csv(stored):
+    head, *rows = table([view(text) for text in stored])
+
+    assert len(rows) == len(stored)
+    for text, row in zip(stored, rows, strict=True):
+        cells = dict(zip(head, row, strict=True))
+        assert cells["address.city"] == cells["first_name"] == cells["subscription.term"] == (text or "")
+        assert (cells["birth_year"], cells["address.coordinates.lat"]) == ("1970", "-0.1")
+
+
+def test_a_name_of_a_column_is_the_path_in_the_json():
+    (head,) = table([])
+
+    def paths(value, prefix=""):
+        for name, inner in value.items():
+            yield from paths(inner, f"{prefix}{name}.") if isinstance(inner, dict) else [f"{prefix}{name}"]
+
+    assert head == list(paths(msgspec.to_builtins(view("x"))))
+
+
+def test_a_line_ends_as_rfc_4180_wants():
+    assert answers._as_csv([view("x")]).count("\r\n") == 2
+
+
+@given(st.lists(texts, max_size=5))
+def test_each_line_of_ndjson_is_one_person(stored):
+    written = answers._written(UserList([view(text) for text in stored], None), NDJSON)
+
+    lines = written.encode().split(b"\n")
+    assert lines.pop() == b""
+    assert [msgspec.json.decode(line, type=UserView).first_name for line in lines] == stored
+
+
+# Values
+
+
+def query(form, **sent):
+    class Sent(dict):
+        def getlist(self, name):
+            return [self[name]]
+
+    return routes._query(form, Sent(sent))
+
+
+@pytest.mark.parametrize("limit", ["1", "50", "1000", "0001"])
+def test_a_limit_is_a_whole_number_from_one_to_a_thousand(limit):
+    assert query(forms.Some, limit=limit).limit == int(limit)
+
+
+@pytest.mark.parametrize("limit", ["0", "1001", "-1", "1.0", "1e1", " 1", "1\n", "１", "", "9" * 4_301])
+def test_no_other_limit_is_one(limit):
+    with pytest.raises(RequestError) as refused:
+        query(forms.Some, limit=limit)
+
+    assert refused.value.status == 400
+    assert refused.value.detail.startswith("limit: ")
+
+
+@given(st.text(), st.text())
+def test_whatever_is_sent_is_taken_or_refused_and_never_repeated(name, value):
+    refused = refusal_of(lambda: query(forms.Users, **{name: value}))
+
+    assert refused is None or refused.status == 400
+    assert refused is None or len(value) < 4 or value not in refused.detail
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_body_or_are_refused(sent):
+    class Request:
+        headers = {"content-type": "application/json"}  # noqa: RUF012
+        raw_body = sent
+
+    refused = refusal_of(lambda: routes._body(forms.Lookup, Request))
+
+    assert refused is None or refused.status == 400
+
+
+@pytest.mark.parametrize(
+    ("declared", "wrong"), [("city", "\x00"), ("cursor", "a b"), ("updated_since", "now"), ("limit", "x")]
+)
+def test_a_refusal_names_the_parameter(declared, wrong):
+    with pytest.raises(RequestError) as refused:
+        query(forms.Users, **{declared: wrong})
+
+    assert refused.value.detail.startswith(f"{declared}: ")
+
+
+def test_what_is_to_be_looked_up_is_not_in_a_repr():
+    assert "hush" not in repr(forms.Lookup(email="hush"))
+
+
+def test_the_page_is_html():
+    assert answers.html("<p>").headers["Content-Type"].startswith(HTML)

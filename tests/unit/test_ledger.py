@@ -1,0 +1,105 @@
+"""What passes between a run and the store: a report adds up, and no repr shows a column."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.ledger import Erased, Loaded, OpenRun, PageLoad, RejectRow, Report
+from chalicelib.users import Issue
+
+counts = st.integers(0, 1_000)
+
+
+def loaded(inserted: int, updated: int, unchanged: int, suppressed: int, rejected: int) -> Loaded:
+    return Loaded(inserted, updated, unchanged, suppressed, rejected, "2024-02-29T12:00:00Z", {})
+
+
+def test_a_report_begins_with_nothing():
+    report = Report("run", "running")
+    assert report.summary() == {
+        "run_id": "run",
+        "status": "running",
+        "pages": 0,
+        "fetched": 0,
+        "inserted": 0,
+        "updated": 0,
+        "unchanged": 0,
+        "duplicate": 0,
+        "rejected": 0,
+        "suppressed": 0,
+        "error": None,
+        "seconds": 0.0,
+        "timings": {},
+        "rejects_by_rule": [],
+    }
+
+
+def test_a_page_is_counted_under_each_heading():
+    report = Report("run", "running")
+    report.add(
+        loaded(inserted=1, updated=2, unchanged=4, suppressed=8, rejected=16), fetched=63, duplicates=32
+    )
+    assert (report.pages, report.fetched) == (1, 63)
+    assert (report.inserted, report.updated, report.unchanged) == (1, 2, 4)
+    assert (report.suppressed, report.rejected, report.duplicate) == (8, 16, 32)
+
+
+@given(pages=st.lists(st.tuples(counts, counts, counts, counts, counts, counts)))
+def test_pages_that_conserve_their_records_make_a_report_that_does(pages):
+    report = Report("run", "running")
+    for *kinds, duplicates in pages:
+        report.add(loaded(*kinds), sum(kinds) + duplicates, duplicates)
+    kinds = (report.inserted, report.updated, report.unchanged, report.suppressed, report.rejected)
+    assert report.fetched == sum(kinds) + report.duplicate == sum(map(sum, pages))
+    assert report.pages == len(pages)
+
+
+def test_a_summary_tells_rejects_the_commonest_first():
+    report = Report("run", "failed")
+    report.rejects_by_rule.update([("email", "format"), ("uid", "uuid"), ("email", "format")])
+    assert report.summary()["rejects_by_rule"] == [
+        {"path": "email", "rule": "format", "count": 2},
+        {"path": "uid", "rule": "uuid", "count": 1},
+    ]
+
+
+def test_a_summary_is_json_and_a_copy():
+    report = Report("run", "failed", error="page 1: no records", timings={"fetch": 1.5})
+    report.rejects_by_rule["email", "format"] += 1
+    summary = report.summary()
+    assert json.loads(json.dumps(summary)) == summary
+    summary["timings"]["fetch"] = 0
+    assert report.timings == {"fetch": 1.5}
+
+
+def test_reports_share_nothing():
+    one, other = Report("one", "running"), Report("other", "running")
+    one.timings["fetch"] = 1.0
+    one.rejects_by_rule["email", "format"] += 1
+    assert (other.timings, other.rejects_by_rule) == ({}, {})
+
+
+def test_no_repr_of_a_load_shows_its_rows():
+    row = RejectRow(3, (Issue("email", "format"),), "v1_fingerprint")
+    load = PageLoad("run", 1, {"city": ["a-city"]}, [["v1_token"]], [row], duplicates=0, key_version=1)
+    assert "a-city" not in f"{load!r} {load}"
+    assert "v1_token" not in f"{load!r} {load}"
+    done = Loaded(1, 0, 0, 0, 1, "2024-02-29T12:00:00Z", {"a-uid": 1})
+    assert "a-uid" not in f"{done!r} {done}"
+
+
+@pytest.mark.parametrize(
+    "passed",
+    [
+        OpenRun("run", "running"),
+        RejectRow(0, (), "v1_fingerprint"),
+        loaded(0, 0, 0, 0, 0),
+        Erased("2024-02-29T12:00:00Z", 1, 1, []),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_passes_between_rooms_does_not_change_on_the_way(passed):
+    with pytest.raises(AttributeError):
+        setattr(passed, next(iter(vars(passed))), "changed")

@@ -1,0 +1,115 @@
+"""What lies in `.local/`: keys, published settings and the lock."""
+
+import base64
+import json
+import os
+import stat
+
+import pytest
+
+from chalicelib import config
+from local import keys, lock, settings
+from local.errors import AlreadyRunning, FolderNotOurs
+from local.folders import make_private, write_private
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_the_keys_are_made_once_and_readable_by_their_owner_alone(tmp_path):
+    first = keys.api_key(tmp_path), keys.pii_keys(tmp_path)
+    second = keys.api_key(tmp_path), keys.pii_keys(tmp_path)
+
+    assert first == second
+    assert mode(tmp_path / "api-key") == mode(tmp_path / "pii-keys.json") == 0o600
+
+
+def test_two_checkouts_have_different_keys(tmp_path):
+    (tmp_path / "other").mkdir()
+
+    assert keys.api_key(tmp_path) != keys.api_key(tmp_path / "other")
+    assert keys.pii_keys(tmp_path) != keys.pii_keys(tmp_path / "other")
+
+
+def test_the_keys_are_such_that_the_app_accepts_them(tmp_path):
+    read = config.read(
+        {
+            "DATABASE_URL": "postgresql://x",
+            "REDIS_URL": "redis://x",
+            "SOURCE_URL": "http://x",
+            "PII_KEYS": keys.pii_keys(tmp_path),
+            "API_KEYS": keys.api_keys(tmp_path),
+        }
+    )
+
+    assert [len(key) for key in read.pii_keys.values()] == [32]
+    assert list(read.api_keys.values()) == [frozenset({"read", "operate", "erase"})]
+    assert keys.api_key(tmp_path) not in keys.api_keys(tmp_path)
+    assert base64.b64decode(json.loads(keys.pii_keys(tmp_path))["1"])
+
+
+def test_published_settings_come_back_as_they_were_and_go_with_the_run(tmp_path):
+    told = {
+        "PII_KEYS": '{"1": "a=="}',
+        "SOURCE_URL": "http://x/?a=1&b=it's #2",
+        "REDIS_URL": "redis://:p@h/0",
+    }
+
+    with settings.publish(tmp_path, told):
+        assert settings.published(tmp_path) == told
+        assert mode(tmp_path / "env") == 0o600
+
+    assert settings.published(tmp_path) == {}
+
+
+def test_of_the_environment_settings_count_and_what_the_env_file_names(tmp_path, monkeypatch):
+    (tmp_path / ".env").write_text("AWS_REGION=file\nAWS_PROFILE=file\nSOURCE_PAGES=3\nREDIS_URL=\n")
+    environment = {"HOME": "/", "AWS_REGION": "real", "DATABASE_URL": "", "INGEST_SCHEDULE": "rate(1 hour)"}
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    monkeypatch.setattr(os, "environ", environment)
+
+    assert settings.chosen() == {
+        "AWS_REGION": "real",
+        "AWS_PROFILE": "file",
+        "SOURCE_PAGES": "3",
+        "INGEST_SCHEDULE": "rate(1 hour)",
+    }
+
+
+def test_a_second_command_is_told_who_holds_the_lock(tmp_path):
+    with (
+        lock.hold(tmp_path, "make run"),
+        pytest.raises(AlreadyRunning, match=f"`make run, process {os.getpid()}`"),
+        lock.hold(tmp_path, "make clean"),
+    ):
+        pass
+
+    with lock.hold(tmp_path, "make clean"):
+        assert lock.is_held(tmp_path)
+    assert not lock.is_held(tmp_path)
+
+
+def test_a_private_file_is_private_even_where_the_umask_is_lax(tmp_path):
+    before = os.umask(0)
+    write_private(tmp_path / "file", "secret")
+    make_private(tmp_path / "folder")
+    os.umask(before)
+
+    assert mode(tmp_path / "file") == 0o600
+    assert mode(tmp_path / "folder") & 0o066 == 0
+
+
+def test_a_link_in_the_place_of_a_folder_is_refused(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path)
+
+    with pytest.raises(FolderNotOurs, match="is a link"):
+        make_private(tmp_path / "link")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_somebody_else_is_refused_with_their_name(tmp_path):
+    os.chown(make_private(tmp_path / "theirs"), 12345, 12345)
+
+    with pytest.raises(FolderNotOurs, match="belongs to user 12345"):
+        make_private(tmp_path / "theirs")

@@ -1,0 +1,183 @@
+"""`make ingest`: whose servers it uses, what it tells, and how it ends. The run itself is a fake's."""
+
+import os
+from collections import Counter
+
+import pytest
+
+from chalicelib import wiring
+from chalicelib.errors import ConfigError
+from chalicelib.ledger import Report
+from local import ingest, lock, settings
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A checkout's `.local`, and an environment and `.env` without any settings."""
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    monkeypatch.setattr(os, "environ", {k: v for k, v in os.environ.items() if k not in settings.NAMES})
+    os.environ["DECANT_LOCAL_DIR"] = str(tmp_path / "local")
+    (tmp_path / "local").mkdir()
+    return tmp_path / "local"
+
+
+@pytest.fixture
+def call(folder, monkeypatch):
+    """Calls the command as make does; returns the exit status and what the run was asked for and saw."""
+    monkeypatch.setattr(ingest.signals, "interrupt", lambda: None)
+
+    def call(*argv, report=None, error=None):
+        seen = {}
+
+        def run_ingest(**wish):
+            seen.update(wish, settings={name: os.environ.get(name) for name in settings.NAMES})
+            if error:
+                raise error
+            wish["on_page"](1, 2, report)
+            return report
+
+        monkeypatch.setattr(wiring, "run_ingest", run_ingest)
+        monkeypatch.setattr("sys.argv", ["ingest", *argv])
+        return ingest.main(), seen
+
+    return call
+
+
+def a_report(**changes):
+    counts = {"pages": 2, "fetched": 1200, "inserted": 1000, "unchanged": 190, "rejected": 10, "seconds": 0.5}
+    return Report(**{"run_id": "r1", "status": "succeeded", **counts, **changes})
+
+
+@pytest.fixture
+def configured(folder):
+    os.environ["DATABASE_URL"] = "postgresql://theirs"
+
+
+def test_pages_and_size_reach_the_run(configured, call):
+    status, seen = call("--pages", "20", "--size", "1000", report=a_report())
+
+    assert status == 0
+    assert (seen["trigger"], seen["pages"], seen["page_size"]) == ("manual", 20, 1000)
+
+
+def test_without_them_the_settings_decide(configured, call):
+    _, seen = call(report=a_report())
+
+    assert (seen["pages"], seen["page_size"]) == (None, None)
+
+
+@pytest.mark.parametrize("argv", [("--pages", "0"), ("--pages", "-1"), ("--size", "many"), ("--size", "²")])
+def test_a_count_that_is_none_is_refused(configured, call, argv, capsys):
+    with pytest.raises(SystemExit):
+        call(*argv, report=a_report())
+
+    assert "must be a whole number above 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [("succeeded", 0), ("skipped", 0), ("partial", 1), ("failed", 1), ("lost", 1)]
+)
+def test_the_exit_status_tells_how_it_went(configured, call, status, code):
+    assert call(report=a_report(status=status))[0] == code
+
+
+def test_an_error_is_one_sentence(configured, call, capsys):
+    status, _ = call(error=ConfigError("PII_KEYS", "is not set"))
+
+    assert status == 1
+    assert capsys.readouterr().err == "ingest: PII_KEYS: is not set\n"
+
+
+def test_no_progress_bar_without_a_terminal(configured, call, capsys):
+    call(report=a_report())
+
+    assert capsys.readouterr().err == ""
+
+
+def test_the_report_balances_and_names_the_commonest_reasons():
+    reasons = Counter({("email", "format"): 3, ("dob", "date"): 5} | {(f"f{n}", "type"): 1 for n in range(5)})
+
+    lines = [" ".join(line.split()) for line in ingest.table(a_report(rejects_by_rule=reasons))]
+
+    assert lines == [
+        "Ingest succeeded in 0.50 s, 2,400 records/s (run r1)",
+        "pages 2",
+        "fetched 1,200",
+        "= inserted 1,000",
+        "+ updated 0",
+        "+ unchanged 190",
+        "+ duplicate 0",
+        "+ rejected 10",
+        "+ suppressed 0",
+        "dob: date 5",
+        "email: format 3",
+        "f0: type 1",
+        "f1: type 1",
+        "f2: type 1",
+        "and 2 more reasons",
+    ]
+
+
+def test_a_failure_is_told_with_its_reason():
+    report = Report("r1", "failed", error="page 1: the source said no")
+
+    assert "  error       page 1: the source said no" in list(ingest.table(report))
+
+
+def test_a_skipped_run_has_nothing_to_count():
+    assert list(ingest.table(Report("r1", "skipped"))) == [
+        "Ingest skipped in 0.00 s (run r1)",
+        "  another run of this source is under way",
+    ]
+
+
+def test_the_environment_wins_over_the_env_file(folder, call):
+    (folder.parent / ".env").write_text("DATABASE_URL=postgresql://file\nSOURCE_PAGES=7\nREDIS_URL=\n")
+    os.environ["DATABASE_URL"] = "postgresql://environment"
+
+    _, seen = call(report=a_report())
+
+    assert seen["settings"]["DATABASE_URL"] == "postgresql://environment"
+    assert seen["settings"]["SOURCE_PAGES"] == "7"
+    assert seen["settings"]["REDIS_URL"] is None
+
+
+def test_a_running_stack_lends_its_servers_and_keys(folder, call):
+    os.environ["SOURCE_PAGES"] = "7"
+    with (
+        lock.hold(folder, "make run"),
+        settings.publish(folder, {"DATABASE_URL": "postgresql://run", "PII_KEYS": '{"1": "a b"}'}),
+    ):
+        _, seen = call(report=a_report())
+
+    assert seen["settings"]["DATABASE_URL"] == "postgresql://run"
+    assert seen["settings"]["PII_KEYS"] == '{"1": "a b"}'
+    assert seen["settings"]["SOURCE_PAGES"] == "7"
+
+
+def test_a_database_of_ones_own_never_meets_the_keys_of_a_running_stack(configured, folder, call):
+    with (
+        lock.hold(folder, "make run"),
+        settings.publish(folder, {"DATABASE_URL": "postgresql://run", "PII_KEYS": "laptop's"}),
+    ):
+        _, seen = call(report=a_report())
+
+    assert seen["settings"]["DATABASE_URL"] == "postgresql://theirs"
+    assert seen["settings"]["PII_KEYS"] is None
+
+
+def test_what_a_killed_stack_has_published_is_not_believed(configured, folder, call):
+    (folder / "lock").touch()
+    (folder / "env").write_text("DATABASE_URL=postgresql://theirs\nPII_KEYS=old\n")
+
+    _, seen = call(report=a_report())
+
+    assert seen["settings"]["PII_KEYS"] is None
+
+
+def test_a_stack_that_is_still_starting_is_not_disturbed(folder, call, capsys):
+    with lock.hold(folder, "make run"):
+        status, _ = call(report=a_report())
+
+    assert status == 1
+    assert "this checkout is in use by `make run, process" in capsys.readouterr().err

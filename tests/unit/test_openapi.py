@@ -1,0 +1,209 @@
+"""The OpenAPI document: it says of every route what the route does, and is made of the types that do it."""
+
+import inspect
+import json
+import re
+
+import msgspec
+import openapi_spec_validator
+import pytest
+
+import app
+from chalicelib import forms, openapi, views
+from chalicelib.access import SCOPES
+from tests.integration.api_support import ROUTES
+
+# What each operation can answer with, written down here a second time.
+ALWAYS = {400, 500, 503}
+SCOPED = ALWAYS | {401, 403}
+STATUSES = {
+    ("GET", "/"): ALWAYS | {200},
+    ("GET", "/health"): ALWAYS | {200},
+    ("GET", "/openapi.json"): ALWAYS | {200},
+    ("GET", "/docs"): ALWAYS | {200},
+    ("GET", "/contract"): SCOPED | {200},
+    ("GET", "/users"): SCOPED | {200, 404, 406},
+    ("POST", "/users/lookup"): SCOPED | {200, 404, 406, 413, 415},
+    ("GET", "/users/{uid}"): SCOPED | {200, 304, 404},
+    ("DELETE", "/users/{uid}"): SCOPED | {200},
+    ("GET", "/stats"): SCOPED | {200},
+    ("GET", "/runs"): SCOPED | {200},
+    ("POST", "/runs"): SCOPED | {202, 413, 415},
+    ("GET", "/runs/{run_id}"): SCOPED | {200, 404},
+    ("GET", "/runs/{run_id}/rejects"): SCOPED | {200, 404},
+}
+
+HEADERS = {
+    ("GET", "/users"): {"Link", "X-Data-Source"},
+    ("POST", "/users/lookup"): {"Link", "X-Data-Source"},
+    ("GET", "/users/{uid}"): {"ETag", "X-Data-Source"},
+    ("GET", "/stats"): {"X-Data-Source"},
+    ("POST", "/runs"): {"Location"},
+}
+
+
+@pytest.fixture(scope="module")
+def document():
+    """As it goes over the wire."""
+    return json.loads(json.dumps(openapi.document(app.route.all, "/api")))
+
+
+def operations(document):
+    return {
+        (method.upper(), path): operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def test_it_is_valid_openapi_3_1(document):
+    assert document["openapi"].startswith("3.1.")
+    openapi_spec_validator.validate(document)
+
+
+def test_it_holds_exactly_the_routes_of_the_app(document):
+    registered = {
+        (method, path) for path, methods in app.app.routes.items() for method in methods if method != "HEAD"
+    }
+
+    assert set(operations(document)) == registered == {(method, path) for method, path, _ in ROUTES}
+
+
+def test_it_tells_the_scope_of_every_route(document):
+    for method, path, scope in ROUTES:
+        operation = operations(document)[method, path]
+        if scope is None:
+            assert "security" not in operation
+        else:
+            assert [set(one) for one in operation["security"]] == [{"apiKey"}]
+            assert f"`{scope}`" in operation["description"]
+            assert not [other for other in SCOPES - {scope} if f"`{other}`" in operation["description"]]
+    assert document["components"]["securitySchemes"]["apiKey"] == {"type": "http", "scheme": "bearer"}
+
+
+def test_every_operation_documents_the_statuses_that_it_can_give(document):
+    for which, operation in operations(document).items():
+        documented = {int(status) for status in operation["responses"]}
+        assert documented >= STATUSES[which], which
+        assert documented - STATUSES[which] <= {404}, which  # a DELETE of nobody is no 404, but may say so
+
+
+def test_every_error_is_a_problem_document(document):
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for which, operation in operations(document).items():
+        for status, response in operation["responses"].items():
+            if int(status) >= 400 and (which, status) != (("GET", "/health"), "503"):
+                assert response["content"] == problem, (which, status)
+
+
+def test_health_is_told_in_full_when_it_is_bad(document):
+    health = operations(document)["GET", "/health"]["responses"]["503"]["content"]
+
+    assert {"$ref": "#/components/schemas/Health"} in [media["schema"] for media in health.values()]
+
+
+def test_every_success_and_304_documents_its_headers(document):
+    for which, operation in operations(document).items():
+        for status, response in operation["responses"].items():
+            if int(status) < 400:
+                assert set(response["headers"]) == {"X-Request-Id"} | HEADERS.get(which, set()), which
+
+
+def test_every_view_type_is_a_component(document):
+    types = {
+        name
+        for name, one in inspect.getmembers(views, inspect.isclass)
+        if issubclass(one, msgspec.Struct) and one.__module__ == views.__name__
+    }
+
+    assert types <= set(document["components"]["schemas"])
+
+
+def test_every_component_is_one_of_our_types_and_is_used(document):
+    text = json.dumps(document)
+    for name in document["components"]["schemas"]:
+        assert hasattr(views, name) or hasattr(forms, name)
+        assert f'"#/components/schemas/{name}"' in text, name
+
+
+def test_a_component_has_the_fields_of_its_type(document):
+    for name, schema in document["components"]["schemas"].items():
+        fields = (getattr(views, name, None) or getattr(forms, name)).__struct_fields__
+        assert set(schema["properties"]) == set(fields), name
+
+
+def test_every_parameter_is_one_that_the_route_takes(document):
+    declared = {(route.method, route.path): route for route in app.route.all}
+    for which, operation in operations(document).items():
+        in_query = {one["name"] for one in operation["parameters"] if one["in"] == "query"}
+        in_path = {one["name"] for one in operation["parameters"] if one["in"] == "path"}
+        assert in_query == set(declared[which].query.__struct_fields__)
+        assert in_path == set(re.findall(r"{(\w+)}", which[1]))
+
+
+def test_a_look_up_wants_at_least_one_value_and_knows_no_others(document):
+    lookup = document["components"]["schemas"]["Lookup"]
+
+    assert (lookup["minProperties"], lookup["additionalProperties"]) == (1, False)
+
+
+def test_exports_are_documented_with_their_media_types(document):
+    for which in (("GET", "/users"), ("POST", "/users/lookup")):
+        content = operations(document)[which]["responses"]["200"]["content"]
+        assert set(content) == {"application/json", "application/x-ndjson", "text/csv"}
+
+
+def test_every_operation_says_in_a_sentence_what_it_does_and_has_a_name_of_its_own(document):
+    all_of_them = operations(document).values()
+
+    assert all(re.fullmatch(r"[A-Z].*\.", operation["summary"]) for operation in all_of_them)
+    assert len({operation["operationId"] for operation in all_of_them}) == len(all_of_them)
+
+
+def examples_of(schema, document):
+    """Those of a schema, of what it refers to, and of its parts."""
+    if "$ref" in schema:
+        return examples_of(document["components"]["schemas"][schema["$ref"].rpartition("/")[2]], document)
+    own = [*schema.get("examples", []), *([schema["example"]] if "example" in schema else [])]
+    parts = [*schema.get("properties", {}).values(), *schema.get("anyOf", []), schema.get("items", {})]
+    return own or [example for part in parts for example in examples_of(part, document)]
+
+
+def has_example(media, document):
+    return "example" in media or "examples" in media or bool(examples_of(media["schema"], document))
+
+
+def test_every_body_that_may_be_sent_has_an_example(document):
+    bodies = {
+        which: operation["requestBody"]["content"]["application/json"]
+        for which, operation in operations(document).items()
+        if "requestBody" in operation
+    }
+
+    assert len(bodies) == 2
+    assert [which for which, media in bodies.items() if not has_example(media, document)] == []
+
+
+def test_every_json_that_comes_back_has_an_example(document):
+    without = [
+        (which, status)
+        for which, operation in operations(document).items()
+        for status, response in operation["responses"].items()
+        for kind, media in response.get("content", {}).items()
+        if kind.endswith("json") and not has_example(media, document) and which != ("GET", "/openapi.json")
+    ]
+
+    assert without == []
+
+
+def test_the_server_is_where_the_document_was_asked_for():
+    assert openapi.document(app.route.all, "/api")["servers"] == [{"url": "/api"}]
+    assert openapi.document(app.route.all, "")["servers"] == [{"url": "/"}]
+
+
+def test_it_is_made_anew_each_time_so_that_nobody_can_change_it():
+    first = openapi.document(app.route.all, "")
+    first["paths"].clear()
+    first["components"]["schemas"]["Lookup"].clear()
+
+    assert openapi.document(app.route.all, "")["components"]["schemas"]["Lookup"]["minProperties"] == 1

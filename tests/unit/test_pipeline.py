@@ -1,0 +1,444 @@
+"""The run, with edges that keep a journal of what is asked of them."""
+
+import json
+import logging
+import traceback
+from typing import Any
+
+import pytest
+
+from chalicelib import privacy
+from chalicelib.errors import LeaseLost, SourceUnavailable, StoreError, StoreUnavailable, Unforeseen
+from chalicelib.ledger import Report
+from chalicelib.pipeline import Edges, Plan, run
+from tests.builders import MISSING, RANDOM_DATA_API
+from tests.fakes import FakeCache, FakeSource, FakeStore, uid
+from tests.keys import PII_KEY
+
+VALUE = "willodean.welch@email.com"  # what no error may tell
+STEPS = ["fetch", "validate", "clean", "protect", "load", "cache"]
+COUNTS = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
+
+
+def record(number: int, **changes: Any) -> dict[str, Any]:
+    return RANDOM_DATA_API.record({"uid": uid(number), **changes})
+
+
+def page(good: int, bad: int = 0, first: int = 0) -> bytes:
+    """As many records as asked for, the bad ones without an e-mail address and last."""
+    numbers = range(first, first + good + bad)
+    records = [record(number) for number in numbers[:good]]
+    return RANDOM_DATA_API.page(*records, *[record(number, email=MISSING) for number in numbers[good:]])
+
+
+class Run:
+    """One run over fakes, and all that can be seen of it."""
+
+    def __init__(
+        self, *bodies: bytes | Exception, ratio: float = 0.2, failing: dict[str, BaseException] | None = None
+    ) -> None:
+        self.journal: list[str] = []
+        self.source = FakeSource(*bodies, journal=self.journal)
+        self.store = FakeStore(self.journal, failing)
+        self.cache = FakeCache(self.journal)
+        self.tokeniser = privacy.Tokeniser({1: PII_KEY})
+        self.plan = Plan("manual", len(bodies), 100, ratio)
+        self.progress: list[tuple[int, int, int]] = []
+
+    def __call__(self) -> Report:
+        edges = Edges(self.source, self.store, self.cache, self.tokeniser)
+        return run(edges, self.plan, self.on_page)
+
+    def on_page(self, done: int, planned: int, report: Report) -> None:
+        self.progress.append((done, planned, report.fetched))
+
+    @property
+    def ledger(self) -> dict[str, Any]:
+        (held,) = self.store.runs.values()
+        return held
+
+
+def law_holds(report: Report) -> bool:
+    return report.fetched == sum(getattr(report, outcome) for outcome in COUNTS)
+
+
+def test_each_page_is_stored_and_then_cached_before_the_next_is_fetched():
+    trial = Run(page(2), page(3, first=2))
+
+    trial()
+
+    assert trial.journal == [
+        "open",
+        *("fetch 1", "load 1", "put 2"),
+        *("fetch 2", "load 2", "put 3"),
+        "finish succeeded",
+    ]
+
+
+def test_a_run_says_in_the_ledger_what_it_is_going_to_do():
+    trial = Run(page(1), page(1))
+
+    trial()
+
+    assert trial.ledger["source"] == "random-data-api http://nowhere"
+    assert trial.ledger["trigger"] == "manual"
+    assert trial.ledger["pages"] == 2
+    assert trial.ledger["contract_hash"] == privacy.contract_hash()
+    assert trial.ledger["key_version"] == trial.store.loads[0].key_version == 1
+
+
+def test_the_pages_of_the_plan_are_fetched_from_the_first_in_the_plans_size():
+    trial = Run(page(1), page(1), page(1))
+    trial.plan = Plan("backfill", 3, 17, 0.2)
+
+    trial()
+
+    assert trial.source.asked == [(1, 17), (2, 17), (3, 17)]
+
+
+def test_what_is_stored_are_the_contracts_columns_in_their_order_and_no_raw_text():
+    trial = Run(page(1))
+
+    trial()
+
+    (load,) = trial.store.loads
+    assert list(load.columns) == list(privacy.TREATMENT_OF)
+    assert load.columns["email"] == [trial.tokeniser.token("email", VALUE)]
+    assert VALUE not in str(load.columns)
+
+
+def test_a_row_is_stored_with_its_erasure_tokens_under_every_known_key():
+    trial = Run(page(1))
+    trial.tokeniser = privacy.Tokeniser({1: PII_KEY, 2: PII_KEY[::-1]})
+
+    trial()
+
+    assert trial.store.loads[0].erasure_tokens == [trial.tokeniser.candidates("uid", uid(0))]
+
+
+def test_a_reject_is_kept_with_its_place_and_its_issues():
+    trial = Run(page(4, bad=1))
+
+    trial()
+
+    ((run_id, number, row),) = trial.store.rejects
+    assert (run_id, number, row.position) == (uid(1), 1, 4)
+    assert [(issue.path, issue.rule) for issue in row.issues] == [("email", "required")]
+
+
+def test_a_reject_is_recognised_when_it_comes_again_and_told_from_others():
+    other = RANDOM_DATA_API.page(record(4, email="nobody"))
+    trial = Run(page(4, bad=1), page(0, bad=1, first=4), other, ratio=1.0)
+
+    trial()
+
+    first, again, changed = (row.fingerprint for _, _, row in trial.store.rejects)
+    assert first == again != changed
+    assert first.startswith("v1_")
+
+
+def test_only_people_who_are_new_or_have_changed_are_cached():
+    trial = Run(page(2), RANDOM_DATA_API.page(record(0), record(1, gender="Male"), record(2)))
+
+    trial()
+
+    assert trial.journal.count("put 2") == 2
+    assert [trial.cache.held[uid(number)][1] for number in range(3)] == [1, 2, 1]
+
+
+# The ratio is a share of the page, compared as written: 29 of 100 are 0.29, though 0.29 * 100 is below 29.
+@pytest.mark.parametrize(
+    ("bad", "of", "ratio"),
+    [(0, 5, 0.0), (1, 5, 0.2), (20, 100, 0.2), (29, 100, 0.29), (57, 100, 0.57), (7, 100, 0.07), (3, 3, 1.0)],
+)
+def test_a_page_with_just_as_many_rejects_as_allowed_is_loaded(bad, of, ratio):
+    trial = Run(page(of - bad, bad), ratio=ratio)
+
+    report = trial()
+
+    assert (report.status, report.fetched, report.rejected) == ("succeeded", of, bad)
+    assert len(trial.store.people) == of - bad
+
+
+@pytest.mark.parametrize(
+    ("bad", "of", "ratio"),
+    [(1, 100, 0.0), (2, 9, 0.2), (21, 100, 0.2), (30, 100, 0.29), (58, 100, 0.57), (8, 100, 0.07)],
+)
+def test_a_page_with_one_reject_more_than_allowed_is_not_loaded(bad, of, ratio):
+    trial = Run(page(of - bad, bad), ratio=ratio)
+
+    report = trial()
+
+    assert (report.status, report.error) == ("failed", f"page 1: {bad} of {of} records are invalid")
+    assert not trial.store.people
+    assert not trial.cache.held
+    assert trial.journal == ["open", "fetch 1", "note 1", "finish failed"]
+
+
+def test_the_rejects_of_a_page_that_is_not_loaded_are_kept_and_told_but_not_counted():
+    trial = Run(page(1, bad=2))
+
+    report = trial()
+
+    assert [row.position for _, _, row in trial.store.rejects] == [1, 2]
+    assert report.rejects_by_rule == {("email", "required"): 2}
+    assert (report.fetched, report.rejected, report.pages) == (0, 0, 0)
+
+
+def test_a_page_over_the_budget_fails_the_run_even_after_a_good_one_and_ends_it():
+    trial = Run(page(3), page(1, bad=2), page(3))
+
+    report = trial()
+
+    assert (report.status, report.pages, report.fetched) == ("failed", 1, 3)
+    assert len(trial.source.asked) == 2
+
+
+def test_a_source_that_fails_at_once_fails_the_run():
+    trial = Run(SourceUnavailable(1, "status 503"))
+
+    report = trial()
+
+    assert (report.status, report.error) == ("failed", "page 1: status 503")
+    assert (trial.ledger["status"], trial.ledger["error"]) == ("failed", "page 1: status 503")
+
+
+def test_a_source_that_gives_out_midway_leaves_a_part():
+    trial = Run(page(3), SourceUnavailable(2, "status 503"), page(3))
+
+    report = trial()
+
+    assert (report.status, report.pages, report.fetched) == ("partial", 1, 3)
+    assert (trial.ledger["status"], trial.ledger["error"]) == ("partial", "page 2: status 503")
+    assert len(trial.store.people) == 3
+
+
+def test_an_empty_page_is_a_failure_and_no_success_with_nothing():
+    report = Run(RANDOM_DATA_API.page())()
+
+    assert (report.status, report.error) == ("failed", "page 1: no records")
+
+
+def test_an_empty_page_after_a_good_one_leaves_a_part():
+    report = Run(page(1), RANDOM_DATA_API.page())()
+
+    assert (report.status, report.error) == ("partial", "page 2: no records")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"no JSON",
+        b'{"error": "' + VALUE.encode() + b'"}',
+        RANDOM_DATA_API.page(record(0))[:-20],
+        b"[" * 100_000,
+        b"\xff\xfe\x00",
+    ],
+    ids=["nothing", "text", "an object", "truncated", "deeply nested", "no UTF-8"],
+)
+def test_a_body_that_is_no_page_fails_the_run_and_is_not_repeated(body):
+    report = Run(body)()
+
+    assert (report.status, report.error) == ("failed", "page 1: the body is not a page of records")
+
+
+def test_a_run_is_skipped_without_a_fetch_while_another_of_its_source_runs():
+    trial = Run(page(1))
+    trial.store.open_run(trial.source.name, "schedule", 1, "hash", 1)
+    trial.journal.clear()
+
+    report = trial()
+
+    assert report.status == "skipped"
+    assert trial.journal == ["open"]
+
+
+def test_a_run_whose_lease_ran_out_before_a_load_is_lost_and_stores_nothing():
+    trial = Run(page(1))
+    trial.source.fetch = lambda page_number, size: trial.store.lose(uid(1)) or page(1)
+
+    report = trial()
+
+    assert (report.status, trial.ledger["status"]) == ("lost", "lost")
+    assert not trial.store.people
+    assert not trial.cache.held
+
+
+def test_a_run_whose_lease_ran_out_after_the_last_load_is_lost():
+    trial = Run(page(1))
+    trial.cache.put_users = lambda bodies, versions: trial.store.lose(uid(1))
+
+    assert trial().status == "lost"
+
+
+def test_a_load_that_the_store_refuses_fails_the_run_with_the_querys_name():
+    trial = Run(page(1), failing={"load": StoreError("load_page", "23514", "token_check")})
+
+    report = trial()
+
+    told = "query load_page failed: SQLSTATE 23514: constraint token_check"
+    assert (report.status, report.error, trial.ledger["error"]) == ("failed", told, told)
+
+
+def test_a_store_that_is_away_when_the_run_begins_is_not_hidden():
+    trial = Run(page(1), failing={"open": StoreUnavailable("open_run")})
+
+    with pytest.raises(StoreUnavailable):
+        trial()
+
+
+def test_a_ledger_that_cannot_be_written_in_the_end_is_not_hidden():
+    trial = Run(page(1), failing={"finish": StoreUnavailable("finish_run")})
+
+    with pytest.raises(StoreUnavailable) as raised:
+        trial()
+    assert raised.value.__context__ is None
+
+
+DEFECTS = {
+    "in the load": {"load": ValueError(f"no row for {VALUE}")},
+    "in the note of rejects": {"note": KeyError(VALUE)},
+}
+
+
+@pytest.mark.parametrize("failing", DEFECTS.values(), ids=DEFECTS)
+def test_what_nobody_foresaw_is_raised_and_recorded_by_its_type_and_place_alone(failing, caplog):
+    trial = Run(page(1, bad=1), ratio=0.0 if "note" in failing else 1.0, failing=failing)
+    (defect,) = failing.values()
+
+    with caplog.at_level(logging.DEBUG), pytest.raises(Unforeseen) as raised:
+        trial()
+
+    assert str(raised.value).startswith(f"{type(defect).__name__} at fakes.py:")
+    assert "from pipeline.py:" in str(raised.value)
+    assert trial.ledger["status"] == "failed"
+    assert trial.ledger["error"] == str(raised.value)
+    shown = "".join(traceback.format_exception(raised.value))
+    assert VALUE not in f"{raised.value!r} {raised.value.args} {shown} {caplog.text} {trial.ledger}"
+    assert raised.value.__cause__ is None
+    assert raised.value.__context__ is None
+
+
+def test_what_nobody_foresaw_in_who_watches_the_progress_ends_the_run_as_well():
+    trial = Run(page(1), page(1))
+    trial.on_page = lambda *_: 1 / 0
+
+    with pytest.raises(Unforeseen, match="ZeroDivisionError"):
+        trial()
+    assert (trial.ledger["status"], len(trial.source.asked)) == ("failed", 1)
+
+
+def test_an_interrupt_is_not_taken_for_a_failure():
+    trial = Run(page(1), failing={"load": KeyboardInterrupt()})
+
+    with pytest.raises(KeyboardInterrupt):
+        trial()
+
+
+def test_every_step_is_timed_and_the_ledger_has_the_same_times():
+    trial = Run(page(1))
+
+    report = trial()
+
+    assert list(report.timings) == STEPS
+    assert all(spent > 0 for spent in report.timings.values())
+    assert trial.ledger["timings"] == report.timings
+    assert 0 < sum(report.timings.values()) / 1000 <= report.seconds
+
+
+def test_the_times_of_several_pages_are_added():
+    trial = Run(page(1), page(1))
+    seen = []
+    trial.on_page = lambda done, planned, report: seen.append(dict(report.timings))
+
+    trial()
+
+    assert all(seen[1][step] > seen[0][step] for step in STEPS)
+
+
+def test_a_step_that_fails_is_timed_and_those_after_it_are_not():
+    report = Run(SourceUnavailable(1, "status 503"))()
+
+    assert list(report.timings) == ["fetch"]
+
+
+def test_progress_is_told_after_each_page_that_is_done():
+    trial = Run(page(2), page(3), SourceUnavailable(3, "status 503"))
+
+    trial()
+
+    assert trial.progress == [(1, 3, 2), (2, 3, 5)]
+
+
+def test_progress_need_not_be_watched():
+    trial = Run(page(1))
+
+    report = run(Edges(trial.source, trial.store, trial.cache, trial.tokeniser), trial.plan)
+
+    assert report.status == "succeeded"
+
+
+def test_every_record_is_counted_once_whatever_becomes_of_it():
+    trial = Run(
+        page(3),
+        RANDOM_DATA_API.page(
+            record(0),  # unchanged
+            record(1, gender="Male"),  # updated
+            record(7),  # the first of two
+            record(7, gender="Male"),
+            record(8),  # erased
+            *(record(number) for number in range(10, 14)),
+            record(14, email=MISSING),
+        ),
+    )
+    trial.store.erased.add(trial.tokeniser.token("uid", uid(8)))
+
+    report = trial()
+
+    outcomes = {name: getattr(report, name) for name in COUNTS}
+    assert outcomes == {
+        "inserted": 3 + 5,
+        "updated": 1,
+        "unchanged": 1,
+        "duplicate": 1,
+        "rejected": 1,
+        "suppressed": 1,
+    }
+    assert report.fetched == 13
+    assert law_holds(report)
+
+
+def test_of_two_records_of_one_person_the_last_is_stored():
+    trial = Run(RANDOM_DATA_API.page(record(0, gender="Male"), record(0, gender="Bigender")))
+
+    trial()
+
+    assert trial.store.loads[0].columns["gender"] == ["Bigender"]
+
+
+def test_a_report_is_written_as_json_with_the_commonest_rejects_first():
+    bad = [record(1, email="nobody"), record(2, email="nobody"), record(3, first_name=MISSING)]
+    report = Run(RANDOM_DATA_API.page(record(0), *bad), ratio=1.0)()
+
+    told = json.loads(json.dumps(report.summary()))
+
+    assert told["rejects_by_rule"] == [
+        {"path": "email", "rule": "format", "count": 2},
+        {"path": "first_name", "rule": "required", "count": 1},
+    ]
+    assert (told["run_id"], told["status"], told["fetched"]) == (uid(1), "succeeded", 4)
+
+
+def test_the_log_tells_how_a_run_ended_in_numbers(caplog):
+    with caplog.at_level(logging.INFO):
+        Run(page(3))()
+
+    assert [entry.getMessage() for entry in caplog.records] == [f"run {uid(1)} succeeded: 1 pages, 3 records"]
+
+
+def test_the_log_tells_why_a_run_failed(caplog):
+    with caplog.at_level(logging.INFO):
+        Run(LeaseLost("load_page"))()
+
+    assert f"run {uid(1)}: query load_page failed" in caplog.text

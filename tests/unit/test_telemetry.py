@@ -1,0 +1,274 @@
+"""Log lines and metrics: what stands in them, and that no value does, whoever writes them."""
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chalicelib import telemetry
+from chalicelib.ledger import Report
+from chalicelib.telemetry import NoValues
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def line_of(capsys):
+    (line,) = capsys.readouterr().out.splitlines()
+    return json.loads(line)
+
+
+def metrics_of(line):
+    """Name to unit, as CloudWatch will extract them."""
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    return {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]}
+
+
+# The embedded metric format
+
+
+@pytest.fixture
+def request_line(capsys):
+    telemetry.answered("GET", "/users/{uid}", 200, "redis", 0.0, "an-id")
+    return line_of(capsys)
+
+
+def test_the_line_of_a_request_is_in_the_embedded_metric_format(request_line):
+    (directive,) = request_line["_aws"]["CloudWatchMetrics"]
+
+    assert isinstance(request_line["_aws"]["Timestamp"], int)
+    assert directive["Namespace"] == "Decant"
+    for dimensions in directive["Dimensions"]:
+        assert all(isinstance(request_line[name], str) for name in dimensions)
+    for metric in directive["Metrics"]:
+        assert all(isinstance(value, float) for value in request_line[metric["Name"]])
+
+
+def test_the_line_of_a_request_counts_and_measures(request_line):
+    assert metrics_of(request_line) == {"Latency": "Milliseconds", "Errors": "Count", "CacheHits": "Count"}
+    assert (request_line["Errors"], request_line["CacheHits"]) == ([0.0], [1.0])
+    assert request_line["Latency"][0] > 0
+
+
+def test_the_line_of_a_request_tells_what_a_log_line_should(request_line):
+    told = {name: request_line[name] for name in ("route", "service", "status", "data_source", "request_id")}
+
+    assert told == {
+        "route": "GET /users/{uid}",
+        "service": "api",
+        "status": 200,
+        "data_source": "redis",
+        "request_id": "an-id",
+    }
+
+
+def test_metrics_have_few_dimensions_since_each_combination_is_paid_for(request_line):
+    (directive,) = request_line["_aws"]["CloudWatchMetrics"]
+
+    assert [set(dimensions) for dimensions in directive["Dimensions"]] == [{"route", "service"}]
+
+
+@pytest.mark.parametrize(
+    ("status", "errors"), [(200, 0.0), (304, 0.0), (404, 0.0), (499, 0.0), (500, 1.0), (503, 1.0)]
+)
+def test_only_a_failure_of_ours_counts_as_an_error(capsys, status, errors):
+    telemetry.answered("GET", "/", status, "", 0.0, "an-id")
+
+    assert line_of(capsys)["Errors"] == [errors]
+
+
+def test_a_route_without_a_cache_counts_neither_hit_nor_miss(capsys):
+    telemetry.answered("GET", "/runs", 200, "", 0.0, "an-id")
+
+    line = line_of(capsys)
+    assert "CacheHits" not in metrics_of(line)
+    assert "data_source" not in line
+
+
+def test_each_line_is_of_its_own_request_alone(capsys):
+    telemetry.answered("GET", "/users/{uid}", 200, "redis", 0.0, "first")
+    telemetry.answered("GET", "/runs", 404, "", 0.0, "second")
+
+    _, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (second["request_id"], second["route"]) == ("second", "GET /runs")
+    assert "data_source" not in second
+
+
+def test_the_line_of_a_run_holds_its_counts(capsys):
+    telemetry.ran(Report("an-id", "succeeded", 2, 100, 90, 4, 3, 1, 1, 1, seconds=1.5))
+
+    line = line_of(capsys)
+    counts = ("Fetched", "Inserted", "Updated", "Unchanged", "Duplicate", "Rejected", "Suppressed")
+    assert [line[name] for name in counts] == [[100.0], [90.0], [4.0], [3.0], [1.0], [1.0], [1.0]]
+    assert (line["Seconds"], line["Failed"]) == ([1.5], [0.0])
+    assert (line["run_id"], line["status"], line["service"]) == ("an-id", "succeeded", "ingest")
+    assert metrics_of(line)["Seconds"] == "Seconds"
+
+
+@pytest.mark.parametrize(
+    ("status", "failed"),
+    [("succeeded", 0.0), ("skipped", 0.0), ("partial", 1.0), ("failed", 1.0), ("lost", 1.0)],
+)
+def test_a_run_that_did_not_do_all_it_should_counts_as_failed(capsys, status, failed):
+    telemetry.ran(Report("an-id", status))
+
+    assert line_of(capsys)["Failed"] == [failed]
+
+
+# The filter
+
+
+def record(message, *arguments, error=None, stack=None):
+    exc_info = (type(error), error, error.__traceback__) if error else None
+    return logging.LogRecord("anyone", logging.ERROR, "a.py", 1, message, arguments, exc_info, sinfo=stack)
+
+
+def filtered(*message, **more):
+    """What a handler would write."""
+    entry = record(*message, **more)
+    assert NoValues().filter(entry)
+    return logging.Formatter().format(entry)
+
+
+def raised(error):
+    try:
+        raise error
+    except type(error) as caught:
+        return caught
+
+
+def test_a_harmless_line_stays_as_it_is():
+    assert filtered("run %s: %d pages", "an-id", 3) == "run an-id: 3 pages"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "hush@example.com",
+        "hush.hush+hush@mail.example.co.uk",
+        "HUSH@EXAMPLE.COM",
+        "hüsh@exämple.com",
+        "hush@[127.0.0.1].hush.com",
+        "o'hush@example.com",
+        "hush@hush.xn--p1ai",
+    ],
+)
+def test_of_an_e_mail_address_nothing_is_left(address):
+    for message in (
+        (f"to {address}.",),
+        ("to %s.", address),
+        ("to <%s>, 'and' more", address),
+        ("%r", {"to": address}),
+    ):
+        assert "hush" not in filtered(*message).lower().replace("hüsh", "hush")
+
+
+def test_several_addresses_go_and_the_rest_stays():
+    assert filtered("a@b.cd and %s at 5 %%", "c@d.ef").count("@") == 0
+    assert "and" in filtered("a@b.cd and %s at 5 %%", "c@d.ef")
+
+
+def test_of_an_exception_its_type_and_place_are_left_and_not_its_text():
+    line = filtered("it broke", error=raised(ValueError("hush, +45 555 4711")))
+
+    assert line.startswith("it broke (ValueError at test_telemetry.py:")
+    assert "hush" not in line
+    assert "Traceback" not in line
+
+
+def test_of_the_exceptions_behind_an_exception_nothing_is_left():
+    error = raised(ValueError("hush"))
+    error.__cause__ = raised(KeyError("hush"))
+    error.add_note("hush")
+
+    assert "hush" not in filtered("it broke", error=error)
+
+
+def test_of_an_exception_that_was_formatted_already_nothing_is_left():
+    entry = record("it broke", error=raised(ValueError("hush")))
+    entry.exc_text = "Traceback: hush"
+
+    NoValues().filter(entry)
+
+    assert "hush" not in logging.Formatter().format(entry)
+
+
+def test_of_a_stack_nothing_is_left():
+    assert "hush" not in filtered("where", stack="Stack: hush")
+
+
+def test_a_line_with_wrong_arguments_harms_nobody(capsys):
+    logger = logging.Logger("alone")
+    handler = logging.StreamHandler(sys.stdout)
+    handler.addFilter(NoValues())
+    logger.addHandler(handler)
+
+    logger.warning("%d people", "hush")
+    logger.warning("%s and %s", "hush")
+
+    assert "hush" not in capsys.readouterr().out
+
+
+# In a process, from its start. Standard output and error together, as CloudWatch gets them.
+
+
+def said(program, before="", **environment):
+    start = "from chalicelib import telemetry\nlog = telemetry.start('DEBUG')\nimport logging\n"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{before}\n{start}{program}"],
+        cwd=ROOT, env={"PATH": "", **environment}, capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+BREAK = """
+try:
+    raise ValueError('hush: ann@example.com, +45 555 4711')
+except ValueError:
+    logging.getLogger({name!r}).exception('it broke for ann@example.com')
+"""
+# As the runtime of Lambda does before any of our code.
+ROOT_HANDLER = "import logging, sys; logging.getLogger().addHandler(logging.StreamHandler(sys.stderr))"
+
+
+@pytest.mark.parametrize("before", ["", ROOT_HANDLER], ids=["as on a laptop", "as in Lambda"])
+@pytest.mark.parametrize("name", ["decant", "decant.store", "decant.any.child", "urllib3", "chalice", None])
+def test_no_logger_of_the_process_lets_a_value_through(before, name):
+    text = said(BREAK.format(name=name), before)
+
+    assert "it broke for" in text
+    assert "hush" not in text
+    assert "4711" not in text
+    assert "ann@" not in text
+
+
+def test_our_own_line_is_json_with_level_place_and_type_of_the_error():
+    (line,) = said(BREAK.format(name="decant.store")).splitlines()
+
+    told = json.loads(line)
+    assert (told["level"], told["service"]) == ("ERROR", "decant")
+    assert told["message"].startswith("it broke for … (ValueError at ")
+
+
+def test_our_own_line_is_written_once_though_the_runtime_has_a_handler_too():
+    assert said("log.warning('one line')", ROOT_HANDLER).count("one line") == 1
+
+
+def test_the_request_id_stands_in_the_line_of_an_error():
+    (line,) = said("log.error('it broke', extra={'request_id': 'an-id'})").splitlines()
+
+    assert json.loads(line)["request_id"] == "an-id"
+
+
+def test_what_is_given_beside_the_message_holds_no_address_either():
+    assert "hush" not in said("log.error('it broke', extra={'who': 'hush@example.com'})")
+
+
+def test_the_level_is_the_one_that_is_asked_for():
+    text = said("telemetry.start('DEBUG'); log.debug('small'); log.setLevel('INFO'); log.debug('smaller')")
+
+    assert "small" in text
+    assert "smaller" not in text

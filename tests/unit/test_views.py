@@ -1,0 +1,113 @@
+"""The shapes of the answers: a reader and a loader make the same body, in the order of the SQL."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from chalicelib import views
+from chalicelib.clean import clean
+from chalicelib.privacy import Tokeniser, protect
+from tests.builders import RANDOM_DATA_API
+
+QUERIES = Path(views.__file__).parent / "sql" / "queries"
+MOMENT = "2024-02-29T12:00:00.000000Z"
+UIDS = [f"00000000-0000-4000-8000-00000000000{digit}" for digit in (1, 2, 3)]
+
+
+def selected(query: str) -> list[str]:
+    """The columns that a query gives, in its order and without what is done to them."""
+    text = (QUERIES / query).read_text(encoding="utf-8")
+    listed = re.search(r"SELECT(.*?)FROM", text, re.DOTALL)
+    assert listed
+    return [re.sub(r"::\w+|\w+\(|\)", "", column).strip() for column in listed[1].split(",")]
+
+
+@pytest.fixture
+def stored() -> dict[str, list]:
+    """Three people, protected, as they go to the store."""
+    users = [RANDOM_DATA_API.user({"uid": uid, "first_name": f"Name {uid}"}) for uid in UIDS]
+    return protect(clean(users).columns, Tokeniser({1: bytes(32)}))
+
+
+@pytest.mark.parametrize("query", ["user.sql", "users.sql"])
+def test_a_row_is_read_in_the_order_of_its_query(query):
+    columns = selected(query)
+    view = json.loads(views.encode(views.user_view([f"the {column}" for column in columns])))
+    assert view == {
+        "uid": "the uid",
+        "version": "the version",
+        "updated_at": "the updated_at",
+        "first_name": "the first_name",
+        "last_name": "the last_name",
+        "username": "the username",
+        "email": "the email",
+        "phone_number": "the phone_number",
+        "social_insurance_number": "the social_insurance_number",
+        "birth_year": "the birth_year",
+        "gender": "the gender",
+        "employment": {"title": "the employment_title", "key_skill": "the employment_key_skill"},
+        "subscription": {
+            "plan": "the subscription_plan",
+            "status": "the subscription_status",
+            "payment_method": "the subscription_payment_method",
+            "term": "the subscription_term",
+        },
+        "address": {
+            "city": "the city",
+            "state": "the state",
+            "country": "the country",
+            "zip_prefix": "the zip_prefix",
+            "street": "the street",
+            "coordinates": {"lat": "the lat", "lng": "the lng"},
+        },
+    }
+
+
+def test_a_body_of_a_load_is_the_body_of_a_read(stored):
+    moment, versions = MOMENT, {uid: number for number, uid in enumerate(UIDS, 1)}
+    bodies = views.user_bodies(stored, versions, moment)
+    known = stored | {"version": list(versions.values()), "updated_at": [moment] * 3}
+    rows = zip(*[known[column] for column in selected("user.sql")], strict=True)
+    assert bodies == {row[0]: views.encode(views.user_view(row)) for row in rows}
+
+
+def test_only_people_that_changed_have_a_body(stored):
+    assert list(views.user_bodies(stored, {UIDS[1]: 7}, MOMENT)) == [UIDS[1]]
+    assert views.user_bodies(stored, {}, MOMENT) == {}
+
+
+def test_a_body_has_the_version_and_the_moment_of_its_load(stored):
+    body = json.loads(views.user_bodies(stored, {UIDS[1]: 7}, MOMENT)[UIDS[1]])
+    assert (body["uid"], body["version"], body["updated_at"]) == (UIDS[1], 7, MOMENT)
+
+
+def test_columns_of_different_lengths_make_no_bodies(stored):
+    stored["gender"].pop()
+    with pytest.raises(ValueError, match="shorter"):
+        views.user_bodies(stored, dict.fromkeys(UIDS, 1), MOMENT)
+
+
+def test_what_is_missing_is_null_and_not_left_out():
+    view = views.user_view([None] * len(selected("user.sql")))
+    body = json.loads(views.encode(view))
+    assert set(body) == set(views.UserView.__struct_fields__)
+    assert body["employment"] == {"title": None, "key_skill": None}
+
+
+def test_a_problem_of_no_particular_type_is_about_blank():
+    assert views.Problem("Not found", 404).type == "about:blank"  # RFC 9457, 4.2.1
+
+
+def test_a_problem_leaves_out_what_there_is_nothing_to_say_of():
+    assert json.loads(views.encode(views.Problem("Not found", 404))) == {"title": "Not found", "status": 404}
+
+
+def test_counts_are_told_under_their_kind_in_the_order_they_come():
+    counts = [("country", "Peru", 2), ("gender", None, 2), ("country", "Chad", 1), ("country", None, 1)]
+    stats = views.stats_view(4, MOMENT, counts)
+    assert (stats.total, stats.computed_at) == (4, MOMENT)
+    assert stats.country == [views.Count("Peru", 2), views.Count("Chad", 1), views.Count(None, 1)]
+    assert stats.gender == [views.Count(None, 2)]
+    assert stats.birth_decade == stats.plan == stats.key_version == []
