@@ -37,7 +37,7 @@ format: .venv/installed ## Put the code into the house style
 	@$(PY) -m ruff format .
 
 clean: ## Remove local data, keys and caches (.venv stays)
-	@if [ -e .venv/installed ]; then $(PY) -m local.clean; else rm -rf .local; fi
+	@if $(PY) -c 'import dotenv, psutil' 2>/dev/null; then $(PY) -m local.clean; else rm -rf .local; fi
 	@rm -rf .coverage htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find app.py chalicelib local localstack tests bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || :
 
@@ -45,7 +45,7 @@ clean: ## Remove local data, keys and caches (.venv stays)
 # or not the one that PYTHON asks for, is made anew.
 .venv/installed: requirements.txt requirements-dev.txt $(PY) $(if $(PYTHON),.venv/of-$(subst /,-,$(PYTHON)))
 	@echo "Installing …"
-	@$(PY) -m pip install -q --disable-pip-version-check -r requirements-dev.txt
+	@$(PY) -m pip install -qq --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
 .venv/of-%: $(PY)

@@ -73,7 +73,8 @@ class Cache:
     def __init__(self, url: str, store: Reader, ttl_seconds: int) -> None:
         self._store, self._ttl_seconds = store, ttl_seconds
         self._redis = _client(url)
-        self._resting_until = 0.0
+        self._resting = threading.Lock()
+        self._resting_until, self._is_away = 0.0, False
         self._flights = Flights()
         self._counting = threading.Lock()
         self.counts: Counter[str] = Counter(hits=0, misses=0, fills=0, errors=0)
@@ -165,12 +166,22 @@ class Cache:
         if not self._is_asked():
             return None
         try:
-            return question()
-        except redis.RedisError as error:
-            self._count("errors")
-            self._resting_until = time.monotonic() + _REST_SECONDS
-            _log.warning("redis is away (%s); asking again in %s s", type(error).__name__, _REST_SECONDS)
+            answer = question()
+        except (redis.RedisError, UnicodeError) as error:  # the latter for a host that cannot be one
+            self._rest(type(error).__name__)
             return None
+        if self._is_away:
+            self._is_away = False
+            _log.warning("redis is back")
+        return answer
+
+    def _rest(self, reason: str) -> None:
+        self._count("errors")
+        with self._resting:
+            self._resting_until = time.monotonic() + _REST_SECONDS
+            told, self._is_away = self._is_away, True
+        if not told:
+            _log.warning("redis is away (%s); asking again in %s s", reason, _REST_SECONDS)
 
 
 class Flights:
@@ -200,15 +211,17 @@ class Flights:
 
 def _client(url: str) -> redis.Redis:
     try:
-        return redis.Redis.from_url(
+        client = redis.Redis.from_url(
             url,
             socket_timeout=_TIMEOUT_SECONDS,
             socket_connect_timeout=_TIMEOUT_SECONDS,
             # a connection that died while idle costs one more try; a silent server does not get a second
             retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
         )
-    except ValueError:
-        pass  # its text may hold a part of the password
+        client.connection_pool.make_connection()  # what the URL's query asks for is only seen here
+        return client
+    except (TypeError, ValueError):
+        pass  # their text may hold a part of the password
     raise ConfigError("REDIS_URL", "cannot be read as a URL")
 
 

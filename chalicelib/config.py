@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +17,8 @@ from chalicelib.access import SCOPES
 from chalicelib.errors import ConfigError
 
 DEFAULT_SCHEDULE = "rate(5 minutes)"
+
+_NOT_IN_SETTINGS = ("SECRET_ID", "INGEST_SCHEDULE", "ALLOWED_ORIGIN", "LOG_LEVEL")  # wanted before or apart
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,9 @@ class Settings:
     cache_ttl_seconds: int = 120
     max_reject_ratio: float = 0.2
     queue_url: str | None = None
+
+
+NAMES = (*(setting.name.upper() for setting in fields(Settings)), *_NOT_IN_SETTINGS)
 
 
 def read(environ: Mapping[str, str] | None = None) -> Settings:

@@ -4,30 +4,42 @@ Deployed, the gateway's own answers (no such path, no key, …) are problem docu
 has no body. Chalice's emulator (`chalice local`, `chalice.test`) knows neither, so it is corrected here.
 """
 
+import logging
 import sys
 from http import HTTPStatus
 from typing import Any
 
 from chalicelib.answers import SECURITY, problem
+from chalicelib.errors import Unforeseen
 from chalicelib.routes import LARGEST_BODY_BYTES
+
+_log = logging.getLogger("decant.emulator")
 
 _TITLES = {401: "A key is needed", 403: "The key does not open this", 404: "No such path"}
 _BODILESS = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY")
 
 
 def correct() -> None:
     """Corrects the emulator, if it is what runs this process."""
     emulator: Any = sys.modules.get("chalice.local")
-    if emulator is None or hasattr(emulator, "corrected_by_decant"):
-        return
-    emulator.corrected_by_decant = True
-    _correct_gateway(emulator)
-    _correct_server(emulator)
+    if emulator and not hasattr(emulator, "corrected_by_decant"):
+        emulator.corrected_by_decant = True
+        _correct_gateway(emulator)
+        _correct_server(emulator.ChaliceRequestHandler)
+        emulator.ThreadedHTTPServer.request_queue_size = 128
+        emulator.ThreadedHTTPServer.handle_error = _note_error
+
+
+def _note_error(server: Any, request: Any, client_address: Any) -> None:
+    """A client that hangs up is no error; of any other, type and place."""
+    error = sys.exc_info()[1]
+    if error and not isinstance(error, ConnectionError):
+        _log.error("the emulator failed: %s", Unforeseen(error))
 
 
 def _refusal(status: int, request_id: str, **headers: str) -> dict[str, Any]:
-    title = _TITLES.get(status) or HTTPStatus(status).phrase
-    answer = problem(status, title, request_id=request_id)
+    answer = problem(status, _TITLES.get(status) or HTTPStatus(status).phrase, request_id=request_id)
     answer.headers |= {**SECURITY, **headers, "X-Request-Id": request_id}
     return answer.to_dict()
 
@@ -38,54 +50,85 @@ def _correct_gateway(emulator: Any) -> None:
 
     def handle_request(self: Any, method: str, path: str, headers: Any, body: Any) -> dict[str, Any]:
         request_id = self._generate_lambda_context().aws_request_id
+        cors = _cors_headers(self._app_object)
+        path = _without_last_slash(path)
         try:
-            route = self.event_converter._route_matcher.match_route(path).route
+            found = self.event_converter._route_matcher.match_route(path).route
         except ValueError:
-            return _refusal(404, request_id)
-        methods = sorted(self._app_object.routes[route])
-        if method == "OPTIONS" and not any(entry.cors for entry in self._app_object.routes[route].values()):
-            return {**_refusal(204, request_id, Allow=", ".join([*methods, "OPTIONS"])), "body": ""}
-        if method not in methods and method != "OPTIONS":
-            return _refusal(405, request_id, Allow=", ".join(methods))
+            return _refusal(404, request_id, **cors)
+        doors = self._app_object.routes[found]
+        if method == "OPTIONS" and not cors:
+            return _refusal(204, request_id, Allow=", ".join(sorted([*doors, "OPTIONS"]))) | {"body": ""}
+        if method not in doors and method != "OPTIONS":
+            return _refusal(405, request_id, Allow=", ".join(sorted(doors)), **cors)
         try:
             answer: dict[str, Any] = original(self, method, path, headers, body)
         except emulator.LocalGatewayException as refused:
             challenge = {"WWW-Authenticate": "Bearer"} if refused.CODE == HTTPStatus.UNAUTHORIZED else {}
-            return _refusal(refused.CODE, request_id, **challenge)
+            return _refusal(refused.CODE, request_id, **challenge, **cors)
+        answer["headers"] = {**SECURITY, "X-Request-Id": request_id, **answer["headers"]}
         return answer
 
     emulator.LocalGateway.handle_request = handle_request
 
 
-def _correct_server(emulator: Any) -> None:
-    """HEAD and 304 have no body, a body has a limit, and no path as sent gets into a log."""
-    handler = emulator.ChaliceRequestHandler
-    original_handle, original_send = handler._generic_handle, handler._send_http_response_with_body
+def _cors_headers(app: Any) -> dict[str, str]:
+    """Those of any door, since all have the same; none unless an origin is allowed."""
+    settings = [door.cors for doors in app.routes.values() for door in doors.values() if door.cors]
+    return settings[0].get_access_control_headers() if settings else {}
+
+
+def _without_last_slash(path: str) -> str:
+    """As API Gateway sees it; the emulator forgets to, where it asks whether a key opens the path."""
+    before, mark, query = path.partition("?")
+    return (before.rstrip("/") or "/") + mark + query
+
+
+def _correct_server(handler: Any) -> None:
+    """HEAD and 304 have no body, a body has a limit, and nothing as sent gets into an answer or a log."""
+    handle, send = handler._generic_handle, handler._send_http_response_with_body
 
     def generic_handle(self: Any) -> None:
-        length = self.headers.get("content-length", "0")
-        if not (length.isascii() and length.isdigit()) or "transfer-encoding" in self.headers:
-            return refuse(self, 411)
-        if int(length) > LARGEST_BODY_BYTES:
-            return refuse(self, 413)
-        return original_handle(self)  # type: ignore[no-any-return]
+        status = _status_of_length(self.headers)
+        refuse(self, status) if status else handle(self)
 
-    def refuse(self: Any, status: int) -> None:
-        self.close_connection = True  # what follows is the body that is not read
+    def handle_expect_100(self: Any) -> bool:
+        """Who asks before sending is told at once."""
+        status = _status_of_length(self.headers)
+        if status:
+            refuse(self, status)
+            return False
+        self.send_response_only(HTTPStatus.CONTINUE)
+        self.end_headers()
+        return True
+
+    def refuse(self: Any, status: int, message: str | None = None, explain: str | None = None) -> None:
+        """Also in place of the standard library's own pages, which repeat what was sent."""
+        self.close_connection = True  # what follows is a body that is not read
+        self.request_version = self.protocol_version  # in whatever version the question was
         answer = _refusal(status, self.local_gateway._generate_lambda_context().aws_request_id)
         self._send_http_response(status, answer["headers"] | {"Connection": "close"}, answer["body"])
 
     def send_with_body(self: Any, status: int, headers: Any, body: str | bytes) -> None:
         if self.command != "HEAD" and status not in _BODILESS:
-            return original_send(self, status, headers, body)  # type: ignore[no-any-return]
+            return send(self, status, headers, body)  # type: ignore[no-any-return]
         self.send_response(status)
         if self.command == "HEAD":
-            encoded = body if isinstance(body, bytes) else body.encode()
-            self.send_header("Content-Length", str(len(encoded)))
+            self.send_header("Content-Length", str(len(body if isinstance(body, bytes) else body.encode())))
         return self._send_headers(headers)  # type: ignore[no-any-return]
 
     handler._send_http_response_with_body = send_with_body
+    handler.handle_expect_100, handler.send_error = handle_expect_100, refuse
     handler.log_message = lambda *_: None  # the app logs each request by its route's pattern
-    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"):
+    handler.disable_nagle_algorithm = True  # head and body would wait 40 ms for each other
+    for method in _METHODS:
         setattr(handler, f"do_{method}", generic_handle)
-    emulator.ThreadedHTTPServer.request_queue_size = 128
+
+
+def _status_of_length(headers: Any) -> int | None:
+    """Why a request's body cannot be read, as a status, or None."""
+    lengths = set(headers.get_all("content-length", ["0"]))
+    length = next(iter(lengths))
+    if "transfer-encoding" in headers or len(lengths) > 1 or not (length.isascii() and length.isdigit()):
+        return 411
+    return 413 if len(length) > 9 or int(length) > LARGEST_BODY_BYTES else None

@@ -12,7 +12,7 @@ Cursor = Annotated[
 ]
 Filter = Annotated[
     str,
-    Meta(min_length=1, max_length=200, pattern="^[^\\x00-\\x1f]+$", description="Exactly this, as stored."),
+    Meta(min_length=1, max_length=200, pattern=r"^[^\x00]+$", description="Exactly this, as stored."),
 ]
 Moment = Annotated[
     datetime, Meta(tz=True, description="Changed at or after this moment.", examples=["2026-01-31T00:00:00Z"])

@@ -13,6 +13,10 @@ from chalicelib.routes import Route
 _REF = "#/components/schemas/{name}"
 
 _MEDIA = {views.UserList: (JSON, NDJSON, CSV)}
+_EXAMPLES = {
+    NDJSON: ['{"uid":"f80b9b0d-c04d-4a77-86b5-43981186a788","version":1}\n'],
+    CSV: ["uid,version\r\nf80b9b0d-c04d-4a77-86b5-43981186a788,1\r\n"],
+}
 _HEADERS_OF = {
     views.UserList: ("X-Data-Source", "Link"),
     views.UserView: ("X-Data-Source", "ETag"),
@@ -92,7 +96,9 @@ def _responses(route: Route) -> dict[str, Any]:
 
 
 def _success(route: Route) -> dict[str, Any]:
-    content: dict[str, Any] = {media: {"schema": {"type": "string"}} for media in _media(route)}
+    content: dict[str, Any] = {
+        media: {"schema": {"type": "string", "examples": _EXAMPLES.get(media, [])}} for media in _media(route)
+    }
     if JSON in content:
         named = getattr(route.gives, "__name__", None)
         content[JSON] = {"schema": {"$ref": _REF.format(name=named)} if named else {"type": "object"}}

@@ -1,6 +1,7 @@
 """Finding and forgetting people. The edges arrive as arguments; raw values are tokenised at once."""
 
 from collections.abc import Mapping
+from datetime import MINYEAR, UTC, datetime
 from hashlib import blake2b
 from typing import Any, Protocol
 from uuid import UUID
@@ -43,8 +44,16 @@ def listed(store: Store, tokeniser: Tokeniser, query: Users) -> UserList:
     del filters["limit"]
     filters.pop("cursor", None)
     if "updated_since" in filters:
-        filters["updated_since"] = filters["updated_since"].isoformat()
-    return _page(store, tokeniser, query, filters)
+        filters["updated_since"] = _in_utc(filters["updated_since"])
+    return _page(store, tokeniser, query, filters, filters)
+
+
+def _in_utc(moment: datetime) -> str:
+    """Postgres knows fewer zones than RFC 3339, and time has ends."""
+    try:
+        return moment.astimezone(UTC).isoformat()
+    except OverflowError:
+        return "infinity" if moment.year > MINYEAR else "-infinity"
 
 
 def looked_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup) -> UserList:
@@ -59,13 +68,18 @@ def looked_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup) -
     except TokenError as error:
         refusal = str(error)
     else:
-        return _page(store, tokeniser, query, tokens)
+        return _page(store, tokeniser, query, tokens, {name: known[-1] for name, known in tokens.items()})
     raise RequestError(400, "Malformed body", refusal)
 
 
-def _page(store: Store, tokeniser: Tokeniser, query: Page, filters: Mapping[str, Any]) -> UserList:
-    """One more than asked for is fetched, to know whether there is a next page."""
-    which = blake2b(encode(filters), digest_size=8).digest()
+def _page(
+    store: Store, tokeniser: Tokeniser, query: Page, filters: Mapping[str, Any], lasting: Mapping[str, Any]
+) -> UserList:
+    """One more than asked for is fetched, to know whether there is a next page.
+
+    ``lasting`` tells these filters from others, and does so after a rotation of the keys too.
+    """
+    which = blake2b(encode(lasting), digest_size=8).digest()
     after = None if query.cursor is UNSET else _opened(tokeniser, str(query.cursor), which)
     found = store.list_users(query.limit + 1, after, filters)
     items = found[: query.limit]

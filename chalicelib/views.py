@@ -104,7 +104,7 @@ class RejectView(Struct):
     page: int
     position: int
     issues: list[Issue]
-    fingerprint: str
+    fingerprint: Token
 
 
 class RejectList(Struct):
@@ -164,7 +164,7 @@ class ContractField(Struct):
 class Contract(Struct):
     """The table of treatments. ``hash`` names this version of it; ``key_version`` is the newest key's."""
 
-    hash: str
+    hash: Annotated[str, Meta(examples=["9f86d081884c7d65"])]
     key_version: int
     fields: list[ContractField]
 
@@ -172,8 +172,8 @@ class Contract(Struct):
 class Problem(Struct, omit_defaults=True):
     """An error, as RFC 9457 words it. ``request_id`` finds it in the log."""
 
-    title: str
-    status: int
+    title: Annotated[str, Meta(examples=["Malformed query"])]
+    status: Annotated[int, Meta(examples=[400])]
     detail: str = ""
     request_id: str = ""
     type: str = "about:blank"
@@ -195,7 +195,7 @@ class ServerHealth(Struct):
 class Health(Struct):
     """``status`` is ok, degraded (no Redis) or down; the age is that of the last run that succeeded."""
 
-    status: str
+    status: Annotated[str, Meta(examples=["ok"])]
     postgres: ServerHealth
     redis: ServerHealth
     cache: CacheCounts

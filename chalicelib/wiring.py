@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import config
-from chalicelib.errors import ConfigError, StoreError
+from chalicelib.errors import AwsError, ConfigError, StoreError
 from chalicelib.views import Health, ServerHealth
 
 if TYPE_CHECKING:
@@ -84,8 +84,7 @@ def start_run(pages: int | None, page_size: int | None) -> Report:
     planned = pages or settings().source_pages
     opened = store().open_run(source().name, trigger, planned, contract_hash(), tokeniser().version)
     if opened.status == "running":
-        order = {"run_id": opened.run_id, "trigger": trigger, "pages": planned, "page_size": page_size}
-        _hand_over(order)
+        _hand_over({"run_id": opened.run_id, "trigger": trigger, "pages": planned, "page_size": page_size})
     return Report(opened.run_id, opened.status)
 
 
@@ -112,12 +111,17 @@ def health() -> Health:
 
 
 def _hand_over(order: dict[str, Any]) -> None:
-    if function := config.function_name():
-        from chalicelib import aws
-
-        aws.invoke_later(f"{function}-ingest", aws.scheduled_event(order))
-    else:
+    function = config.function_name()
+    if function is None:
         threading.Thread(target=ingest, args=(order,), name="run", daemon=True).start()
+        return
+    from chalicelib import aws
+
+    try:
+        aws.invoke_later(f"{function}-ingest", aws.scheduled_event(order))
+    except AwsError as error:
+        store().finish_run(order["run_id"], "failed", str(error), {})
+        raise
 
 
 def _edges() -> Edges:

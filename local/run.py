@@ -16,10 +16,12 @@ from local import keys, lock, processes, settings, signals
 from local.errors import LocalError, PortTaken, ServerFailed
 from local.folders import ROOT, local_folder
 from local.processes import how_it_ended
-from local.stack import Stack, record_file, stand_ins
+from local.stack import Server, Stack, record_file, stand_ins
 
 _HEALTH_SECONDS = 60.0
 _LOOK_SECONDS = 0.2
+_REVIVE_SECONDS = 3.0  # long enough to see what the API answers meanwhile
+_STAYS_ALIVE_SECONDS = 10.0
 _CHALICE = (
     "import sys; from chalice.cli import main; sys.exit(main())"  # its script's first line may be too long
 )
@@ -124,15 +126,33 @@ def _announce(folder: Path, stack: Stack, port: int) -> None:
 
 
 def _watch(stack: Stack) -> None:
-    """Until somebody asks us to end, or a server ends by itself."""
+    """Until somebody asks us to end, or a server ends by itself for good."""
+    revived_at: dict[str, float] = {}
     while True:
         signals.check()
         for server in stack.servers:
             if not server.running:
-                raise ServerFailed(
-                    server.name, f"ended by itself ({how_it_ended(server.exit_status)})", server.log
-                )
+                _revive(server, revived_at)
         time.sleep(_LOOK_SECONDS)
+
+
+def _revive(server: Server, revived_at: dict[str, float]) -> None:
+    """Postgres and Valkey are started again, as a cloud would do; whoever uses them copes meanwhile.
+
+    One that cannot stay alive ends everything, and so does any other child.
+    """
+    how = how_it_ended(server.exit_status)
+    since = time.monotonic() - revived_at.get(server.name, -_STAYS_ALIVE_SECONDS)
+    if isinstance(server, processes.Child) or since < _STAYS_ALIVE_SECONDS:
+        raise ServerFailed(server.name, f"ended by itself ({how})", server.log)
+    print(
+        f"{server.name} ended by itself ({how}); it is started again in {_REVIVE_SECONDS:.0f} s.", flush=True
+    )
+    for _ in range(round(_REVIVE_SECONDS / _LOOK_SECONDS)):
+        signals.check()
+        time.sleep(_LOOK_SECONDS)
+    server.start()
+    revived_at[server.name] = time.monotonic()
 
 
 def _last_line(log: Path) -> str:

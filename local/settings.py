@@ -7,19 +7,14 @@ import contextlib
 import os
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from pathlib import Path
 
 from dotenv import dotenv_values
 
-from chalicelib.config import Settings
+from chalicelib import config
 from local.folders import ROOT, write_private
 
-NAMES = frozenset(field.name.upper() for field in fields(Settings)) | {
-    "INGEST_SCHEDULE",
-    "LOG_LEVEL",
-    "SECRET_ID",
-}
+NAMES = frozenset(config.NAMES)
 
 
 def chosen() -> dict[str, str]:

@@ -16,13 +16,16 @@ from local.valkey import Valkey
 _USER_API_SECONDS = 15.0
 
 
+Server = Postgres | Valkey | Child
+
+
 @dataclass
 class Stack:
     """The complete settings, and every server of ours that must stay alive."""
 
     folder: Path
     settings: dict[str, str]
-    servers: list[Postgres | Valkey | Child] = field(default_factory=list)
+    servers: list[Server] = field(default_factory=list)
 
     @property
     def logs(self) -> Path:

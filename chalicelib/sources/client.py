@@ -3,7 +3,12 @@
 Returns bytes and never looks into them. Every fetch is bounded in time and size, whatever the server does.
 """
 
+import contextlib
+import logging
+import socket
+import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +29,8 @@ from tenacity import (
 
 from chalicelib.errors import SourceInvalid, SourceUnavailable
 from chalicelib.users import Dialect
+
+logging.getLogger("urllib3").setLevel(logging.INFO)  # at DEBUG it logs the query, which may hold a key
 
 _ACCEPT = {"Accept": "application/json", "User-Agent": "decant"}
 _JSON_TYPES = ("application/json", "text/json")
@@ -65,7 +72,7 @@ class Source:
         self.name = f"{dialect.name} {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         self.dialect = dialect
         self._url, self._query, self._limits = url, query, limits or Limits()
-        self._session = requests.Session()
+        self._session, self._adapter = requests.Session(), _Adapter()
 
     def fetch(self, page: int, size: int) -> bytes:
         """The body of one page (from 1). Raises SourceUnavailable or SourceInvalid."""
@@ -85,6 +92,7 @@ class Source:
 
     def close(self) -> None:
         self._session.close()
+        self._adapter.close()
 
     def _pause(self, state: RetryCallState) -> float:
         """Exponential with jitter; what the server asks for if that is longer, within reason."""
@@ -94,15 +102,12 @@ class Source:
         return max(asked, jittered, self._limits.pause / 5)
 
     def _attempt(self, page: int, size: int, deadline: float) -> bytes:
+        """One try. The deadline holds wherever the server dawdles: a timer then cuts the connection."""
+        watch = threading.Timer(deadline - time.monotonic(), self._adapter.cut)
+        watch.start()
         problem: Exception
         try:
-            with self._session.get(
-                self._url,
-                params=dict(self._query(page, size)),
-                headers=_ACCEPT,
-                timeout=(self._limits.connect, self._limits.read),
-                stream=True,
-            ) as response:
+            with self._sent(page, size) as response:
                 _check(response, page)
                 return self._body(response, page, deadline)
         except (requests.ConnectionError, requests.Timeout) as error:
@@ -111,7 +116,18 @@ class Source:
             problem = _Passing(f"the body broke off: {type(error).__name__}")
         except requests.RequestException as error:
             problem = SourceUnavailable(page, f"the request failed: {type(error).__name__}")
+        finally:
+            watch.cancel()
+        if time.monotonic() > deadline:
+            problem = self._too_slow(page)
         raise problem  # outside the except clauses, whose errors hold the whole URL
+
+    def _sent(self, page: int, size: int) -> requests.Response:
+        """The answer's head. Past the session's own way, which reads a redirect's body without a bound."""
+        request = requests.Request("GET", self._url, _ACCEPT, params=dict(self._query(page, size)))
+        prepared = self._session.prepare_request(request)
+        settings: Any = self._session.merge_environment_settings(prepared.url, {}, True, None, None)
+        return self._adapter.send(prepared, timeout=(self._limits.connect, self._limits.read), **settings)
 
     def _body(self, response: requests.Response, page: int, deadline: float) -> bytes:
         """Reads what is there, again and again, so that neither a trickle nor a flood passes unseen."""
@@ -121,8 +137,48 @@ class Source:
             if len(body) > self._limits.body_bytes:
                 raise SourceInvalid(page, f"the body is larger than {self._limits.body_bytes} bytes")
             if time.monotonic() > deadline:
-                raise SourceUnavailable(page, f"the body took longer than {self._limits.page} s")
+                break
+        if time.monotonic() > deadline:  # also where the cut looks like an end
+            raise self._too_slow(page)
         return bytes(body)
+
+    def _too_slow(self, page: int) -> SourceUnavailable:
+        return SourceUnavailable(page, f"it took longer than {self._limits.page} s")
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Knows its connections, so that one can be cut whatever it waits for: TLS, headers, a body."""
+
+    def __init__(self) -> None:
+        self._open: weakref.WeakSet[Any] = weakref.WeakSet()
+        super().__init__()
+
+    def init_poolmanager(self, *sizes: Any, **settings: Any) -> None:
+        super().init_poolmanager(*sizes, **settings)
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": _known_to(self._open, urllib3.HTTPConnectionPool, urllib3.connection.HTTPConnection),
+            "https": _known_to(self._open, urllib3.HTTPSConnectionPool, urllib3.connection.HTTPSConnection),
+        }
+
+    def cut(self) -> None:
+        for connection in list(self._open):
+            with contextlib.suppress(OSError, AttributeError):  # it has no socket yet, or no more
+                (connection.held or connection.sock).shutdown(socket.SHUT_RDWR)
+
+
+def _known_to(known: weakref.WeakSet[Any], pool: Any, connection: Any) -> Any:
+    class Connection(connection):  # type: ignore[misc]
+        held = None  # its socket, which it gives away where the server will close it
+
+        def connect(self) -> None:
+            known.add(self)
+            super().connect()
+            self.held = self.sock
+
+    class Pool(pool):  # type: ignore[misc]
+        ConnectionCls = Connection
+
+    return Pool
 
 
 def _check(response: requests.Response, page: int) -> None:
@@ -130,6 +186,8 @@ def _check(response: requests.Response, page: int) -> None:
     status = response.status_code
     if status == requests.codes.too_many_requests or status >= requests.codes.server_error:
         raise _Passing(f"status {status}", _retry_after(response.headers.get("Retry-After", "")))
+    if response.is_redirect:
+        raise SourceUnavailable(page, f"status {status}: redirects are not followed, name the final address")
     if status != requests.codes.ok:
         raise SourceUnavailable(page, f"status {status}")
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -143,5 +201,5 @@ def _retry_after(header: str) -> float:
         return float(header)
     try:
         return (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return 0.0

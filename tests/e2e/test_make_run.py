@@ -253,16 +253,39 @@ def test_after_a_kill_the_next_run_ends_the_orphans_and_serves(checkout):
             assert second.get("/users", second.key)[0] == 200
 
 
-@pytest.mark.parametrize("victim", ["postgres", "local.schedule"])
-def test_a_server_that_ends_by_itself_ends_everything(checkout, victim):
+def member(family, name):
+    return next(one for one in family if one.name() == name or name in " ".join(one.cmdline()))
+
+
+def test_a_child_that_ends_by_itself_ends_everything(checkout):
     with started(checkout) as run:
         family = run.family()
-        one = next(one for one in family if one.name() == victim or victim in " ".join(one.cmdline()))
-        one.kill()
+        member(family, "local.schedule").kill()
 
         assert run.wait() == 1
         assert "ended by itself (ended by SIGKILL); its log is " in run.said[-1]
         assert not alive(family)
+
+
+def until(holds):
+    deadline = time.monotonic() + START_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_postgres_and_valkey_that_end_are_started_again_and_the_api_goes_on(checkout):
+    with started(checkout) as run:
+        known = json.loads(run.get("/users?limit=1", run.key)[1])["items"][0]["uid"]
+
+        member(run.family(), "valkey-server").kill()
+        assert run.get(f"/users/{known}", run.key)[0] == 200
+        until(lambda: json.loads(run.get("/health")[1])["status"] == "ok")
+
+        member(run.family(), "postgres").kill()
+        until(lambda: run.get("/users", run.key)[0] == 503)
+        until(lambda: run.get("/users", run.key)[0] == 200)
+        assert run.get(f"/users/{known}", run.key)[0] == 200
 
 
 def test_a_signal_during_the_start_leaves_nothing(checkout):

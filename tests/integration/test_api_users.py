@@ -348,8 +348,17 @@ def test_what_is_no_moment_is_refused(api):
 
 
 def test_a_moment_at_the_ends_of_time_is_no_error(api):
-    for moment in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00Z"):
-        assert api.get("/users", query={"updated_since": moment}).status in {200, 400}
+    for moment in ("0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00Z"):
+        assert api.get("/users", query={"updated_since": moment}).status in {200, 400}, moment
+
+
+def test_a_moment_may_be_told_in_a_zone_that_postgres_does_not_know(api, dated):
+    """RFC 3339 counts zones up to a day, Postgres up to sixteen hours."""
+    fitting = expected(dated, {"updated_since": "2026-03-01T00:00:00Z"})
+
+    for moment in ("2026-03-01T16:00:00+16:00", "2026-03-01T23:59:00+23:59", "2026-02-28T00:01:00-23:59"):
+        answer = api.get("/users", query={"updated_since": moment, "limit": 1000})
+        assert (answer.status, uids([answer])) == (200, fitting), moment
 
 
 # What may be sent

@@ -95,6 +95,7 @@ def test_no_repr_of_a_load_shows_its_rows():
     [
         OpenRun("run", "running"),
         RejectRow(0, (), "v1_fingerprint"),
+        PageLoad("run", 1, {}, [], [], duplicates=0, key_version=1),
         loaded(0, 0, 0, 0, 0),
         Erased("2024-02-29T12:00:00Z", 1, 1, []),
     ],

@@ -165,7 +165,8 @@ def examples_of(schema, document):
     if "$ref" in schema:
         return examples_of(document["components"]["schemas"][schema["$ref"].rpartition("/")[2]], document)
     own = [*schema.get("examples", []), *([schema["example"]] if "example" in schema else [])]
-    parts = [*schema.get("properties", {}).values(), *schema.get("anyOf", []), schema.get("items", {})]
+    parts = [*schema.get("properties", {}).values(), *schema.get("anyOf", [])]
+    parts += [schema["items"]] if "items" in schema else []
     return own or [example for part in parts for example in examples_of(part, document)]
 
 

@@ -6,7 +6,9 @@ SELECT
     subscription_status, subscription_payment_method, subscription_term, city, state, country, zip_prefix,
     lat::float8, lng::float8, street
 FROM users JOIN users_address USING (uid)
-WHERE (%(after)s::uuid IS NULL OR uid > %(after)s::uuid)
+WHERE (%(after)s::uuid IS NULL OR users.uid > %(after)s::uuid)
+    -- said of both tables, or Postgres reads one of them from its beginning
+    AND (%(after)s::uuid IS NULL OR users_address.uid > %(after)s::uuid)
     AND (%(country)s::text IS NULL OR country = %(country)s)
     AND (%(state)s::text IS NULL OR state = %(state)s)
     AND (%(city)s::text IS NULL OR city = %(city)s)

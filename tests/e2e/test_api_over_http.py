@@ -1,0 +1,773 @@
+"""The API over HTTP: `chalice local` as `make run` starts it, against whoever sends whatever."""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg2
+import pytest
+import redis
+
+from chalicelib.access import SCOPES, key_hash
+from chalicelib.store import Store
+from local import settings
+from local.processes import Child, free_port
+from local.run import _CHALICE
+from local.user_api import UserApi
+from tests.integration.api_support import crowd, load, pii_keys
+from tests.keys import API_KEY, PII_KEY
+
+ROOT = Path(__file__).parent.parent.parent
+START_SECONDS, RUN_SECONDS = 30, 30
+FUZZ_SEED = 20260131
+
+
+@dataclass(frozen=True)
+class Server:
+    """`chalice local` under way."""
+
+    port: int
+    log: Path
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def ask(self, method, path, body=None, key=API_KEY, **headers):
+        """Status, headers and body; whatever the status."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if key:
+            sent["Authorization"] = f"Bearer {key}"
+        if body is not None:
+            body = json.dumps(body).encode()
+            sent.setdefault("Content-Type", "application/json")
+        request = urllib.request.Request(self.url + path, body, sent, method=method)  # noqa: S310  ours
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+                return answer.status, answer.headers, answer.read()
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return refused.code, refused.headers, refused.read()
+
+    def get_json(self, path):
+        status, _, body = self.ask("GET", path)
+        assert status == 200, body
+        return json.loads(body)
+
+    def run(self, **wanted):
+        """A run, to its end."""
+        run_id = json.loads(self.ask("POST", "/runs", wanted)[2])["run_id"]
+        deadline = time.monotonic() + RUN_SECONDS
+        while (run := self.get_json(f"/runs/{run_id}"))["status"] == "running":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return run
+
+    def line(self):
+        return contextlib.closing(socket.create_connection(("127.0.0.1", self.port), timeout=5))
+
+
+@contextlib.contextmanager
+def serving(folder, **chosen):
+    """`chalice local` with these settings; what it says goes to a log."""
+    port = free_port()
+    where = ["--host", "127.0.0.1", "--port", str(port), "--stage", "local", "--no-autoreload"]
+    outside = {name: value for name, value in os.environ.items() if name not in settings.NAMES}
+    child = Child(
+        "chalice local",
+        [sys.executable, "-c", _CHALICE, "--project-dir", str(ROOT), "local", *where],
+        env={**outside, **chosen, "PYTHONUNBUFFERED": "1"},
+        cwd=ROOT,
+        log=folder / "http.log",
+    )
+    server = Server(port, folder / "http.log")
+
+    def answers():
+        with contextlib.suppress(OSError):
+            return server.ask("GET", "/health", key=None)[0] > 0
+        return False
+
+    try:
+        child.wait_until(answers, START_SECONDS)
+        yield server
+    finally:
+        child.stop()
+
+
+@pytest.fixture(scope="module")
+def source():
+    with UserApi() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def chosen(postgres, valkey):
+    """The settings of an empty house without a source."""
+    with redis.Redis.from_url(valkey.url) as client:
+        client.flushall()
+    return {
+        "DATABASE_URL": postgres.url,
+        "REDIS_URL": valkey.url,
+        "PII_KEYS": pii_keys({1: PII_KEY}),
+        "API_KEYS": json.dumps({key_hash(API_KEY): sorted(SCOPES)}),
+    }
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, chosen, source):
+    """With two hundred people in it, and a few records refused."""
+    url = source.url("random-data-api", bad=0.02)
+    with serving(tmp_path_factory.mktemp("http"), **chosen, SOURCE_URL=url) as running:
+        run = running.run(pages=2, page_size=100)
+        assert run["status"] == "succeeded"
+        assert run["rejected"] > 0
+        yield running
+
+
+# README.md, section "The API". Each command is run by a shell as it stands, and its answer's head is kept.
+
+# What `curl` is where there is none, or one that is older than `--json`.
+CURL = """
+import sys, urllib.error, urllib.request
+method, body, headers, shown, dumped, argv = None, None, {}, False, None, sys.argv[1:]
+while argv:
+    word = argv.pop(0)
+    if word == "-H":
+        name, _, value = argv.pop(0).partition(":")
+        headers[name] = value.strip()
+    elif word == "--json":
+        body = argv.pop(0).encode()
+        headers |= {"Content-Type": "application/json", "Accept": "application/json"}
+    elif word == "-d":
+        body = argv.pop(0).encode()
+    elif word == "-X":
+        method = argv.pop(0)
+    elif word == "-D":
+        dumped = argv.pop(0)
+    elif word == "-i":
+        shown = True
+    elif not word.startswith("-"):
+        url = word
+request = urllib.request.Request(url, body, headers, method=method)
+try:
+    answer = urllib.request.urlopen(request, timeout=10)
+except urllib.error.HTTPError as refused:
+    sys.exit(22)
+lines = [f"HTTP/1.1 {answer.status}", *(f"{name}: {value}" for name, value in answer.headers.items()), "", ""]
+head = "\\r\\n".join(lines)
+if dumped:
+    open(dumped, "w").write(head)
+sys.stdout.write(head if shown else "")
+sys.stdout.flush()
+sys.stdout.buffer.write(answer.read())
+"""
+
+
+def api_section():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return text.partition("\n## The API\n")[2].partition("\n## ")[0]
+
+
+def commands():
+    """Those of the section's block, each with the comment that it stands under."""
+    block = api_section().partition("```sh\n")[2].partition("```")[0]
+    comment, found = "", []
+    for line in block.splitlines():
+        if line.startswith("#"):
+            comment = line.removeprefix("# ")
+        elif line:
+            found.append((comment, line))
+    return found
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command wrote, and the headers of the answer."""
+
+    text: str
+    headers: dict
+
+    @property
+    def json(self):
+        return json.loads(self.text)
+
+
+@dataclass
+class Terminal:
+    """A shell with what the README speaks of: $DECANT, $KEY, $USER_ID, $RUN_ID."""
+
+    server: Server
+    folder: Path
+    names: dict
+
+    def __call__(self, command):
+        head = self.folder / "head"
+        environment = {"PATH": f"{self.folder}:{os.environ['PATH']}", "HOME": str(self.folder), **self.names}
+        done = subprocess.run(
+            ["/bin/sh", "-c", command.replace("curl ", f"curl -sS -D {head} ", 1)],
+            env=environment, capture_output=True, text=True, check=False, timeout=30,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        lines = [line.partition(": ") for line in head.read_text().splitlines()[1:] if line]
+        return Said(done.stdout, {name.lower(): value for name, _, value in lines})
+
+
+def knows_json(curl):
+    return (
+        curl
+        and "--json"
+        in subprocess.run([curl, "--help", "all"], capture_output=True, text=True, check=True).stdout
+    )
+
+
+@pytest.fixture(scope="module")
+def terminal(tmp_path_factory, server):
+    folder = tmp_path_factory.mktemp("terminal")
+    if not knows_json(shutil.which("curl")):
+        (folder / "curl").write_text(f"#!{sys.executable}{CURL}")
+        (folder / "curl").chmod(0o700)
+    run_id = server.get_json("/runs")["items"][-1]["run_id"]
+    someone = server.get_json("/users?limit=1")["items"][0]["uid"]
+    names = {"DECANT": server.url, "KEY": API_KEY, "USER_ID": someone, "RUN_ID": run_id}
+    return Terminal(server, folder, names)
+
+
+def health_is_ok(terminal, said):
+    assert said.json["status"] == "ok"
+
+
+def the_document_says_what_can_be_asked(terminal, said):
+    assert "/users" in said.json["paths"]
+
+
+def a_page_leads_to_the_next_by_its_link_header(terminal, said):
+    people = said.json["items"]
+    assert people
+    assert {person["address"]["country"] for person in people} == {"Japan"}
+    first = terminal('curl -f -H "Authorization: Bearer $KEY" "$DECANT/users?limit=1"')
+    path = re.fullmatch(r'<(.+)>; rel="next"', first.headers["link"]).group(1)
+    second = terminal(f'curl -f -H "Authorization: Bearer $KEY" "$DECANT{path}"')
+    assert second.json["items"][0]["uid"] > first.json["items"][0]["uid"]
+
+
+def the_filters_are_those_that_are_named(terminal, said):
+    ((comment, _), *_) = [one for one in commands() if "Filters:" in one[0]]
+    document = terminal.server.get_json("/openapi.json")
+    taken = {parameter["name"] for parameter in document["paths"]["/users"]["get"]["parameters"]}
+    assert set(comment.partition("Filters: ")[2].split()) == taken - {"limit", "cursor"}
+
+
+def the_table_holds_everyone(terminal, said):
+    rows = list(csv.DictReader(io.StringIO(said.text, newline="")))
+    assert said.headers["content-type"].startswith("text/csv")
+    assert len(rows) == terminal.server.get_json("/stats")["total"]
+
+
+def each_line_is_a_person(terminal, said):
+    assert said.headers["content-type"] == "application/x-ndjson"
+    for line in said.text.splitlines():
+        assert json.loads(line)["updated_at"] >= "2026-01-01T00:00:00Z"
+
+
+def a_person_has_a_source_and_an_etag(terminal, said):
+    assert said.headers["x-data-source"] in {"redis", "postgres"}
+    assert terminal.names["USER_ID"] in said.text
+    status, _, body = terminal.server.ask(
+        "GET", f"/users/{terminal.names['USER_ID']}", If_None_Match=said.headers["etag"]
+    )
+    assert (status, body) == (304, b"")
+
+
+def nobody_has_the_address_and_it_stands_in_no_log(terminal, said):
+    assert said.json == {"items": [], "next": None}
+    assert "someone" not in terminal.server.log.read_text(encoding="utf-8")
+
+
+def everyone_is_counted(terminal, said):
+    assert said.json["total"] == sum(entry["count"] for entry in said.json["gender"]) > 100
+
+
+def every_field_has_its_treatment(terminal, said):
+    assert {"path": "email", "treatment": "token", "column": "email", "note": ""} in said.json["fields"]
+
+
+def the_ledger_holds_the_run(terminal, said):
+    assert terminal.names["RUN_ID"] in [run["run_id"] for run in said.json["items"]]
+
+
+def the_run_is_the_one_asked_for(terminal, said):
+    assert said.json["run_id"] == terminal.names["RUN_ID"]
+
+
+def what_was_refused_is_told_with_the_reason(terminal, said):
+    assert said.json["items"]
+    assert all(item["issues"] for item in said.json["items"])
+
+
+def a_run_has_begun(terminal, said):
+    run_id = said.json["run_id"]
+    assert said.headers["location"] == f"/runs/{run_id}"
+    deadline = time.monotonic() + RUN_SECONDS
+    while (run := terminal.server.get_json(f"/runs/{run_id}"))["status"] == "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert (run["status"], run["pages_done"]) == ("succeeded", 2)
+
+
+def the_person_is_gone_and_does_not_come_back(terminal, said):
+    path = f"/users/{terminal.names['USER_ID']}"
+    assert (said.json["users"], said.json["addresses"], said.json["cache_cleared"]) == (1, 1, True)
+    assert terminal.server.ask("GET", path)[0] == 404
+    assert terminal.server.run(pages=2, page_size=100)["suppressed"] == 1
+    assert terminal.server.ask("GET", path)[0] == 404
+
+
+# In the order of the README. A command without a check, or a check without a command, fails the next test.
+CHECKS = [
+    [health_is_ok],
+    [the_document_says_what_can_be_asked],
+    [a_page_leads_to_the_next_by_its_link_header, the_filters_are_those_that_are_named],
+    [the_table_holds_everyone],
+    [each_line_is_a_person],
+    [a_person_has_a_source_and_an_etag],
+    [nobody_has_the_address_and_it_stands_in_no_log],
+    [everyone_is_counted],
+    [every_field_has_its_treatment],
+    [the_ledger_holds_the_run],
+    [the_run_is_the_one_asked_for],
+    [what_was_refused_is_told_with_the_reason],
+    [a_run_has_begun],
+    [the_person_is_gone_and_does_not_come_back],
+]
+
+
+def test_every_command_of_the_readme_has_a_check():
+    assert len(commands()) == len(CHECKS) == 14
+
+
+@pytest.mark.parametrize("number", range(len(CHECKS)), ids=lambda number: CHECKS[number][0].__name__)
+def test_a_command_of_the_readme_does_what_its_comment_says(terminal, number):
+    said = terminal(commands()[number][1])
+
+    for check in CHECKS[number]:
+        check(terminal, said)
+
+
+def test_every_command_of_the_readme_fails_if_the_answer_is_a_refusal(terminal):
+    """So that succeeding means something: all have -f."""
+    assert all("-f" in shlex.split(command) for _, command in commands())
+    refused = subprocess.run(
+        ["/bin/sh", "-c", commands()[2][1]],
+        env={"PATH": f"{terminal.folder}:{os.environ['PATH']}", **terminal.names, "KEY": "guessed"},
+        capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert refused.returncode != 0
+
+
+def test_the_scopes_of_the_readme_are_those_that_there_are():
+    sentence = api_section().partition("Keys have scopes: ")[2].partition(".")[0]
+
+    assert set(re.findall(r"`(\w+)`", sentence)) == SCOPES
+
+
+def test_make_api_key_makes_a_key_of_the_scopes_and_tells_the_setting_that_holds_its_hash_alone(
+    tmp_path, chosen, source
+):
+    """The command that the README names, as the Makefile runs it."""
+    (named,) = re.findall(r"`make api-key SCOPES=(\S+)`", api_section())
+    environment = {name: value for name, value in os.environ.items() if name not in settings.NAMES}
+    done = subprocess.run(
+        [sys.executable, "-m", "local.api_key", "--scopes", named],
+        cwd=ROOT, env={**environment, **chosen, "DECANT_LOCAL_DIR": str(tmp_path / "local")},
+        capture_output=True, text=True, check=True, timeout=30,
+    )  # fmt: skip
+    key = re.search(r"decant_\S+", done.stdout).group()
+    setting = re.search(r"^API_KEYS='(.+)'$", done.stdout, re.MULTILINE).group(1)
+
+    assert key not in setting
+    assert json.loads(setting)[key_hash(key)] == sorted(named.split(","))
+    with serving(
+        tmp_path, **chosen | {"API_KEYS": setting, "SOURCE_URL": source.url("random-data-api")}
+    ) as server:
+        assert server.ask("GET", "/runs", key=key)[0] == 200
+        assert server.ask("POST", "/runs", {"pages": 0}, key=key)[0] == 400
+        assert server.ask("DELETE", "/users/00000000-0000-4000-8000-000000000404", key=key)[0] == 403
+        assert server.ask("GET", "/runs", key=API_KEY)[0] == 200  # the keys that there were stay
+
+
+def test_a_refusal_is_a_problem_document_with_the_request_id(server):
+    status, headers, body = server.ask("GET", "/users?limit=0")
+
+    assert (status, headers["Content-Type"]) == (400, "application/problem+json")
+    assert json.loads(body)["request_id"] == headers["X-Request-Id"]
+
+
+# Byte by byte
+
+
+class Talk:
+    """One connection. Answers are read one after the other, so that a byte too many spoils the next."""
+
+    def __init__(self, server):
+        self._line = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+        self._reader = self._line.makefile("rb")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._reader.close()
+        self._line.close()
+
+    def send(self, method, path, *headers, body=b"", key=API_KEY):
+        lines = [
+            f"{method} {path} HTTP/1.1",
+            "Host: decant",
+            f"Authorization: Bearer {key}",
+            *headers,
+            "",
+            "",
+        ]
+        self.send_raw("\r\n".join(lines).encode() + body)
+
+    def send_raw(self, raw):
+        self._line.sendall(raw)
+
+    def answer(self, *, body=True):
+        """Status, headers and body; without a body where there must be none."""
+        version, status, _ = self._reader.readline().decode().split(" ", 2)
+        assert version == "HTTP/1.1"
+        headers = {}
+        while line := self._reader.readline().decode().strip():
+            name, _, value = line.partition(": ")
+            headers[name.lower()] = value
+        length = int(headers.get("content-length", 0)) if body else 0
+        return int(status), headers, self._reader.read(length)
+
+    def ask(self, method, path, *headers, **how):
+        self.send(method, path, *headers, **how)
+        return self.answer(body=method != "HEAD")
+
+    def is_over(self):
+        """Whether the server has hung up, and said nothing more."""
+        try:
+            return self._reader.read(1) == b""
+        except ConnectionResetError:
+            return True
+
+    def goes_on(self):
+        """Whether the next question gets its own answer."""
+        status, _, body = self.ask("GET", "/health")
+        return status == 200 and "status" in json.loads(body)
+
+
+@pytest.fixture
+def talk(server):
+    with Talk(server) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def someone(server):
+    return f"/users/{server.get_json('/users?limit=1')['items'][0]['uid']}"
+
+
+def test_head_has_no_body_and_the_headers_of_get(talk, someone):
+    for path in (
+        "/health",
+        "/openapi.json",
+        "/users?limit=3",
+        someone,
+        "/stats",
+        "/runs",
+        "/users/me",
+        "/nowhere",
+    ):
+        status, headers, body = talk.ask("GET", path)
+        assert len(body) > 2
+        talk.send("HEAD", path)
+        head = talk.answer(body=False)
+        assert head[0] == status, path
+        assert head[1]["content-type"] == headers["content-type"]
+        assert abs(int(head[1]["content-length"]) - len(body)) < 10, path  # ages and ids differ a little
+        assert talk.goes_on()
+
+
+def test_a_304_has_no_body_and_the_connection_goes_on(talk, someone):
+    _, headers, _ = talk.ask("GET", someone)
+
+    for method in ("GET", "HEAD"):
+        talk.send(method, someone, f"If-None-Match: {headers['etag']}")
+        status, again, _ = talk.answer(body=False)
+        assert (status, again["etag"]) == (304, headers["etag"])
+        assert again.get("content-length", "0") == "0"
+        assert talk.goes_on()
+
+
+def test_options_has_no_body_and_the_connection_goes_on(talk):
+    status, headers, body = talk.ask("OPTIONS", "/users")
+
+    assert (status, body) == (204, b"")
+    assert headers["allow"] == "GET, HEAD, OPTIONS"
+    assert talk.goes_on()
+
+
+def test_after_every_refusal_the_connection_goes_on(talk):
+    for method, path, key, status in (
+        ("GET", "/nowhere", API_KEY, 404),
+        ("PUT", "/users", API_KEY, 405),
+        ("GET", "/users", "guessed", 403),
+        ("GET", "/users/me", API_KEY, 400),
+        ("DELETE", "/users/me", API_KEY, 400),
+    ):
+        assert talk.ask(method, path, key=key)[0] == status
+        assert talk.goes_on()
+
+
+def test_a_body_that_nobody_wants_does_not_spoil_the_next_question(talk):
+    body = b"GET /nowhere HTTP/1.1\r\n\r\n"
+    for method, path in (
+        ("GET", "/health"),
+        ("DELETE", "/users/me"),
+        ("PUT", "/users"),
+        ("POST", "/nowhere"),
+    ):
+        talk.ask(method, path, f"Content-Length: {len(body)}", body=body)
+        assert talk.goes_on(), method
+
+
+def test_questions_sent_at_once_are_answered_in_their_order(talk):
+    paths = ["/health", "/users?limit=1", "/nowhere", "/stats", "/users/me"] * 4
+    for path in paths:
+        talk.send("GET", path)
+
+    assert [talk.answer()[0] for _ in paths] == [200, 200, 404, 200, 400] * 4
+
+
+JSON_BODY = "Content-Type: application/json"
+
+
+def test_a_body_that_is_too_large_is_refused_without_being_read(talk):
+    status, headers, body = talk.ask(
+        "POST", "/users/lookup", JSON_BODY, "Content-Length: 65537"
+    )  # and none comes
+
+    assert (status, headers["content-type"]) == (413, "application/problem+json")
+    assert json.loads(body)["request_id"] == headers["x-request-id"]
+    assert headers["connection"] == "close"
+    assert talk.is_over()
+
+
+def test_a_body_of_sixty_four_kilobytes_is_read(talk):
+    body = b'{"email": "a@b.cd"}'.ljust(65_536)
+
+    assert talk.ask("POST", "/users/lookup", JSON_BODY, "Content-Length: 65536", body=body)[0] == 200
+    assert talk.goes_on()
+
+
+def test_who_asks_before_sending_too_large_a_body_is_not_invited(talk):
+    status, *_ = talk.ask("POST", "/runs", JSON_BODY, "Content-Length: 70000", "Expect: 100-continue")
+
+    assert status == 413
+
+
+def test_who_asks_before_sending_a_body_that_fits_is_invited(talk):
+    talk.send("POST", "/runs", JSON_BODY, "Content-Length: 12", "Expect: 100-continue")
+    assert talk.answer()[0] == 100
+    talk.send_raw(b'{"pages": 0}')
+
+    assert talk.answer()[0] == 400
+    assert talk.goes_on()
+
+
+@pytest.mark.parametrize(
+    "length",
+    ["-1", "abc", "1e1", "+5", "0x5", "5, 5", "5;", "", " ", "²", "9" * 20, "9" * 5_000],
+    ids=lambda n: n[:9],
+)
+def test_a_length_that_is_none_is_refused_and_the_connection_ends(server, talk, length):
+    status, headers, body = talk.ask("POST", "/runs", JSON_BODY, f"Content-Length: {length}", body=b"hello")
+
+    assert status in {400, 411, 413}
+    assert headers["content-type"] == "application/problem+json"
+    assert json.loads(body)["status"] == status
+    assert talk.is_over()
+    assert server.ask("GET", "/health")[0] == 200
+
+
+def test_two_lengths_that_differ_are_refused(talk):
+    """Whoever stands in front may have believed the other one."""
+    lengths = ("Content-Length: 2", "Content-Length: 40")
+    status, *_ = talk.ask(
+        "POST", "/runs", JSON_BODY, *lengths, body=b"{}GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n"
+    )
+
+    assert 400 <= status < 500
+    assert talk.is_over()
+
+
+@pytest.mark.parametrize("coding", ["chunked", "Chunked", "gzip, chunked", "identity"])
+def test_a_body_in_chunks_is_refused_and_not_taken_for_a_question(talk, coding):
+    chunks = b'c\r\n{"pages": 0}\r\n0\r\n\r\nGET /health HTTP/1.1\r\nHost: x\r\n\r\n'
+
+    status, headers, _ = talk.ask("POST", "/runs", JSON_BODY, f"Transfer-Encoding: {coding}", body=chunks)
+
+    assert (status, headers["content-type"]) == (411, "application/problem+json")
+    assert talk.is_over()
+
+
+def test_chunks_and_a_length_together_are_refused(talk):
+    status, *_ = talk.ask(
+        "POST", "/runs", JSON_BODY, "Content-Length: 2", "Transfer-Encoding: chunked", body=b"{}"
+    )
+
+    assert 400 <= status < 500
+    assert talk.is_over()
+
+
+NO_HTTP = {
+    "a method that nobody knows": b"HUSH /users HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a version to come": b"GET /hush HTTP/9.9\r\nHost: x\r\n\r\n",
+    "no version": b"GET /hush hush HTTP/1.1\r\n\r\n",
+    "a path that is too long": b"GET /" + b"hush" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a header that is too long": b"GET /health HTTP/1.1\r\nHush: " + b"hush" * 20_000 + b"\r\n\r\n",
+    "too many headers": b"GET /health HTTP/1.1\r\n" + b"Hush: hush\r\n" * 200 + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("what", NO_HTTP)
+def test_what_is_no_question_is_refused_as_a_problem_and_not_repeated(server, talk, what):
+    talk.send_raw(NO_HTTP[what])
+    status, headers, body = talk.answer()
+
+    assert 400 <= status <= 505
+    assert b"hush" not in body.lower()
+    assert headers["content-type"] == "application/problem+json"
+    assert server.ask("GET", "/health")[0] == 200
+
+
+def test_what_is_not_even_text_ends_the_connection_and_not_the_server(server):
+    for raw in (
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"\r\n" * 10,
+        b"\x00" * 100 + b"\r\n",
+    ):
+        with Talk(server) as talk:
+            talk.send_raw(raw)
+    assert server.ask("GET", "/health")[0] == 200
+
+
+def test_a_client_that_hangs_up_in_the_middle_harms_nobody(server):
+    for raw in (
+        b"POST /runs HTTP/1.1\r\nContent-Length: 100\r\n\r\n{",
+        b"GET /users?limit=1000 HTTP/1.1\r\nAuthorization: Bearer " + API_KEY.encode() + b"\r\n\r\n",
+        b"GET /use",
+        b"",
+    ):
+        for _ in range(5):
+            with Talk(server) as talk:
+                talk.send_raw(raw)
+    assert server.ask("GET", "/health")[0] == 200
+
+
+def test_answers_on_a_kept_connection_come_at_once(talk):
+    """Head and body in two packets wait 40 ms for each other, unless the socket is told not to."""
+    took = []
+    for _ in range(15):
+        began = time.monotonic()
+        assert talk.goes_on()
+        took.append(time.monotonic() - began)
+
+    assert min(took[1:]) < 0.03
+
+
+def test_everyone_of_many_at_once_gets_an_answer_of_their_own(server):
+    everyone = [item["uid"] for item in server.get_json("/users?limit=100")["items"]]
+
+    def read(number):
+        who = everyone[number % len(everyone)]
+        status, _, body = server.ask("GET", f"/users/{who}")
+        return status == 200 and json.loads(body)["uid"] == who
+
+    with ThreadPoolExecutor(24) as threads:
+        assert all(threads.map(read, range(240)))
+
+
+def test_the_log_of_all_this_is_a_line_a_request_and_holds_nothing_that_was_sent(server):
+    log = server.log.read_text(encoding="utf-8")
+
+    for line in filter(None, log.splitlines()):
+        assert line.startswith(("{", "Serving on http://127.0.0.1:")), line
+    for sent in ("hush", "someone", API_KEY, "guessed", "a@b.cd", "nowhere", "/users/0", "/users/me"):
+        assert sent not in log
+
+
+# Schemathesis tries every operation with examples, at the bounds, with what fits the document and with what
+# does not, and in sequence. A server error, an undocumented status and an undocumented answer each fail it.
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory, postgres, chosen, source):
+    """A house of its own with a hundred people, over a source that refuses: what is started ends at once."""
+    with contextlib.closing(psycopg2.connect(postgres.url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute("DROP DATABASE IF EXISTS fuzz WITH (FORCE)")
+        cursor.execute("CREATE DATABASE fuzz")
+    house = {
+        "DATABASE_URL": postgres.url.removesuffix("/postgres") + "/fuzz",
+        "REDIS_URL": chosen["REDIS_URL"].removesuffix("/0") + "/1",
+        "SOURCE_URL": source.url("random-data-api", fault="status-404"),
+    }
+    with contextlib.closing(Store(house["DATABASE_URL"])) as store:
+        store.migrate()
+        load(store, *crowd(100))
+    with serving(tmp_path_factory.mktemp("fuzz"), **chosen | house) as running:
+        yield running
+
+
+def fuzz(server, folder, examples, *options):
+    schemathesis = Path(sys.executable).with_name("schemathesis")
+    return subprocess.run(
+        [
+            schemathesis, "run", f"{server.url}/openapi.json", "--checks", "all", "--no-color",
+            "--max-examples", str(examples), "--seed", str(FUZZ_SEED), "--continue-on-failure",
+            "--generation-database", "none", "--request-timeout", "10", *options,
+        ],
+        cwd=folder, env={"PATH": os.defpath, "HOME": str(folder)}, capture_output=True, text=True,
+        check=False, timeout=110,
+    )  # fmt: skip
+
+
+def test_schemathesis_finds_nothing_with_the_key(fuzzed, tmp_path):
+    done = fuzz(fuzzed, tmp_path, 25, "--header", f"Authorization: Bearer {API_KEY}")
+
+    assert done.returncode == 0, done.stdout[-6_000:] + done.stderr
+    assert fuzzed.ask("GET", "/health")[0] == 200
+
+
+def test_schemathesis_finds_nothing_without_a_key(fuzzed, tmp_path):
+    done = fuzz(fuzzed, tmp_path, 3, "--phases", "examples,coverage,fuzzing")
+
+    assert done.returncode == 0, done.stdout[-6_000:] + done.stderr
+
+
+def test_after_the_fuzzing_the_log_holds_no_traceback_and_no_error_of_ours(fuzzed):
+    log = fuzzed.log.read_text(encoding="utf-8")
+
+    assert "Traceback" not in log
+    assert "Unforeseen" not in log
+    assert '"Errors":[1.0]' not in log
