@@ -15,6 +15,7 @@ from chalicelib import privacy, views
 from chalicelib.clean import clean
 from chalicelib.errors import (
     DecantError,
+    LeaseLost,
     RejectBudgetExceeded,
     SourceError,
     SourceInvalid,
@@ -127,6 +128,8 @@ def _work(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
 def _status_after(error: DecantError, report: Report) -> str:
     """A source that gave out midway leaves a part; a page over the reject budget fails the run."""
     _log.error("run %s: %s", report.run_id, error)
+    if isinstance(error, LeaseLost):
+        return "lost"
     return "partial" if isinstance(error, SourceError) and report.pages else "failed"
 
 

@@ -8,12 +8,12 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from queue import Empty, LifoQueue
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import psycopg2
@@ -23,6 +23,8 @@ from chalicelib.errors import LeaseLost, StoreError, StoreUnavailable
 from chalicelib.ledger import Erased, Loaded, OpenRun, PageLoad, RejectRow
 from chalicelib.privacy import TOKENISED
 from chalicelib.views import RejectView, Run, UserView, encode, stats_view, user_view
+
+T = TypeVar("T")
 
 _SQL = Path(__file__).parent / "sql"
 
@@ -46,12 +48,14 @@ class Store:
 
     def migrate(self) -> list[str]:
         """Applies the migrations that are missing, all or none; returns their names."""
-        with _translated("migrate"), self._pool.connection() as held, held, held.cursor() as cursor:
+        return _translated("migrate", self._migrate)
+
+    def _migrate(self) -> list[str]:
+        with self._pool.connection() as held, held, held.cursor() as cursor:
             cursor.execute(_sql("migrations"))
             applied = {name for (name,) in cursor.fetchall()}
-            missing = [
-                file for file in sorted((_SQL / "migrations").glob("*.sql")) if file.stem not in applied
-            ]
+            files = sorted((_SQL / "migrations").glob("*.sql"))
+            missing = [file for file in files if file.stem not in applied]
             for file in missing:
                 cursor.execute(file.read_text(encoding="utf-8"))
                 cursor.execute("INSERT INTO migrations (name) VALUES (%s)", (file.stem,))
@@ -143,7 +147,10 @@ class Store:
         self._pool.close_idle()
 
     def _rows(self, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        with _translated(query), self._pool.connection() as held, held.cursor() as cursor:
+        return _translated(query, lambda: self._ask(query, values))
+
+    def _ask(self, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        with self._pool.connection() as held, held.cursor() as cursor:
             cursor.execute(_sql(query), values)
             return cursor.fetchall() if cursor.description else []
 
@@ -227,15 +234,13 @@ def _is_alive(held: Connection) -> bool:
     return True
 
 
-@contextmanager
-def _translated(query: str) -> Iterator[None]:
+def _translated(query: str, work: Callable[[], T]) -> T:
     """Raises our errors for the driver's, outside its ``except``: not even their context holds a row."""
     try:
-        yield
-        return
+        return work()
     except psycopg2.Error as error:
-        translated = _ours(query, error)
-    raise translated
+        ours = _ours(query, error)
+    raise ours
 
 
 def _ours(query: str, error: psycopg2.Error) -> StoreError:

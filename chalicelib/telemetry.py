@@ -23,19 +23,30 @@ class NoValues(logging.Filter):
     """Leaves of an exception its type and place, and of an e-mail address nothing."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
+        message = _message(record)
         if record.exc_info and record.exc_info[1]:
             message = f"{message} ({Unforeseen(record.exc_info[1])})"
-        record.msg, record.args = _EMAIL.sub("…", message), None
+        record.msg, record.args = message, None
         record.exc_info = record.exc_text = record.stack_info = None
+        for name, value in vars(record).items():
+            if isinstance(value, str):
+                setattr(record, name, _EMAIL.sub("…", value))
         return True
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError, KeyError):
+        return str(record.msg)  # its arguments do not fit it
 
 
 def start(level: str) -> logging.Logger:
     """Sets up this process' logs, of Decant and of all it uses, and returns Decant's own."""
     structured = Logger(service=_NAME, level=level, log_uncaught_exceptions=False)
-    for handler in (structured.registered_handler, *logging.getLogger().handlers):
-        handler.addFilter(NoValues())
+    for handler in (structured.registered_handler, logging.lastResort, *logging.getLogger().handlers):
+        if handler:
+            handler.addFilter(NoValues())
     return logging.getLogger(_NAME)
 
 

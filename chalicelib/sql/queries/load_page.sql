@@ -6,7 +6,9 @@
 SELECT pg_advisory_xact_lock_shared(hashtext('decant.erasures'));
 
 WITH run AS (
-    SELECT run_id FROM runs WHERE run_id = %(run_id)s AND status = 'running' FOR UPDATE
+    SELECT run_id FROM runs
+    WHERE run_id = %(run_id)s AND status = 'running' AND lease_expires_at > clock_timestamp()
+    FOR UPDATE
 ), page AS MATERIALIZED (
     SELECT record.*
     FROM run, json_to_recordset(%(rows)s) AS record (
