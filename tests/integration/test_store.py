@@ -466,10 +466,6 @@ REFUSED = {
         lambda store, run_id: store.load_page(page_load(run_id, person(1, birth_year=None, gender=HUSH))),
         ("load_page", "23502", HUSH),
     ),
-    "a foreign key": (
-        lambda store, run_id: store.note_rejects(uid(98765), 1, [reject(0)]),
-        ("note_rejects", "23503", uid(98765)),
-    ),
     "a primary key": (
         lambda store, run_id: [store.note_rejects(run_id, 98765, [reject(0)]) for _ in range(2)],
         ("note_rejects", "23505", "98765"),
