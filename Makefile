@@ -39,7 +39,7 @@ format: .venv/installed ## Put the code into the house style
 clean: ## Remove local data, keys and caches (.venv stays)
 	@if $(PY) -c 'import dotenv, psutil' 2>/dev/null; then $(PY) -m local.clean; else rm -rf .local; fi
 	@rm -rf .coverage htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	@find app.py chalicelib local localstack tests bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || :
+	@find . -name __pycache__ -not -path "./.venv/*" -prune -exec rm -rf {} +
 
 # The stamp is written last, so that an interrupted installation begins again. An environment whose Python is gone,
 # or not the one that PYTHON asks for, is made anew.

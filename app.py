@@ -114,9 +114,7 @@ def list_rejects(request: Any, query: forms.Some, run_id: str) -> Response:
 
 @app.schedule(config.ingest_schedule())
 def ingest(event: Any) -> dict[str, Any]:
-    report = wiring.ingest(event.detail or {})
-    telemetry.ran(report)
-    return report.summary()
+    return wiring.ingest(event.detail or {}).summary()
 
 
 @app.lambda_function()

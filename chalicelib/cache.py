@@ -36,6 +36,7 @@ _STATS_SECONDS = 30
 _STATS_PATIENCE_SECONDS = 5
 _REST_SECONDS = 5
 _TIMEOUT_SECONDS = 0.5
+_CONNECTIONS = 32  # more threads than these wait for one another, which is no outage
 _JITTER = 0.1
 
 # Sets a body unless a newer one is there, or the mark of an erasure. The version stands near a body's start.
@@ -136,8 +137,11 @@ class Cache:
             if isinstance(held, bytes):
                 return Answer(held, "redis")
             time.sleep(0.05)
-        body = self._store.stats()
-        self._ask(lambda: self._redis.set(_STATS, body, ex=_STATS_SECONDS))
+        try:
+            body = self._store.stats()
+            self._ask(lambda: self._redis.set(_STATS, body, ex=_STATS_SECONDS))
+        finally:
+            self._ask(lambda: self._redis.delete(_STATS_LOCK))
         return Answer(body, "postgres")
 
     def _count(self, what: str) -> None:
@@ -171,9 +175,16 @@ class Cache:
             self._rest(type(error).__name__)
             return None
         if self._is_away:
-            self._is_away = False
-            _log.warning("redis is back")
+            self._welcome()
         return answer
+
+    def _welcome(self) -> None:
+        """Not for an answer that was under way when Redis went."""
+        with self._resting:
+            if not self._is_asked() or not self._is_away:
+                return
+            self._is_away = False
+        _log.warning("redis is back")
 
     def _rest(self, reason: str) -> None:
         self._count("errors")
@@ -211,15 +222,17 @@ class Flights:
 
 def _client(url: str) -> redis.Redis:
     try:
-        client = redis.Redis.from_url(
+        pool = redis.BlockingConnectionPool.from_url(
             url,
+            max_connections=_CONNECTIONS,
+            timeout=_TIMEOUT_SECONDS,
             socket_timeout=_TIMEOUT_SECONDS,
             socket_connect_timeout=_TIMEOUT_SECONDS,
             # a connection that died while idle costs one more try; a silent server does not get a second
             retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
         )
-        client.connection_pool.make_connection()  # what the URL's query asks for is only seen here
-        return client
+        pool.make_connection()  # type: ignore[no-untyped-call]  # what the URL's query asks for is only seen here
+        return redis.Redis.from_pool(pool)
     except (TypeError, ValueError):
         pass  # their text may hold a part of the password
     raise ConfigError("REDIS_URL", "cannot be read as a URL")

@@ -102,4 +102,5 @@ def _street(address: pd.Series, name: pd.Series) -> pd.Series:
 
 
 def _tenth_of_a_degree(degrees: pd.Series) -> pd.Series:
-    return degrees.round(1) + 0.0  # no negative zero: Postgres' numeric has none
+    """By the number's exact value, where pandas' own rounding multiplies first and takes 12.35 for a tie."""
+    return degrees.map(lambda exact: round(exact, 1)) + 0.0  # no negative zero: Postgres' numeric has none

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from chalicelib.access import SCOPES
 from chalicelib.errors import ConfigError
 
+LARGEST_PAGE = 5_000
 DEFAULT_SCHEDULE = "rate(5 minutes)"
 
 _NOT_IN_SETTINGS = ("SECRET_ID", "INGEST_SCHEDULE", "ALLOWED_ORIGIN", "LOG_LEVEL")  # wanted before or apart
@@ -53,7 +54,7 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         source_url=get.url("SOURCE_URL", "http", "https"),
         source_dialect=values.get("SOURCE_DIALECT") or "random-data-api",
         source_pages=get.whole("SOURCE_PAGES", 1, 1, 100_000),
-        source_page_size=get.whole("SOURCE_PAGE_SIZE", 100, 1, 5_000),
+        source_page_size=get.whole("SOURCE_PAGE_SIZE", 100, 1, LARGEST_PAGE),
         pii_keys=get.pii_keys("PII_KEYS"),
         api_keys=api_keys(values.get("API_KEYS", "")),
         cache_ttl_seconds=get.whole("CACHE_TTL_SECONDS", 120, 1, 86_400),

@@ -1,7 +1,7 @@
-"""Makes Chalice's emulator of API Gateway answer as the deployed API does. Not loaded in a Lambda.
+"""Makes Chalice's emulator of API Gateway answer as the deployed API does. Does nothing in a Lambda.
 
-Deployed, the gateway's own answers (no such path, no key, …) are problem documents by its template, and HEAD
-has no body. Chalice's emulator (`chalice local`, `chalice.test`) knows neither, so it is corrected here.
+Deployed, the gateway's own answers (no such path, no key, …) are problem documents by infra/gateway.json,
+and HEAD has no body. Chalice's emulator (`chalice local`, `chalice.test`) knows neither; here it learns.
 """
 
 import logging

@@ -15,14 +15,17 @@ Filter = Annotated[
     Meta(min_length=1, max_length=200, pattern=r"^[^\x00]+$", description="Exactly this, as stored."),
 ]
 Moment = Annotated[
-    datetime, Meta(tz=True, description="Changed at or after this moment.", examples=["2026-01-31T00:00:00Z"])
+    datetime,
+    Meta(
+        tz=True,
+        description="Changed at or after this moment. Overlap by a minute: a page is dated by its beginning.",
+        examples=["2026-01-31T00:00:00Z"],
+    ),
 ]
-Raw = Annotated[str, Meta(max_length=320, pattern=r"\S")]
-Email = Annotated[str, Meta(max_length=320, pattern=r"\S", examples=["someone@example.com"])]
-Phone = Annotated[str, Meta(max_length=320, pattern=r"\d")]
-Number = Annotated[str, Meta(max_length=320, pattern=r"[^\W_]")]
+Raw = Annotated[str, Meta(min_length=1, max_length=320)]
+Email = Annotated[str, Meta(min_length=1, max_length=320, examples=["someone@example.com"])]
 Street = Annotated[
-    str, Meta(max_length=402, pattern=r"\S", description="Street address, comma, space, street name.")
+    str, Meta(min_length=1, max_length=402, description="Street address, comma, space, street name.")
 ]
 
 # JSON knows one kind of number: 5.0 is as whole as 5.
@@ -59,8 +62,8 @@ class Lookup(Struct, forbid_unknown_fields=True):
     last_name: Raw | UnsetType = UNSET
     username: Raw | UnsetType = UNSET
     email: Email | UnsetType = UNSET
-    phone_number: Phone | UnsetType = UNSET
-    social_insurance_number: Number | UnsetType = UNSET
+    phone_number: Raw | UnsetType = UNSET
+    social_insurance_number: Raw | UnsetType = UNSET
     street: Street | UnsetType = UNSET
 
     def __repr__(self) -> str:

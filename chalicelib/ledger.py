@@ -3,9 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
 from typing import Any, Literal
 
+import msgspec
+
 from chalicelib.users import Issue
+
+_encode = msgspec.json.Encoder().encode
 
 Trigger = Literal["schedule", "manual", "backfill"]
 
@@ -38,6 +43,18 @@ class PageLoad:
     rejects: Sequence[RejectRow]
     duplicates: int
     key_version: int
+
+    def rows_json(self) -> str:
+        """The rows as one JSON document, each with the hash of its content."""
+        record = msgspec.defstruct("Record", list(self.columns))
+        encoded = [_encode(record(*row)) for row in zip(*self.columns.values(), strict=True)]
+        return "[" + ",".join(map(_with_marks, encoded, self.erasure_tokens)) + "]"
+
+
+def _with_marks(encoded: bytes, erasure_tokens: Sequence[str]) -> str:
+    digest = blake2b(encoded, digest_size=16).hexdigest()
+    marks = _encode({"content_hash": f"\\x{digest}", "erasure_tokens": erasure_tokens})
+    return (marks[:-1] + b"," + encoded[1:]).decode()
 
 
 @dataclass(frozen=True)

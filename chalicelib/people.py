@@ -57,7 +57,10 @@ def _in_utc(moment: datetime) -> str:
 
 
 def looked_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup) -> UserList:
-    """A page of those who have these values, under whichever key they were stored."""
+    """A page of those who have these values, under whichever key they were stored.
+
+    Nobody has a value in which there is nothing, such as a phone number without a digit.
+    """
     raw = {name: value for name, value in structs.asdict(wanted).items() if value is not UNSET}
     if not raw:
         raise RequestError(
@@ -65,11 +68,9 @@ def looked_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup) -
         )
     try:
         tokens = {name: tokeniser.candidates(name, value) for name, value in raw.items()}
-    except TokenError as error:
-        refusal = str(error)
-    else:
-        return _page(store, tokeniser, query, tokens, {name: known[-1] for name, known in tokens.items()})
-    raise RequestError(400, "Malformed body", refusal)
+    except TokenError:
+        return UserList([], None)
+    return _page(store, tokeniser, query, tokens, {name: known[-1] for name, known in tokens.items()})
 
 
 def _page(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from json import JSONDecodeError
 from typing import Any, Protocol
 
 from chalicelib import privacy, views
@@ -171,12 +172,13 @@ def _work_page(edges: Edges, plan: Plan, page: int, report: Report) -> None:
 def _validated(body: bytes, dialect: Dialect[Any], page: int) -> ValidPage:
     try:
         valid = validate(body, dialect, datetime.now(UTC).date())
-    except (ValueError, RecursionError):
-        valid = None  # the error's text may hold a value
-    if valid is None:
-        raise SourceInvalid(page, "the body is not a page of records")
-    if not valid.fetched:
-        raise SourceInvalid(page, "no records")
+        problem = "" if valid.fetched else "no records"
+    except (JSONDecodeError, RecursionError):
+        problem = "the body is not JSON, or not all of it"
+    except ValueError:
+        problem = f"the body holds no list of records as {dialect.name} words it"
+    if problem:
+        raise SourceInvalid(page, problem)  # outside the except clauses, whose errors may hold a value
     return valid
 
 

@@ -156,6 +156,8 @@ class Tokeniser:
             marked = b64decode(sealed, altchars=b"-_", validate=True)
         except ValueError:
             return None
+        if urlsafe_b64encode(marked).decode() != sealed:
+            return None  # the same bytes, but not as they were given out
         payload, mark = marked[:-12], marked[-12:]
         marks = [self._digest(version, purpose, payload)[:12] for version in self.versions]
         return payload if any([hmac.compare_digest(mark, known) for known in marks]) else None

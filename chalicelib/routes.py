@@ -81,7 +81,10 @@ class Routes:
         return register
 
     def allowed(self, authorization: str, api_keys: Callable[[], Any]) -> AuthResponse:
-        """What the key in the header opens; the answer to a wrong one is the same as to one without scope."""
+        """What the key in the header opens; the answer to a wrong one is the same as to one without scope.
+
+        Keys that cannot be read open nothing; the log says why.
+        """
         try:
             scopes = scopes_of(authorization, api_keys())
         except ConfigError as error:

@@ -4,23 +4,17 @@ Driver errors end here: theirs hold rows in their DETAIL, ours hold the query's 
 No session state (no SET, no session lock, no temporary table), so any pooler may stand in front.
 """
 
-import hashlib
 import json
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from queue import Empty, LifoQueue
 from typing import Any, TypeVar
 
-import msgspec
 import psycopg2
-from psycopg2.extensions import connection as Connection  # noqa: N812  the class is named in lower case
 
 from chalicelib.errors import LeaseLost, StoreError, StoreUnavailable
 from chalicelib.ledger import Erased, Loaded, OpenRun, PageLoad, RejectRow
+from chalicelib.pool import Pool
 from chalicelib.privacy import TOKENISED
 from chalicelib.views import RejectView, Run, UserView, encode, stats_view, user_view
 
@@ -28,9 +22,10 @@ T = TypeVar("T")
 
 _SQL = Path(__file__).parent / "sql"
 
-_POOL_SIZE = 8
-_POOL_WAIT_SECONDS = 5
-_TRUSTED_IDLE_SECONDS = 1.0  # a connection idle for longer is tried before it is used
+# How long a statement may take before its connection is cut: a server that hangs answers nothing by itself.
+_READ_SECONDS = 5.0
+_MIGRATION_SECONDS = 300.0
+_SECONDS = {"load_page": 60.0, "erase": 30.0, "stats": 20.0}
 
 LEASE_SECONDS = 120
 
@@ -44,21 +39,21 @@ class Store:
     """
 
     def __init__(self, url: str) -> None:
-        self._pool = _Pool(url)
+        self._pool = Pool(url)
 
     def migrate(self) -> list[str]:
         """Applies the migrations that are missing, all or none; returns their names."""
         return _translated("migrate", self._migrate)
 
     def _migrate(self) -> list[str]:
-        with self._pool.connection() as held, held, held.cursor() as cursor:
+        with self._pool.connection(_MIGRATION_SECONDS) as held, held, held.cursor() as cursor:
             cursor.execute(_sql("migrations"))
             applied = {name for (name,) in cursor.fetchall()}
             files = sorted((_SQL / "migrations").glob("*.sql"))
             missing = [file for file in files if file.stem not in applied]
             for file in missing:
                 cursor.execute(file.read_text(encoding="utf-8"))
-                cursor.execute("INSERT INTO migrations (name) VALUES (%s)", (file.stem,))
+                cursor.execute(_sql("note_migration"), {"name": file.stem})
             return [file.stem for file in missing]
 
     def open_run(
@@ -83,7 +78,7 @@ class Store:
         values = {
             "run_id": load.run_id,
             "page": load.page,
-            "rows": _page_json(load.columns, load.erasure_tokens),
+            "rows": load.rows_json(),
             "rejects": encode(load.rejects).decode(),
             "duplicate": load.duplicates,
             "key_version": load.key_version,
@@ -150,7 +145,7 @@ class Store:
         return _translated(query, lambda: self._ask(query, values))
 
     def _ask(self, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        with self._pool.connection() as held, held.cursor() as cursor:
+        with self._pool.connection(_SECONDS.get(query, _READ_SECONDS)) as held, held.cursor() as cursor:
             cursor.execute(_sql(query), values)
             return cursor.fetchall() if cursor.description else []
 
@@ -158,80 +153,6 @@ class Store:
 @cache
 def _sql(query: str) -> str:
     return (_SQL / "queries" / f"{query}.sql").read_text(encoding="utf-8")
-
-
-def _page_json(columns: Mapping[str, Sequence[Any]], erasure_tokens: Sequence[Sequence[str]]) -> str:
-    """The page as one JSON document, each record with the hash of its content."""
-    record = msgspec.defstruct("Record", list(columns))
-    encoded = [encode(record(*row)) for row in zip(*columns.values(), strict=True)]
-    return "[" + ",".join(map(_with_marks, encoded, erasure_tokens)) + "]"
-
-
-def _with_marks(encoded: bytes, erasure_tokens: Sequence[str]) -> str:
-    digest = hashlib.blake2b(encoded, digest_size=16).hexdigest()
-    marks = encode({"content_hash": f"\\x{digest}", "erasure_tokens": erasure_tokens})
-    return (marks[:-1] + b"," + encoded[1:]).decode()
-
-
-class _Pool:
-    """A few autocommitting connections, opened when needed. psycopg2's own pools either open all at once or
-    keep none, and do not wait when all are out."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._idle: LifoQueue[tuple[Connection, float]] = LifoQueue()
-        self._places = threading.BoundedSemaphore(_POOL_SIZE)
-
-    @contextmanager
-    def connection(self) -> Iterator[Connection]:
-        if not self._places.acquire(timeout=_POOL_WAIT_SECONDS):
-            raise StoreUnavailable("connect")
-        try:
-            held = self._take()
-            try:
-                yield held
-            except psycopg2.Error:
-                if held.closed:  # the server went away: the idle ones are no better
-                    self.close_idle()
-                raise
-            finally:
-                if not held.closed:
-                    self._idle.put((held, time.monotonic()))
-        finally:
-            self._places.release()
-
-    def _take(self) -> Connection:
-        while True:
-            try:
-                held, since = self._idle.get_nowait()
-            except Empty:
-                return self._open()
-            if time.monotonic() - since < _TRUSTED_IDLE_SECONDS or _is_alive(held):
-                return held
-            held.close()
-
-    def _open(self) -> Connection:
-        opened: Connection = psycopg2.connect(
-            self._url, connect_timeout=3, tcp_user_timeout=5_000, application_name="decant"
-        )
-        opened.autocommit = True
-        return opened
-
-    def close_idle(self) -> None:
-        while True:
-            try:
-                self._idle.get_nowait()[0].close()
-            except Empty:
-                return
-
-
-def _is_alive(held: Connection) -> bool:
-    try:
-        with held.cursor() as cursor:
-            cursor.execute("SELECT")
-    except psycopg2.Error:
-        return False
-    return True
 
 
 def _translated(query: str, work: Callable[[], T]) -> T:

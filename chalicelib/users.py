@@ -20,7 +20,12 @@ from msgspec import Meta, Struct
 T = TypeVar("T")
 
 Text = Annotated[str, Meta(max_length=200)]
-Email = Annotated[str, Meta(max_length=320, pattern=r"^\s*[^@\s]+@[^@\s.]+(\.[^@\s.]+)+\s*$")]
+# What no part of an address holds: spaces, controls, the punctuation of mail, what cannot be seen.
+_NEVER = r"\s@<>()\[\],;:\\\"\x00-\x1f\x7f\u200b-\u200f\u2060\ufeff"
+Email = Annotated[
+    str,  # spaces around it are the cleaner's
+    Meta(max_length=320, pattern=rf"^\s*[^{_NEVER}]+@[^.?/{_NEVER}]+(\.[^.?/{_NEVER}]+)+\s*$"),
+]
 Whole = Annotated[int, Meta(ge=0, lt=10_000_000_000)]
 Latitude = Annotated[float, Meta(ge=-90, le=90)]
 Longitude = Annotated[float, Meta(ge=-180, le=180)]

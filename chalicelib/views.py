@@ -119,7 +119,8 @@ class RunStarted(Struct):
 
 
 class Receipt(Struct):
-    """What was erased and where. ``uid_token`` is all that is remembered of the person.
+    """What was erased and where. ``uid_token`` is what is remembered of the person, beside keyed
+    fingerprints of records that were rejected.
 
     ``cache_cleared`` is false if Redis was away: what it holds goes within ``cache_gone_within_seconds``.
     """

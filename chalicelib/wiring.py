@@ -5,12 +5,12 @@ Imports late: an HTTP Lambda never loads pandas, and one that answers without Re
 
 from __future__ import annotations
 
-import functools
+import logging
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from chalicelib import config
-from chalicelib.errors import AwsError, ConfigError, StoreError
+from chalicelib.errors import AwsError, ConfigError, DecantError, StoreError
 from chalicelib.views import Health, ServerHealth
 
 if TYPE_CHECKING:
@@ -23,20 +23,39 @@ if TYPE_CHECKING:
     from chalicelib.sources.client import Source
     from chalicelib.store import Store
 
+T = TypeVar("T")
 
-@functools.cache
+_building = threading.RLock()
+_log = logging.getLogger("decant.wiring")
+
+
+class _Once(Generic[T]):
+    """A function that is called once, however many threads come at once; forgets on demand."""
+
+    def __init__(self, build: Callable[[], T]) -> None:
+        self._build, self.built = build, list[T]()
+
+    def __call__(self) -> T:
+        if not self.built:
+            with _building:
+                if not self.built:
+                    self.built.append(self._build())
+        return self.built[0]
+
+
+@_Once
 def settings() -> config.Settings:
     return config.read()
 
 
-@functools.cache
+@_Once
 def store() -> Store:
     from chalicelib.store import Store
 
     return Store(settings().database_url)
 
 
-@functools.cache
+@_Once
 def cache() -> Cache:
     """The cache in front of the store: what single people are read from."""
     from chalicelib.cache import Cache
@@ -44,14 +63,14 @@ def cache() -> Cache:
     return Cache(settings().redis_url, store(), settings().cache_ttl_seconds)
 
 
-@functools.cache
+@_Once
 def tokeniser() -> Tokeniser:
     from chalicelib.privacy import Tokeniser
 
     return Tokeniser(settings().pii_keys)
 
 
-@functools.cache
+@_Once
 def source() -> Source:
     from chalicelib.sources import random_data_api, randomuser
     from chalicelib.sources.client import Source
@@ -90,13 +109,24 @@ def start_run(pages: int | None, page_size: int | None) -> Report:
 
 def ingest(order: Mapping[str, Any]) -> Report:
     """Works the open run that ``start_run`` ordered, or, without an order, a scheduled one."""
-    if "run_id" not in order:
-        return run_ingest("schedule")
-    from chalicelib import pipeline
+    from chalicelib import pipeline, telemetry
     from chalicelib.ledger import Report
 
-    plan = _plan(order["trigger"], order["pages"], order["page_size"])
-    return pipeline.work(_edges(), plan, Report(order["run_id"], "running"))
+    if "run_id" in order:
+        plan = _plan(order["trigger"], order["pages"], order["page_size"])
+        report = pipeline.work(_edges(), plan, Report(order["run_id"], "running"))
+    else:
+        report = run_ingest("schedule")
+    telemetry.ran(report)
+    return report
+
+
+def _ingest_alone(order: Mapping[str, Any]) -> None:
+    """The thread's own boundary; the errors of a run hold no value."""
+    try:
+        ingest(order)
+    except DecantError as error:
+        _log.error("run %s: %s", order["run_id"], error)
 
 
 def health() -> Health:
@@ -113,7 +143,7 @@ def health() -> Health:
 def _hand_over(order: dict[str, Any]) -> None:
     function = config.function_name()
     if function is None:
-        threading.Thread(target=ingest, args=(order,), name="run", daemon=True).start()
+        threading.Thread(target=_ingest_alone, args=(order,), name="run", daemon=True).start()
         return
     from chalicelib import aws
 
@@ -143,9 +173,8 @@ def _plan(trigger: Trigger, pages: int | None, page_size: int | None) -> Plan:
 
 def reset() -> None:
     """Closes what was built and forgets it, so that changed settings take effect."""
-    edges: tuple[Any, ...] = (source, cache, store)
-    for edge in edges:
-        if edge.cache_info().currsize:
-            edge().close()
-    for build in (*edges, tokeniser, settings):
-        build.cache_clear()
+    edges: tuple[_Once[Any], ...] = (source, cache, store)
+    for edge in (built for once in edges for built in once.built):
+        edge.close()
+    for once in (*edges, tokeniser, settings):
+        once.built.clear()

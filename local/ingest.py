@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from tqdm import tqdm
 
 from chalicelib import wiring
+from chalicelib.config import LARGEST_PAGE
 from chalicelib.errors import DecantError
 from chalicelib.ledger import Report
 from local import lock, settings, signals
@@ -42,8 +43,14 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local.ingest", description="One ingest run, now.")
     parser.add_argument("--pages", type=_count, help="how many pages (default: SOURCE_PAGES)")
-    parser.add_argument("--size", type=_count, help="records a page (default: SOURCE_PAGE_SIZE)")
+    parser.add_argument("--size", type=_size, help="records a page (default: SOURCE_PAGE_SIZE)")
     return parser.parse_args()
+
+
+def _size(text: str) -> int:
+    if (size := _count(text)) > LARGEST_PAGE:
+        raise argparse.ArgumentTypeError(f"must be {LARGEST_PAGE} at most")
+    return size
 
 
 def _count(text: str) -> int:
@@ -58,7 +65,7 @@ def _servers() -> Iterator[None]:
     the keys and people of a laptop must never get into it."""
     chosen, folder = settings.chosen(), local_folder()
     theirs = settings.published(folder) if lock.is_held(folder) else {}
-    if theirs and chosen.get("DATABASE_URL", theirs["DATABASE_URL"]) == theirs["DATABASE_URL"]:
+    if theirs and chosen.get("DATABASE_URL") in (None, theirs.get("DATABASE_URL")):
         os.environ.update(theirs | chosen)
         yield
     elif "DATABASE_URL" in chosen or "SECRET_ID" in chosen:

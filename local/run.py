@@ -20,7 +20,7 @@ from local.stack import Server, Stack, record_file, stand_ins
 
 _HEALTH_SECONDS = 60.0
 _LOOK_SECONDS = 0.2
-_REVIVE_SECONDS = 3.0  # long enough to see what the API answers meanwhile
+_REVIVE_SECONDS = 3.0  # a server that falls over at once should not do so many times a second
 _STAYS_ALIVE_SECONDS = 10.0
 _CHALICE = (
     "import sys; from chalice.cli import main; sys.exit(main())"  # its script's first line may be too long
@@ -153,6 +153,7 @@ def _revive(server: Server, revived_at: dict[str, float]) -> None:
         time.sleep(_LOOK_SECONDS)
     server.start()
     revived_at[server.name] = time.monotonic()
+    print(f"{server.name} is back.", flush=True)
 
 
 def _last_line(log: Path) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from local import keys, processes, settings
+from local.errors import LocalError
 from local.folders import ROOT, make_private
 from local.postgres import Postgres
 from local.processes import Child
@@ -71,6 +72,7 @@ def stand_ins(folder: Path, chosen: Mapping[str, str]) -> Iterator[Stack]:
 
 def _fill(stack: Stack, running: contextlib.ExitStack) -> None:
     settings, folder = stack.settings, stack.folder
+    _refuse_half(settings)
     settings.setdefault("PII_KEYS", keys.pii_keys(folder))
     settings.setdefault("API_KEYS", keys.api_keys(folder))
     if "DATABASE_URL" not in settings:
@@ -84,6 +86,13 @@ def _fill(stack: Stack, running: contextlib.ExitStack) -> None:
     if "SOURCE_URL" not in settings:
         dialect = settings.setdefault("SOURCE_DIALECT", "random-data-api")
         settings["SOURCE_URL"] = running.enter_context(_user_api(stack, dialect))
+
+
+def _refuse_half(settings: Mapping[str, str]) -> None:
+    """The keys and the invented people of a laptop must never get into somebody's database."""
+    open_ones = [name for name in ("PII_KEYS", "SOURCE_URL") if name not in settings]
+    if "DATABASE_URL" in settings and open_ones:
+        raise LocalError(f"DATABASE_URL is set, so {' and '.join(open_ones)} must be set too")
 
 
 @contextlib.contextmanager

@@ -44,11 +44,13 @@ MAY_IMPORT = {
         "privacy",
         "store",
         "views",
+        "telemetry",
         *SOURCES,
     },
     "pipeline": {"clean", "errors", "ledger", "privacy", "users", "validation", "views"},
     "people": {"errors", "forms", "ledger", "privacy", "views"},
-    "store": {"errors", "ledger", "privacy", "views"},
+    "store": {"errors", "ledger", "pool", "privacy", "views"},
+    "pool": {"errors"},
     "cache": {"errors", "views"},
     "config": {"access", "aws", "errors"},
     "aws": {"errors"},
@@ -69,7 +71,7 @@ MAY_IMPORT = {
 
 OWNERS = {
     "pandas": {"clean"},
-    "psycopg2": {"store"},
+    "psycopg2": {"pool", "store"},
     "redis": {"cache"},
     "requests": {"sources.client"},
     "urllib3": {"sources.client"},
@@ -168,12 +170,12 @@ def test_a_function_fits_on_a_screen_and_a_module_in_the_head(path):
     assert text.count("\n") <= (130 if path.name == "app.py" else 250) or path in WORD_LISTS
 
 
+STATEMENTS = {"INSERT", "UPDATE", "DELETE", "WITH"}
+
+
 def test_sql_is_written_in_sql_files():
     for room in ALL:
         for node in ast.walk(tree(room)):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 words = node.value.split()
-                assert not (words and words[0] in {"UPDATE", "DELETE", "WITH"} and len(words) > 2), (
-                    room,
-                    words,
-                )
+                assert len(words) < 3 or words[0] not in STATEMENTS, (room, words)

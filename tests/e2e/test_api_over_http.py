@@ -8,9 +8,11 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -705,6 +707,35 @@ def test_everyone_of_many_at_once_gets_an_answer_of_their_own(server):
 
     with ThreadPoolExecutor(24) as threads:
         assert all(threads.map(read, range(240)))
+
+
+def test_a_redis_that_is_killed_under_load_changes_only_the_time(server, valkey):
+    everyone = [item["uid"] for item in server.get_json("/users?limit=20")["items"]]
+    ended = threading.Event()
+
+    def read(number):
+        seen = []
+        while not ended.is_set():
+            began = time.monotonic()
+            status, _, body = server.ask("GET", f"/users/{everyone[number]}")
+            seen.append((status, json.loads(body).get("uid") == everyone[number], time.monotonic() - began))
+        return seen
+
+    with ThreadPoolExecutor(8) as threads:
+        reading = [threads.submit(read, number) for number in range(8)]
+        time.sleep(0.5)
+        os.kill(valkey.pid, signal.SIGKILL)
+        time.sleep(1)
+        health = server.get_json("/health")
+        ended.set()
+        answers = [answer for one in reading for answer in one.result(10)]
+    valkey.stop()
+    valkey.start()
+
+    assert {(status, right) for status, right, _ in answers} == {(200, True)}
+    assert max(took for _, _, took in answers) < 3
+    assert len(answers) > 100
+    assert health["status"] == "degraded"
 
 
 def test_the_log_of_all_this_is_a_line_a_request_and_holds_nothing_that_was_sent(server):

@@ -9,7 +9,8 @@ import pytest
 
 from local import settings
 from tests.fakes import uid
-from tests.integration.api_support import ROOT, ROUTES, sample_path
+from tests.integration.api_support import ROOT, ROUTES, pii_keys, sample_path
+from tests.keys import PII_KEY
 
 ORIGIN = "https://dashboard.example.com"
 
@@ -26,6 +27,14 @@ for method, path, headers in json.load(sys.stdin):
     print("answer", json.dumps([answer["statusCode"], {name.lower(): value for name, value in told.items()}]))
 """
 
+# Enough to know that a key is wrong; none of the servers is asked.
+SETTINGS = {
+    "DATABASE_URL": "postgresql://127.0.0.1:1/none",
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "SOURCE_URL": "http://127.0.0.1:1/",
+    "PII_KEYS": pii_keys({1: PII_KEY}),
+}
+
 REFUSALS = [
     ("GET", "/users", {}),
     ("GET", "/users", {"authorization": "Bearer guessed"}),
@@ -36,11 +45,11 @@ REFUSALS = [
 
 def run(requests, **changes):
     ours = settings.NAMES | {"ALLOWED_ORIGIN"}
-    environment = {name: value for name, value in os.environ.items() if name not in ours} | changes
+    outside = {name: value for name, value in os.environ.items() if name not in ours}
     return subprocess.run(
         [sys.executable, "-c", PROGRAM],
-        cwd=ROOT, env=environment, input=json.dumps(requests), capture_output=True, text=True, check=False,
-        timeout=30,
+        cwd=ROOT, env=outside | SETTINGS | changes, input=json.dumps(requests), capture_output=True,
+        text=True, check=False, timeout=30,
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """`DELETE /users/{uid}`: a person is forgotten for good, whoever reads or writes meanwhile."""
 
 import contextlib
+import itertools
 import logging
 import threading
 import time
@@ -222,13 +223,13 @@ def containers(valkey, redis_client, store):
 def test_an_erasure_wins_against_a_load_and_readers_however_they_fall(store, sql, redis_client, containers):
     """Some start before, some after; what decides is the order in which Postgres takes them."""
     tokeniser = privacy.Tokeniser(OLD)
-    run = store.open_run("race", "manual", 1, "0" * 16, 1)
-    suppressed, errors = 0, []
+    run = store.open_run("race", "manual", 2 * ROUNDS, "0" * 16, 1)
+    suppressed, errors, pages = 0, [], itertools.count(1)
 
     def load_again(number, version):
         row = person(number, birth_year=1900 + version)
         tokens = privacy.erasure_tokens([row["uid"]], tokeniser)
-        loaded = store.load_page(page_load(run.run_id, row, erasure_tokens=tokens))
+        loaded = store.load_page(page_load(run.run_id, row, page=next(pages), erasure_tokens=tokens))
         bodies = {
             who: b'{"uid":"%s","version":%d}' % (who.encode(), version)
             for who, version in loaded.versions.items()

@@ -144,6 +144,20 @@ def test_every_version_of_everyone_has_an_etag_of_its_own(api, store):
     assert len(set(etags)) == 60
 
 
+def test_what_a_run_caches_and_what_is_read_later_has_the_same_etag(api, redis_client):
+    """Else a client would fetch everybody anew whenever an entry expires."""
+    wiring.run_ingest("manual", pages=3, page_size=50)
+    everyone = [item["uid"] for item in api.get("/users?limit=1000").json["items"]]
+
+    cached = [api.get(f"/users/{who}").headers for who in everyone]
+    redis_client.flushall()
+    read = [api.get(f"/users/{who}").headers for who in everyone]
+
+    assert {headers["x-data-source"] for headers in cached} == {"redis"}
+    assert {headers["x-data-source"] for headers in read} == {"postgres"}
+    assert [headers["etag"] for headers in cached] == [headers["etag"] for headers in read]
+
+
 @pytest.mark.usefixtures("known")
 def test_who_has_this_version_gets_no_body(api):
     etag = api.get(WHO).headers["etag"]

@@ -592,13 +592,13 @@ class Writer(threading.Thread):
     def __init__(self, store, rows):
         super().__init__()
         self._store, self._rows = store, rows
-        self._stop = threading.Event()
+        self._ended = threading.Event()
         self.rounds, self.error = 0, None
 
     def run(self):
         try:
-            run = self._store.open_run("writer", "manual", 1, "0" * 16, 1)
-            while not self._stop.is_set():
+            run = self._store.open_run("writer", "manual", 1_000, "0" * 16, 1)
+            while not self._ended.is_set():
                 self.rounds += 1
                 self._round(run.run_id)
         except BaseException as error:
@@ -607,15 +607,16 @@ class Writer(threading.Thread):
 
     def _round(self, run_id):
         changed = [row | {"birth_year": 1900 + self.rounds % 100} for row in self._rows["staying"][::3]]
-        self._store.load_page(page_load(run_id, *changed, *self._rows["coming"][self.rounds % 2 :: 2]))
-        for row in self._rows["coming"][self.rounds % 2 :: 2][:10]:
+        coming = self._rows["coming"][self.rounds % 2 :: 2]
+        self._store.load_page(page_load(run_id, *changed, *coming, page=self.rounds))
+        for row in coming[:10]:
             self._store.erase(row["uid"], self._token(row))
 
     def _token(self, row):
         return f"v1_{row['uid'][:24]}"
 
     def stop(self):
-        self._stop.set()
+        self._ended.set()
         self.join(30)
 
 

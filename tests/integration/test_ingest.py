@@ -328,8 +328,8 @@ def test_twenty_one_bad_records_of_a_hundred_change_nothing(ingest, sql, redis_c
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        ("truncated-json", "page 1: the body is not a page of records"),
-        ("envelope", "page 1: the body is not a page of records"),
+        ("truncated-json", "page 1: the body is not JSON, or not all of it"),
+        ("envelope", "page 1: the body holds no list of records as {dialect} words it"),
         ("html", "page 1: the answer is not JSON by its Content-Type"),
         ("empty", "page 1: no records"),
         ("status-404", "page 1: status 404"),
@@ -338,6 +338,7 @@ def test_twenty_one_bad_records_of_a_hundred_change_nothing(ingest, sql, redis_c
 def test_a_source_without_a_usable_page_fails_the_run(ingest, sql, dialect, fault, error):
     report = ingest(dialect, fault=fault)
 
+    error = error.format(dialect=dialect)
     assert (report.status, report.error) == ("failed", error)
     assert ledger(sql, report.run_id)["error"] == error
     assert sql("SELECT count(*) FROM users") == [(0,)]

@@ -11,9 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
+import psutil
 import psycopg2
 import pytest
 
+from chalicelib import pool as pool_module
 from chalicelib import privacy, views
 from chalicelib import store as store_module
 from chalicelib.clean import clean
@@ -572,7 +574,7 @@ def test_a_store_that_saw_the_outage_works_again_at_once_when_postgres_is_back(s
 def test_a_store_that_slept_through_the_outage_notices_its_dead_connections(
     store, postgres_away, monkeypatch
 ):
-    monkeypatch.setattr(store_module, "_TRUSTED_IDLE_SECONDS", 0)
+    monkeypatch.setattr(pool_module, "_TRUSTED_IDLE_SECONDS", 0)
     fill_pool(store)
     with postgres_away():
         pass
@@ -587,6 +589,37 @@ def test_a_store_used_at_the_very_moment_of_a_restart_recovers_after_one_error(s
 
     with pytest.raises(StoreUnavailable):
         store.get_user(uid(1))
+    assert store.get_user(uid(1)) is None
+
+
+@contextlib.contextmanager
+def frozen(postgres):
+    """Stopped, not ended: its sockets acknowledge, and nothing answers."""
+    family = [psutil.Process(postgres.pid), *psutil.Process(postgres.pid).children()]
+    for process in family:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in reversed(family):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
+
+
+@pytest.mark.parametrize("trusted", [True, False], ids=["just used", "long idle"])
+def test_a_postgres_that_hangs_is_given_up_in_good_time_and_found_again(
+    store, postgres, monkeypatch, trusted
+):
+    monkeypatch.setattr(store_module, "_READ_SECONDS", 0.5)
+    monkeypatch.setattr(pool_module, "_TRY_SECONDS", 0.5)
+    monkeypatch.setattr(pool_module, "_TRUSTED_IDLE_SECONDS", 60 if trusted else 0)
+    fill_pool(store)
+
+    began = time.monotonic()
+    with frozen(postgres), pytest.raises(StoreUnavailable):
+        store.get_user(uid(1))
+
+    assert time.monotonic() - began < 6
     assert store.get_user(uid(1)) is None
 
 
@@ -638,10 +671,10 @@ def test_loads_of_the_same_people_in_opposite_orders_do_not_wait_in_a_circle(sto
 
 
 def test_a_thread_waits_for_a_connection_but_not_for_ever(store, monkeypatch):
-    monkeypatch.setattr(store_module, "_POOL_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(pool_module, "_WAIT_SECONDS", 0.2)
     with contextlib.ExitStack() as held:
         for _ in range(8):
-            held.enter_context(store._pool.connection())
+            held.enter_context(store._pool.connection(5))
 
         with pytest.raises(StoreUnavailable):
             assert seconds_of(lambda: store.get_user(uid(1))) < 1

@@ -3,6 +3,7 @@
 import math
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import FrozenInstanceError
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -305,6 +306,11 @@ def test_users_of_both_apis_are_cleaned_alike():
     assert page.columns["city"] == ["New Juliantown", "Kahramanmaraş"]
     assert page.columns["subscription_plan"] == ["Basic", None]
     assert page.columns["lng"] == [-89.7, 155.2]
+
+
+def test_a_clean_page_does_not_change():
+    with pytest.raises(FrozenInstanceError):
+        clean([]).duplicates = 1
 
 
 def test_no_repr_of_a_clean_page_shows_what_it_holds():

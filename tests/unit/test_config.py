@@ -4,7 +4,9 @@ import base64
 import dataclasses
 import json
 import logging
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -15,6 +17,7 @@ from chalicelib import config
 from chalicelib.access import key_hash
 from chalicelib.errors import ConfigError
 
+ROOT = Path(__file__).parents[2]
 KEY, OTHER_KEY = bytes(range(32)), bytes(range(32, 64))
 NEEDED = {
     "DATABASE_URL": "postgresql://decant:db-password@db.example/decant",
@@ -82,6 +85,11 @@ def test_the_defaults_are_the_same_without_an_environment():
 )
 def test_an_empty_value_is_as_good_as_none(name):
     assert read(**{name: ""}) == config.read(NEEDED)
+
+
+def test_the_example_names_every_setting_and_nothing_else():
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^(\w+)=", example, re.MULTILINE)) == sorted(config.NAMES)
 
 
 @pytest.mark.parametrize("name", NEEDED)
@@ -210,6 +218,11 @@ def test_no_repr_of_settings_shows_a_secret():
     assert "source_page_size=100" in shown  # what is no secret may help
 
 
+def test_settings_do_not_change_once_they_are_read():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        read().source_pages = 2
+
+
 # The environment
 
 
@@ -258,6 +271,8 @@ def test_the_schedule_is_every_five_minutes_unless_it_is_set(environ):
 
 def test_outside_lambda_there_is_no_function(environ):
     environ()
+    assert config.function_name() is None
+    environ(AWS_LAMBDA_FUNCTION_NAME="")
     assert config.function_name() is None
     environ(AWS_LAMBDA_FUNCTION_NAME="decant-prod-ingest")
     assert config.function_name() == "decant-prod-ingest"

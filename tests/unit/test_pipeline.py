@@ -225,22 +225,26 @@ def test_an_empty_page_after_a_good_one_leaves_a_part():
     assert (report.status, report.error) == ("partial", "page 2: no records")
 
 
+NO_JSON = "page 1: the body is not JSON, or not all of it"
+NO_LIST = "page 1: the body holds no list of records as random-data-api words it"
+
+
 @pytest.mark.parametrize(
-    "body",
+    ("body", "error"),
     [
-        b"",
-        b"no JSON",
-        b'{"error": "' + VALUE.encode() + b'"}',
-        RANDOM_DATA_API.page(record(0))[:-20],
-        b"[" * 100_000,
-        b"\xff\xfe\x00",
+        (b"", NO_JSON),
+        (b"no JSON", NO_JSON),
+        (b'{"error": "' + VALUE.encode() + b'"}', NO_LIST),
+        (RANDOM_DATA_API.page(record(0))[:-20], NO_JSON),
+        (b"[" * 100_000, NO_JSON),
+        (b"\xff\xfe\x00", NO_JSON),
     ],
     ids=["nothing", "text", "an object", "truncated", "deeply nested", "no UTF-8"],
 )
-def test_a_body_that_is_no_page_fails_the_run_and_is_not_repeated(body):
+def test_a_body_that_is_no_page_fails_the_run_and_is_not_repeated(body, error):
     report = Run(body)()
 
-    assert (report.status, report.error) == ("failed", "page 1: the body is not a page of records")
+    assert (report.status, report.error) == ("failed", error)
 
 
 def test_a_run_is_skipped_without_a_fetch_while_another_of_its_source_runs():

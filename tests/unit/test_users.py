@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import FrozenInstanceError
 from datetime import date, timedelta
 from typing import Any
 
@@ -118,6 +119,14 @@ def test_an_email_is_a_name_and_a_domain_with_a_dot(api, email):
 )
 def test_a_date_of_birth_is_any_day_until_today(api, day):
     assert told_of(api, api.born, api.born_on(day)) == []
+
+
+@both
+@pytest.mark.parametrize(
+    ("changes", "faults"), [({"a_new_field": "\0"}, []), ({"email": "name"}, [("email", "format")])]
+)
+def test_today_is_no_future_day_when_a_record_is_looked_at_closely(api, changes, faults):
+    assert told(api, api.record({api.born: api.born_on("2024-02-29"), **changes})) == faults
 
 
 @both
@@ -641,6 +650,13 @@ def test_no_repr_of_a_reject_shows_what_a_record_holds(api):
 def test_a_repr_tells_what_it_is_of():
     assert repr(RANDOM_DATA_API.user()) == "<User>"
     assert repr(RANDOM_DATA_API.user().address) == "<Address>"
+
+
+def test_a_page_and_its_rejects_do_not_change():
+    page = checked(RANDOM_DATA_API, 5)
+    for part, name in ((page, "rejects"), (page.rejects[0], "issues")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(part, name, ())
 
 
 def test_a_reject_tells_where_and_why():

@@ -42,6 +42,9 @@ CREATE UNIQUE INDEX one_run_per_source ON runs (source) WHERE status = 'running'
 -- The ledger is read newest first.
 CREATE INDEX runs_newest_first ON runs (started_at DESC, run_id DESC);
 
+-- How long ago a run last succeeded is asked at every look at /health.
+CREATE INDEX runs_succeeded ON runs (finished_at) WHERE status = 'succeeded';
+
 CREATE TABLE users (
     uid                          uuid PRIMARY KEY,
     first_name                   token,
@@ -70,6 +73,9 @@ CREATE TABLE users (
     created_at                   timestamptz NOT NULL DEFAULT now(),
     updated_at                   timestamptz NOT NULL DEFAULT now()
 );
+
+-- The look-up by e-mail address. Other tokens are looked up seldom enough to read the table.
+CREATE INDEX users_by_email ON users (email);
 
 CREATE TABLE users_address (
     uid         uuid PRIMARY KEY REFERENCES users ON DELETE CASCADE,

@@ -1,0 +1,141 @@
+"""The store's connections to Postgres: a few, opened when needed, none of which waits for ever.
+
+psycopg2's own pools either open all at once or keep none, and do not wait when all are out.
+"""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from queue import Empty, LifoQueue
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812  the class is named in lower case
+
+from chalicelib.errors import ConfigError, StoreUnavailable
+
+_SIZE = 8
+_WAIT_SECONDS = 5
+_TRUSTED_IDLE_SECONDS = 1.0  # a connection idle for longer is tried before it is used
+_TRY_SECONDS = 2.0
+_LOOK_SECONDS = 0.25
+
+
+class Pool:
+    """Autocommitting connections. Raises ConfigError for a malformed URL, StoreUnavailable if all are out."""
+
+    def __init__(self, url: str) -> None:
+        self._url = _readable(url)
+        self._idle: LifoQueue[tuple[Connection, float]] = LifoQueue()
+        self._places = threading.BoundedSemaphore(_SIZE)
+        self._watch = _Watch()
+
+    @contextlib.contextmanager
+    def connection(self, seconds: float) -> Iterator[Connection]:
+        """A connection for one piece of work, which is cut off after so many seconds."""
+        if not self._places.acquire(timeout=_WAIT_SECONDS):
+            raise StoreUnavailable("connect")
+        try:
+            held = self._take()
+            try:
+                with self._watch.over(held, seconds):
+                    yield held
+            except psycopg2.Error:
+                if held.closed:  # the server went away: the idle ones are no better
+                    self.close_idle()
+                raise
+            finally:
+                if not held.closed:
+                    self._idle.put((held, time.monotonic()))
+        finally:
+            self._places.release()
+
+    def close_idle(self) -> None:
+        while True:
+            try:
+                self._idle.get_nowait()[0].close()
+            except Empty:
+                return
+
+    def _take(self) -> Connection:
+        try:
+            held, since = self._idle.get_nowait()
+        except Empty:
+            return self._open()
+        if time.monotonic() - since < _TRUSTED_IDLE_SECONDS or self._is_alive(held):
+            return held
+        held.close()
+        self.close_idle()
+        return self._open()
+
+    def _open(self) -> Connection:
+        opened: Connection = psycopg2.connect(
+            self._url, connect_timeout=3, tcp_user_timeout=5_000, application_name="decant"
+        )
+        opened.autocommit = True
+        return opened
+
+    def _is_alive(self, held: Connection) -> bool:
+        try:
+            with self._watch.over(held, _TRY_SECONDS), held.cursor() as cursor:
+                cursor.execute("SELECT")
+        except psycopg2.Error:
+            return False
+        return True
+
+
+class _Watch:
+    """Cuts connections that have been at work for too long, by one thread for all of them.
+
+    A server that is stopped or stuck acknowledges packets and says nothing; no setting of the driver helps.
+    """
+
+    def __init__(self) -> None:
+        self._deadlines: dict[Connection, float] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @contextlib.contextmanager
+    def over(self, held: Connection, seconds: float) -> Iterator[None]:
+        with self._lock:
+            self._deadlines[held] = time.monotonic() + seconds
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._look, name="postgres-watch", daemon=True)
+                self._thread.start()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._deadlines.pop(held, None)
+
+    def _look(self) -> None:
+        """Ends when there is nothing to watch; the next work starts it anew."""
+        while True:
+            time.sleep(_LOOK_SECONDS)
+            with self._lock:
+                overdue = [held for held, until in self._deadlines.items() if until < time.monotonic()]
+                for held in overdue:
+                    del self._deadlines[held]
+                    _cut(held)
+                if not self._deadlines:
+                    self._thread = None
+                    return
+
+
+def _cut(held: Connection) -> None:
+    """Ends the conversation on its socket, as if the server had; the driver then says so by itself."""
+    with (
+        contextlib.suppress(OSError, psycopg2.Error),  # it ended just now
+        socket.fromfd(held.fileno(), socket.AF_INET, socket.SOCK_STREAM) as line,
+    ):
+        line.shutdown(socket.SHUT_RDWR)
+
+
+def _readable(url: str) -> str:
+    try:
+        psycopg2.extensions.parse_dsn(url)
+        return url
+    except psycopg2.ProgrammingError:
+        pass  # its text holds a part of the URL
+    raise ConfigError("DATABASE_URL", "cannot be read as a URL")

@@ -1,0 +1,104 @@
+"""The OpenAPI document as a page: all of it, plain HTML, and nothing that runs or is fetched."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+import app
+from chalicelib import manual, openapi
+from tests.integration.api_support import ROUTES
+
+VOID = {"meta", "!doctype"}
+
+
+class Page(HTMLParser):
+    """What is on the page; a tag that is closed wrongly fails."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.ids, self.links, self.texts = [], set(), [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        self.ids += [value for name, value in attrs if name == "id"]
+        self.links += [value for name, value in attrs if name in {"href", "src"}]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+@pytest.fixture(scope="module")
+def document():
+    return openapi.document(app.route.all, "")
+
+
+@pytest.fixture(scope="module")
+def page(document):
+    return Page(manual.page(document))
+
+
+def test_every_tag_is_closed(page):
+    assert page.open == []
+
+
+def test_every_route_is_on_the_page(page):
+    text = "".join(page.texts)
+
+    for method, path, scope in ROUTES:
+        assert f"{method} {path}" in text
+        assert scope is None or f"scope `{scope}`" in text
+
+
+def test_every_shape_is_on_the_page_and_every_link_leads_to_one(page, document):
+    assert page.ids == list(document["components"]["schemas"])
+    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
+    assert page.links
+
+
+def test_every_parameter_field_and_status_is_on_the_page(page, document):
+    text = "".join(page.texts)
+
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            assert all(parameter["name"] in text for parameter in operation["parameters"])
+            assert all(status in text for status in operation["responses"])
+    for schema in document["components"]["schemas"].values():
+        assert all(field in text for field in schema["properties"])
+
+
+def test_nothing_runs_and_nothing_is_fetched(page):
+    """The Content-Security-Policy would forbid it anyway."""
+    assert not page.tags & {"script", "style", "link", "img", "iframe", "object", "form", "svg"}
+    assert all(link.startswith("#") for link in page.links)
+
+
+def test_what_stands_in_the_document_is_text_and_not_html():
+    hostile = "<script>alert('&')</script>"
+    schema = {"type": "object", "description": hostile, "properties": {hostile: {"type": "string"}}}
+    document = {
+        "info": {"title": hostile},
+        "components": {"schemas": {hostile: schema}},
+        "paths": {
+            f"/{hostile}": {
+                "get": {
+                    "summary": hostile,
+                    "description": hostile,
+                    "parameters": [{"name": hostile, "in": "query", "schema": {"description": hostile}}],
+                    "responses": {"200": {"description": hostile}},
+                }
+            }
+        },
+    }
+
+    page = Page(manual.page(document))
+
+    assert "script" not in page.tags
+    assert sum(len(re.findall(re.escape(hostile), text)) for text in page.texts) >= 8
