@@ -142,7 +142,7 @@ def server(tmp_path_factory, chosen, source):
 
 # README.md, section "The API". Each command is run by a shell as it stands, and its answer's head is kept.
 
-# What `curl` is where there is none, or one that is older than `--json`.
+# What `curl` is where there is none.
 CURL = """
 import sys, urllib.error, urllib.request
 method, body, headers, shown, dumped, argv = None, None, {}, False, None, sys.argv[1:]
@@ -151,9 +151,6 @@ while argv:
     if word == "-H":
         name, _, value = argv.pop(0).partition(":")
         headers[name] = value.strip()
-    elif word == "--json":
-        body = argv.pop(0).encode()
-        headers |= {"Content-Type": "application/json", "Accept": "application/json"}
     elif word == "-d":
         body = argv.pop(0).encode()
     elif word == "-X":
@@ -186,7 +183,7 @@ def api_section():
 
 def commands():
     """Those of the section's block, each with the comment that it stands under."""
-    block = api_section().partition("```sh\n")[2].partition("```")[0]
+    block = api_section().partition("```sh\n")[2].partition("```")[0].replace("\\\n", "")
     comment, found = "", []
     for line in block.splitlines():
         if line.startswith("#"):
@@ -228,18 +225,10 @@ class Terminal:
         return Said(done.stdout, {name.lower(): value for name, _, value in lines})
 
 
-def knows_json(curl):
-    return (
-        curl
-        and "--json"
-        in subprocess.run([curl, "--help", "all"], capture_output=True, text=True, check=True).stdout
-    )
-
-
 @pytest.fixture(scope="module")
 def terminal(tmp_path_factory, server):
     folder = tmp_path_factory.mktemp("terminal")
-    if not knows_json(shutil.which("curl")):
+    if not shutil.which("curl"):
         (folder / "curl").write_text(f"#!{sys.executable}{CURL}")
         (folder / "curl").chmod(0o700)
     run_id = server.get_json("/runs")["items"][-1]["run_id"]

@@ -524,6 +524,7 @@ def test_leaving_does_not_wait_for_idle_or_patient_clients() -> None:
                 stack.enter_context(connected(f"{url}?{query}")) for query in ("", "fault=delay-60")
             )
             wait_until(lambda: len(api.requests) == 2)
+            assert idle.recv(1, socket.MSG_PEEK)  # answered, and not only noted
             started = time.monotonic()
         assert time.monotonic() - started < 2
         assert threading.active_count() == before
