@@ -15,7 +15,12 @@ from chalicelib.routes import LARGEST_BODY_BYTES
 
 _log = logging.getLogger("decant.emulator")
 
-_TITLES = {401: "A key is needed", 403: "The key does not open this", 404: "No such path"}
+_TITLES = {
+    401: "A key is needed",
+    403: "The key does not open this",
+    404: "No such path",
+    413: "Body too large",
+}
 _BODILESS = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY")
 

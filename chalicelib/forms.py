@@ -1,5 +1,6 @@
 """What a caller may send: query strings and bodies, as types that check them and describe them alike."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated
 
@@ -68,6 +69,9 @@ class Lookup(Struct, forbid_unknown_fields=True):
 
     def __repr__(self) -> str:
         return "<Lookup>"
+
+    def __rich_repr__(self) -> Iterator[str]:
+        yield from ()
 
 
 class NewRun(Struct, forbid_unknown_fields=True):

@@ -48,7 +48,8 @@ class PageLoad:
         """The rows as one JSON document, each with the hash of its content."""
         record = msgspec.defstruct("Record", list(self.columns))
         encoded = [_encode(record(*row)) for row in zip(*self.columns.values(), strict=True)]
-        return "[" + ",".join(map(_with_marks, encoded, self.erasure_tokens)) + "]"
+        marked = zip(encoded, self.erasure_tokens, strict=True)
+        return "[" + ",".join(_with_marks(row, tokens) for row, tokens in marked) + "]"
 
 
 def _with_marks(encoded: bytes, erasure_tokens: Sequence[str]) -> str:

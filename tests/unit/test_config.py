@@ -4,9 +4,7 @@ import base64
 import dataclasses
 import json
 import logging
-import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -17,7 +15,6 @@ from chalicelib import config
 from chalicelib.access import key_hash
 from chalicelib.errors import ConfigError
 
-ROOT = Path(__file__).parents[2]
 KEY, OTHER_KEY = bytes(range(32)), bytes(range(32, 64))
 NEEDED = {
     "DATABASE_URL": "postgresql://decant:db-password@db.example/decant",
@@ -85,11 +82,6 @@ def test_the_defaults_are_the_same_without_an_environment():
 )
 def test_an_empty_value_is_as_good_as_none(name):
     assert read(**{name: ""}) == config.read(NEEDED)
-
-
-def test_the_example_names_every_setting_and_nothing_else():
-    example = (ROOT / ".env.example").read_text(encoding="utf-8")
-    assert sorted(re.findall(r"^(\w+)=", example, re.MULTILINE)) == sorted(config.NAMES)
 
 
 @pytest.mark.parametrize("name", NEEDED)

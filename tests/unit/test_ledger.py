@@ -1,6 +1,8 @@
 """What passes between a run and the store: a report adds up, and no repr shows a column."""
 
 import json
+import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -88,6 +90,70 @@ def test_no_repr_of_a_load_shows_its_rows():
     assert "v1_token" not in f"{load!r} {load}"
     done = Loaded(1, 0, 0, 0, 1, "2024-02-29T12:00:00Z", {"a-uid": 1})
     assert "a-uid" not in f"{done!r} {done}"
+
+
+# The rows of a load
+
+
+def load_of(columns: dict[str, list[Any]], erasure_tokens: list[list[str]]) -> PageLoad:
+    return PageLoad("run", 1, columns, erasure_tokens, [], duplicates=0, key_version=1)
+
+
+def hashes(**columns: list[Any]) -> list[str]:
+    tokens = [["v1_token"]] * len(columns["uid"])
+    return [row["content_hash"] for row in json.loads(load_of(columns, tokens).rows_json())]
+
+
+values = st.none() | st.text() | st.integers(0, 9_999) | st.floats(-180, 180)
+
+
+@given(rows=st.lists(st.tuples(values, values, st.lists(st.text(max_size=3)))))
+def test_a_load_writes_its_rows_as_json_that_reads_back_the_same(rows):
+    uids, cities, tokens = ([row[place] for row in rows] for place in range(3))
+    written = json.loads(load_of({"uid": uids, "city": cities}, tokens).rows_json())
+    assert [(row["uid"], row["city"], row["erasure_tokens"]) for row in written] == rows
+    assert [set(row) for row in written] == [{"uid", "city", "erasure_tokens", "content_hash"}] * len(rows)
+
+
+def test_a_content_hash_is_written_as_postgres_reads_16_bytes():
+    assert re.fullmatch(r"\\x[0-9a-f]{32}", hashes(uid=["a"])[0])
+
+
+def test_equal_rows_have_equal_hashes_wherever_they_stand():
+    first, other, again = hashes(uid=["a", "b", "a"], city=["x", "x", "x"])
+    assert first == again == hashes(uid=["a"], city=["x"])[0]
+    assert first != other
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"city": ["x"]}, {"city": ["y"]}),
+        ({"city": ["x"]}, {"city": [None]}),
+        ({"city": ["x"]}, {"state": ["x"]}),
+        ({"city": ["xy"], "state": [""]}, {"city": ["x"], "state": ["y"]}),
+        ({"city": ["1"]}, {"city": [1]}),
+        ({"lat": [1.5]}, {"lat": [1.6]}),
+    ],
+)
+def test_any_change_of_a_row_changes_its_hash(one, other):
+    assert hashes(uid=["a"], **one) != hashes(uid=["a"], **other)
+
+
+def test_a_hash_is_of_the_content_alone_and_not_of_the_keys_that_are_known():
+    loads = [load_of({"uid": ["a"]}, [tokens]) for tokens in (["v1_token"], ["v2_token", "v1_token"])]
+    rows = [json.loads(load.rows_json())[0] for load in loads]
+    assert rows[0]["content_hash"] == rows[1]["content_hash"]
+
+
+def test_columns_of_different_lengths_are_no_rows():
+    with pytest.raises(ValueError, match="shorter"):
+        load_of({"uid": ["a", "b"], "city": ["x"]}, [[], []]).rows_json()
+
+
+def test_rows_without_erasure_tokens_are_not_left_out_in_silence():
+    with pytest.raises(ValueError, match="shorter"):
+        load_of({"uid": ["a", "b"]}, [["v1_token"]]).rows_json()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.forms import Lookup
 from chalicelib.users import Dialect, Issue, User
 from chalicelib.validation import Reject, ValidPage, validate
 from tests.builders import APIS, MISSING, RANDOM_DATA_API, RANDOMUSER, Api, leaves_of, paths_of
@@ -662,3 +663,9 @@ def test_a_page_and_its_rejects_do_not_change():
 def test_a_reject_tells_where_and_why():
     reject = Reject(3, (Issue("email", "format"),), b"{}")
     assert repr(reject) == "Reject(position=3, issues=(Issue(path='email', rule='format'),))"
+
+
+def test_rich_shows_no_field_either():
+    """Its tracebacks do not ask repr() where a type describes itself otherwise."""
+    assert list(RANDOM_DATA_API.user().__rich_repr__()) == []
+    assert list(Lookup(email="hush@example.com").__rich_repr__()) == []
