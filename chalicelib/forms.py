@@ -1,8 +1,7 @@
 """What a caller may send: query strings and bodies, as types that check them and describe them alike."""
 
-from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -70,8 +69,8 @@ class Lookup(Struct, forbid_unknown_fields=True):
     def __repr__(self) -> str:
         return "<Lookup>"
 
-    def __rich_repr__(self) -> Iterator[str]:
-        yield from ()
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []
 
 
 class NewRun(Struct, forbid_unknown_fields=True):

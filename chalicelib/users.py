@@ -7,7 +7,7 @@ even decoded (passwords, card numbers, pictures, and whatever the source adds).
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -37,8 +37,8 @@ class Personal(Struct):
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
-    def __rich_repr__(self) -> Iterator[str]:
-        yield from ()
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []
 
 
 class Coordinates(Personal):
