@@ -6,7 +6,7 @@ MAKE_VENV = { echo "Making .venv with $$("$$python" --version) …"; "$$python" 
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
-.PHONY: help install run ingest api-key test check format clean
+.PHONY: help install run ingest replay api-key pii-key test check format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,12 @@ api-key: .venv/installed ## Make an API key; SCOPES=read,operate,erase
 test: .venv/installed ## Run all tests; TESTARGS="-k token"
 	@exec $(PY) -m pytest --cov=app --cov=chalicelib --cov=local --cov-branch \
 		--cov-report=term:skip-covered $(TESTARGS)
+
+pii-key: .venv/installed ## Add a key for the tokens, and say what to do next
+	@exec $(PY) -m local.pii_key
+
+replay: .venv/installed ## Put a run's sealed rejects through today's rules; RUN=id
+	@exec $(PY) -m local.ingest --replay '$(RUN)'
 
 check: .venv/installed ## Check style, types and the order of the house
 	@$(PY) -m ruff check .

@@ -4,13 +4,28 @@ from typing import Any
 
 from chalice.app import AuthResponse, Chalice, Response
 
-from chalicelib import answers, config, emulator, forms, manual, openapi, people, telemetry, views, wiring
+from chalicelib import (
+    answers,
+    config,
+    emulator,
+    forms,
+    manual,
+    openapi,
+    people,
+    runs,
+    stats,
+    telemetry,
+    views,
+    wiring,
+)  # fmt: skip
 from chalicelib.answers import HTML, found, json
 from chalicelib.routes import Routes
 
 app = Chalice(app_name="decant", configure_logs=False)
 telemetry.start(config.log_level())
 emulator.correct()
+if config.function_name():
+    wiring.settings()  # a Lambda whose settings are missing or malformed does not start
 
 
 @app.authorizer(ttl_seconds=60)
@@ -79,7 +94,7 @@ def erase_user(request: Any, query: forms.Nothing, uid: str) -> Response:
     return json(people.erased(wiring.store(), wiring.cache(), wiring.tokeniser(), uid))
 
 
-@route("GET", "/stats", scope="read", gives=views.Stats)
+@route("GET", "/stats", scope="read", gives=stats.Stats)
 def get_stats(request: Any, query: forms.Nothing) -> Response:
     """How many people are stored and how they spread, at most half a minute ago."""
     answer = wiring.cache().get_stats()
@@ -95,7 +110,7 @@ def list_runs(request: Any, query: forms.Some) -> Response:
 @route("POST", "/runs", scope="operate", body=forms.NewRun, gives=views.RunStarted, status=202)
 def start_run(request: Any, query: forms.Nothing, body: forms.NewRun) -> Response:
     """Starts a run, and does not wait for it."""
-    run = wiring.start_run(int(body.pages or 0) or None, int(body.page_size or 0) or None)
+    run = runs.start_run(int(body.pages or 0) or None, int(body.page_size or 0) or None, body.replay or None)
     return answers.started(request, run.run_id, run.status)
 
 
@@ -114,7 +129,7 @@ def list_rejects(request: Any, query: forms.Some, run_id: str) -> Response:
 
 @app.schedule(config.ingest_schedule())
 def ingest(event: Any) -> dict[str, Any]:
-    return wiring.ingest(event.detail or {}).summary()
+    return runs.ingest(event.detail or {}).summary()
 
 
 @app.lambda_function()

@@ -32,10 +32,12 @@ class Settings:
     source_dialect: str = "random-data-api"
     source_pages: int = 1
     source_page_size: int = 100
-    pii_keys: Mapping[int, bytes] = field(default_factory=dict, repr=False)
+    pii_keys: Mapping[int, bytes | None] = field(default_factory=dict, repr=False)
     api_keys: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
     cache_ttl_seconds: int = 120
     max_reject_ratio: float = 0.2
+    quarantine_key: bytes | None = field(default=None, repr=False)
+    quarantine_days: int = 7
     queue_url: str | None = None
 
 
@@ -55,10 +57,12 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         source_dialect=values.get("SOURCE_DIALECT") or "random-data-api",
         source_pages=get.whole("SOURCE_PAGES", 1, 1, 100_000),
         source_page_size=get.whole("SOURCE_PAGE_SIZE", 100, 1, LARGEST_PAGE),
-        pii_keys=get.pii_keys("PII_KEYS"),
+        pii_keys=pii_keys(values.get("PII_KEYS", "")),
         api_keys=api_keys(values.get("API_KEYS", "")),
         cache_ttl_seconds=get.whole("CACHE_TTL_SECONDS", 120, 1, 86_400),
         max_reject_ratio=get.ratio("MAX_REJECT_RATIO", 0.2),
+        quarantine_key=get.quarantine_key("QUARANTINE_KEY"),
+        quarantine_days=get.whole("QUARANTINE_DAYS", 7, 1, 365),
         queue_url=values.get("QUEUE_URL") or None,
     )
 
@@ -71,6 +75,11 @@ def ingest_schedule() -> str:
 def function_name() -> str | None:
     """The Lambda function that this is, or None outside Lambda."""
     return os.environ.get("AWS_LAMBDA_FUNCTION_NAME") or None
+
+
+def has_secret() -> bool:
+    """Whether settings come from a secret, which may change while a container lives."""
+    return bool(os.environ.get("SECRET_ID"))
 
 
 def allowed_origin() -> str | None:
@@ -116,12 +125,22 @@ class _Reader:
             raise ConfigError(name, "must be a number from 0 to 1")
         return float(text)
 
-    def pii_keys(self, name: str) -> dict[int, bytes]:
-        problem = 'must be JSON: key version (from 1) to base64 of 32 bytes, as in {"1": "…"}'
-        table = _table(name, self.values.get(name, ""), problem)
-        if not table:
-            raise ConfigError(name, "is not set")
-        return {_version(name, version, problem): _key(name, key, problem) for version, key in table.items()}
+    def quarantine_key(self, name: str) -> bytes | None:
+        text = self.values.get(name)
+        return _key(name, text, "must be base64 of 32 bytes") if text else None
+
+
+def pii_keys(text: str) -> dict[int, bytes | None]:
+    """The setting PII_KEYS; None for a version that is given up. Raises ConfigError."""
+    name, problem = "PII_KEYS", 'must be JSON: key version (from 1) to base64 of 32 bytes, as in {"1": "…"}'
+    table = _table(name, text, problem)
+    keys = {
+        _version(name, version, problem): None if key is None else _key(name, key, problem)
+        for version, key in table.items()
+    }
+    if not any(keys.values()):
+        raise ConfigError(name, "is not set" if not keys else "must be more than versions that are given up")
+    return keys
 
 
 def api_keys(text: str) -> dict[str, frozenset[str]]:

@@ -31,6 +31,14 @@ Street = Annotated[
 # JSON knows one kind of number: 5.0 is as whole as 5.
 Pages = Annotated[float, Meta(ge=1, le=10_000, multiple_of=1, examples=[20])]
 PageSize = Annotated[float, Meta(ge=1, le=5_000, multiple_of=1, examples=[1000])]
+RunId = Annotated[
+    str,
+    Meta(
+        pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+        description="The id of a run.",
+        examples=["3830803d-0866-4b9f-8de9-beabe885c2ac"],
+    ),
+]
 
 
 class Nothing(Struct, forbid_unknown_fields=True):
@@ -74,7 +82,11 @@ class Lookup(Struct, forbid_unknown_fields=True):
 
 
 class NewRun(Struct, forbid_unknown_fields=True):
-    """A run over so many pages from the first, each of so many records; the settings' unless given."""
+    """A run over so many pages from the first, each of so many records; the settings' unless given.
+
+    Or a replay: the records that the quarantine holds of an earlier run go through today's rules.
+    """
 
     pages: Pages | UnsetType = UNSET
     page_size: PageSize | UnsetType = UNSET
+    replay: RunId | UnsetType = UNSET

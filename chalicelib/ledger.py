@@ -12,7 +12,7 @@ from chalicelib.users import Issue
 
 _encode = msgspec.json.Encoder().encode
 
-Trigger = Literal["schedule", "manual", "backfill"]
+Trigger = Literal["schedule", "manual", "backfill", "replay"]
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,52 @@ class OpenRun:
 
 @dataclass(frozen=True)
 class RejectRow:
-    """A reject as the ledger keeps it: where, why, and a keyed fingerprint."""
+    """A reject as the ledger keeps it: where, why, and a keyed fingerprint.
+
+    With the quarantine on also the sealed record, and its person's tokens under all keys (newest first).
+    """
 
     position: int
     issues: Sequence[Issue]
     fingerprint: str
+    sealed: bytes | None = field(default=None, repr=False)
+    uid_tokens: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class SealedReject:
+    """A sealed record of the quarantine, its place in its run, and when it was sealed (UTC)."""
+
+    page: int
+    position: int
+    sealed: bytes = field(repr=False)
+    sealed_at: str
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What one page of a replay puts through the rules again: the run, the records' places, their date."""
+
+    run_id: str
+    positions: Sequence[int]
+    sealed_at: str
+
+
+@dataclass(frozen=True)
+class KeyTrouble:
+    """A key version that is missing although so much needs it, or (None) is another key than it was."""
+
+    version: int
+    people: int | None
+    erasures: int | None
+
+    def __str__(self) -> str:
+        if self.people is None:
+            return f"version {self.version} is not the key that this database was written with"
+        return (
+            f"version {self.version} is missing, but {self.people} people and {self.erasures} erasures "
+            "are stored under it; null in place of its key gives them up"
+        )
 
 
 @dataclass(frozen=True)
@@ -43,6 +84,9 @@ class PageLoad:
     rejects: Sequence[RejectRow]
     duplicates: int
     key_version: int
+    seal_days: int = 0
+    unknown_fields: int = 0
+    replay: Replay | None = None
 
     def rows_json(self) -> str:
         """The rows as one JSON document, each with the hash of its content."""
@@ -73,11 +117,12 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Erased:
-    """What an erasure removed from Postgres, and the runs that had brought or changed it."""
+    """What an erasure removed from Postgres, and the runs that had brought, last changed or sealed it."""
 
     erased_at: str
     users: int
     addresses: int
+    sealed_records: int
     run_ids: Sequence[str]
 
 
@@ -85,7 +130,8 @@ class Erased:
 class Report:
     """A run so far: pages done, the counts of the conservation law, rejects by (path, rule), and times.
 
-    ``timings`` are milliseconds by step.
+    ``timings`` are milliseconds by step; ``unknown`` counts the records that have a field which the contract
+    does not know, by its path.
     """
 
     run_id: str
@@ -102,14 +148,16 @@ class Report:
     seconds: float = 0.0
     timings: dict[str, float] = field(default_factory=dict)
     rejects_by_rule: Counter[tuple[str, str]] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter, repr=False)
 
     def summary(self) -> dict[str, Any]:
         """The report as JSON can hold it."""
         return asdict(self) | {
+            "unknown": self.unknown.total(),  # a name that the source made up may itself be a value
             "rejects_by_rule": [
                 {"path": path, "rule": rule, "count": count}
                 for (path, rule), count in self.rejects_by_rule.most_common()
-            ]
+            ],
         }
 
     def add(self, loaded: Loaded, fetched: int, duplicates: int) -> None:

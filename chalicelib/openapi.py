@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from chalicelib import __version__, views
+from chalicelib import __version__, stats, views
 from chalicelib.answers import CSV, JSON, NDJSON, PROBLEM
 from chalicelib.routes import Route
 
@@ -20,7 +20,7 @@ _EXAMPLES = {
 _HEADERS_OF = {
     views.UserList: ("X-Data-Source", "Link"),
     views.UserView: ("X-Data-Source", "ETag"),
-    views.Stats: ("X-Data-Source",),
+    stats.Stats: ("X-Data-Source",),
     views.RunStarted: ("Location",),
 }
 _HEADERS = {

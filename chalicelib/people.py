@@ -1,6 +1,6 @@
 """Finding and forgetting people. The edges arrive as arguments; raw values are tokenised at once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import MINYEAR, UTC, datetime
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -10,8 +10,8 @@ from msgspec import UNSET, structs
 
 from chalicelib.errors import RequestError, TokenError
 from chalicelib.forms import Lookup, Page, Users
-from chalicelib.ledger import Erased
-from chalicelib.privacy import CONTRACT, Tokeniser, contract_hash
+from chalicelib.ledger import Erased, KeyTrouble
+from chalicelib.privacy import CONTRACT, Tokeniser, contract_hash, refuse_wrong_keys
 from chalicelib.views import Contract, ContractField, Receipt, UserList, UserView, encode
 
 _CURSOR = "cursor"
@@ -21,7 +21,8 @@ class Store(Protocol):
     """Where people are kept."""
 
     def list_users(self, limit: int, after: str | None, filters: Mapping[str, Any]) -> list[UserView]: ...
-    def erase(self, uid: str, uid_token: str) -> Erased: ...
+    def check_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]: ...
+    def erase(self, uid: str, uid_tokens: Sequence[str]) -> Erased: ...
 
 
 class Cache(Protocol):
@@ -35,7 +36,7 @@ class Cache(Protocol):
 def contract(tokeniser: Tokeniser) -> Contract:
     """What happens to each field, and under which key."""
     fields = [ContractField(row.path, row.treatment, row.column, row.note) for row in CONTRACT]
-    return Contract(contract_hash(), tokeniser.version, fields)
+    return Contract(contract_hash(), tokeniser.version, tokeniser.versions, fields)
 
 
 def listed(store: Store, tokeniser: Tokeniser, query: Users) -> UserList:
@@ -99,15 +100,18 @@ def _opened(tokeniser: Tokeniser, cursor: str, which: bytes) -> str:
 def erased(store: Store, cache: Cache, tokeniser: Tokeniser, uid: str) -> Receipt:
     """Forgets a person, whether stored or not, and says what went. Once is enough, and twice does no harm.
 
-    The cache is marked after the commit: who read the person before cannot bring it back there.
+    The cache is marked after the commit: who read the person before cannot bring it back there. Raises
+    ConfigError, and erases nothing, if the keys are not those that what is stored needs.
     """
-    uid_token = tokeniser.token("uid", uid)
-    gone = store.erase(uid, uid_token)
+    refuse_wrong_keys(store, tokeniser)
+    uid_tokens = tokeniser.candidates("uid", uid)
+    gone = store.erase(uid, uid_tokens)
     return Receipt(
-        uid_token=uid_token,
+        uid_token=uid_tokens[0],
         erased_at=gone.erased_at,
         users=gone.users,
         addresses=gone.addresses,
+        sealed_records=gone.sealed_records,
         cache_cleared=cache.forget_user(uid),
         cache_gone_within_seconds=cache.longest_ttl_seconds,
         run_ids=list(gone.run_ids),

@@ -4,17 +4,19 @@ The edges arrive as arguments. The ledger knows of a run before its first fetch,
 """
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from json import JSONDecodeError
 from typing import Any, Protocol
 
-from chalicelib import privacy, views
+from chalicelib import opening, privacy, views
 from chalicelib.clean import clean
 from chalicelib.errors import (
+    ConfigError,
     DecantError,
     LeaseLost,
     RejectBudgetExceeded,
@@ -22,11 +24,16 @@ from chalicelib.errors import (
     SourceInvalid,
     Unforeseen,
 )
-from chalicelib.ledger import Loaded, OpenRun, PageLoad, RejectRow, Report, Trigger
+from chalicelib.ledger import Loaded, PageLoad, RejectRow, Replay, Report, Trigger
+from chalicelib.quarantine import Quarantine
+from chalicelib.replay import Store as Archive
+from chalicelib.replay import recalled
 from chalicelib.users import Dialect
-from chalicelib.validation import ValidPage, validate
+from chalicelib.validation import Reject, ValidPage, validate
 
 _log = logging.getLogger("decant.pipeline")
+
+_FIELD_NAME = re.compile(r"[a-z][a-z_]*[0-9]?(\.[a-z][a-z_]*[0-9]?)?", re.IGNORECASE | re.ASCII)
 
 
 class Source(Protocol):
@@ -38,17 +45,11 @@ class Source(Protocol):
     def fetch(self, page: int, size: int) -> bytes: ...
 
 
-class Store(Protocol):
+class Store(opening.Store, Archive, Protocol):
     """Where pages go, and the ledger."""
 
-    def open_run(
-        self, source: str, trigger: str, pages: int, contract_hash: str, key_version: int
-    ) -> OpenRun: ...
     def load_page(self, load: PageLoad) -> Loaded: ...
-    def note_rejects(self, run_id: str, page: int, rejects: Sequence[RejectRow]) -> None: ...
-    def finish_run(
-        self, run_id: str, status: str, error: str | None, timings: Mapping[str, float]
-    ) -> bool: ...
+    def note_rejects(self, run_id: str, page: int, rejects: Sequence[RejectRow], seal_days: int) -> None: ...
 
 
 class Cache(Protocol):
@@ -59,20 +60,27 @@ class Cache(Protocol):
 
 @dataclass(frozen=True)
 class Edges:
+    """What a run works with. Without a quarantine, nothing of a reject is kept but where and why."""
+
     source: Source
     store: Store
     cache: Cache
     tokeniser: privacy.Tokeniser
+    quarantine: Quarantine | None = None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much to fetch, at whose wish, and the share of a page that may be invalid."""
+    """How much to fetch, at whose wish, and the share of a page that may be invalid.
+
+    A replay fetches nothing: it takes up the sealed rejects of the run that ``replay_of`` names.
+    """
 
     trigger: Trigger
     pages: int
     page_size: int
     max_reject_ratio: float
+    replay_of: str | None = None
 
 
 def no_progress(done: int, planned: int, report: Report) -> None:
@@ -80,14 +88,6 @@ def no_progress(done: int, planned: int, report: Report) -> None:
 
 
 OnPage = Callable[[int, int, Report], None]
-
-
-def open_run(edges: Edges, plan: Plan) -> Report:
-    """Enters a run into the ledger; its status is ``skipped`` if another of the source is under way."""
-    opened = edges.store.open_run(
-        edges.source.name, plan.trigger, plan.pages, privacy.contract_hash(), edges.tokeniser.version
-    )
-    return Report(opened.run_id, opened.status)
 
 
 def work(edges: Edges, plan: Plan, report: Report, on_page: OnPage = no_progress) -> Report:
@@ -98,6 +98,7 @@ def work(edges: Edges, plan: Plan, report: Report, on_page: OnPage = no_progress
     started = time.monotonic()
     if report.status == "running":
         _work(edges, plan, report, on_page)
+        _tell_unknown(report)
     report.seconds = time.monotonic() - started
     _log.info("run %s %s: %s pages, %s records", report.run_id, report.status, report.pages, report.fetched)
     return report
@@ -105,16 +106,18 @@ def work(edges: Edges, plan: Plan, report: Report, on_page: OnPage = no_progress
 
 def run(edges: Edges, plan: Plan, on_page: OnPage = no_progress) -> Report:
     """Opens a run and works it; see ``work``."""
-    return work(edges, plan, open_run(edges, plan), on_page)
+    name, pages = edges.source.name, plan.pages
+    report = opening.open_run(edges.store, edges.tokeniser, name, plan.trigger, pages, plan.replay_of)
+    return work(edges, plan, report, on_page)
 
 
 def _work(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
     defect: Unforeseen | None = None
     try:
-        for page in range(1, plan.pages + 1):
+        for done, page in enumerate(_pages(edges, plan), 1):
             _work_page(edges, plan, page, report)
-            on_page(page, plan.pages, report)
-        report.status = "succeeded"
+            on_page(done, plan.pages, report)
+        report.status, report.error = _status_at_end(edges, plan)
     except DecantError as error:
         report.status, report.error = _status_after(error, report), str(error)
     except Exception as error:  # noqa: BLE001  the run's one boundary: what nobody foresaw may hold a value
@@ -126,6 +129,16 @@ def _work(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
         raise defect
 
 
+def _pages(edges: Edges, plan: Plan) -> Sequence[int]:
+    return edges.store.sealed_pages(plan.replay_of) if plan.replay_of else range(1, plan.pages + 1)
+
+
+def _status_at_end(edges: Edges, plan: Plan) -> tuple[str, str | None]:
+    if plan.replay_of and edges.store.sealed_pages(plan.replay_of):
+        return "partial", "QUARANTINE_KEY does not open all that is sealed; what it does not stays"
+    return "succeeded", None
+
+
 def _status_after(error: DecantError, report: Report) -> str:
     """A source that gave out midway leaves a part; a page over the reject budget fails the run."""
     _log.error("run %s: %s", report.run_id, error)
@@ -135,43 +148,83 @@ def _status_after(error: DecantError, report: Report) -> str:
 
 
 def _work_page(edges: Edges, plan: Plan, page: int, report: Report) -> None:
-    with _timed(report, "fetch"):
-        body = edges.source.fetch(page, plan.page_size)
-    with _timed(report, "validate"):
-        valid = _validated(body, edges.source.dialect, page)
-    rejects = [
-        RejectRow(reject.position, reject.issues, edges.tokeniser.fingerprint(reject.raw))
-        for reject in valid.rejects
-    ]
+    valid, replay = _extracted(edges, plan, page, report)
+    if not valid.fetched:
+        return
+    rejects = [_reject_row(edges, report.run_id, page, reject) for reject in valid.rejects]
     report.rejects_by_rule.update((issue.path, issue.rule) for row in rejects for issue in row.issues)
+    report.unknown.update(valid.unknown)
+    seal_days = edges.quarantine.days if edges.quarantine else 0
     if len(rejects) / valid.fetched > plan.max_reject_ratio:
-        edges.store.note_rejects(report.run_id, page, rejects)
+        edges.store.note_rejects(report.run_id, page, rejects, seal_days)
         raise RejectBudgetExceeded(page, len(rejects), valid.fetched)
     with _timed(report, "clean"):
         cleaned = clean(valid.users)
     with _timed(report, "protect"):
         columns = privacy.protect(cleaned.columns, edges.tokeniser)
         erasure_tokens = privacy.erasure_tokens(columns["uid"], edges.tokeniser)
+    load = PageLoad(
+        report.run_id,
+        page,
+        columns,
+        erasure_tokens,
+        rejects,
+        cleaned.duplicates,
+        edges.tokeniser.version,
+        seal_days,
+        valid.unknown.total(),
+        replay,
+    )
     with _timed(report, "load"):
-        loaded = edges.store.load_page(
-            PageLoad(
-                report.run_id,
-                page,
-                columns,
-                erasure_tokens,
-                rejects,
-                cleaned.duplicates,
-                edges.tokeniser.version,
-            )
-        )
+        loaded = edges.store.load_page(load)
     report.add(loaded, valid.fetched, cleaned.duplicates)
     with _timed(report, "cache"):
         edges.cache.put_users(views.user_bodies(columns, loaded.versions, loaded.updated_at), loaded.versions)
 
 
-def _validated(body: bytes, dialect: Dialect[Any], page: int) -> ValidPage:
+def _extracted(edges: Edges, plan: Plan, page: int, report: Report) -> tuple[ValidPage, Replay | None]:
+    """A page of the source, or of the quarantine, sorted into valid users and rejects."""
+    today = datetime.now(UTC).date()
+    if plan.replay_of:
+        if edges.quarantine is None:
+            raise ConfigError("QUARANTINE_KEY", "is not set, so nothing that was sealed can be opened")
+        with _timed(report, "validate"):
+            return recalled(edges.store, edges.quarantine, edges.source.dialect, plan.replay_of, page, today)
+    with _timed(report, "fetch"):
+        body = edges.source.fetch(page, plan.page_size)
+    with _timed(report, "validate"):
+        return _validated(body, edges.source.dialect, page, today), None
+
+
+def _reject_row(edges: Edges, run_id: str, page: int, reject: Reject) -> RejectRow:
+    fingerprint = edges.tokeniser.fingerprint(reject.raw)
+    if edges.quarantine is None:
+        return RejectRow(reject.position, reject.issues, fingerprint)
+    sealed = edges.quarantine.seal(reject.raw, run_id, page, reject.position)
+    uid = edges.source.dialect.uid_of(reject.raw)
+    tokens = edges.tokeniser.candidates("uid", uid) if uid else []
+    return RejectRow(reject.position, reject.issues, fingerprint, sealed, tokens)
+
+
+def _tell_unknown(report: Report) -> None:
+    """Names what the source added, but only what must be a field's name: a value may stand in a key too."""
+    named = [
+        f"{path} ({count} records)"
+        for path, count in sorted(report.unknown.items())
+        if count > 1 and _FIELD_NAME.fullmatch(path)
+    ]
+    others = len(report.unknown) - len(named)
+    if others:
+        named.append(f"{others} whose names are not told, as they may be values")
+    if named:
+        _log.warning(
+            "run %s dropped fields that are not in the contract: %s", report.run_id, ", ".join(named)
+        )
+
+
+def _validated(body: bytes, dialect: Dialect[Any], page: int, today: date) -> ValidPage:
     try:
-        valid = validate(body, dialect, datetime.now(UTC).date())
+        valid = validate(body, dialect, today)
         problem = "" if valid.fetched else "no records"
     except (JSONDecodeError, RecursionError):
         problem = "the body is not JSON, or not all of it"

@@ -12,7 +12,7 @@ from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from chalicelib.errors import ConfigError, TokenError
 
@@ -108,11 +108,13 @@ class Tokeniser:
     hold the same value.
     """
 
-    def __init__(self, keys: Mapping[int, bytes]) -> None:
-        if not keys:
+    def __init__(self, keys: Mapping[int, bytes | None]) -> None:
+        """Keys of 32 bytes by version; None in place of one that was given up although it may be needed."""
+        self._keys = {version: key for version, key in keys.items() if key is not None}
+        if not self._keys:
             raise ConfigError("PII_KEYS", "at least one key is needed")
-        self._keys = dict(keys)
-        self.versions = sorted(keys, reverse=True)
+        self.versions = sorted(self._keys, reverse=True)
+        self.given_up = sorted(keys.keys() - self._keys.keys())
         self._macs: dict[tuple[int, str], hmac.HMAC] = {}
 
     def __repr__(self) -> str:
@@ -141,6 +143,10 @@ class Tokeniser:
                 message = _message(field, value)
                 made[value] = self._sign(self.version, field, message) if message else None
         return [made[value] for value in values]
+
+    def proofs(self) -> dict[int, str]:
+        """A token of a fixed text under each key: shows whether a version's key is still what it was."""
+        return {version: self._sign(version, "proof", b"") for version in self.versions}
 
     def fingerprint(self, raw: bytes) -> str:
         """Recognises the same raw record again, without telling what is in it."""
@@ -201,3 +207,15 @@ def protect(columns: Mapping[str, Sequence[Any]], tokeniser: Tokeniser) -> dict[
 def erasure_tokens(uids: Iterable[str], tokeniser: Tokeniser) -> list[list[str]]:
     """For each uid its tokens under all known keys: how an erased person is recognised."""
     return [tokeniser.candidates("uid", uid) for uid in uids]
+
+
+class KeyLedger(Protocol):
+    """What remembers under which keys was written."""
+
+    def check_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> Sequence[object]: ...
+
+
+def refuse_wrong_keys(ledger: KeyLedger, tokeniser: Tokeniser) -> None:
+    """Raises ConfigError if what is stored needs other keys: the erased would come back, nobody be found."""
+    if troubles := ledger.check_keys(tokeniser.proofs(), tokeniser.given_up):
+        raise ConfigError("PII_KEYS", "; ".join(map(str, troubles)))

@@ -13,10 +13,11 @@ from typing import Any, TypeVar
 import psycopg2
 
 from chalicelib.errors import LeaseLost, StoreError, StoreUnavailable
-from chalicelib.ledger import Erased, Loaded, OpenRun, PageLoad, RejectRow
+from chalicelib.ledger import Erased, KeyTrouble, Loaded, OpenRun, PageLoad, RejectRow, SealedReject
 from chalicelib.pool import Pool
 from chalicelib.privacy import TOKENISED
-from chalicelib.views import RejectView, Run, UserView, encode, stats_view, user_view
+from chalicelib.stats import FEW_DISTINCT, SMALL_GROUP, risk_view, stats_view
+from chalicelib.views import RejectView, Run, UserView, encode, user_view
 
 T = TypeVar("T")
 
@@ -25,7 +26,7 @@ _SQL = Path(__file__).parent / "sql"
 # How long a statement may take before its connection is cut: a server that hangs answers nothing by itself.
 _READ_SECONDS = 5.0
 _MIGRATION_SECONDS = 300.0
-_SECONDS = {"load_page": 60.0, "erase": 30.0, "stats": 20.0}
+_SECONDS = {"load_page": 60.0, "erase": 30.0, "stats": 20.0, "risk": 20.0, "check_keys": 20.0}
 
 LEASE_SECONDS = 120
 
@@ -56,16 +57,28 @@ class Store:
                 cursor.execute(_sql("note_migration"), {"name": file.stem})
             return [file.stem for file in missing]
 
+    def check_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]:
+        """What is wrong with these keys, by their proofs, for what is stored; remembers the newest."""
+        values = {"proofs": json.dumps(proofs), "newest": max(proofs), "given_up": list(given_up)}
+        return [KeyTrouble(*row) for row in self._rows("check_keys", values)]
+
     def open_run(
-        self, source: str, trigger: str, pages: int, contract_hash: str, key_version: int
+        self,
+        source: str,
+        trigger: str,
+        pages: int,
+        contract_hash: str,
+        key_version: int,
+        replay_of: str | None = None,
     ) -> OpenRun:
-        """Opens a run and takes the source's lease, or records that it was skipped."""
+        """Opens a run and takes the source's lease, or records that it was skipped; ends expired seals."""
         values = {
             "source": source,
             "trigger": trigger,
             "pages": pages,
             "contract_hash": contract_hash,
             "key_version": key_version,
+            "replay_of": replay_of,
             "lease_seconds": LEASE_SECONDS,
         }
         return OpenRun(*self._rows("open_run", values)[0])
@@ -82,6 +95,11 @@ class Store:
             "rejects": encode(load.rejects).decode(),
             "duplicate": load.duplicates,
             "key_version": load.key_version,
+            "seal_days": load.seal_days,
+            "unknown_fields": load.unknown_fields,
+            "replay_of": load.replay.run_id if load.replay else None,
+            "replayed": list(load.replay.positions) if load.replay else [],
+            "sealed_at": load.replay.sealed_at if load.replay else None,
             "lease_seconds": LEASE_SECONDS,
         }
         rows = self._rows("load_page", values)
@@ -89,9 +107,21 @@ class Store:
             raise LeaseLost("load_page")
         return Loaded(*rows[0])
 
-    def note_rejects(self, run_id: str, page: int, rejects: Sequence[RejectRow]) -> None:
+    def note_rejects(self, run_id: str, page: int, rejects: Sequence[RejectRow], seal_days: int = 0) -> None:
         """Keeps the rejects of a page that is not loaded."""
-        self._rows("note_rejects", {"run_id": run_id, "page": page, "rejects": encode(rejects).decode()})
+        values = {"run_id": run_id, "page": page, "rejects": encode(rejects).decode(), "seal_days": seal_days}
+        self._rows("note_rejects", values)
+
+    def sealed_pages(self, run_id: str) -> list[int]:
+        """The pages of a run of which the quarantine holds records."""
+        return [page for (page,) in self._rows("sealed_pages", {"run_id": run_id})]
+
+    def sealed_rejects(self, run_id: str, page: int) -> list[SealedReject]:
+        """What the quarantine holds of a page, in the order of the source."""
+        rows = self._rows("sealed_rejects", {"run_id": run_id, "page": page})
+        return [
+            SealedReject(page, position, bytes(sealed), sealed_at) for position, sealed, sealed_at in rows
+        ]
 
     def finish_run(self, run_id: str, status: str, error: str | None, timings: Mapping[str, float]) -> bool:
         """Ends a run; False if it had already been counted as lost."""
@@ -113,14 +143,19 @@ class Store:
         values = dict.fromkeys(_FILTERS) | dict(filters or {}) | {"limit": limit, "after": after}
         return [user_view(row) for row in self._rows("users", values)]
 
-    def erase(self, uid: str, uid_token: str) -> Erased:
-        """Deletes a person and remembers the token, so that no later load brings the person back."""
-        return Erased(*self._rows("erase", {"uid": uid, "uid_token": uid_token})[0])
+    def erase(self, uid: str, uid_tokens: Sequence[str]) -> Erased:
+        """Deletes a person and remembers the first token, so that no later load brings the person back.
+
+        ``uid_tokens`` are the person's under all known keys, the newest first.
+        """
+        newest, *older = uid_tokens
+        return Erased(*self._rows("erase", {"uid": uid, "uid_token": newest, "older_tokens": older})[0])
 
     def stats(self) -> bytes:
         """The JSON body of the statistics, computed now."""
         total, computed_at, counts = self._rows("stats", {})[0]
-        return encode(stats_view(total, computed_at, counts))
+        risk = risk_view(total, *self._rows("risk", {"few": FEW_DISTINCT, "small": SMALL_GROUP})[0])
+        return encode(stats_view(total, computed_at, counts, risk))
 
     def list_runs(self, limit: int) -> list[Run]:
         """The newest runs first."""

@@ -69,6 +69,7 @@ def ran(report: Report) -> None:
     line = EphemeralMetrics(namespace="Decant", service="ingest")
     for outcome in _OUTCOMES:
         line.add_metric(outcome.capitalize(), MetricUnit.Count, getattr(report, outcome))
+    line.add_metric("UnknownFields", MetricUnit.Count, report.unknown.total())
     line.add_metric("Seconds", MetricUnit.Seconds, round(report.seconds, 3))
     line.add_metric("Failed", MetricUnit.Count, int(report.status not in {"succeeded", "skipped"}))
     line.add_metadata("run_id", report.run_id)

@@ -10,14 +10,17 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import getitem
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
 from msgspec import Meta, Struct
 
-T = TypeVar("T")
+from chalicelib import shapes
+
+T = TypeVar("T", bound=Struct)
 
 Text = Annotated[str, Meta(max_length=200)]
 # What no part of an address holds: spaces, controls, the punctuation of mail, what cannot be seen.
@@ -135,19 +138,48 @@ def _float(value: str | float) -> float:
 
 @dataclass(frozen=True)
 class Dialect(Generic[T]):
-    """How one API words a page: the type of a record, the way to a ``User``, the envelope if there is one."""
+    """How one API words a page: the type of a record, the way to a ``User``, the envelope if there is one.
+
+    ``dropped`` are the dotted paths of fields that are known and not wanted; ``uid`` is where a uid stands.
+    """
 
     name: str
     record: type[T]
     to_user: Callable[[T], User]
+    uid: str
+    dropped: tuple[str, ...] = ()
     envelope: str | None = None
 
-    def decode(self, body: bytes) -> list[User]:
-        """A whole page at once. Raises ValueError as soon as one record is wrong, or all is."""
-        return [self.to_user(record) for record in self._opened(self._page.decode(body))]
+    def decode(self, body: bytes, strictly: bool = False) -> list[User]:
+        """A whole page at once. Raises ValueError as soon as one record is wrong, or all is.
+
+        ``strictly`` also refuses a field that is not known.
+        """
+        page = self._strict_page if strictly else self._page
+        return [self.to_user(record) for record in self._opened(page.decode(body))]
 
     def decode_one(self, raw: bytes) -> User:
         return self.to_user(self._one.decode(raw))
+
+    def unknown(self, raw: bytes) -> set[str]:
+        """The dotted paths of a record's fields that are not known. One that cannot be read has no fields."""
+        try:
+            self._strict_one.decode(raw)
+            return set()
+        except (ValueError, RecursionError):
+            pass
+        try:
+            return set(shapes.unknown(loads(raw), self.record, self.dropped))
+        except (ValueError, RecursionError):
+            return set()
+
+    def uid_of(self, raw: bytes) -> str | None:
+        """The uid of a record that may be wrong in any way, if it has one."""
+        try:
+            value = reduce(getitem, self.uid.split("."), loads(raw))
+            return str(UUID(value)) if isinstance(value, str) else None
+        except (ValueError, LookupError, TypeError, RecursionError):
+            return None
 
     def convert(self, record: Any) -> User:
         """Like ``decode_one``, of JSON that is parsed already."""
@@ -184,6 +216,18 @@ class Dialect(Generic[T]):
     @cached_property
     def _page(self) -> msgspec.json.Decoder[Any]:
         return msgspec.json.Decoder(self._page_of(self.record), dec_hook=numeric)
+
+    @cached_property
+    def _strict_page(self) -> msgspec.json.Decoder[Any]:
+        return msgspec.json.Decoder(self._page_of(self._strict), dec_hook=numeric)
+
+    @cached_property
+    def _strict_one(self) -> msgspec.json.Decoder[Any]:
+        return msgspec.json.Decoder(self._strict, dec_hook=numeric)
+
+    @cached_property
+    def _strict(self) -> type[Struct]:
+        return shapes.strict(self.record, self.dropped)
 
     @cached_property
     def _raw_page(self) -> msgspec.json.Decoder[Any]:

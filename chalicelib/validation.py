@@ -4,15 +4,17 @@ Pure: today comes as an argument. An issue names a path and a rule; it never hol
 """
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import chain
 from types import NoneType
 from typing import Any, get_args
 
 import msgspec
-from msgspec import Struct
 
+from chalicelib import shapes
 from chalicelib.users import Dialect, Issue, User, loads, numeric
 
 
@@ -27,10 +29,14 @@ class Reject:
 
 @dataclass(frozen=True)
 class ValidPage:
-    """A page, sorted into valid users (in the source's order) and rejects."""
+    """A page, sorted into valid users (in the source's order) and rejects.
+
+    ``unknown`` counts the records that have a field which the dialect does not know, by its dotted path.
+    """
 
     users: list[User] = field(repr=False)
     rejects: list[Reject]
+    unknown: Counter[str] = field(default_factory=Counter, repr=False)
 
     @property
     def fetched(self) -> int:
@@ -40,27 +46,38 @@ class ValidPage:
 def validate(body: bytes, dialect: Dialect[Any], today: date) -> ValidPage:
     """Sorts a page's records into valid users and rejects.
 
-    A page without a fault is decoded in one go; otherwise its records are taken one by one, and only those
-    that are wrong pay for the detail. Raises ValueError if the body is not a page of records at all.
+    A page without a fault is decoded in one go, and so is one with unknown fields; otherwise its records are
+    taken one by one, and only those that are wrong pay for the detail. Raises ValueError if the body is not a
+    page of records at all.
     """
-    try:
-        users = dialect.decode(body)
-    except (ValueError, RecursionError):
-        return _one_by_one(body, dialect, today)
-    if _may_hide_nul(body) or any(user.date_of_birth > today for user in users):
-        return _one_by_one(body, dialect, today)
-    return ValidPage(users, [])
+    users, are_known = _at_once(body, dialect)
+    if users is None or _may_hide_nul(body) or any(user.date_of_birth > today for user in users):
+        return validate_records(enumerate(dialect.split(body)), dialect, today)
+    strangers = [] if are_known else map(dialect.unknown, dialect.split(body))
+    return ValidPage(users, [], Counter(chain.from_iterable(strangers)))
 
 
-def _one_by_one(body: bytes, dialect: Dialect[Any], today: date) -> ValidPage:
-    users, rejects = [], []
-    for position, raw in enumerate(dialect.split(body)):
+def _at_once(body: bytes, dialect: Dialect[Any]) -> tuple[list[User] | None, bool]:
+    """The users of a page, and whether all their fields are known; None if a record is wrong."""
+    for strictly in (True, False):
+        try:
+            return dialect.decode(body, strictly), strictly
+        except (ValueError, RecursionError):
+            continue
+    return None, False
+
+
+def validate_records(records: Iterable[tuple[int, bytes]], dialect: Dialect[Any], today: date) -> ValidPage:
+    """Sorts records, each with its place in its page, into valid users and rejects."""
+    users, rejects, unknown = list[User](), list[Reject](), Counter[str]()
+    for position, raw in records:
         found = _examine(raw, dialect, today)
         if isinstance(found, User):
             users.append(found)
         else:
             rejects.append(Reject(position, found, _rewritten(raw)))
-    return ValidPage(users, rejects)
+        unknown.update(dialect.unknown(raw))
+    return ValidPage(users, rejects, unknown)
 
 
 def _rewritten(raw: bytes) -> bytes:
@@ -113,10 +130,9 @@ def _struct_issues(value: Any, struct: type, path: str, today: date) -> Iterator
 
 
 def _value_issues(value: Any, kind: Any, path: str, today: date) -> Iterator[Issue]:
-    choices = (kind, *get_args(kind))  # of a union its members, of an annotated type what it annotates
-    nested = next((c for c in choices if isinstance(c, type) and issubclass(c, Struct)), None)
+    nested = shapes.nested(kind)
     if value is None:
-        if NoneType not in choices:
+        if NoneType not in get_args(kind):
             yield Issue(path, "required")
     elif nested is not None:
         yield from _struct_issues(value, nested, path, today)

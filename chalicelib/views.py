@@ -71,7 +71,10 @@ class UserList(Struct):
 
 
 class Run(Struct):
-    """One run of the ledger. ``fetched`` equals the sum of the six counts after it; times are in UTC."""
+    """One run of the ledger. ``fetched`` equals the sum of the six counts after it; times are in UTC.
+
+    ``unknown_fields`` were dropped because the contract does not know them: one for each record with one.
+    """
 
     run_id: Uid
     source: str
@@ -86,12 +89,14 @@ class Run(Struct):
     duplicate: int
     rejected: int
     suppressed: int
+    unknown_fields: int
     error: str | None
     contract_hash: str
     key_version: int
     timings: dict[str, float]
     started_at: Moment
     finished_at: Moment | None
+    replay_of: Uid | None
 
 
 class RunList(Struct):
@@ -99,12 +104,17 @@ class RunList(Struct):
 
 
 class RejectView(Struct):
-    """A record that was not loaded: page (from 1), place in the page (from 0), what was wrong and where."""
+    """A record that was not loaded: page (from 1), place in the page (from 0), what was wrong and where.
+
+    ``sealed_until`` is set as long as the quarantine holds it; ``replayed_by`` is the run that took it up.
+    """
 
     page: int
     position: int
     issues: list[Issue]
     fingerprint: Token
+    sealed_until: Moment | None
+    replayed_by: Uid | None
 
 
 class RejectList(Struct):
@@ -129,28 +139,10 @@ class Receipt(Struct):
     erased_at: Moment
     users: int
     addresses: int
+    sealed_records: int
     cache_cleared: bool
     cache_gone_within_seconds: int
     run_ids: list[str]
-
-
-class Count(Struct):
-    """How many people have a value; null counts those without one."""
-
-    value: str | None
-    count: int
-
-
-class Stats(Struct):
-    """How many people are stored and how they spread; at most the hundred commonest values of each kind."""
-
-    total: int
-    computed_at: Moment
-    country: list[Count]
-    birth_decade: list[Count]
-    plan: list[Count]
-    gender: list[Count]
-    key_version: list[Count]
 
 
 class ContractField(Struct):
@@ -163,10 +155,13 @@ class ContractField(Struct):
 
 
 class Contract(Struct):
-    """The table of treatments. ``hash`` names this version of it; ``key_version`` is the newest key's."""
+    """The table of treatments. ``hash`` names this version of it; ``key_version`` is the key's that makes
+    tokens, ``key_versions`` are those by which people are found.
+    """
 
     hash: Annotated[str, Meta(examples=["9f86d081884c7d65"])]
     key_version: int
+    key_versions: list[int]
     fields: list[ContractField]
 
 
@@ -211,14 +206,6 @@ def user_view(row: Sequence[Any]) -> UserView:
         Subscription(*row[13:17]),
         Address(*row[17:21], row[23], Coordinates(*row[21:23])),  # type: ignore[call-arg]
     )
-
-
-def stats_view(total: int, computed_at: str, counts: Sequence[tuple[str, str | None, int]]) -> Stats:
-    """The view of what ``stats.sql`` gives: the total, the moment, and (kind, value, count)."""
-    kinds: dict[str, list[Count]] = {kind: [] for kind in Stats.__struct_fields__[2:]}
-    for kind, value, count in counts:
-        kinds[kind].append(Count(value, count))
-    return Stats(total, computed_at, **kinds)
 
 
 def user_bodies(

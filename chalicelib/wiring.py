@@ -1,4 +1,4 @@
-"""Builds the real objects, each once per container and on first use.
+"""Builds the real objects, each once per container and on first use, and anew when a secret has changed.
 
 Imports late: an HTTP Lambda never loads pandas, and one that answers without Redis never loads its client.
 """
@@ -6,20 +6,21 @@ Imports late: an HTTP Lambda never loads pandas, and one that answers without Re
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from chalicelib import config
-from chalicelib.errors import AwsError, ConfigError, DecantError, StoreError
+from chalicelib.errors import ConfigError, StoreError
 from chalicelib.views import Health, ServerHealth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from chalicelib.cache import Cache
-    from chalicelib.ledger import Report, Trigger
-    from chalicelib.pipeline import Edges, Plan
     from chalicelib.privacy import Tokeniser
+    from chalicelib.quarantine import Quarantine
     from chalicelib.sources.client import Source
     from chalicelib.store import Store
 
@@ -29,13 +30,20 @@ _building = threading.RLock()
 _log = logging.getLogger("decant.wiring")
 
 
+SECRET_SECONDS = 300.0  # how old the values of a secret may become
+_RETRY_SECONDS = 30.0
+
+
 class _Once(Generic[T]):
-    """A function that is called once, however many threads come at once; forgets on demand."""
+    """A function that is called once, however many threads come at once; forgets on demand, and when the
+    secret that it was built from has changed."""
 
     def __init__(self, build: Callable[[], T]) -> None:
         self._build, self.built = build, list[T]()
 
     def __call__(self) -> T:
+        if time.monotonic() >= _secret.stale_at:
+            _read_again()
         if not self.built:
             with _building:
                 if not self.built:
@@ -43,9 +51,36 @@ class _Once(Generic[T]):
         return self.built[0]
 
 
+class _Secret:
+    """When the settings' secret must be read again, by the monotonic clock; never, if there is none."""
+
+    stale_at = math.inf
+
+
+_secret = _Secret()
+
+
 @_Once
 def settings() -> config.Settings:
-    return config.read()
+    read = config.read()
+    _secret.stale_at = time.monotonic() + SECRET_SECONDS if config.has_secret() else math.inf
+    return read
+
+
+def _read_again() -> None:
+    """Takes up what has changed in the secret; without it, what is known goes on."""
+    with _building:
+        if time.monotonic() < _secret.stale_at:
+            return  # another thread was quicker
+        _secret.stale_at = time.monotonic() + SECRET_SECONDS
+        try:
+            changed = settings.built != [config.read()]
+        except ConfigError as error:
+            _secret.stale_at = time.monotonic() + _RETRY_SECONDS
+            _log.error("the secret cannot be read again, its old values are used: %s", error)
+            return
+        if changed:
+            reset()
 
 
 @_Once
@@ -71,6 +106,15 @@ def tokeniser() -> Tokeniser:
 
 
 @_Once
+def quarantine() -> Quarantine | None:
+    """Where rejects are kept sealed; None unless there is a key for it."""
+    from chalicelib.quarantine import Quarantine
+
+    key, days = settings().quarantine_key, settings().quarantine_days
+    return Quarantine(key, days) if key else None
+
+
+@_Once
 def source() -> Source:
     from chalicelib.sources import random_data_api, randomuser
     from chalicelib.sources.client import Source
@@ -80,53 +124,6 @@ def source() -> Source:
     if module is None:
         raise ConfigError("SOURCE_DIALECT", f"must be one of {', '.join(dialects)}")
     return Source(settings().source_url, module.DIALECT, module.query)
-
-
-def run_ingest(
-    trigger: Trigger,
-    pages: int | None = None,
-    page_size: int | None = None,
-    on_page: Callable[[int, int, Report], None] | None = None,
-) -> Report:
-    """One run over the real edges, now; pages and page size are the settings' unless given."""
-    from chalicelib import pipeline
-
-    return pipeline.run(_edges(), _plan(trigger, pages, page_size), on_page or pipeline.no_progress)
-
-
-def start_run(pages: int | None, page_size: int | None) -> Report:
-    """Opens a run and returns at once; its pages are worked by the ``ingest`` Lambda, or by a thread."""
-    from chalicelib.ledger import Report
-    from chalicelib.privacy import contract_hash
-
-    trigger: Trigger = "backfill" if pages else "manual"
-    planned = pages or settings().source_pages
-    opened = store().open_run(source().name, trigger, planned, contract_hash(), tokeniser().version)
-    if opened.status == "running":
-        _hand_over({"run_id": opened.run_id, "trigger": trigger, "pages": planned, "page_size": page_size})
-    return Report(opened.run_id, opened.status)
-
-
-def ingest(order: Mapping[str, Any]) -> Report:
-    """Works the open run that ``start_run`` ordered, or, without an order, a scheduled one."""
-    from chalicelib import pipeline, telemetry
-    from chalicelib.ledger import Report
-
-    if "run_id" in order:
-        plan = _plan(order["trigger"], order["pages"], order["page_size"])
-        report = pipeline.work(_edges(), plan, Report(order["run_id"], "running"))
-    else:
-        report = run_ingest("schedule")
-    telemetry.ran(report)
-    return report
-
-
-def _ingest_alone(order: Mapping[str, Any]) -> None:
-    """The thread's own boundary; the errors of a run hold no value."""
-    try:
-        ingest(order)
-    except DecantError as error:
-        _log.error("run %s: %s", order["run_id"], error)
 
 
 def health() -> Health:
@@ -140,41 +137,11 @@ def health() -> Health:
     return Health(status, ServerHealth(postgres), ServerHealth(redis), cache().stats(), age)
 
 
-def _hand_over(order: dict[str, Any]) -> None:
-    function = config.function_name()
-    if function is None:
-        threading.Thread(target=_ingest_alone, args=(order,), name="run", daemon=True).start()
-        return
-    from chalicelib import aws
-
-    try:
-        aws.invoke_later(f"{function}-ingest", aws.scheduled_event(order))
-    except AwsError as error:
-        store().finish_run(order["run_id"], "failed", str(error), {})
-        raise
-
-
-def _edges() -> Edges:
-    from chalicelib.pipeline import Edges
-
-    return Edges(source(), store(), cache(), tokeniser())
-
-
-def _plan(trigger: Trigger, pages: int | None, page_size: int | None) -> Plan:
-    from chalicelib.pipeline import Plan
-
-    return Plan(
-        trigger,
-        pages or settings().source_pages,
-        page_size or settings().source_page_size,
-        settings().max_reject_ratio,
-    )
-
-
 def reset() -> None:
     """Closes what was built and forgets it, so that changed settings take effect."""
     edges: tuple[_Once[Any], ...] = (source, cache, store)
     for edge in (built for once in edges for built in once.built):
         edge.close()
-    for once in (*edges, tokeniser, settings):
+    for once in (*edges, tokeniser, quarantine, settings):
         once.built.clear()
+    _secret.stale_at = math.inf

@@ -1,4 +1,4 @@
-"""`make ingest`: one run now, with a progress bar and a report.
+"""`make ingest`, `make replay`: one run now, with a progress bar and a report.
 
 Against the configured servers, else those of a running `make run`, else its own for as long as it takes.
 """
@@ -9,10 +9,11 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from uuid import UUID
 
 from tqdm import tqdm
 
-from chalicelib import wiring
+from chalicelib import runs, wiring
 from chalicelib.config import LARGEST_PAGE
 from chalicelib.errors import DecantError
 from chalicelib.ledger import Report
@@ -30,7 +31,7 @@ def main() -> int:
     signals.interrupt()
     try:
         with _servers():
-            report = _ingest(options.pages, options.size)
+            report = _ingest(options.pages, options.size, options.replay)
     except signals.StopRequested:
         return 130
     except (LocalError, DecantError, OSError) as error:
@@ -44,7 +45,15 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local.ingest", description="One ingest run, now.")
     parser.add_argument("--pages", type=_count, help="how many pages (default: SOURCE_PAGES)")
     parser.add_argument("--size", type=_size, help="records a page (default: SOURCE_PAGE_SIZE)")
+    parser.add_argument("--replay", type=_run_id, metavar="RUN", help="take up this run's sealed rejects")
     return parser.parse_args()
+
+
+def _run_id(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError("must be the id of a run, as in make replay RUN=…") from None
 
 
 def _size(text: str) -> int:
@@ -78,7 +87,7 @@ def _servers() -> Iterator[None]:
             yield
 
 
-def _ingest(pages: int | None, size: int | None) -> Report:
+def _ingest(pages: int | None, size: int | None, replay_of: str | None) -> Report:
     columns, rows = shutil.get_terminal_size()  # tqdm itself shows nothing where a terminal has no known size
     with tqdm(total=pages, unit="page", disable=None, leave=False, ncols=columns, nrows=rows) as bar:
 
@@ -87,7 +96,9 @@ def _ingest(pages: int | None, size: int | None) -> Report:
             bar.set_postfix(records=report.fetched, rejected=report.rejected, refresh=False)
             bar.update(done - bar.n)
 
-        return wiring.run_ingest(trigger="manual", pages=pages, page_size=size, on_page=on_page)
+        if replay_of:
+            return runs.replay(replay_of, on_page)
+        return runs.run_ingest(trigger="manual", pages=pages, page_size=size, on_page=on_page)
 
 
 def table(report: Report) -> Iterator[str]:

@@ -24,8 +24,18 @@ def api_keys(folder: Path) -> str:
 
 def pii_keys(folder: Path) -> str:
     """The setting PII_KEYS. Lost with its file: then nothing in the database can be looked up any more."""
-    fresh = json.dumps({"1": base64.b64encode(secrets.token_bytes(32)).decode()})
-    return _kept(folder / "pii-keys.json", fresh)
+    return _kept(pii_keys_file(folder), with_fresh_pii_key("{}"))
+
+
+def pii_keys_file(folder: Path) -> Path:
+    return folder / "pii-keys.json"
+
+
+def with_fresh_pii_key(known: str) -> str:
+    """The setting PII_KEYS, and in it a new key of the version that comes next."""
+    table = json.loads(known)
+    fresh = base64.b64encode(secrets.token_bytes(32)).decode()
+    return json.dumps({**table, str(max(map(int, table), default=0) + 1): fresh})
 
 
 def _kept(path: Path, fresh: str) -> str:

@@ -2,11 +2,13 @@
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from msgspec import Raw, Struct
 
 from chalicelib.sources import random_data_api, randomuser
 from chalicelib.users import Dialect, User
@@ -129,6 +131,20 @@ RANDOMUSER = Api(
 )
 
 APIS = (RANDOM_DATA_API, RANDOMUSER)
+
+
+def facts(users: Sequence[User]) -> list[dict[str, Any]]:
+    """What users hold, in a form that can be compared whichever way they were decoded."""
+    return [_facts(user) for user in users]
+
+
+def _facts(struct: Struct) -> dict[str, Any]:
+    held = {name: getattr(struct, name) for name in struct.__struct_fields__}
+    return {
+        name: _facts(value) if isinstance(value, Struct) else value
+        for name, value in held.items()
+        if not isinstance(value, Raw)  # skipped, not decoded
+    }
 
 
 def paths_of(value: Any, path: str = "") -> set[str]:

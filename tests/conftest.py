@@ -27,7 +27,7 @@ from tests.keys import API_KEY, KEY_WITHOUT_SCOPES, PII_KEY
 TTL_SECONDS = 120
 
 # Faster than TRUNCATE, which makes new files; addresses and rejects go with what they belong to.
-_EMPTY = "DELETE FROM users; DELETE FROM runs; DELETE FROM erasures"
+_EMPTY = "DELETE FROM users; DELETE FROM runs; DELETE FROM erasures; DELETE FROM key_versions"
 
 
 class Sql:

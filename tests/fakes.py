@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chalicelib.errors import LeaseLost
-from chalicelib.ledger import Loaded, OpenRun, PageLoad, RejectRow
+from chalicelib.ledger import KeyTrouble, Loaded, OpenRun, PageLoad, RejectRow, SealedReject
 from chalicelib.sources import random_data_api
 from chalicelib.users import Dialect, Issue
 
@@ -102,9 +102,16 @@ class FakeStore:
         self.erased: set[str] = set()
         self.rejects: list[tuple[str, int, RejectRow]] = []
         self.loads: list[PageLoad] = []
+        self.key_troubles: list[KeyTrouble] = []
 
     def open_run(
-        self, source: str, trigger: str, pages: int, contract_hash: str, key_version: int
+        self,
+        source: str,
+        trigger: str,
+        pages: int,
+        contract_hash: str,
+        key_version: int,
+        replay_of: str | None = None,
     ) -> OpenRun:
         self._do("open")
         taken = any(run["source"] == source and run["status"] == "running" for run in self.runs.values())
@@ -152,7 +159,16 @@ class FakeStore:
         versions[row["uid"]] = version + 1
         return "updated" if version else "inserted"
 
-    def note_rejects(self, run_id: str, page: int, rejects: Sequence[RejectRow]) -> None:
+    def check_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]:
+        return self.key_troubles
+
+    def sealed_pages(self, run_id: str) -> list[int]:
+        raise NotImplementedError("the quarantine is tested in Postgres")
+
+    def sealed_rejects(self, run_id: str, page: int) -> list[SealedReject]:
+        raise NotImplementedError("the quarantine is tested in Postgres")
+
+    def note_rejects(self, run_id: str, page: int, rejects: Sequence[RejectRow], seal_days: int = 0) -> None:
         self._do(f"note {page}")
         self.rejects += [(run_id, page, row) for row in rejects]
 

@@ -10,7 +10,22 @@ ROOMS = {path.stem: path for path in (ROOT / "chalicelib").glob("*.py") if path.
 SOURCES = {f"sources.{path.stem}": path for path in (ROOT / "chalicelib/sources").glob("*.py")}
 ALL = {"app": ROOT / "app.py", **ROOMS, **SOURCES}
 
-PURE = {"errors", "access", "users", "validation", "privacy", "clean", "ledger", "views", "forms", "people"}
+PURE = {
+    "access",
+    "clean",
+    "errors",
+    "forms",
+    "ledger",
+    "people",
+    "privacy",
+    "quarantine",
+    "replay",
+    "shapes",
+    "stats",
+    "users",
+    "validation",
+    "views",
+}
 EDGES = {"store", "cache", "config", "aws", "sources.client"}
 
 # Room: what it may import of the house. Imports run downward; nothing imports app.
@@ -24,32 +39,36 @@ MAY_IMPORT = {
         "openapi",
         "people",
         "routes",
+        "runs",
+        "stats",
         "telemetry",
         "views",
         "wiring",
     },
     "routes": {"access", "answers", "errors", "forms", "telemetry"},
     "answers": {"errors", "views"},
-    "openapi": {"answers", "routes", "views"},
+    "openapi": {"answers", "routes", "stats", "views"},
     "manual": set(),
     "emulator": {"answers", "errors", "routes"},
     "telemetry": {"errors", "ledger"},
-    "wiring": {
-        "aws",
-        "cache",
-        "config",
+    "runs": {"aws", "config", "errors", "ledger", "opening", "pipeline", "telemetry", "wiring"},
+    "wiring": {"cache", "config", "errors", "privacy", "quarantine", "store", "views", *SOURCES},
+    "pipeline": {
+        "clean",
         "errors",
         "ledger",
-        "pipeline",
+        "opening",
         "privacy",
-        "store",
+        "quarantine",
+        "replay",
+        "users",
+        "validation",
         "views",
-        "telemetry",
-        *SOURCES,
     },
-    "pipeline": {"clean", "errors", "ledger", "privacy", "users", "validation", "views"},
+    "opening": {"errors", "ledger", "privacy"},
+    "replay": {"ledger", "quarantine", "users", "validation"},
     "people": {"errors", "forms", "ledger", "privacy", "views"},
-    "store": {"errors", "ledger", "pool", "privacy", "views"},
+    "store": {"errors", "ledger", "pool", "privacy", "stats", "views"},
     "pool": {"errors"},
     "cache": {"errors", "views"},
     "config": {"access", "aws", "errors"},
@@ -60,12 +79,15 @@ MAY_IMPORT = {
     "sources.randomuser": {"users"},
     "errors": set(),
     "access": set(),
-    "users": set(),
-    "validation": {"users"},
+    "shapes": set(),
+    "users": {"shapes"},
+    "validation": {"shapes", "users"},
     "privacy": {"errors"},
+    "quarantine": set(),
     "clean": {"users"},
     "ledger": {"users"},
     "views": {"users"},
+    "stats": {"views"},
     "forms": set(),
 }
 
@@ -77,7 +99,7 @@ OWNERS = {
     "urllib3": {"sources.client"},
     "tenacity": {"sources.client"},
     "hmac": {"privacy"},
-    "cryptography": {"privacy"},
+    "cryptography": {"privacy", "quarantine"},
     "boto3": {"aws"},
     "botocore": {"aws"},
     "aws_lambda_powertools": {"telemetry"},
@@ -167,7 +189,7 @@ def test_a_function_fits_on_a_screen_and_a_module_in_the_head(path):
         if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 40
     ]
     assert not long
-    assert text.count("\n") <= (130 if path.name == "app.py" else 250) or path in WORD_LISTS
+    assert text.count("\n") <= (150 if path.name == "app.py" else 250) or path in WORD_LISTS
 
 
 STATEMENTS = {"INSERT", "UPDATE", "DELETE", "WITH"}

@@ -11,4 +11,10 @@ def query(page: int, size: int) -> dict[str, int]:
     return {"size": size, "page": page}
 
 
-DIALECT = Dialect("random-data-api", User, lambda user: user)
+DIALECT = Dialect(
+    "random-data-api",
+    User,
+    lambda user: user,
+    uid="uid",
+    dropped=("id", "password", "avatar", "credit_card"),
+)

@@ -101,4 +101,25 @@ def _address(location: Location) -> Address:
     )
 
 
-DIALECT = Dialect("randomuser", RandomUser, to_user, envelope="results")
+DIALECT = Dialect(
+    "randomuser",
+    RandomUser,
+    to_user,
+    uid="login.uuid",
+    dropped=(
+        "cell",
+        "dob.age",
+        "id.name",
+        "location.timezone",
+        "login.md5",
+        "login.password",
+        "login.salt",
+        "login.sha1",
+        "login.sha256",
+        "name.title",
+        "nat",
+        "picture",
+        "registered",
+    ),
+    envelope="results",
+)

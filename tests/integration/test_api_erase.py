@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib import people, privacy, wiring
+from chalicelib import people, privacy, runs
 from chalicelib.cache import Cache
 from tests.builders import RANDOM_DATA_API
 from tests.fakes import page_load, person, uid
@@ -47,6 +47,7 @@ def test_the_receipt_tells_what_was_erased_and_where(api, tokeniser, known):
         "uid_token": tokeniser.token("uid", uid(1)),
         "users": 1,
         "addresses": 1,
+        "sealed_records": 0,
         "cache_cleared": True,
         "cache_gone_within_seconds": 132,
         "run_ids": [known],
@@ -129,10 +130,10 @@ def page(user_api):
 
 
 def test_the_next_run_counts_the_person_as_suppressed(api, sql, page):
-    wiring.run_ingest("manual")
+    runs.run_ingest("manual")
     api.delete(f"/users/{page[0]['uid']}")
 
-    report = wiring.run_ingest("manual")
+    report = runs.run_ingest("manual")
 
     assert (report.suppressed, report.inserted, report.unchanged) == (1, 0, len(page) - 1)
     assert api.get("/runs").json["items"][0]["suppressed"] == 1
@@ -143,25 +144,25 @@ def test_the_next_run_counts_the_person_as_suppressed(api, sql, page):
 def test_somebody_erased_before_the_first_run_is_never_stored(api, sql, page):
     api.delete(f"/users/{page[0]['uid']}")
 
-    report = wiring.run_ingest("manual")
+    report = runs.run_ingest("manual")
 
     assert (report.suppressed, report.inserted) == (1, len(page) - 1)
     assert stored(sql) == [{record["uid"] for record in page[1:]}] * 2
 
 
 def test_an_erased_person_stays_away_after_a_rotation_of_the_keys(api, sql, page, app_environment):
-    wiring.run_ingest("manual")
+    runs.run_ingest("manual")
     api.delete(f"/users/{page[0]['uid']}")
     app_environment(PII_KEYS=pii_keys(BOTH))
 
-    assert wiring.run_ingest("manual").suppressed == 1
+    assert runs.run_ingest("manual").suppressed == 1
     assert stored(sql) == [{record["uid"] for record in page[1:]}] * 2
 
 
 def test_who_comes_in_capitals_is_the_same_person(api, user_api, page):
     api.delete(f"/users/{page[0]['uid'].upper()}")
 
-    assert wiring.run_ingest("manual").suppressed == 1
+    assert runs.run_ingest("manual").suppressed == 1
 
 
 # Without a server

@@ -7,7 +7,7 @@ import re
 import pytest
 
 import app
-from chalicelib import wiring
+from chalicelib import runs, wiring
 from chalicelib.errors import AwsError, ConfigError, StoreError
 from chalicelib.views import UserView
 from tests.fakes import person, uid
@@ -127,8 +127,9 @@ def breaking(api, monkeypatch):
             raise error
 
         with monkeypatch.context() as patched:
-            for name in ("store", "cache", "tokeniser", "start_run", "health"):
+            for name in ("store", "cache", "tokeniser", "health"):
                 patched.setattr(wiring, name, lambda *_: broken())
+            patched.setattr(runs, "start_run", lambda *_: broken())
             return api(method, sample_path(path), body={"email": "a@b.cd"} if "lookup" in path else {})
 
     return answer
@@ -347,7 +348,7 @@ def test_links_and_locations_stand_below_the_stage(store):
 @pytest.mark.usefixtures("api")
 @pytest.mark.parametrize(("method", "path", "_"), [route for route in SCOPED if route[0] == "POST"])
 def test_a_body_that_the_gateway_sends_in_base64_is_understood(method, path, _, monkeypatch):
-    monkeypatch.setattr(wiring, "_hand_over", lambda order: None)
+    monkeypatch.setattr(runs, "_hand_over", lambda order: None)
 
     answer = app.app(event(method, path, body="e30=", isBase64Encoded=True), None)
 

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from chalicelib import privacy, wiring
+from chalicelib import privacy, runs, wiring
 from chalicelib.forms import Lookup
 from tests.builders import RANDOM_DATA_API
 from tests.fakes import person, uid
@@ -135,7 +135,7 @@ def test_whoever_a_run_brought_is_found_by_what_the_source_sent(api, user_api):
     """Through validation, cleaning and tokens: each field of each record as it came."""
     records = RANDOM_DATA_API.samples()
     user_api.script(RANDOM_DATA_API.page(*records))
-    assert wiring.run_ingest("manual").inserted == len(records)
+    assert runs.run_ingest("manual").inserted == len(records)
 
     for record in records:
         address = record["address"]

@@ -10,7 +10,7 @@ import pytest
 from botocore.stub import Stubber
 
 import app
-from chalicelib import privacy, wiring
+from chalicelib import privacy, runs, wiring
 from tests.builders import RANDOM_DATA_API
 from tests.fakes import page_load, person, reject, token, uid
 from tests.integration.api_support import OPERATE, READ, load
@@ -171,7 +171,7 @@ def test_a_run_out_of_bounds_is_refused_and_the_ledger_knows_nothing_of_it(api):
 
 def test_the_bounds_themselves_are_taken(api, monkeypatch):
     orders = []
-    monkeypatch.setattr(wiring, "_hand_over", orders.append)
+    monkeypatch.setattr(runs, "_hand_over", orders.append)
 
     for body in ({"pages": 1, "page_size": 1}, {"pages": 10_000, "page_size": 5_000}):
         run_id = start(api, body).json["run_id"]
@@ -364,6 +364,8 @@ def test_rejects_come_in_the_order_of_the_source(api, refused):
         "position": 2,
         "issues": [{"path": "email", "rule": "format"}],
         "fingerprint": token("r"),
+        "sealed_until": None,
+        "replayed_by": None,
     }
 
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from chalicelib import wiring
+from chalicelib import runs, wiring
 from local.processes import free_port
 from tests.fakes import person, uid
 from tests.integration.api_support import crowd, load
@@ -146,7 +146,7 @@ def test_every_version_of_everyone_has_an_etag_of_its_own(api, store):
 
 def test_what_a_run_caches_and_what_is_read_later_has_the_same_etag(api, redis_client):
     """Else a client would fetch everybody anew whenever an entry expires."""
-    wiring.run_ingest("manual", pages=3, page_size=50)
+    runs.run_ingest("manual", pages=3, page_size=50)
     everyone = [item["uid"] for item in api.get("/users?limit=1000").json["items"]]
 
     cached = [api.get(f"/users/{who}").headers for who in everyone]

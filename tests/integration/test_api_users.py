@@ -610,7 +610,7 @@ class Writer(threading.Thread):
         coming = self._rows["coming"][self.rounds % 2 :: 2]
         self._store.load_page(page_load(run_id, *changed, *coming, page=self.rounds))
         for row in coming[:10]:
-            self._store.erase(row["uid"], self._token(row))
+            self._store.erase(row["uid"], [self._token(row)])
 
     def _token(self, row):
         return f"v1_{row['uid'][:24]}"

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import requests
 
-from chalicelib import pipeline, wiring
+from chalicelib import pipeline, runs, wiring
 from chalicelib.errors import ConfigError, StoreUnavailable, Unforeseen
 from tests.builders import MISSING, RANDOM_DATA_API
 from tests.fakes import person, uid
@@ -172,7 +172,7 @@ def ingest(app_environment, user_api):
 
     def run(dialect="random-data-api", pages=1, size=20, **query):
         app_environment(SOURCE_URL=user_api.url(dialect, **query), SOURCE_DIALECT=dialect)
-        return wiring.run_ingest("manual", pages, size)
+        return runs.run_ingest("manual", pages, size)
 
     return run
 
@@ -184,7 +184,7 @@ def ingest_body(app_environment, user_api):
     def run(*bodies):
         for body in bodies:
             user_api.script(body)
-        return wiring.run_ingest("manual", len(bodies), 20)
+        return runs.run_ingest("manual", len(bodies), 20)
 
     return run
 
@@ -287,15 +287,15 @@ def test_without_postgres_a_run_does_not_begin(ingest, user_api, postgres_away):
 def test_pages_and_their_size_come_from_the_settings_unless_given(app_environment, user_api):
     app_environment(SOURCE_PAGES="2", SOURCE_PAGE_SIZE="3")
 
-    assert wiring.run_ingest("schedule").fetched == 2 * 3
-    assert wiring.run_ingest("manual", pages=1, page_size=5).fetched == 5
+    assert runs.run_ingest("schedule").fetched == 2 * 3
+    assert runs.run_ingest("manual", pages=1, page_size=5).fetched == 5
 
 
 def test_a_dialect_that_is_not_known_is_refused_before_anything_is_asked(app_environment, user_api, sql):
     app_environment(SOURCE_DIALECT="hush")
 
     with pytest.raises(ConfigError, match="SOURCE_DIALECT") as refused:
-        wiring.run_ingest("manual")
+        runs.run_ingest("manual")
     assert "hush" not in str(refused.value)
     assert user_api.requests == sql("SELECT * FROM runs") == []
 
@@ -348,7 +348,7 @@ def test_a_source_that_gives_out_midway_leaves_the_pages_before(app_environment,
     user_api.script(RANDOM_DATA_API.page(RANDOM_DATA_API.record()))
     user_api.script(b"{}", status=404)
 
-    report = wiring.run_ingest("manual", pages=3)
+    report = runs.run_ingest("manual", pages=3)
 
     assert (report.status, report.error) == ("partial", "page 2: status 404")
     held = ledger(sql, report.run_id)
@@ -365,9 +365,9 @@ def test_a_run_is_skipped_while_another_is_under_way(app_environment, sql):
     inner = []
 
     def on_page(done, planned, report):
-        inner.append(wiring.run_ingest("schedule"))
+        inner.append(runs.run_ingest("schedule"))
 
-    outer = wiring.run_ingest("manual", pages=2, on_page=on_page)
+    outer = runs.run_ingest("manual", pages=2, on_page=on_page)
 
     assert [run.status for run in inner] == ["skipped", "skipped"]
     assert outer.status == "succeeded"
@@ -381,7 +381,7 @@ def test_a_run_that_lost_its_lease_midway_stops_and_stays_lost(app_environment, 
     def on_page(done, planned, report):
         sql("UPDATE runs SET status = 'lost', finished_at = now() WHERE status = 'running'")
 
-    report = wiring.run_ingest("manual", pages=3, on_page=on_page)
+    report = runs.run_ingest("manual", pages=3, on_page=on_page)
 
     assert (report.status, report.pages) == ("lost", 1)
     assert ledger(sql, report.run_id)["status"] == "lost"

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import pytest
 
-from chalicelib import pipeline, wiring
+from chalicelib import pipeline, runs
 from chalicelib.errors import DecantError
 from tests.builders import APIS, RANDOM_DATA_API, RANDOMUSER, Api, leaves_of
 from tests.fakes import uid
@@ -198,7 +198,7 @@ def ingest(user_api, body: bytes, status: int, kind: str) -> str:
     """One run over one body; what it raised, as the runtime would show it."""
     user_api.script(body, status, {"Content-Type": kind})
     try:
-        wiring.run_ingest("manual")
+        runs.run_ingest("manual")
     except DecantError as error:
         return "".join(traceback.format_exception(error)) + repr(error)
     return ""

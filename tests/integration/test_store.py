@@ -80,10 +80,10 @@ def fresh(empty_database_url):
         yield opened
 
 
-def test_migrations_make_the_five_tables_and_their_own(fresh, empty_database_url):
+def test_migrations_make_all_tables_and_their_own(fresh, empty_database_url):
     assert fresh.migrate() == MIGRATIONS
     assert tables(empty_database_url) == sorted(
-        ["users", "users_address", "runs", "rejects", "erasures", "migrations"]
+        ["users", "users_address", "runs", "rejects", "erasures", "key_versions", "migrations"]
     )
 
 
@@ -281,6 +281,8 @@ def test_rejects_are_listed_in_the_order_of_the_source(store, run_id):
         "position": 9,
         "issues": [{"path": "email", "rule": "format"}],
         "fingerprint": token("n"),
+        "sealed_until": None,
+        "replayed_by": None,
     }
     assert len(store.list_rejects(run_id, 2)) == 2
 

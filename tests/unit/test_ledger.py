@@ -35,6 +35,7 @@ def test_a_report_begins_with_nothing():
         "seconds": 0.0,
         "timings": {},
         "rejects_by_rule": [],
+        "unknown": 0,
     }
 
 
@@ -163,7 +164,7 @@ def test_rows_without_erasure_tokens_are_not_left_out_in_silence():
         RejectRow(0, (), "v1_fingerprint"),
         PageLoad("run", 1, {}, [], [], duplicates=0, key_version=1),
         loaded(0, 0, 0, 0, 0),
-        Erased("2024-02-29T12:00:00Z", 1, 1, []),
+        Erased("2024-02-29T12:00:00Z", 1, 1, 0, []),
     ],
     ids=lambda value: type(value).__name__,
 )

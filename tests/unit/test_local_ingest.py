@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from chalicelib import wiring
+from chalicelib import runs
 from chalicelib.errors import ConfigError
 from chalicelib.ledger import Report
 from local import ingest, lock, settings
@@ -36,7 +36,7 @@ def call(folder, monkeypatch):
             wish["on_page"](1, 2, report)
             return report
 
-        monkeypatch.setattr(wiring, "run_ingest", run_ingest)
+        monkeypatch.setattr(runs, "run_ingest", run_ingest)
         monkeypatch.setattr("sys.argv", ["ingest", *argv])
         return ingest.main(), seen
 

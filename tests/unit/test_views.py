@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib import views
+from chalicelib import stats, views
 from chalicelib.clean import clean
 from chalicelib.privacy import Tokeniser, protect
 from tests.builders import RANDOM_DATA_API
@@ -106,8 +106,23 @@ def test_a_problem_leaves_out_what_there_is_nothing_to_say_of():
 
 def test_counts_are_told_under_their_kind_in_the_order_they_come():
     counts = [("country", "Peru", 2), ("gender", None, 2), ("country", "Chad", 1), ("country", None, 1)]
-    stats = views.stats_view(4, MOMENT, counts)
-    assert (stats.total, stats.computed_at) == (4, MOMENT)
-    assert stats.country == [views.Count("Peru", 2), views.Count("Chad", 1), views.Count(None, 1)]
-    assert stats.gender == [views.Count(None, 2)]
-    assert stats.birth_decade == stats.plan == stats.key_version == []
+    told = stats.stats_view(4, MOMENT, counts, stats.risk_view(4, 1, 4, 4, []))
+    assert (told.total, told.computed_at) == (4, MOMENT)
+    assert told.country == [stats.Count("Peru", 2), stats.Count("Chad", 1), stats.Count(None, 1)]
+    assert told.gender == [stats.Count(None, 2)]
+    assert told.birth_decade == told.plan == told.key_version == told.erasure_key_version == []
+
+
+def test_the_risk_of_nobody_is_none():
+    assert stats.risk_view(0, None, 0, 0, [("email", 0)]) == stats.Risk(
+        list(stats.QUASI_IDENTIFIERS), None, 0, 5, 0, 0.0, []
+    )
+
+
+@pytest.mark.parametrize(
+    ("total", "distinct", "is_told"),
+    [(10, 2, True), (10, 3, False), (4_999, 1_000, False), (5_000, 1_000, True), (90_000, 1_001, False)],
+)
+def test_tokens_that_repeat_are_told(total, distinct, is_told):
+    risk = stats.risk_view(total, 1, total, total, [("first_name", distinct), ("email", total)])
+    assert risk.repetitive_tokens == ([stats.TokenFrequency("first_name", distinct)] if is_told else [])

@@ -3,6 +3,9 @@
 --
 -- The lock keeps an erasure from slipping in between the look at `erasures` and the insert; it must be a
 -- statement of its own, so that the next one's snapshot is taken after it is granted.
+--
+-- A replay (%(replay_of)s is the run whose sealed rejects come again) leaves alone who has changed since the
+-- rejects were sealed, does not make a seal last longer, and ends the seals that it used.
 SELECT pg_advisory_xact_lock_shared(hashtext('decant.erasures'));
 
 WITH run AS (
@@ -22,6 +25,19 @@ WITH run AS (
     SELECT * FROM page
     WHERE NOT EXISTS (SELECT FROM erasures WHERE uid_token = ANY (page.erasure_tokens))
     ORDER BY uid -- all loads lock rows in the same order, so none waits for another in a circle
+), suppressed AS (
+    SELECT erasure_tokens FROM page WHERE uid NOT IN (SELECT uid FROM welcome)
+), recognised AS ( -- an erasure moves to the newest key as soon as its person is met
+    SELECT erasures.uid_token AS old_token, erasure_tokens[1] AS uid_token, erased_at
+    FROM suppressed JOIN erasures ON erasures.uid_token = ANY (erasure_tokens[2:])
+    ORDER BY old_token
+    FOR UPDATE OF erasures SKIP LOCKED
+), renewed AS (
+    INSERT INTO erasures (uid_token, erased_at)
+    SELECT uid_token, min(erased_at) FROM recognised GROUP BY uid_token ORDER BY uid_token
+    ON CONFLICT DO NOTHING
+), outdated AS (
+    DELETE FROM erasures USING recognised WHERE erasures.uid_token = recognised.old_token
 ), changed AS (
     INSERT INTO users AS old (
         uid, first_name, last_name, username, email, phone_number, social_insurance_number, birth_year, gender,
@@ -54,6 +70,7 @@ WITH run AS (
         version = old.version + 1,
         updated_at = excluded.updated_at
     WHERE old.content_hash <> excluded.content_hash
+        AND (%(sealed_at)s::timestamptz IS NULL OR old.updated_at <= %(sealed_at)s::timestamptz)
     RETURNING uid, version
 ), moved AS (
     INSERT INTO users_address (uid, city, state, country, zip_prefix, lat, lng, street)
@@ -66,11 +83,26 @@ WITH run AS (
         lat = excluded.lat,
         lng = excluded.lng,
         street = excluded.street
+), kept AS (
+    SELECT *, unless_erased(sealed, uid_tokens) AS seal
+    FROM json_to_recordset(%(rejects)s) AS reject (
+        position integer, issues jsonb, fingerprint token, sealed text, uid_tokens text[]
+    )
 ), refused AS (
-    INSERT INTO rejects (run_id, page, position, issues, fingerprint)
-    SELECT run.run_id, %(page)s, reject.position, reject.issues, reject.fingerprint
-    FROM run, json_to_recordset(%(rejects)s) AS reject (position integer, issues jsonb, fingerprint token)
+    INSERT INTO rejects (run_id, page, position, issues, fingerprint, sealed, uid_token, sealed_until)
+    SELECT
+        run.run_id, %(page)s, kept.position, kept.issues, kept.fingerprint, seal,
+        CASE WHEN seal IS NOT NULL THEN kept.uid_tokens[1] END,
+        CASE WHEN seal IS NOT NULL
+            THEN coalesce(earlier.sealed_until, now() + %(seal_days)s * interval '1 day')
+        END
+    FROM run CROSS JOIN kept LEFT JOIN rejects AS earlier ON
+        earlier.run_id = %(replay_of)s::uuid AND earlier.page = %(page)s AND earlier.position = kept.position
     RETURNING position
+), replayed AS (
+    UPDATE rejects SET sealed = NULL, sealed_until = NULL, uid_token = NULL, replayed_by = run.run_id
+    FROM run
+    WHERE rejects.run_id = %(replay_of)s::uuid AND page = %(page)s AND position = ANY (%(replayed)s::integer[])
 ), tally AS (
     SELECT
         (SELECT count(*) FROM changed WHERE version = 1) AS inserted,
@@ -88,6 +120,7 @@ WITH run AS (
         duplicate = runs.duplicate + %(duplicate)s,
         rejected = runs.rejected + tally.rejected,
         suppressed = runs.suppressed + tally.suppressed,
+        unknown_fields = unknown_fields + %(unknown_fields)s,
         lease_expires_at = clock_timestamp() + %(lease_seconds)s * interval '1 second'
     FROM run, tally
     WHERE runs.run_id = run.run_id

@@ -1,7 +1,19 @@
--- Keeps the rejects of a page that is not loaded, so that the cause can be seen; counts nothing.
-INSERT INTO rejects (run_id, page, position, issues, fingerprint)
-SELECT %(run_id)s, %(page)s, position, issues, fingerprint
-FROM json_to_recordset(%(rejects)s) AS reject (position integer, issues jsonb, fingerprint token)
-WHERE EXISTS (
-    SELECT FROM runs WHERE run_id = %(run_id)s AND status = 'running' AND lease_expires_at > clock_timestamp()
-);
+-- Keeps the rejects of a page that is not loaded, so that the cause can be seen; counts nothing. The lock is
+-- that of load_page.sql.
+SELECT pg_advisory_xact_lock_shared(hashtext('decant.erasures'));
+
+WITH run AS (
+    SELECT run_id FROM runs
+    WHERE run_id = %(run_id)s AND status = 'running' AND lease_expires_at > clock_timestamp()
+), kept AS (
+    SELECT *, unless_erased(sealed, uid_tokens) AS seal
+    FROM json_to_recordset(%(rejects)s) AS reject (
+        position integer, issues jsonb, fingerprint token, sealed text, uid_tokens text[]
+    )
+)
+INSERT INTO rejects (run_id, page, position, issues, fingerprint, sealed, uid_token, sealed_until)
+SELECT
+    run_id, %(page)s, position, issues, fingerprint, seal,
+    CASE WHEN seal IS NOT NULL THEN uid_tokens[1] END,
+    CASE WHEN seal IS NOT NULL THEN now() + %(seal_days)s * interval '1 day' END
+FROM run CROSS JOIN kept;

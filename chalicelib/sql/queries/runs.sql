@@ -3,7 +3,7 @@ SELECT
     run_id, source, trigger,
     CASE WHEN status = 'running' AND lease_expires_at < now() THEN 'lost' ELSE status END,
     pages_planned, pages_done, fetched, inserted, updated, unchanged, duplicate, rejected, suppressed,
-    error, contract_hash, key_version, timings, iso_utc(started_at), iso_utc(finished_at)
+    unknown_fields, error, contract_hash, key_version, timings, iso_utc(started_at), iso_utc(finished_at), replay_of
 FROM runs
 ORDER BY started_at DESC, run_id DESC
 LIMIT %(limit)s;

@@ -1,0 +1,48 @@
+"""How a run begins: the ledger is told, the lease taken, and the keys are compared with what is stored."""
+
+import logging
+from typing import Protocol
+
+from chalicelib.errors import ConfigError
+from chalicelib.ledger import OpenRun, Report, Trigger
+from chalicelib.privacy import KeyLedger, Tokeniser, contract_hash, refuse_wrong_keys
+
+_log = logging.getLogger("decant.opening")
+
+
+class Store(KeyLedger, Protocol):
+    """The ledger."""
+
+    def open_run(
+        self,
+        source: str,
+        trigger: str,
+        pages: int,
+        contract_hash: str,
+        key_version: int,
+        replay_of: str | None = None,
+    ) -> OpenRun: ...
+    def finish_run(self, run_id: str, status: str, error: str | None, timings: dict[str, float]) -> bool: ...
+
+
+def open_run(
+    store: Store,
+    tokeniser: Tokeniser,
+    source: str,
+    trigger: Trigger,
+    pages: int,
+    replay_of: str | None = None,
+) -> Report:
+    """Enters a run into the ledger. Its status is ``running``; ``skipped`` if another of the source is under
+    way; ``failed`` if the keys are not those that what is stored needs."""
+    opened = store.open_run(source, trigger, pages, contract_hash(), tokeniser.version, replay_of)
+    report = Report(opened.run_id, opened.status)
+    if report.status != "running":
+        return report
+    try:
+        refuse_wrong_keys(store, tokeniser)
+    except ConfigError as error:
+        report.status, report.error = "failed", str(error)
+        _log.error("run %s: %s", report.run_id, error)
+        store.finish_run(report.run_id, "failed", report.error, {})
+    return report

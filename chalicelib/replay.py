@@ -1,0 +1,33 @@
+"""Takes sealed rejects out of the quarantine again, to be put through the rules of today."""
+
+from datetime import date
+from typing import Any, Protocol
+
+from chalicelib.ledger import Replay, SealedReject
+from chalicelib.quarantine import Quarantine
+from chalicelib.users import Dialect
+from chalicelib.validation import ValidPage, validate_records
+
+
+class Store(Protocol):
+    """Where the quarantine is."""
+
+    def sealed_pages(self, run_id: str) -> list[int]: ...
+    def sealed_rejects(self, run_id: str, page: int) -> list[SealedReject]: ...
+
+
+def recalled(
+    store: Store, quarantine: Quarantine, dialect: Dialect[Any], run_id: str, page: int, today: date
+) -> tuple[ValidPage, Replay | None]:
+    """The sealed records of one page of an earlier run, validated again; those that cannot be opened stay.
+
+    None in place of the second if there is nothing to replay.
+    """
+    rejects = store.sealed_rejects(run_id, page)
+    records = {
+        reject.position: raw
+        for reject in rejects
+        if (raw := quarantine.open(reject.sealed, run_id, page, reject.position)) is not None
+    }
+    valid = validate_records(records.items(), dialect, today)
+    return valid, Replay(run_id, list(records), rejects[0].sealed_at) if records else None

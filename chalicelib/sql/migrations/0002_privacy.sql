@@ -1,0 +1,43 @@
+-- Which keys this database knows, the quarantine of sealed rejects, and what the contract did not know.
+
+CREATE TABLE key_versions (
+    version        integer PRIMARY KEY,
+    -- a token of a fixed text: shows whether the key of a version is still the one that it was
+    proof          token NOT NULL,
+    first_used_at  timestamptz NOT NULL DEFAULT now()
+);
+
+-- The version of the key that made a token.
+CREATE FUNCTION key_version(made token) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN substring(made FROM 2 FOR position('_' IN made) - 2)::integer;
+
+-- A sealed record (base64), unless its person was erased.
+CREATE FUNCTION unless_erased(sealed text, uid_tokens text[]) RETURNS bytea
+    LANGUAGE sql STABLE
+    RETURN CASE
+        WHEN NOT EXISTS (SELECT FROM erasures WHERE uid_token = ANY (uid_tokens)) THEN decode(sealed, 'base64')
+    END;
+
+ALTER TABLE rejects
+    -- the raw record under AES-256-GCM, if the quarantine is on; gone when it expires, is replayed or erased
+    ADD COLUMN sealed bytea,
+    ADD COLUMN sealed_until timestamptz,
+    -- whose record it is, so that an erasure finds it; kept no longer than the seal
+    ADD COLUMN uid_token token,
+    -- the run that put the record through the rules again; no foreign key, so that old runs may go
+    ADD COLUMN replayed_by uuid,
+    ADD CONSTRAINT sealed_with_an_end CHECK
+        ((sealed IS NULL) = (sealed_until IS NULL) AND (sealed IS NOT NULL OR uid_token IS NULL));
+
+-- Both are small: hardly a reject is sealed for long.
+CREATE INDEX rejects_sealed_until ON rejects (sealed_until) WHERE sealed IS NOT NULL;
+CREATE INDEX rejects_by_uid_token ON rejects (uid_token) WHERE uid_token IS NOT NULL;
+
+ALTER TABLE runs
+    -- fields of records that the contract does not know, one for each record that has it; all were dropped
+    ADD COLUMN unknown_fields bigint NOT NULL DEFAULT 0 CHECK (unknown_fields >= 0),
+    -- the run whose sealed rejects this one puts through the rules again
+    ADD COLUMN replay_of uuid,
+    DROP CONSTRAINT runs_trigger_check,
+    ADD CONSTRAINT runs_trigger_check CHECK (trigger IN ('schedule', 'manual', 'backfill', 'replay'));

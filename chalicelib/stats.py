@@ -1,0 +1,81 @@
+"""The shapes of the statistics: how people spread, and how easily one could be singled out. Pure."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from chalicelib.views import Moment
+
+QUASI_IDENTIFIERS = ("birth_year", "zip_prefix", "city", "gender", "employment_title")  # as in risk.sql
+SMALL_GROUP = 5
+FEW_DISTINCT = 1_000  # a column of so few distinct tokens repeats itself, if there are many more people
+
+
+class Count(Struct):
+    """How many people have a value; null counts those without one."""
+
+    value: str | None
+    count: int
+
+
+class TokenFrequency(Struct):
+    """A column whose tokens repeat so often that their frequency may tell what they stand for."""
+
+    column: str
+    distinct: int
+
+
+class Risk(Struct):
+    """How easily a person could be singled out by what is not tokenised.
+
+    People who are alike in all ``quasi_identifiers`` form a group; ``k_anonymity`` is the size of the
+    smallest, and small groups have fewer than ``small_group`` people.
+    """
+
+    quasi_identifiers: list[str]
+    k_anonymity: int | None
+    groups: int
+    small_group: int
+    in_small_groups: int
+    share_in_small_groups: float
+    repetitive_tokens: list[TokenFrequency]
+
+
+class Stats(Struct):
+    """How many people are stored and how they spread; at most the hundred commonest values of each kind.
+
+    People and erasures are counted by the version of the key under which their tokens were made, too.
+    """
+
+    total: int
+    computed_at: Moment
+    risk: Risk
+    country: list[Count]
+    birth_decade: list[Count]
+    plan: list[Count]
+    gender: list[Count]
+    key_version: list[Count]
+    erasure_key_version: list[Count]
+
+
+def risk_view(
+    total: int, smallest: int | None, groups: int, in_small: int, distinct: Sequence[tuple[str, int]]
+) -> Risk:
+    """The view of what ``risk.sql`` gives, of so many people in all."""
+    repetitive = [
+        TokenFrequency(column, count)
+        for column, count in distinct
+        if count <= FEW_DISTINCT and total >= 5 * count > 0
+    ]
+    share = round(in_small / total, 4) if total else 0.0
+    return Risk(list(QUASI_IDENTIFIERS), smallest, groups, SMALL_GROUP, in_small, share, repetitive)
+
+
+def stats_view(
+    total: int, computed_at: str, counts: Sequence[tuple[str, str | None, int]], risk: Risk
+) -> Stats:
+    """The view of what ``stats.sql`` gives: the total, the moment, and (kind, value, count)."""
+    kinds: dict[str, list[Count]] = {kind: [] for kind in Stats.__struct_fields__[3:]}
+    for kind, value, count in counts:
+        kinds[kind].append(Count(value, count))
+    return Stats(total, computed_at, risk, **kinds)

@@ -1,0 +1,43 @@
+"""`make pii-key`: a new key for the tokens, and what to do next."""
+
+import sys
+
+from chalicelib.config import pii_keys
+from chalicelib.errors import ConfigError
+from local import keys, settings
+from local.errors import LocalError
+from local.folders import local_folder, write_private
+
+_NEXT = """\
+Next:
+1. Let it take effect: a Lambda reads its secret again within five minutes, `make run` has to be
+   started anew. Then version {version} makes the tokens, and look-ups try all versions.
+2. Keep the older keys. People move to the new one when the source brings them again (they count
+   as updated), the erased when they are met again. GET /stats counts those who have not yet, in
+   key_version and erasure_key_version.
+3. When nobody is left under a version, take its key away. A run refuses to begin as long as
+   anybody needs it; null in place of the key gives it up all the same: its people are not found
+   by look-up until they come again, and who was erased under it can come back."""
+
+
+def main() -> int:
+    try:
+        folder, chosen = local_folder(), settings.chosen().get("PII_KEYS")
+        known = chosen or keys.pii_keys(folder)
+        pii_keys(known)
+        fresh = keys.with_fresh_pii_key(known)
+    except (LocalError, ConfigError) as error:
+        print(f"make pii-key: {error}.", file=sys.stderr)
+        return 1
+    if chosen:
+        print("The setting with all keys, for .env or the secret; keep it like a password:")
+        print(f"PII_KEYS='{fresh}'")
+    else:
+        write_private(keys.pii_keys_file(folder), fresh + "\n")
+        print(f"Added to {keys.pii_keys_file(folder)}.")
+    print(_NEXT.format(version=max(pii_keys(fresh))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
