@@ -67,10 +67,8 @@ class KeyTrouble:
     def __str__(self) -> str:
         if self.people is None:
             return f"version {self.version} is not the key that this database was written with"
-        return (
-            f"version {self.version} is missing, but {self.people} people and {self.erasures} erasures "
-            "are stored under it; null in place of its key gives them up"
-        )
+        needed = f"people: {self.people}, erasures: {self.erasures}"
+        return f"version {self.version} is missing, but needed ({needed}); null for its key gives them up"
 
 
 @dataclass(frozen=True)

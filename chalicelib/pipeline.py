@@ -33,7 +33,7 @@ from chalicelib.validation import Reject, ValidPage, validate
 
 _log = logging.getLogger("decant.pipeline")
 
-_FIELD_NAME = re.compile(r"[a-z][a-z_]*[0-9]?(\.[a-z][a-z_]*[0-9]?)?", re.IGNORECASE | re.ASCII)
+_FIELD_NAME = re.compile(r"([A-Za-z][A-Za-z_]{0,39}[0-9]?(\.(?=.)|$)){1,4}")
 
 
 class Source(Protocol):

@@ -72,15 +72,16 @@ def _read_again() -> None:
     with _building:
         if time.monotonic() < _secret.stale_at:
             return  # another thread was quicker
-        _secret.stale_at = time.monotonic() + SECRET_SECONDS
         try:
-            changed = settings.built != [config.read()]
+            read = config.read()
         except ConfigError as error:
             _secret.stale_at = time.monotonic() + _RETRY_SECONDS
             _log.error("the secret cannot be read again, its old values are used: %s", error)
             return
-        if changed:
+        if settings.built != [read]:
             reset()
+            settings.built.append(read)
+        _secret.stale_at = time.monotonic() + SECRET_SECONDS
 
 
 @_Once

@@ -11,7 +11,7 @@ import pytest
 
 from chalicelib import privacy, wiring
 from chalicelib.cache import Cache
-from tests.fakes import person
+from tests.fakes import person, token
 from tests.integration.api_support import crowd, load, pii_keys
 from tests.keys import PII_KEY
 
@@ -260,3 +260,54 @@ def test_who_is_not_stored_is_a_miss_and_no_fill(api):
     api.get(f"/users/{person(1)['uid']}")
 
     assert api.get("/health").json["cache"] == {"hits": 0, "misses": 1, "fills": 0, "errors": 0}
+
+
+# The risk of being singled out
+
+
+def test_the_risk_counts_people_who_are_alike_in_all_that_is_kept(api, store):
+    alike = [person(number) for number in range(6)]
+    three = [person(number, birth_year=1950) for number in range(10, 13)]
+    alone = [person(20, gender=None), person(21, city="Tórshavn"), person(22, employment_title="Cook")]
+    load(store, *alike, *three, *alone)
+
+    risk = api.get("/stats").json["risk"]
+
+    assert risk.pop("repetitive_tokens")
+    assert risk == {
+        "quasi_identifiers": ["birth_year", "zip_prefix", "city", "gender", "employment_title"],
+        "k_anonymity": 1,
+        "groups": 5,
+        "small_group": 5,
+        "in_small_groups": 6,
+        "share_in_small_groups": 0.5,
+    }
+
+
+def test_of_nobody_there_is_no_risk(api):
+    risk = api.get("/stats").json["risk"]
+
+    assert (risk["k_anonymity"], risk["groups"], risk["in_small_groups"]) == (None, 0, 0)
+    assert (risk["share_in_small_groups"], risk["repetitive_tokens"]) == (0.0, [])
+
+
+def test_tokens_that_repeat_often_are_told(api, store):
+    people = [
+        person(number, email=f"v1_{number:024}", first_name=token("ab"[number % 2]), street=token("s"))
+        for number in range(10)
+    ]
+    load(store, *people)
+
+    told = {one["column"]: one["distinct"] for one in api.get("/stats").json["risk"]["repetitive_tokens"]}
+
+    assert "email" not in told
+    assert (told["first_name"], told["street"]) == (2, 1)
+
+
+def test_the_risk_is_told_of_every_column_of_tokens_and_of_the_kept_ones_it_names(api, store):
+    load(store, *[person(number) for number in range(5)])
+
+    risk = api.get("/stats").json["risk"]
+
+    assert {one["column"] for one in risk["repetitive_tokens"]} == set(privacy.TOKENISED)
+    assert not set(risk["quasi_identifiers"]) & set(privacy.TOKENISED)

@@ -1,0 +1,242 @@
+"""Sealed rejects: kept if asked for, replayed under today's rules, gone when they expire or are erased."""
+
+import base64
+import json
+import secrets
+import time
+from datetime import datetime
+
+import pytest
+
+from chalicelib import pipeline, runs, wiring
+from chalicelib.errors import RequestError
+from tests.builders import APIS, RANDOM_DATA_API
+from tests.fakes import uid
+from tests.integration.api_support import pii_keys
+from tests.keys import PII_KEY
+
+KEY = base64.b64encode(b"a key of the quarantine, 32 byte").decode()
+BAD = "no-address-of-anybody"
+COUNTS = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
+
+both = pytest.mark.parametrize("api_", APIS, ids=str)
+
+
+@pytest.fixture
+def sealing(app_environment):
+    """The quarantine is on, and nothing is over the budget."""
+    app_environment(QUARANTINE_KEY=KEY, MAX_REJECT_RATIO="1")
+
+
+@pytest.fixture
+def refused(sealing, user_api):
+    """A run of one page: a good record, a bad one of person 2, and one without a uid."""
+    user_api.script(
+        RANDOM_DATA_API.page(
+            RANDOM_DATA_API.record({"uid": uid(1)}),
+            RANDOM_DATA_API.record({"uid": uid(2), "date_of_birth": "2987-01-01"}),
+            RANDOM_DATA_API.record({"uid": BAD}),
+        )
+    )
+    report = runs.run_ingest("manual")
+    assert (report.inserted, report.rejected) == (1, 2)
+    return report.run_id
+
+
+class Later(datetime):
+    """A clock by which person 2 has been born."""
+
+    @classmethod
+    def now(cls, tz=None):
+        return datetime(2990, 1, 1, tzinfo=tz)
+
+
+@pytest.fixture
+def change_rules(monkeypatch):
+    """Lets other rules hold from now on: those of the year 2990."""
+    return lambda: monkeypatch.setattr(pipeline, "datetime", Later)
+
+
+def sealed(sql):
+    return sql("SELECT position FROM rejects WHERE sealed IS NOT NULL ORDER BY position")
+
+
+def law_holds(sql):
+    return sql(f"SELECT bool_and(fetched = {' + '.join(COUNTS)}) FROM runs") == [(True,)]
+
+
+@both
+def test_nothing_is_kept_unless_there_is_a_key(app_environment, user_api, sql, api_):
+    app_environment(MAX_REJECT_RATIO="1", SOURCE_DIALECT=str(api_))
+    user_api.script(api_.page(api_.record({api_.email: BAD})))
+
+    runs.run_ingest("manual")
+
+    assert sql("SELECT sealed, sealed_until, uid_token FROM rejects") == [(None, None, None)]
+
+
+@both
+def test_what_is_kept_can_only_be_read_with_the_key_and_in_its_place(
+    app_environment, sealing, user_api, sql, api_, tokeniser
+):
+    app_environment(SOURCE_DIALECT=str(api_))
+    user_api.script(api_.page(api_.record({api_.uid: uid(7), api_.email: BAD})))
+    run_id = runs.run_ingest("manual").run_id
+
+    ((held, days, whose),) = sql(
+        "SELECT sealed, extract(day FROM sealed_until - created_at)::int, uid_token FROM rejects"
+    )
+    held = bytes(held)
+    assert (days, whose) == (7, tokeniser.token("uid", uid(7)))
+    assert BAD.encode() not in held
+    opened = json.loads(wiring.quarantine().open(held, run_id, 1, 0))
+    assert opened == api_.record({api_.uid: uid(7), api_.email: BAD})
+    assert wiring.quarantine().open(held, run_id, 1, 1) is None
+    assert wiring.quarantine().open(held, uid(1), 1, 0) is None
+    assert wiring.quarantine().open(held[:-1] + b"!", run_id, 1, 0) is None
+    assert wiring.quarantine().open(b"", run_id, 1, 0) is None
+
+
+def test_a_page_over_the_budget_is_kept_too(app_environment, user_api, sql):
+    app_environment(QUARANTINE_KEY=KEY)
+    user_api.script(RANDOM_DATA_API.page(*[RANDOM_DATA_API.record({"email": BAD})] * 3))
+
+    assert runs.run_ingest("manual").status == "failed"
+
+    assert sealed(sql) == [(0,), (1,), (2,)]
+
+
+def test_a_replay_loads_what_todays_rules_allow_and_accounts_for_the_rest(api, refused, sql, change_rules):
+    change_rules()
+    report = runs.replay(refused)
+
+    assert (report.status, report.fetched, report.inserted, report.rejected) == ("succeeded", 2, 1, 1)
+    run = api.get(f"/runs/{report.run_id}").json
+    assert (run["trigger"], run["replay_of"], run["pages_planned"]) == ("replay", refused, 1)
+    assert api.get(f"/users/{uid(2)}").status == 200
+    before = {item["position"]: item for item in api.get(f"/runs/{refused}/rejects").json["items"]}
+    after = api.get(f"/runs/{report.run_id}/rejects").json["items"]
+    assert [item["replayed_by"] for item in before.values()] == [report.run_id] * 2
+    assert [item["sealed_until"] for item in before.values()] == [None] * 2
+    assert [item["position"] for item in after] == [2]
+    assert after[0]["fingerprint"] == before[2]["fingerprint"]
+    assert law_holds(sql)
+
+
+def test_a_replay_does_not_make_a_seal_last_longer(refused, sql, change_rules):
+    change_rules()
+    sql("UPDATE rejects SET sealed_until = now() + interval '3 hours'")
+    ((until,),) = sql("SELECT DISTINCT sealed_until FROM rejects")
+
+    again = runs.replay(refused)
+    runs.replay(again.run_id)
+
+    assert sql("SELECT sealed_until FROM rejects WHERE sealed IS NOT NULL") == [(until,)]
+
+
+def test_what_was_replayed_is_not_replayed_again(refused, sql):
+    runs.replay(refused)
+
+    assert runs.replay(refused).fetched == 0
+    assert law_holds(sql)
+
+
+def test_a_replay_leaves_alone_who_has_changed_since(refused, user_api, sql, change_rules):
+    change_rules()
+    user_api.script(RANDOM_DATA_API.page(RANDOM_DATA_API.record({"uid": uid(2), "gender": "newer"})))
+    runs.run_ingest("manual")
+
+    report = runs.replay(refused)
+
+    assert (report.unchanged, report.updated) == (1, 0)
+    assert sql("SELECT gender FROM users WHERE uid = %s", uid(2)) == [("newer",)]
+
+
+def test_a_replay_updates_who_has_not_changed_since(sealing, user_api, change_rules, sql):
+    for born in ("1987-01-01", "2987-01-01"):
+        user_api.script(RANDOM_DATA_API.page(RANDOM_DATA_API.record({"uid": uid(2), "date_of_birth": born})))
+        refused = runs.run_ingest("manual").run_id
+    change_rules()
+
+    assert runs.replay(refused).updated == 1
+    assert sql("SELECT birth_year FROM users") == [(2987,)]
+
+
+def test_erasing_a_person_takes_the_sealed_record_too(api, refused, sql):
+    receipt = api.delete(f"/users/{uid(2)}").json
+
+    assert (receipt["users"], receipt["sealed_records"], receipt["run_ids"]) == (0, 1, [refused])
+    assert sealed(sql) == [(2,)]  # the one without a uid cannot be told whose it is
+
+
+def test_erasing_a_person_takes_what_was_sealed_under_an_older_key(api, refused, sql, app_environment):
+    app_environment(PII_KEYS=pii_keys({1: PII_KEY, 2: b"2" * 32}))
+
+    assert api.delete(f"/users/{uid(2)}").json["sealed_records"] == 1
+
+
+@pytest.mark.parametrize("budget", ["1", "0.2"])
+def test_of_an_erased_person_nothing_is_sealed(api, sealing, app_environment, user_api, sql, budget):
+    app_environment(MAX_REJECT_RATIO=budget)
+    api.delete(f"/users/{uid(2)}")
+    user_api.script(RANDOM_DATA_API.page(RANDOM_DATA_API.record({"uid": uid(2).upper(), "email": BAD})))
+
+    runs.run_ingest("manual")
+
+    assert sql("SELECT sealed, uid_token FROM rejects") == [(None, None)]
+
+
+def test_an_erased_person_does_not_come_back_by_a_replay(api, refused, sql, change_rules):
+    change_rules()
+    sql("UPDATE rejects SET uid_token = NULL")  # as if nobody had known whose it is
+    api.delete(f"/users/{uid(2)}")
+
+    report = runs.replay(refused)
+
+    assert (report.suppressed, report.inserted) == (1, 0)
+
+
+def test_expired_seals_are_not_replayed_and_the_next_run_removes_them(refused, sql, user_api):
+    sql("UPDATE rejects SET sealed_until = now() - interval '1 second'")
+    assert runs.replay(refused).fetched == 0
+    assert sealed(sql) == []
+    assert sql("SELECT count(*) FROM rejects") == [(2,)]
+
+
+def test_what_another_key_sealed_stays_and_the_replay_says_so(refused, sql, app_environment):
+    app_environment(QUARANTINE_KEY=base64.b64encode(secrets.token_bytes(32)).decode())
+
+    report = runs.replay(refused)
+
+    assert (report.status, report.fetched) == ("partial", 0)
+    assert "QUARANTINE_KEY" in report.error
+    assert sealed(sql) == [(1,), (2,)]
+
+
+def test_without_the_key_a_replay_fails_and_says_why(refused, app_environment):
+    app_environment(QUARANTINE_KEY="")
+
+    report = runs.replay(refused)
+
+    assert (report.status, report.error.partition(":")[0]) == ("failed", "QUARANTINE_KEY")
+
+
+def test_only_a_run_of_this_dialect_can_be_replayed(refused, app_environment):
+    with pytest.raises(RequestError, match="Not found"):
+        runs.replay(uid(404))
+    app_environment(SOURCE_DIALECT="randomuser")
+    with pytest.raises(RequestError, match="Another dialect"):
+        runs.replay(refused)
+
+
+def test_a_replay_can_be_ordered_over_http(api, refused, sql):
+    started = api.post("/runs", {"replay": refused})
+
+    assert started.status == 202
+    ended_by = time.monotonic() + 20
+    while api.get(f"/runs/{started.json['run_id']}").json["status"] == "running":
+        assert time.monotonic() < ended_by
+        time.sleep(0.02)
+    assert sql("SELECT status, fetched FROM runs WHERE replay_of = %s", refused) == [("succeeded", 2)]
+    assert api.post("/runs", {"replay": uid(404)}).status == 404
+    assert api.post("/runs", {"replay": "no id"}).status == 400

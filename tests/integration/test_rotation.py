@@ -1,0 +1,176 @@
+"""The keys change as docs/privacy.md says, people keep being found, and nobody who was erased comes back."""
+
+import json
+
+import pytest
+
+from chalicelib import runs
+from chalicelib.errors import ConfigError
+from chalicelib.privacy import Tokeniser
+from tests.builders import RANDOM_DATA_API
+from tests.fakes import uid
+from tests.integration.api_support import pii_keys
+from tests.keys import PII_KEY
+
+KEYS = {1: PII_KEY, 2: b"2" * 32, 3: b"3" * 32}
+OLD, BOTH, NEW = {1: KEYS[1]}, {1: KEYS[1], 2: KEYS[2]}, {2: KEYS[2]}
+ERASED = 3
+
+
+def record(number):
+    return RANDOM_DATA_API.record({"uid": uid(number), "email": f"person{number}@example.com"})
+
+
+@pytest.fixture
+def ingest(user_api, app_environment):
+    """One run over the people of these numbers, under the keys that are set."""
+
+    def run(*numbers):
+        user_api.script(RANDOM_DATA_API.page(*[record(number) for number in numbers]))
+        return runs.run_ingest("manual")
+
+    return run
+
+
+@pytest.fixture
+def use(app_environment, redis_client):
+    """Sets the keys. Statistics are at most half a minute old, which no test waits for."""
+
+    def change(keys):
+        redis_client.flushall()
+        app_environment(PII_KEYS=pii_keys(keys) if isinstance(keys, dict) else keys)
+
+    return change
+
+
+def is_found(api, number):
+    answer = api.post("/users/lookup", {"email": f"PERSON{number}@example.com "})
+    return [item["uid"] for item in answer.json["items"]] == [uid(number)]
+
+
+def versions(api, redis_client, kind="key_version"):
+    redis_client.flushall()
+    return {int(count["value"]): count["count"] for count in api.get("/stats").json[kind]}
+
+
+def given_up(version, keys):
+    return json.dumps({**json.loads(pii_keys(keys)), str(version): None})
+
+
+def test_two_rotations_from_start_to_end(api, ingest, use, redis_client, sql):
+    assert ingest(1, 2, ERASED).inserted == 3
+    api.delete(f"/users/{uid(ERASED)}")
+
+    use(BOTH)
+    assert versions(api, redis_client) == {1: 2}
+    assert all(is_found(api, number) for number in (1, 2))
+    report = ingest(1, ERASED)  # person 2 does not come
+    assert (report.updated, report.suppressed, report.inserted) == (1, 1, 0)
+    assert versions(api, redis_client) == {1: 1, 2: 1}
+    assert versions(api, redis_client, "erasure_key_version") == {2: 1}
+    assert all(is_found(api, number) for number in (1, 2))
+
+    use(NEW)  # too early
+    report = runs.run_ingest("manual")
+    assert report.status == "failed"
+    assert report.error.startswith("PII_KEYS: version 1 is missing, but needed (people: 1, erasures: 0)")
+    assert sql("SELECT count(*) FROM users") == [(2,)]
+
+    use(BOTH)
+    assert (ingest(1, 2).unchanged, versions(api, redis_client)) == (1, {2: 2})
+
+    use(NEW)
+    assert ingest(1, 2, ERASED).suppressed == 1
+    assert sql("SELECT version FROM key_versions") == [(2,)]
+
+    use({2: KEYS[2], 3: KEYS[3]})
+    assert ingest(1, 2, ERASED).updated == 2
+    assert all(is_found(api, number) for number in (1, 2))
+    use({3: KEYS[3]})
+    assert ingest(1, 2, ERASED).unchanged == 2
+    assert versions(api, redis_client) == versions(api, redis_client, "key_version") == {3: 2}
+    assert not is_found(api, ERASED)
+
+
+def test_the_key_of_an_erasure_cannot_be_taken_away(api, ingest, use, sql):
+    """Nobody else needs it, but without it the person would come back."""
+    api.delete(f"/users/{uid(ERASED)}")
+    use(NEW)
+
+    report = ingest(ERASED)
+
+    assert report.status == "failed"
+    assert "(people: 0, erasures: 1)" in report.error
+    assert sql("SELECT count(*) FROM users") == [(0,)]
+    assert sql("SELECT error FROM runs") == [(report.error,)]
+
+
+def test_a_version_can_be_given_up_by_force(api, ingest, use):
+    ingest(1)
+    api.delete(f"/users/{uid(ERASED)}")
+    use(given_up(1, NEW))
+
+    report = ingest(1, ERASED)
+
+    assert (report.status, report.updated, report.inserted) == ("succeeded", 1, 1)  # as pii-key's text says
+
+
+def test_another_key_under_a_known_version_is_refused(api, ingest, use, sql):
+    ingest(1)
+    use({1: b"!" * 32})
+
+    report = ingest(1, 2)
+
+    assert report.status == "failed"
+    assert "version 1 is not the key that this database was written with" in report.error
+    assert sql("SELECT count(*) FROM users") == [(1,)]
+    assert api.delete(f"/users/{uid(1)}").status == 500  # or its token would not be recognised
+    assert sql("SELECT count(*) FROM users") == [(1,)]
+    assert api("POST", "/runs", body={}).status == 202
+    assert sql("SELECT count(*) FROM runs WHERE status = 'failed'") == [(2,)]
+
+
+def test_a_container_that_does_not_know_the_newest_key_yet_does_not_write_with_an_older(ingest, use):
+    use(BOTH)
+    ingest(1)
+    use(OLD)
+
+    assert "version 2 is missing" in ingest(1).error
+
+
+def test_erasing_again_under_a_newer_key_leaves_one_token(api, use, sql):
+    for keys in (OLD, BOTH, BOTH):
+        use(keys)
+        assert api.delete(f"/users/{uid(1)}").status == 200
+
+    assert sql("SELECT uid_token FROM erasures") == [(Tokeniser(BOTH).token("uid", uid(1)),)]
+
+
+def test_an_erasure_remembers_when_it_was_although_it_moves_to_another_key(api, ingest, use, sql):
+    api.delete(f"/users/{uid(ERASED)}")
+    ((before,),) = sql("SELECT erased_at FROM erasures")
+    use(BOTH)
+
+    ingest(ERASED)
+
+    token = Tokeniser(BOTH).token("uid", uid(ERASED))
+    assert sql("SELECT uid_token, erased_at FROM erasures") == [(token, before)]
+
+
+def test_the_contract_names_the_versions_that_are_known(api, use):
+    use(BOTH)
+
+    contract = api.get("/contract").json
+
+    assert (contract["key_version"], contract["key_versions"]) == (2, [2, 1])
+
+
+def test_nothing_of_a_key_stands_in_the_database(api, ingest, use, sql):
+    use(BOTH)
+    ingest(1)
+
+    (held,) = sql("SELECT version, proof FROM key_versions")
+
+    assert held == (2, Tokeniser(BOTH).proofs()[2])
+    with pytest.raises(ConfigError, match="at least one key"):
+        Tokeniser({1: None})

@@ -1,0 +1,126 @@
+"""The settings' secret: read once for a container, and again when it has become old."""
+
+import base64
+import json
+import logging
+
+import boto3
+import moto
+import pytest
+
+from chalicelib import aws, wiring
+from chalicelib.access import key_hash
+from tests.integration.api_support import pii_keys
+from tests.keys import API_KEY, PII_KEY
+
+ROTATED = {1: PII_KEY, 2: b"2" * 32}
+
+
+class Clock:
+    """The monotonic clock, which goes on when told to."""
+
+    now = 1_000.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(wiring, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def secret(app_environment, monkeypatch):
+    """All keys lie in a secret; call it to change some."""
+    held = {"PII_KEYS": json.loads(pii_keys({1: PII_KEY})), "API_KEYS": {key_hash(API_KEY): ["read"]}}
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "none")
+    with moto.mock_aws():
+        manager = boto3.client("secretsmanager")
+        manager.create_secret(Name="decant/test", SecretString=json.dumps(held))
+
+        def change(**values):
+            manager.put_secret_value(SecretId="decant/test", SecretString=json.dumps({**held, **values}))
+
+        app_environment(SECRET_ID="decant/test", PII_KEYS="", API_KEYS="")
+        yield change
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """How often the secret was read."""
+    counted, read = [], aws.secret
+    monkeypatch.setattr(aws, "secret", lambda name: counted.append(name) or read(name))
+    return counted
+
+
+def test_the_secret_is_read_once_however_much_is_asked(secret, clock, reads):
+    for _ in range(5):
+        wiring.tokeniser(), wiring.store(), wiring.settings()
+        clock.now += 59
+
+    assert reads == ["decant/test"]
+
+
+def test_a_changed_secret_takes_effect_when_the_old_one_has_become_old(secret, clock, reads):
+    before = wiring.tokeniser()
+    secret(PII_KEYS=json.loads(pii_keys(ROTATED)))
+    clock.now += wiring.SECRET_SECONDS - 1
+    assert wiring.tokeniser() is before
+
+    clock.now += 1
+
+    assert wiring.tokeniser().versions == [2, 1]
+    assert len(reads) == 2
+
+
+def test_what_has_not_changed_is_not_built_anew(secret, clock, reads):
+    before = wiring.tokeniser(), wiring.store(), wiring.cache()
+
+    clock.now += wiring.SECRET_SECONDS
+
+    assert (wiring.tokeniser(), wiring.store(), wiring.cache()) == before
+    assert len(reads) == 2
+
+
+def test_an_api_key_that_was_taken_away_opens_nothing_any_more(api, app_environment, secret, clock):
+    app_environment(API_KEYS="")
+    assert api.get("/users").status == 200
+    secret(API_KEYS={})
+
+    clock.now += wiring.SECRET_SECONDS
+
+    assert api.get("/users").status == 403
+
+
+def test_if_the_secret_cannot_be_read_again_the_old_values_stay_and_the_log_says_so(
+    secret, clock, reads, caplog
+):
+    before = wiring.tokeniser()
+    secret(PII_KEYS={"1": base64.b64encode(b"too short").decode()})
+
+    with caplog.at_level(logging.ERROR):
+        for _ in range(3):
+            clock.now += wiring.SECRET_SECONDS
+            assert wiring.tokeniser() is before
+            wiring.tokeniser()
+
+    assert len(reads) == 4
+    assert all("PII_KEYS" in line and "dG9v" not in line for line in caplog.messages)
+    assert len(caplog.messages) == 3
+
+    secret(PII_KEYS=json.loads(pii_keys(ROTATED)))
+    clock.now += wiring.SECRET_SECONDS
+    assert wiring.tokeniser().version == 2
+
+
+def test_without_a_secret_nothing_becomes_old(app_environment, clock):
+    before = wiring.tokeniser()
+
+    clock.now += 1e9
+
+    assert wiring.tokeniser() is before

@@ -1,0 +1,54 @@
+"""`make pii-key`: a new key beside the ones that are known."""
+
+import base64
+import json
+import shlex
+import stat
+
+import pytest
+
+from chalicelib.config import pii_keys
+from local import pii_key, settings
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(pii_key, "local_folder", lambda: tmp_path)
+    monkeypatch.setattr(settings, "chosen", dict)
+    return tmp_path
+
+
+def test_a_laptops_own_keys_get_another_in_their_file(folder, capsys):
+    assert [pii_key.main(), pii_key.main()] == [0, 0]
+
+    file = folder / "pii-keys.json"
+    keys = pii_keys(file.read_text(encoding="utf-8"))
+    assert sorted(keys) == [1, 2, 3]
+    assert len(set(keys.values())) == 3
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    shown = capsys.readouterr().out
+    assert "version 3 makes the tokens" in shown
+    assert not [key for key in keys.values() if base64.b64encode(key).decode() in shown]
+
+
+def test_configured_keys_are_kept_and_the_setting_is_shown(folder, monkeypatch, capsys):
+    known = json.dumps({"7": base64.b64encode(b"7" * 32).decode(), "5": None})
+    monkeypatch.setattr(settings, "chosen", lambda: {"PII_KEYS": known})
+
+    assert pii_key.main() == 0
+
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("PII_KEYS=")]
+    keys = pii_keys(shlex.split(line)[0].removeprefix("PII_KEYS="))
+    assert (keys.keys(), keys[7], keys[5]) == ({5, 7, 8}, b"7" * 32, None)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("broken", ["{", '{"1": "s3cret"}', '{"1": null}'])
+def test_keys_that_cannot_be_read_are_left_alone(folder, monkeypatch, capsys, broken):
+    monkeypatch.setattr(settings, "chosen", lambda: {"PII_KEYS": broken})
+
+    assert pii_key.main() == 1
+
+    shown = capsys.readouterr()
+    assert shown.err.startswith("make pii-key: PII_KEYS")
+    assert "s3cret" not in shown.out + shown.err

@@ -1,0 +1,128 @@
+"""What the contract does not know is dropped, counted, and named only where the name must be a field's."""
+
+import logging
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib import pipeline
+from chalicelib.ledger import Report
+from chalicelib.privacy import CONTRACT
+from chalicelib.sources import random_data_api
+from chalicelib.validation import validate
+from tests.builders import APIS, MISSING, RANDOM_DATA_API, facts
+from tests.unit.test_users import TODAY
+
+both = pytest.mark.parametrize("api", APIS, ids=str)
+
+
+def counted(api, *records: Any) -> dict[str, int]:
+    return dict(validate(api.page(*records), api.dialect, TODAY).unknown)
+
+
+def test_what_the_dialect_drops_is_what_the_contract_drops():
+    dropped = [field.path for field in CONTRACT if field.treatment == "drop"]
+    assert list(random_data_api.DIALECT.dropped) == dropped
+
+
+@both
+def test_every_field_of_the_real_records_is_known(api):
+    assert counted(api, *api.samples()) == {}
+
+
+@both
+def test_an_unknown_field_is_counted_by_its_path_and_costs_nothing_else(api):
+    (nested,) = {path.rpartition(".")[0] for path in (api.lat,)}
+    strange = api.record({"shoe_size": 44, f"{nested}.altitude": {"deep": 1}})
+    page = validate(api.page(api.record(), strange, strange), api.dialect, TODAY)
+
+    assert dict(page.unknown) == {"shoe_size": 2, f"{nested}.altitude": 2}
+    assert facts(page.users) == facts(validate(api.page(*[api.record()] * 3), api.dialect, TODAY).users)
+
+
+@both
+@pytest.mark.parametrize("bad", [{"email": "none"}, {"email": MISSING}, {"email": "\0@b.cd"}])
+def test_unknown_fields_are_counted_in_rejects_and_beside_them_too(api, bad):
+    records = [api.record({**bad, "shoe_size": 44}), api.record({"shoe_size": 44}), api.record()]
+
+    page = validate(api.page(*records), api.dialect, TODAY)
+
+    assert (len(page.rejects), dict(page.unknown)) == (1, {"shoe_size": 2})
+
+
+@both
+def test_what_is_dropped_may_be_anything_and_may_be_missing(api):
+    for path in api.dialect.dropped:
+        for value in (None, 5, "text", [1], {"a": {"b": "c"}}, MISSING):
+            assert counted(api, api.record({path: value})) == {}, (path, value)
+
+
+@both
+@given(name=st.text(max_size=8))
+def test_whatever_a_field_is_called_it_never_costs_the_record(api, name):
+    record = api.record()
+    if name not in record:
+        page = validate(api.page(record | {name: 1}), api.dialect, TODAY)
+        assert (len(page.users), sum(page.unknown.values())) == (1, 1)
+
+
+@both
+@pytest.mark.parametrize("raw", [b"5", b"[]", b"null", b"{", b"\xff", b"[" * 100_000])
+def test_what_is_no_record_has_no_unknown_fields_and_no_uid(api, raw):
+    assert api.dialect.unknown(raw) == set()
+    assert api.dialect.uid_of(raw) is None
+
+
+@both
+@pytest.mark.parametrize(
+    ("value", "uid"),
+    [
+        ("F80B9B0D-C04D-4A77-86B5-43981186A788", "f80b9b0d-c04d-4a77-86b5-43981186a788"),
+        ("f80b9b0dc04d4a7786b543981186a788", "f80b9b0d-c04d-4a77-86b5-43981186a788"),
+        ("nobody", None),
+        (5, None),
+        (None, None),
+        (MISSING, None),
+    ],
+)
+def test_the_uid_of_a_record_is_found_however_wrong_the_rest_is(api, value, uid):
+    (raw,) = api.dialect.split(api.page(api.record({api.uid: value, api.email: MISSING})))
+
+    assert api.dialect.uid_of(raw) == uid
+
+
+# What the log says
+
+
+def told(caplog, **unknown: int) -> list[str]:
+    report = Report("run", "succeeded")
+    report.unknown.update({name.replace("__", "."): count for name, count in unknown.items()})
+    with caplog.at_level(logging.WARNING):
+        pipeline._tell_unknown(report)
+    return caplog.messages
+
+
+def test_fields_are_named_once_with_how_many_records_have_them(caplog):
+    assert told(caplog, shoe_size=98, address__floor2=2) == [
+        "run run dropped fields that are not in the contract: "
+        "address.floor2 (2 records), shoe_size (98 records)"
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["zoe@example.com", "Zoë", "555-4711", "5554711", "zoe91", "a b", "", "Zoe\nquix", "a" * 100]
+)
+def test_a_name_that_may_be_a_value_is_not_told(caplog, name):
+    (line,) = told(caplog, **{name: 98})
+    assert line.endswith("contract: 1 whose names are not told, as they may be values")
+
+
+def test_a_name_that_one_record_has_may_be_a_value(caplog):
+    assert "zoe" not in told(caplog, zoe=1)[0]
+
+
+def test_there_is_nothing_to_tell_of_what_is_known(caplog):
+    assert told(caplog) == []
+    assert RANDOM_DATA_API.dialect.unknown(b"{}") == set()
