@@ -1,5 +1,6 @@
 """The doors: routes, one schedule, and the migration. Each parses, calls and returns; no door knows more."""
 
+from json import loads
 from typing import Any
 
 from chalice.app import AuthResponse, Chalice, Response
@@ -130,6 +131,13 @@ def list_rejects(request: Any, query: forms.Some, run_id: str) -> Response:
 @app.schedule(config.ingest_schedule())
 def ingest(event: Any) -> dict[str, Any]:
     return runs.ingest(event.detail or {}).summary()
+
+
+@app.on_sqs_message(queue=config.queue_name(), batch_size=1, maximum_concurrency=5)
+def ingest_page(event: Any) -> None:
+    for message in event:
+        receives = int(message.to_dict()["attributes"]["ApproximateReceiveCount"])
+        runs.ingest_page(loads(message.body), receives)
 
 
 @app.lambda_function()

@@ -1,7 +1,10 @@
-"""What Decant asks of AWS itself: a secret, and another function's work. The only file that knows boto3."""
+"""What Decant asks of AWS itself: a secret, a function's work, a queue. The only file that knows boto3."""
 
 import json
 import logging
+import math
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 import boto3
@@ -11,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib.errors import AwsError, ConfigError
 
 _TIMEOUTS = Config(connect_timeout=3, read_timeout=3, retries={"total_max_attempts": 3})
+_LARGEST_BATCH = 10
 
 logging.getLogger("botocore").setLevel(logging.INFO)  # at DEBUG it logs what a secret holds
 
@@ -39,6 +43,35 @@ def invoke_later(function: str, event: dict[str, Any]) -> None:
     except (BotoCoreError, ClientError) as error:
         problem = _code(error)
     raise AwsError(f"{function} cannot be invoked: {problem}")
+
+
+def send(queue_url: str, messages: Iterable[dict[str, Any]]) -> None:
+    """Puts messages into a queue. Raises AwsError if one is not taken; others may have been by then."""
+    numbered = ({"Id": str(id_), "MessageBody": json.dumps(body)} for id_, body in enumerate(messages))
+    try:
+        client = boto3.client("sqs", config=_TIMEOUTS)
+        while batch := list(islice(numbered, _LARGEST_BATCH)):
+            refused = client.send_message_batch(QueueUrl=queue_url, Entries=batch).get("Failed", [])
+            if refused:
+                break
+        else:
+            return
+        problem = refused[0]["Code"]
+    except (BotoCoreError, ClientError) as error:
+        problem = _code(error)
+    raise AwsError(f"the queue did not take all messages: {problem}")
+
+
+def most_receives(queue_url: str) -> float:
+    """How often the queue gives a message out before it goes to the dead letters; infinite without such."""
+    try:
+        client = boto3.client("sqs", config=_TIMEOUTS)
+        held = client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["RedrivePolicy"])
+        policy = held.get("Attributes", {}).get("RedrivePolicy")
+        return int(json.loads(policy)["maxReceiveCount"]) if policy else math.inf
+    except (BotoCoreError, ClientError) as error:
+        problem = _code(error)
+    raise AwsError(f"the queue cannot be asked: {problem}")
 
 
 def scheduled_event(detail: dict[str, Any]) -> dict[str, Any]:

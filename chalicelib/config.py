@@ -19,7 +19,13 @@ from chalicelib.errors import ConfigError
 LARGEST_PAGE = 5_000
 DEFAULT_SCHEDULE = "rate(5 minutes)"
 
-_NOT_IN_SETTINGS = ("SECRET_ID", "INGEST_SCHEDULE", "ALLOWED_ORIGIN", "LOG_LEVEL")  # wanted before or apart
+_NOT_IN_SETTINGS = (
+    "SECRET_ID",
+    "INGEST_SCHEDULE",
+    "ALLOWED_ORIGIN",
+    "LOG_LEVEL",
+    "QUEUE_NAME",
+)  # wanted before or apart
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class Settings:
     quarantine_key: bytes | None = field(default=None, repr=False)
     quarantine_days: int = 7
     queue_url: str | None = None
+    inline_pages: int = 10
 
 
 NAMES = (*(setting.name.upper() for setting in fields(Settings)), *_NOT_IN_SETTINGS)
@@ -64,12 +71,18 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         quarantine_key=get.quarantine_key("QUARANTINE_KEY"),
         quarantine_days=get.whole("QUARANTINE_DAYS", 7, 1, 365),
         queue_url=values.get("QUEUE_URL") or None,
+        inline_pages=get.whole("INLINE_PAGES", 10, 1, 1_000),
     )
 
 
 def ingest_schedule() -> str:
     """Chalice wants it at import, before any other setting can be asked for."""
     return os.environ.get("INGEST_SCHEDULE") or DEFAULT_SCHEDULE
+
+
+def queue_name() -> str:
+    """The queue of pages; Chalice wants it at import, before the queue's URL can be known."""
+    return os.environ.get("QUEUE_NAME") or "decant-local-pages"
 
 
 def function_name() -> str | None:

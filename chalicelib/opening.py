@@ -21,6 +21,7 @@ class Store(KeyLedger, Protocol):
         contract_hash: str,
         key_version: int,
         replay_of: str | None = None,
+        queued: bool = False,
     ) -> OpenRun: ...
     def finish_run(self, run_id: str, status: str, error: str | None, timings: dict[str, float]) -> bool: ...
 
@@ -32,10 +33,11 @@ def open_run(
     trigger: Trigger,
     pages: int,
     replay_of: str | None = None,
+    queued: bool = False,
 ) -> Report:
     """Enters a run into the ledger. Its status is ``running``; ``skipped`` if another of the source is under
     way; ``failed`` if the keys are not those that what is stored needs."""
-    opened = store.open_run(source, trigger, pages, contract_hash(), tokeniser.version, replay_of)
+    opened = store.open_run(source, trigger, pages, contract_hash(), tokeniser.version, replay_of, queued)
     report = Report(opened.run_id, opened.status)
     if report.status != "running":
         return report

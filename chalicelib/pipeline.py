@@ -6,15 +6,15 @@ The edges arrive as arguments. The ledger knows of a run before its first fetch,
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from json import JSONDecodeError
-from typing import Any, Protocol
+from typing import Any
 
 from chalicelib import opening, privacy, views
 from chalicelib.clean import clean
+from chalicelib.edges import Edges, Plan
 from chalicelib.errors import (
     ConfigError,
     DecantError,
@@ -24,9 +24,7 @@ from chalicelib.errors import (
     SourceInvalid,
     Unforeseen,
 )
-from chalicelib.ledger import Loaded, PageLoad, RejectRow, Replay, Report, Trigger
-from chalicelib.quarantine import Quarantine
-from chalicelib.replay import Store as Archive
+from chalicelib.ledger import PageLoad, RejectRow, Replay, Report
 from chalicelib.replay import recalled
 from chalicelib.users import Dialect
 from chalicelib.validation import Reject, ValidPage, validate
@@ -34,53 +32,6 @@ from chalicelib.validation import Reject, ValidPage, validate
 _log = logging.getLogger("decant.pipeline")
 
 _FIELD_NAME = re.compile(r"([A-Za-z][A-Za-z_]{0,39}[0-9]?(\.(?=.)|$)){1,4}")
-
-
-class Source(Protocol):
-    """Where pages come from."""
-
-    name: str
-    dialect: Dialect[Any]
-
-    def fetch(self, page: int, size: int) -> bytes: ...
-
-
-class Store(opening.Store, Archive, Protocol):
-    """Where pages go, and the ledger."""
-
-    def load_page(self, load: PageLoad) -> Loaded: ...
-    def note_rejects(self, run_id: str, page: int, rejects: Sequence[RejectRow], seal_days: int) -> None: ...
-
-
-class Cache(Protocol):
-    """Where recent people are at hand."""
-
-    def put_users(self, bodies: Mapping[str, bytes], versions: Mapping[str, int]) -> None: ...
-
-
-@dataclass(frozen=True)
-class Edges:
-    """What a run works with. Without a quarantine, nothing of a reject is kept but where and why."""
-
-    source: Source
-    store: Store
-    cache: Cache
-    tokeniser: privacy.Tokeniser
-    quarantine: Quarantine | None = None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How much to fetch, at whose wish, and the share of a page that may be invalid.
-
-    A replay fetches nothing: it takes up the sealed rejects of the run that ``replay_of`` names.
-    """
-
-    trigger: Trigger
-    pages: int
-    page_size: int
-    max_reject_ratio: float
-    replay_of: str | None = None
 
 
 def no_progress(done: int, planned: int, report: Report) -> None:
@@ -111,22 +62,50 @@ def run(edges: Edges, plan: Plan, on_page: OnPage = no_progress) -> Report:
     return work(edges, plan, report, on_page)
 
 
+def work_queued(edges: Edges, plan: Plan, run_id: str, page: int) -> Report:
+    """Works one page of a queued run, unless it is loaded already, and ends the run after its last page.
+
+    The report counts this page alone, with the run's status. Raises what kept the page from being loaded.
+    """
+    started = time.monotonic()
+    report = Report(run_id, "running")
+    if edges.store.claim_page(run_id, page):
+        error = _caught(lambda: _work_page(edges, plan, page, report))
+        _tell_unknown(report)
+        if error:
+            raise error
+    report.status = edges.store.end_page(run_id, report.timings) or "ended"
+    report.seconds = time.monotonic() - started
+    return report
+
+
 def _work(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
-    defect: Unforeseen | None = None
-    try:
-        for done, page in enumerate(_pages(edges, plan), 1):
-            _work_page(edges, plan, page, report)
-            on_page(done, plan.pages, report)
+    error = _caught(lambda: _work_pages(edges, plan, report, on_page))
+    if error is None:
         report.status, report.error = _status_at_end(edges, plan)
-    except DecantError as error:
+    else:
         report.status, report.error = _status_after(error, report), str(error)
-    except Exception as error:  # noqa: BLE001  the run's one boundary: what nobody foresaw may hold a value
-        defect = Unforeseen(error)
-        report.status, report.error = "failed", str(defect)
     if not edges.store.finish_run(report.run_id, report.status, report.error, report.timings):
         report.status = "lost"
-    if defect:
-        raise defect
+    if isinstance(error, Unforeseen):
+        raise error
+
+
+def _caught(work: Callable[[], None]) -> DecantError | None:
+    """How a piece of work failed, if it did. The run's one boundary: what nobody foresaw may hold a value."""
+    try:
+        work()
+    except DecantError as error:
+        return error
+    except Exception as error:  # noqa: BLE001
+        return Unforeseen(error)
+    return None
+
+
+def _work_pages(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
+    for done, page in enumerate(_pages(edges, plan), 1):
+        _work_page(edges, plan, page, report)
+        on_page(done, plan.pages, report)
 
 
 def _pages(edges: Edges, plan: Plan) -> Sequence[int]:
@@ -177,6 +156,8 @@ def _work_page(edges: Edges, plan: Plan, page: int, report: Report) -> None:
     )
     with _timed(report, "load"):
         loaded = edges.store.load_page(load)
+    if loaded is None:
+        return  # somebody else was quicker
     report.add(loaded, valid.fetched, cleaned.duplicates)
     with _timed(report, "cache"):
         edges.cache.put_users(views.user_bodies(columns, loaded.versions, loaded.updated_at), loaded.versions)

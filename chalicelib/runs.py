@@ -14,8 +14,8 @@ from chalicelib.opening import open_run
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from chalicelib.edges import Edges, Plan
     from chalicelib.ledger import Trigger
-    from chalicelib.pipeline import Edges, Plan
 
 _log = logging.getLogger("decant.runs")
 
@@ -39,7 +39,8 @@ def start_run(pages: int | None, page_size: int | None, replay_of: str | None) -
     """Opens a run and returns at once; its pages are worked by the ``ingest`` Lambda, or by a thread."""
     trigger: Trigger = "replay" if replay_of else "backfill" if pages else "manual"
     planned = len(_sealed_pages(replay_of)) if replay_of else pages or wiring.settings().source_pages
-    report = open_run(wiring.store(), wiring.tokeniser(), wiring.source().name, trigger, planned, replay_of)
+    queued = not replay_of and _is_for_the_queue(planned)
+    report = _opened(trigger, planned, replay_of, queued)
     if report.status == "running":
         _hand_over(
             {
@@ -48,22 +49,96 @@ def start_run(pages: int | None, page_size: int | None, replay_of: str | None) -
                 "pages": planned,
                 "page_size": page_size,
                 "replay_of": replay_of,
+                "queued": queued,
             }
         )
     return report
 
 
 def ingest(order: Mapping[str, Any]) -> Report:
-    """Works the open run that ``start_run`` ordered, or, without an order, a scheduled one."""
-    from chalicelib import pipeline, telemetry
+    """Works the open run that ``start_run`` ordered, or, without an order, a scheduled one.
 
-    if "run_id" in order:
-        plan = _plan(order["trigger"], order["pages"], order["page_size"], order["replay_of"])
-        report = pipeline.work(_edges(), plan, Report(order["run_id"], "running"))
-    else:
-        report = run_ingest("schedule")
+    A run that goes over the queue is only sent there; ``ingest_page`` works its pages.
+    """
+    from chalicelib import telemetry
+
+    report = _ordered(order) if "run_id" in order else _scheduled()
     telemetry.ran(report)
     return report
+
+
+def ingest_page(message: Mapping[str, Any], receives: int) -> Report:
+    """Works the page that a message of the queue names; ``receives`` is how often the message was given out.
+
+    A page that fails goes back to the queue; after its last try the ledger is told that it is given up.
+    """
+    from chalicelib import pipeline, telemetry
+
+    run_id, page = message["run_id"], message["page"]
+    plan = _plan(message["trigger"], 1, message["page_size"])
+    try:
+        report = pipeline.work_queued(_edges(), plan, run_id, page)
+    except DecantError as error:
+        _log.error("run %s, page %s: %s", run_id, page, error)
+        if receives >= _most_receives():
+            wiring.store().fail_page(run_id, page, str(error))
+            report = Report(run_id, wiring.store().end_page(run_id, {}) or "ended", error=str(error))
+            telemetry.ran(report)
+        raise
+    telemetry.ran(report)
+    return report
+
+
+def _scheduled() -> Report:
+    pages = wiring.settings().source_pages
+    if not _is_for_the_queue(pages):
+        return run_ingest("schedule")
+    report = _opened("schedule", pages, None, True)
+    if report.status == "running":
+        _send(report.run_id, "schedule", pages, None)
+    return report
+
+
+def _ordered(order: Mapping[str, Any]) -> Report:
+    from chalicelib import pipeline
+
+    run = wiring.store().get_run(order["run_id"])
+    if run is None or run.status != "running":
+        return Report(order["run_id"], run.status if run else "lost")  # the order came twice
+    if order["queued"]:
+        _send(order["run_id"], order["trigger"], order["pages"], order["page_size"])
+        return Report(order["run_id"], "running")
+    plan = _plan(order["trigger"], order["pages"], order["page_size"], order["replay_of"])
+    return pipeline.work(_edges(), plan, Report(order["run_id"], "running"))
+
+
+def _opened(trigger: Trigger, pages: int, replay_of: str | None, queued: bool) -> Report:
+    name = wiring.source().name
+    return open_run(wiring.store(), wiring.tokeniser(), name, trigger, pages, replay_of, queued)
+
+
+def _is_for_the_queue(pages: int) -> bool:
+    settings = wiring.settings()
+    return settings.queue_url is not None and pages > settings.inline_pages
+
+
+def _send(run_id: str, trigger: Trigger, pages: int, page_size: int | None) -> None:
+    """One message a page. Raises AwsError; pages that were sent by then are worked all the same."""
+    from chalicelib import aws
+
+    message = {"run_id": run_id, "trigger": trigger, "page_size": page_size}
+    messages = ({**message, "page": page} for page in range(1, pages + 1))
+    try:
+        aws.send(str(wiring.settings().queue_url), messages)
+    except AwsError as error:
+        wiring.store().finish_run(run_id, "failed", str(error), {})
+        raise
+
+
+def _most_receives() -> float:
+    from chalicelib import aws
+
+    return aws.most_receives(str(wiring.settings().queue_url))
 
 
 def _run(plan: Plan, on_page: Callable[[int, int, Report], None] | None) -> Report:
@@ -95,13 +170,13 @@ def _ingest_alone(order: Mapping[str, Any]) -> None:
 
 
 def _edges() -> Edges:
-    from chalicelib.pipeline import Edges
+    from chalicelib.edges import Edges
 
     return Edges(wiring.source(), wiring.store(), wiring.cache(), wiring.tokeniser(), wiring.quarantine())
 
 
 def _plan(trigger: Trigger, pages: int | None, page_size: int | None, replay_of: str | None = None) -> Plan:
-    from chalicelib.pipeline import Plan
+    from chalicelib.edges import Plan
 
     settings = wiring.settings()
     return Plan(

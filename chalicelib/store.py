@@ -29,6 +29,7 @@ _MIGRATION_SECONDS = 300.0
 _SECONDS = {"load_page": 60.0, "erase": 30.0, "stats": 20.0, "risk": 20.0, "check_keys": 20.0}
 
 LEASE_SECONDS = 120
+QUEUED_LEASE_SECONDS = 1_800  # longer than a queue hides a message whose worker died
 
 _FILTERS = ("country", "state", "city", "gender", "plan", "updated_since", *TOKENISED)
 
@@ -70,6 +71,7 @@ class Store:
         contract_hash: str,
         key_version: int,
         replay_of: str | None = None,
+        queued: bool = False,
     ) -> OpenRun:
         """Opens a run and takes the source's lease, or records that it was skipped; ends expired seals."""
         values = {
@@ -79,12 +81,13 @@ class Store:
             "contract_hash": contract_hash,
             "key_version": key_version,
             "replay_of": replay_of,
-            "lease_seconds": LEASE_SECONDS,
+            "queued": queued,
+            "lease_seconds": QUEUED_LEASE_SECONDS if queued else LEASE_SECONDS,
         }
         return OpenRun(*self._rows("open_run", values)[0])
 
-    def load_page(self, load: PageLoad) -> Loaded:
-        """Loads a page, all or nothing; the counts in the ledger go with it.
+    def load_page(self, load: PageLoad) -> Loaded | None:
+        """Loads a page, all or nothing; the counts in the ledger go with it. None if it was loaded before.
 
         Raises LeaseLost, and writes nothing, if the run is no longer running.
         """
@@ -100,12 +103,26 @@ class Store:
             "replay_of": load.replay.run_id if load.replay else None,
             "replayed": list(load.replay.positions) if load.replay else [],
             "sealed_at": load.replay.sealed_at if load.replay else None,
-            "lease_seconds": LEASE_SECONDS,
         }
         rows = self._rows("load_page", values)
-        if not rows:
-            raise LeaseLost("load_page")
-        return Loaded(*rows[0])
+        if rows:
+            return Loaded(*rows[0])
+        if self._rows("is_loaded", {"run_id": load.run_id, "page": load.page})[0][0]:
+            return None
+        raise LeaseLost("load_page")
+
+    def claim_page(self, run_id: str, page: int) -> bool:
+        """Whether a page of a queued run is still to be worked; renews the lease, reopens an ended run."""
+        return bool(self._rows("claim_page", {"run_id": run_id, "page": page}))
+
+    def fail_page(self, run_id: str, page: int, error: str) -> None:
+        """Gives a page of a queued run up."""
+        self._rows("fail_page", {"run_id": run_id, "page": page, "error": error})
+
+    def end_page(self, run_id: str, timings: Mapping[str, float]) -> str | None:
+        """Ends a queued run after its last page. Its status now; None if it was not running."""
+        rows = self._rows("end_page", {"run_id": run_id, "timings": json.dumps(dict(timings))})
+        return rows[0][0] if rows else None
 
     def note_rejects(self, run_id: str, page: int, rejects: Sequence[RejectRow], seal_days: int = 0) -> None:
         """Keeps the rejects of a page that is not loaded."""

@@ -97,6 +97,7 @@ class Run(Struct):
     started_at: Moment
     finished_at: Moment | None
     replay_of: Uid | None
+    queued: bool
 
 
 class RunList(Struct):

@@ -112,6 +112,7 @@ class FakeStore:
         contract_hash: str,
         key_version: int,
         replay_of: str | None = None,
+        queued: bool = False,
     ) -> OpenRun:
         self._do("open")
         taken = any(run["source"] == source and run["status"] == "running" for run in self.runs.values())
@@ -158,6 +159,12 @@ class FakeStore:
         self.people[row["uid"]] = json.dumps(row), version + 1
         versions[row["uid"]] = version + 1
         return "updated" if version else "inserted"
+
+    def claim_page(self, run_id: str, page: int) -> bool:
+        raise NotImplementedError("queued runs are tested in Postgres")
+
+    def end_page(self, run_id: str, timings: Mapping[str, float]) -> str | None:
+        raise NotImplementedError("queued runs are tested in Postgres")
 
     def check_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]:
         return self.key_troubles

@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def fresh(empty_database_url):
 def test_migrations_make_all_tables_and_their_own(fresh, empty_database_url):
     assert fresh.migrate() == MIGRATIONS
     assert tables(empty_database_url) == sorted(
-        ["users", "users_address", "runs", "rejects", "erasures", "key_versions", "migrations"]
+        ["users", "users_address", "runs", "rejects", "erasures", "key_versions", "migrations", "pages"]
     )
 
 
@@ -292,17 +293,17 @@ def test_rejects_are_listed_in_the_order_of_the_source(store, run_id):
 
 def test_one_bad_row_leaves_nothing_of_its_page_not_even_the_counts(store, sql, run_id):
     store.load_page(page_load(run_id, person(1)))
-    before = [sql(f"SELECT * FROM {table}") for table in ("users", "users_address", "runs", "rejects")]
+    before = [
+        sql(f"SELECT * FROM {table}") for table in ("users", "users_address", "runs", "rejects", "pages")
+    ]
 
     bad = page_load(
-        run_id, person(1, city="Å"), person(2), person(3, street="a raw street"), rejects=[reject(5)]
+        run_id, person(1, city="Å"), person(2), person(3, street="a raw street"), rejects=[reject(5)], page=2
     )
     with pytest.raises(StoreError):
         store.load_page(bad)
 
-    assert before == [
-        sql(f"SELECT * FROM {table}") for table in ("users", "users_address", "runs", "rejects")
-    ]
+    assert before == [sql(f"SELECT * FROM {table}") for table in tables]
 
 
 def test_the_page_can_be_loaded_once_it_is_right(store, run_id):
@@ -471,7 +472,7 @@ REFUSED = {
         ("load_page", "23502", HUSH),
     ),
     "a primary key": (
-        lambda store, run_id: [store.note_rejects(run_id, 98765, [reject(0)]) for _ in range(2)],
+        lambda store, run_id: store.note_rejects(run_id, 98765, [reject(0), reject(0)]),
         ("note_rejects", "23505", "98765"),
     ),
     "a person twice": (
@@ -665,7 +666,7 @@ def test_loads_of_the_same_people_in_opposite_orders_do_not_wait_in_a_circle(sto
         holder.cursor().execute("SELECT FROM users WHERE uid = %s FOR UPDATE", (uid(2),))
         loads = []
         for run_id, ordered in zip(runs, (people, people[::-1]), strict=True):
-            loads.append(threads.submit(store.load_page, page_load(run_id, *ordered)))
+            loads.append(threads.submit(store.load_page, page_load(run_id, *ordered, page=2)))
             until(lambda: sql(waiting) == [(len(loads),)])
         holder.rollback()
 
@@ -726,8 +727,8 @@ def test_the_body_that_a_load_caches_is_the_body_that_a_read_gives(store, run_id
     (who,) = columns["uid"]
 
     load = page_load(run_id, dict(zip(columns, next(zip(*columns.values(), strict=True)), strict=True)))
-    for _ in range(2):
-        loaded = store.load_page(load)
+    for number in (1, 2):
+        loaded = store.load_page(replace(load, page=number))
         if loaded.versions:
             bodies = views.user_bodies(columns, loaded.versions, loaded.updated_at)
 

@@ -1,5 +1,6 @@
 -- Loads one page, all or nothing, in one round trip: people, addresses, rejects, and the ledger's counts.
--- Returns one row with what happened, or none if the run no longer holds its lease (then nothing is written).
+-- Returns one row with what happened; none, and then nothing is written, if the run no longer holds its lease or
+-- the page is loaded already.
 --
 -- The lock keeps an erasure from slipping in between the look at `erasures` and the insert; it must be a
 -- statement of its own, so that the next one's snapshot is taken after it is granted.
@@ -8,13 +9,23 @@
 -- rejects were sealed, does not make a seal last longer, and ends the seals that it used.
 SELECT pg_advisory_xact_lock_shared(hashtext('decant.erasures'));
 
+-- What an earlier try at this page had noted is noted anew.
+DELETE FROM rejects
+WHERE run_id = %(run_id)s AND page = %(page)s
+    AND NOT EXISTS (SELECT FROM pages WHERE run_id = %(run_id)s AND page = %(page)s AND error IS NULL)
+    AND EXISTS (SELECT FROM runs WHERE run_id = %(run_id)s AND status = 'running');
+
 WITH run AS (
     SELECT run_id FROM runs
     WHERE run_id = %(run_id)s AND status = 'running' AND lease_expires_at > clock_timestamp()
     FOR UPDATE
+), claimed AS (
+    INSERT INTO pages (run_id, page) SELECT run_id, %(page)s FROM run
+    ON CONFLICT (run_id, page) DO UPDATE SET error = NULL, worked_at = now() WHERE pages.error IS NOT NULL
+    RETURNING run_id
 ), page AS MATERIALIZED (
     SELECT record.*
-    FROM run, json_to_recordset(%(rows)s) AS record (
+    FROM claimed, json_to_recordset(%(rows)s) AS record (
         uid uuid, first_name token, last_name token, username token, email token, phone_number token,
         social_insurance_number token, birth_year integer, gender text, employment_title text,
         employment_key_skill text, subscription_plan text, subscription_status text,
@@ -96,12 +107,12 @@ WITH run AS (
         CASE WHEN seal IS NOT NULL
             THEN coalesce(earlier.sealed_until, now() + %(seal_days)s * interval '1 day')
         END
-    FROM run CROSS JOIN kept LEFT JOIN rejects AS earlier ON
+    FROM claimed AS run CROSS JOIN kept LEFT JOIN rejects AS earlier ON
         earlier.run_id = %(replay_of)s::uuid AND earlier.page = %(page)s AND earlier.position = kept.position
     RETURNING position
 ), replayed AS (
-    UPDATE rejects SET sealed = NULL, sealed_until = NULL, uid_token = NULL, replayed_by = run.run_id
-    FROM run
+    UPDATE rejects SET sealed = NULL, sealed_until = NULL, uid_token = NULL, replayed_by = claimed.run_id
+    FROM claimed
     WHERE rejects.run_id = %(replay_of)s::uuid AND page = %(page)s AND position = ANY (%(replayed)s::integer[])
 ), tally AS (
     SELECT
@@ -121,9 +132,9 @@ WITH run AS (
         rejected = runs.rejected + tally.rejected,
         suppressed = runs.suppressed + tally.suppressed,
         unknown_fields = unknown_fields + %(unknown_fields)s,
-        lease_expires_at = clock_timestamp() + %(lease_seconds)s * interval '1 second'
-    FROM run, tally
-    WHERE runs.run_id = run.run_id
+        lease_expires_at = clock_timestamp() + lease_seconds * interval '1 second'
+    FROM claimed, tally
+    WHERE runs.run_id = claimed.run_id
     RETURNING tally.*
 )
 SELECT

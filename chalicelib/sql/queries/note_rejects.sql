@@ -2,6 +2,12 @@
 -- that of load_page.sql.
 SELECT pg_advisory_xact_lock_shared(hashtext('decant.erasures'));
 
+-- What an earlier try at this page had noted is noted anew.
+DELETE FROM rejects
+WHERE run_id = %(run_id)s AND page = %(page)s
+    AND NOT EXISTS (SELECT FROM pages WHERE run_id = %(run_id)s AND page = %(page)s AND error IS NULL)
+    AND EXISTS (SELECT FROM runs WHERE run_id = %(run_id)s AND status = 'running');
+
 WITH run AS (
     SELECT run_id FROM runs
     WHERE run_id = %(run_id)s AND status = 'running' AND lease_expires_at > clock_timestamp()

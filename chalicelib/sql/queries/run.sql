@@ -1,8 +1,12 @@
 -- One run of the ledger.
 SELECT
     run_id, source, trigger,
-    CASE WHEN status = 'running' AND lease_expires_at < now() THEN 'lost' ELSE status END,
+    CASE
+        WHEN status <> 'running' OR lease_expires_at >= now() THEN status
+        WHEN queued AND pages_done > 0 THEN 'partial'
+        ELSE 'lost'
+    END,
     pages_planned, pages_done, fetched, inserted, updated, unchanged, duplicate, rejected, suppressed,
-    unknown_fields, error, contract_hash, key_version, timings, iso_utc(started_at), iso_utc(finished_at), replay_of
+    unknown_fields, error, contract_hash, key_version, timings, iso_utc(started_at), iso_utc(finished_at), replay_of, queued
 FROM runs
 WHERE run_id = %(run_id)s;

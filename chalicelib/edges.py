@@ -1,0 +1,61 @@
+"""What a run works with, by the shapes that it needs, and how far it is to go. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from chalicelib import opening
+from chalicelib.ledger import Loaded, PageLoad, RejectRow, Trigger
+from chalicelib.privacy import Tokeniser
+from chalicelib.quarantine import Quarantine
+from chalicelib.replay import Store as Archive
+from chalicelib.users import Dialect
+
+
+class Source(Protocol):
+    """Where pages come from."""
+
+    name: str
+    dialect: Dialect[Any]
+
+    def fetch(self, page: int, size: int) -> bytes: ...
+
+
+class Store(opening.Store, Archive, Protocol):
+    """Where pages go, and the ledger."""
+
+    def load_page(self, load: PageLoad) -> Loaded | None: ...
+    def claim_page(self, run_id: str, page: int) -> bool: ...
+    def end_page(self, run_id: str, timings: Mapping[str, float]) -> str | None: ...
+    def note_rejects(self, run_id: str, page: int, rejects: Sequence[RejectRow], seal_days: int) -> None: ...
+
+
+class Cache(Protocol):
+    """Where recent people are at hand."""
+
+    def put_users(self, bodies: Mapping[str, bytes], versions: Mapping[str, int]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Edges:
+    """What a run works with. Without a quarantine, nothing of a reject is kept but where and why."""
+
+    source: Source
+    store: Store
+    cache: Cache
+    tokeniser: Tokeniser
+    quarantine: Quarantine | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much to fetch, at whose wish, and the share of a page that may be invalid.
+
+    A replay fetches nothing: it takes up the sealed rejects of the run that ``replay_of`` names.
+    """
+
+    trigger: Trigger
+    pages: int
+    page_size: int
+    max_reject_ratio: float
+    replay_of: str | None = None

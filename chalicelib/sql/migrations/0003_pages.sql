@@ -1,0 +1,17 @@
+-- The pages of each run: what makes a page's effect exactly-once although it may be worked twice, and what lets a
+-- run over a queue know when it is done.
+
+CREATE TABLE pages (
+    run_id     uuid NOT NULL REFERENCES runs ON DELETE CASCADE,
+    page       integer NOT NULL,
+    -- why the page was given up; NULL if it is loaded
+    error      text,
+    worked_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (run_id, page)
+);
+
+ALTER TABLE runs
+    -- its pages are messages of a queue, each worked by whoever gets it; such a run can go on after it ended
+    ADD COLUMN queued boolean NOT NULL DEFAULT false,
+    -- how long the run may show no sign of life
+    ADD COLUMN lease_seconds integer NOT NULL DEFAULT 120;

@@ -1,0 +1,29 @@
+-- Adds what a page of a queued run took, and ends the run if this was its last page. Returns the run's status.
+WITH worked AS (
+    SELECT count(*) AS pages, count(error) AS given_up, min(page) FILTER (WHERE error IS NOT NULL) AS first
+    FROM pages
+    WHERE run_id = %(run_id)s
+)
+UPDATE runs SET
+    timings = (
+        SELECT coalesce(jsonb_object_agg(step, round(coalesce(so_far, 0) + coalesce(more, 0), 3)), '{}')
+        FROM
+            (SELECT key AS step, value::numeric AS so_far FROM jsonb_each_text(timings)) AS before
+            FULL JOIN (SELECT key AS step, value::numeric AS more FROM jsonb_each_text(%(timings)s)) AS page
+            USING (step)
+    ),
+    status = CASE
+        WHEN worked.pages < pages_planned THEN status
+        WHEN worked.given_up = 0 THEN 'succeeded'
+        WHEN pages_done > 0 THEN 'partial'
+        ELSE 'failed'
+    END,
+    error = CASE WHEN worked.pages >= pages_planned AND worked.given_up > 0 THEN
+        (SELECT format('%%s of %%s pages were given up; %%s', worked.given_up, pages_planned, pages.error)
+        FROM pages WHERE run_id = %(run_id)s AND page = worked.first)
+    END,
+    finished_at = CASE WHEN worked.pages >= pages_planned THEN clock_timestamp() END,
+    lease_expires_at = CASE WHEN worked.pages < pages_planned THEN lease_expires_at END
+FROM worked
+WHERE run_id = %(run_id)s AND status = 'running' AND queued
+RETURNING status;

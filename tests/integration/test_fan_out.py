@@ -1,0 +1,397 @@
+"""Runs over the queue: a page a message, each exactly once in its effect, and a run that ends by itself.
+
+The queue is moto's; what Lambda does between a queue and a function, ``Lambda`` below does as badly as it may.
+"""
+
+import json
+import random
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import boto3
+import moto
+import pytest
+from chalice.test import Client
+
+import app
+from chalicelib import aws, runs, wiring
+from chalicelib.errors import AwsError, DecantError, SourceUnavailable, StoreError
+from tests.fakes import uid
+from tests.integration.api_support import ROOT
+
+COUNTS = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
+PAGES, SIZE, MOST_RECEIVES = 12, 5, 3
+
+
+class Lambda:
+    """Gives the queue's messages to ``ingest_page``, one at a time, and takes away those that it worked."""
+
+    def __init__(self, sqs, queue_url):
+        self._sqs, self._queue_url = sqs, queue_url
+        self._client = Client(app.app, "local", str(ROOT))
+
+    def receive(self):
+        held = self._sqs.receive_message(
+            QueueUrl=self._queue_url,
+            MaxNumberOfMessages=1,
+            VisibilityTimeout=0,
+            AttributeNames=["ApproximateReceiveCount"],
+        )
+        return next(iter(held.get("Messages", [])), None)
+
+    def invoke(self, message):
+        event = self._client.events.generate_sqs_event([message["Body"]], "decant-local-pages")
+        event["Records"][0]["attributes"] = message["Attributes"]
+        self._client.lambda_.invoke("ingest_page", event)
+
+    def delete(self, message):
+        self._sqs.delete_message(QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"])
+
+    def work_off(self):
+        """Until the queue is empty; failures go back to it."""
+        while message := self.receive():
+            with suppress(DecantError):
+                self.invoke(message)
+                self.delete(message)
+
+
+@pytest.fixture
+def sqs(app_environment, monkeypatch):
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "none")
+    with moto.mock_aws():
+        yield boto3.client("sqs")
+
+
+@pytest.fixture
+def dead(sqs):
+    return sqs.create_queue(QueueName="decant-local-pages-dead")["QueueUrl"]
+
+
+@pytest.fixture
+def queue(sqs, dead, app_environment, user_api):
+    """A queue with dead letters, and a source whose pages are the same each time."""
+    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": MOST_RECEIVES})
+    url = sqs.create_queue(QueueName="decant-local-pages", Attributes={"RedrivePolicy": policy})["QueueUrl"]
+    app_environment(QUEUE_URL=url, SOURCE_URL=user_api.url("random-data-api", seed=3))
+    return url
+
+
+@pytest.fixture
+def worker(sqs, queue):
+    return Lambda(sqs, queue)
+
+
+@pytest.fixture
+def start(queue):
+    """Starts a backfill as the ingest Lambda does, without a thread; returns its id."""
+
+    def run(pages=PAGES):
+        orders = []
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(runs, "_hand_over", orders.append)
+            report = runs.start_run(pages, SIZE, None)
+        for order in orders:
+            runs.ingest(order)
+        return report.run_id
+
+    return run
+
+
+def message_of(run_id, page):
+    return {"run_id": run_id, "trigger": "backfill", "page_size": SIZE, "page": page}
+
+
+def waiting(sqs, url):
+    held = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+    return int(held["Attributes"]["ApproximateNumberOfMessages"])
+
+
+def ledger(sql, run_id):
+    (row,) = sql("SELECT to_jsonb(runs) FROM runs WHERE run_id = %s", run_id)
+    assert row[0]["fetched"] == sum(row[0][count] for count in COUNTS)
+    return row[0]
+
+
+def people(sql):
+    """All that is stored, but for when and by which run."""
+    return sql("SELECT uid, email, content_hash, city FROM users JOIN users_address USING (uid) ORDER BY uid")
+
+
+def test_a_long_run_becomes_one_message_a_page(start, sqs, queue, sql):
+    run_id = start(25)
+
+    assert waiting(sqs, queue) == 25
+    run = ledger(sql, run_id)
+    assert (run["status"], run["queued"], run["pages_planned"], run["pages_done"]) == ("running", True, 25, 0)
+
+
+def test_a_short_run_is_worked_in_turn_although_there_is_a_queue(start, sqs, queue, sql):
+    run_id = start(10)
+
+    assert (waiting(sqs, queue), ledger(sql, run_id)["status"]) == (0, "succeeded")
+
+
+def test_the_run_ends_by_itself_with_its_last_page(start, worker, sql):
+    run_id = start()
+    for _ in range(PAGES):
+        assert ledger(sql, run_id)["status"] == "running"
+        message = worker.receive()
+        worker.invoke(message)
+        worker.delete(message)
+
+    run = ledger(sql, run_id)
+    assert (run["status"], run["error"], run["pages_done"]) == ("succeeded", None, PAGES)
+    assert run["fetched"] == PAGES * SIZE
+    assert run["finished_at"] is not None
+    assert set(run["timings"]) == {"fetch", "validate", "clean", "protect", "load", "cache"}
+
+
+def test_over_the_queue_or_in_turn_the_tables_are_the_same(start, worker, sql, app_environment):
+    start()
+    worker.work_off()
+    by_queue = people(sql)
+    sql("DELETE FROM users")
+
+    assert runs.run_ingest("manual", PAGES, SIZE).status == "succeeded"
+    assert people(sql) == by_queue
+
+
+def test_a_scheduled_run_of_many_pages_goes_over_the_queue_too(app_environment, worker, sqs, queue, sql):
+    app_environment(SOURCE_PAGES="11", SOURCE_PAGE_SIZE="2")
+
+    report = runs.ingest({})
+
+    assert (report.status, waiting(sqs, queue)) == ("running", 11)
+    assert runs.ingest({}).status == "skipped"
+    worker.work_off()
+    assert ledger(sql, report.run_id)["status"] == "succeeded"
+
+
+def test_a_message_that_comes_twice_has_its_effect_once(start, worker, sql):
+    run_id = start()
+    while message := worker.receive():
+        worker.invoke(message)
+        worker.invoke(message)
+        worker.delete(message)
+
+    run = ledger(sql, run_id)
+    assert (run["status"], run["pages_done"], run["fetched"]) == ("succeeded", PAGES, PAGES * SIZE)
+
+
+def test_two_who_work_the_same_page_at_once_have_its_effect_once(start, queue, sql):
+    run_id = start()
+    messages = [
+        {"run_id": run_id, "trigger": "backfill", "page_size": SIZE, "page": 1 + n // 4} for n in range(48)
+    ]
+    with ThreadPoolExecutor(4) as threads:
+        for report in threads.map(lambda message: runs.ingest_page(message, 1), messages):
+            assert report.status in {"running", "succeeded", "ended"}
+
+    run = ledger(sql, run_id)
+    assert (run["status"], run["pages_done"], run["fetched"]) == ("succeeded", PAGES, PAGES * SIZE)
+
+
+def test_a_worker_that_dies_between_the_load_and_the_end_of_its_page_costs_nothing(start, worker, sql):
+    run_id = start()
+    store, ends = wiring.store(), 0
+    with pytest.MonkeyPatch.context() as patched:
+        ended = store.end_page
+
+        def die_first(*what):
+            nonlocal ends
+            ends += 1
+            if ends % 2:
+                raise StoreError("end_page")
+            return ended(*what)
+
+        patched.setattr(store, "end_page", die_first)
+        worker.work_off()
+
+    run = ledger(sql, run_id)
+    assert (run["status"], run["pages_done"], run["fetched"]) == ("succeeded", PAGES, PAGES * SIZE)
+
+
+@pytest.fixture
+def broken_page(monkeypatch):
+    """Lets the source fail for one page as long as the list is not empty."""
+    pages = [4]
+    source = wiring.source()
+    fetch = source.fetch
+
+    def fetch_others(page, size):
+        if page in pages:
+            raise SourceUnavailable(page, "status 500")
+        return fetch(page, size)
+
+    monkeypatch.setattr(source, "fetch", fetch_others)
+    return pages
+
+
+def test_a_page_that_keeps_failing_ends_the_run_partial_and_lies_with_the_dead_letters(
+    start, worker, sqs, queue, dead, sql, broken_page
+):
+    run_id = start()
+    worker.work_off()
+
+    run = ledger(sql, run_id)
+    assert (run["status"], run["pages_done"]) == ("partial", PAGES - 1)
+    assert run["error"] == f"1 of {PAGES} pages were given up; page 4: status 500"
+    assert (waiting(sqs, queue), waiting(sqs, dead)) == (0, 1)
+
+
+def test_after_a_redrive_the_run_is_whole(start, worker, sqs, queue, dead, sql, broken_page):
+    run_id = start()
+    worker.work_off()
+    broken_page.clear()
+
+    (letter,) = sqs.receive_message(QueueUrl=dead)["Messages"]
+    sqs.send_message(QueueUrl=queue, MessageBody=letter["Body"])
+    worker.work_off()
+
+    run = ledger(sql, run_id)
+    assert (run["status"], run["error"], run["pages_done"]) == ("succeeded", None, PAGES)
+    assert run["fetched"] == PAGES * SIZE
+
+
+def test_a_run_is_not_opened_again_while_another_is_under_way(start, worker, sqs, queue, sql, broken_page):
+    run_id = start()
+    worker.work_off()
+    other = wiring.store().open_run(wiring.source().name, "manual", 1, "0" * 16, 1)
+
+    with pytest.raises(StoreError, match="one_run_per_source"):
+        runs.ingest_page(message_of(run_id, 4), 1)
+
+    assert ledger(sql, other.run_id)["status"] == "running"
+    assert ledger(sql, run_id)["status"] == "partial"
+
+
+def test_a_run_all_of_whose_pages_were_given_up_failed(start, worker, sql, broken_page):
+    broken_page.extend(range(PAGES + 1))
+    run_id = start()
+
+    worker.work_off()
+
+    assert ledger(sql, run_id)["status"] == "failed"
+
+
+def test_a_page_over_the_budget_is_noted_once_however_often_it_is_tried(
+    start, worker, sql, app_environment, user_api, queue
+):
+    app_environment(SOURCE_URL=user_api.url("random-data-api", seed=3, bad=1))
+    run_id = start()
+
+    worker.work_off()
+
+    assert ledger(sql, run_id)["status"] == "failed"
+    assert sql("SELECT count(*), count(DISTINCT (page, position)) FROM rejects") == [
+        (PAGES * SIZE, PAGES * SIZE)
+    ]
+
+
+def test_a_run_whose_workers_all_died_ends_partial_with_the_next_run_and_goes_on_with_the_next_message(
+    start, worker, sql
+):
+    run_id = start()
+    message = worker.receive()
+    worker.invoke(message)
+    worker.delete(message)
+    sql("UPDATE runs SET lease_expires_at = now() - interval '1 second'")
+    assert wiring.store().get_run(run_id).status == "partial"
+
+    assert runs.run_ingest("manual", 1, 1).status == "succeeded"
+    run = ledger(sql, run_id)
+    assert (run["status"], run["error"]) == (
+        "partial",
+        f"the lease ran out; {PAGES - 1} of {PAGES} pages are missing",
+    )
+
+    worker.work_off()
+    run = ledger(sql, run_id)
+    assert (run["status"], run["error"], run["pages_done"]) == ("succeeded", None, PAGES)
+
+
+def test_an_order_that_comes_twice_sends_its_pages_again_which_does_no_harm(queue, worker, sqs, sql):
+    orders = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(runs, "_hand_over", orders.append)
+        run_id = runs.start_run(PAGES, SIZE, None).run_id
+
+    assert [runs.ingest(orders[0]).status for _ in range(2)] == ["running"] * 2
+    assert waiting(sqs, queue) == 2 * PAGES
+    worker.work_off()
+    assert runs.ingest(orders[0]).status == "succeeded"
+    assert (waiting(sqs, queue), ledger(sql, run_id)["fetched"]) == (0, PAGES * SIZE)
+
+
+def test_an_order_in_turn_that_comes_twice_is_worked_once(sqs, app_environment, user_api, sql):
+    app_environment(SOURCE_URL=user_api.url("random-data-api", seed=3))
+    orders = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(runs, "_hand_over", orders.append)
+        run_id = runs.start_run(PAGES, SIZE, None).run_id
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(runs.ingest, orders * 2))
+
+    assert runs.ingest(orders[0]).status == "succeeded"
+    run = ledger(sql, run_id)
+    assert (run["status"], run["pages_done"], run["fetched"]) == ("succeeded", PAGES, PAGES * SIZE)
+
+
+def test_if_the_queue_takes_nothing_the_run_failed_and_says_why(queue, app_environment, sql):
+    app_environment(QUEUE_URL=queue + "-of-nobody", SOURCE_PAGES="11")
+
+    with pytest.raises(AwsError, match="the queue did not take all messages"):
+        runs.ingest({})
+
+    ((status, error),) = sql("SELECT status, error FROM runs")
+    assert status == "failed"
+    assert error.startswith("the queue did not take all messages: ")
+
+
+def test_a_queue_without_dead_letters_gives_nothing_up(sqs, dead):
+    assert aws.most_receives(dead) == float("inf")
+    with pytest.raises(AwsError, match="the queue cannot be asked"):
+        aws.most_receives(dead + "-of-nobody")
+
+
+def test_a_message_of_a_run_that_nobody_knows_does_nothing(queue, sql):
+    report = runs.ingest_page({"run_id": uid(404), "trigger": "backfill", "page_size": 1, "page": 1}, 1)
+
+    assert report.status == "ended"
+    assert sql("SELECT count(*) FROM users") == [(0,)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_however_messages_come_and_workers_fail_the_law_holds_and_nothing_is_lost(start, worker, sql, seed):
+    """Any order, twice or more, and a failure before or after any step."""
+    chance = random.Random(seed)  # noqa: S311  the same each time
+    run_id = start()
+    edges = (wiring.source(), "fetch"), (wiring.store(), "load_page"), (wiring.store(), "end_page")
+    with pytest.MonkeyPatch.context() as patched:
+        for edge, name in edges:
+            patched.setattr(edge, name, shaken(getattr(edge, name), chance))
+        messages = [message_of(run_id, page) for page in [*range(1, PAGES + 1)] * 6]
+        chance.shuffle(messages)
+        for message in messages:
+            with suppress(StoreError):
+                runs.ingest_page(message, 1)
+    worker.work_off()
+
+    run = ledger(sql, run_id)
+    assert (run["status"], run["pages_done"], run["fetched"]) == ("succeeded", PAGES, PAGES * SIZE)
+    assert sql("SELECT count(*) FROM users") == [(run["inserted"],)]
+
+
+def shaken(work, chance):
+    def shaken_work(*what):
+        if chance.random() < 0.2:
+            raise StoreError("before")
+        done = work(*what)
+        if chance.random() < 0.2:
+            raise StoreError("after")
+        return done
+
+    return shaken_work
