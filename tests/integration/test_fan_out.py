@@ -1,6 +1,6 @@
 """Runs over the queue: a page a message, each exactly once in its effect, and a run that ends by itself.
 
-The queue is moto's; what Lambda does between a queue and a function, ``Lambda`` below does as badly as it may.
+The queue is moto's. What lies between a queue and a function is ``Lambda`` below, as bad as the real one.
 """
 
 import json
