@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from chalicelib import opening
+from chalicelib.dialect import Dialect
 from chalicelib.ledger import Loaded, PageLoad, RejectRow, Trigger
 from chalicelib.privacy import Tokeniser
 from chalicelib.quarantine import Quarantine
 from chalicelib.replay import Store as Archive
-from chalicelib.users import Dialect
 
 
 class Source(Protocol):

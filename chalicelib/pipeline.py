@@ -14,6 +14,7 @@ from typing import Any
 
 from chalicelib import opening, privacy, views
 from chalicelib.clean import clean
+from chalicelib.dialect import Dialect
 from chalicelib.edges import Edges, Plan
 from chalicelib.errors import (
     ConfigError,
@@ -26,7 +27,6 @@ from chalicelib.errors import (
 )
 from chalicelib.ledger import PageLoad, RejectRow, Replay, Report
 from chalicelib.replay import recalled
-from chalicelib.users import Dialect
 from chalicelib.validation import Reject, ValidPage, validate
 
 _log = logging.getLogger("decant.pipeline")

@@ -3,9 +3,9 @@
 from datetime import date
 from typing import Any, Protocol
 
+from chalicelib.dialect import Dialect
 from chalicelib.ledger import Replay, SealedReject
 from chalicelib.quarantine import Quarantine
-from chalicelib.users import Dialect
 from chalicelib.validation import ValidPage, validate_records
 
 

@@ -1,6 +1,7 @@
 """What a struct's types tell of the records that fit it: which fields it knows, at every depth. Pure."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import msgspec
@@ -28,18 +29,28 @@ def strict(struct: type[Struct], dropped: Collection[str]) -> type[Struct]:
     )
 
 
-def unknown(record: Any, struct: type[Struct], dropped: Collection[str], prefix: str = "") -> Iterator[str]:
-    """The dotted paths in a record of fields that neither ``struct`` nor ``dropped`` names."""
-    if not isinstance(record, dict):
-        return
-    known = {field.name: nested(field.type) for field in msgspec.structs.fields(struct)}
-    skipped = _names(dropped)
-    for name, value in record.items():
-        inner = known.get(name)
-        if inner is not None:
-            yield from unknown(value, inner, _below(dropped, name), f"{prefix}{name}.")
-        elif name not in known and name not in skipped:
-            yield f"{prefix}{name}"
+@dataclass(frozen=True)
+class Known:
+    """The names of the fields that are known, and for those that hold more of them, what is known below."""
+
+    names: frozenset[str]
+    below: Mapping[str, "Known"]
+
+    def unknown(self, record: Any, prefix: str = "") -> Iterator[str]:
+        """The dotted paths of a record's fields that are not known."""
+        if isinstance(record, dict):
+            for name in record.keys() - self.names:
+                yield f"{prefix}{name}"
+            for name, inner in self.below.items():
+                yield from inner.unknown(record.get(name), f"{prefix}{name}.")
+
+
+def known(struct: type[Struct], dropped: Collection[str]) -> Known:
+    """What a struct and the dotted paths of ``dropped`` fields know; below the latter everything is."""
+    fields = msgspec.structs.fields(struct)
+    inner = {field.name: nested(field.type) for field in fields}
+    below = {name: known(kind, _below(dropped, name)) for name, kind in inner.items() if kind}
+    return Known(frozenset(inner) | _names(dropped), below)
 
 
 def _names(paths: Collection[str]) -> set[str]:

@@ -1,26 +1,16 @@
-"""What a user is: the record contract, and how a source's dialect words it.
+"""What a user is: the record contract.
 
 The contract is the Random Data API's v2 user, as far as Decant treats it; what is not named here is never
 even decoded (passwords, card numbers, pictures, and whatever the source adds).
 """
 
-import json
 import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
-from functools import cached_property, reduce
-from operator import getitem
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any
 from uuid import UUID
 
-import msgspec
 from msgspec import Meta, Struct
-
-from chalicelib import shapes
-
-T = TypeVar("T", bound=Struct)
 
 Text = Annotated[str, Meta(max_length=200)]
 # What no part of an address holds: spaces, controls, the punctuation of mail, what cannot be seen.
@@ -134,115 +124,3 @@ def _float(value: str | float) -> float:
         return float(value)
     except OverflowError:
         return math.nan
-
-
-@dataclass(frozen=True)
-class Dialect(Generic[T]):
-    """How one API words a page: the type of a record, the way to a ``User``, the envelope if there is one.
-
-    ``dropped`` are the dotted paths of fields that are known and not wanted; ``uid`` is where a uid stands.
-    """
-
-    name: str
-    record: type[T]
-    to_user: Callable[[T], User]
-    uid: str
-    dropped: tuple[str, ...] = ()
-    envelope: str | None = None
-
-    def decode(self, body: bytes, strictly: bool = False) -> list[User]:
-        """A whole page at once. Raises ValueError as soon as one record is wrong, or all is.
-
-        ``strictly`` also refuses a field that is not known.
-        """
-        page = self._strict_page if strictly else self._page
-        return [self.to_user(record) for record in self._opened(page.decode(body))]
-
-    def decode_one(self, raw: bytes) -> User:
-        return self.to_user(self._one.decode(raw))
-
-    def unknown(self, raw: bytes) -> set[str]:
-        """The dotted paths of a record's fields that are not known. One that cannot be read has no fields."""
-        try:
-            self._strict_one.decode(raw)
-            return set()
-        except (ValueError, RecursionError):
-            pass
-        try:
-            return set(shapes.unknown(loads(raw), self.record, self.dropped))
-        except (ValueError, RecursionError):
-            return set()
-
-    def uid_of(self, raw: bytes) -> str | None:
-        """The uid of a record that may be wrong in any way, if it has one."""
-        try:
-            value = reduce(getitem, self.uid.split("."), loads(raw))
-            return str(UUID(value)) if isinstance(value, str) else None
-        except (ValueError, LookupError, TypeError, RecursionError):
-            return None
-
-    def convert(self, record: Any) -> User:
-        """Like ``decode_one``, of JSON that is parsed already."""
-        return self.to_user(msgspec.convert(record, self.record, dec_hook=numeric))
-
-    def split(self, body: bytes) -> list[bytes]:
-        """The records of a page, each as its own JSON. Raises ValueError if there is no list of records.
-
-        msgspec gives up on a page with a lone surrogate anywhere; the standard library does not.
-        """
-        try:
-            return [bytes(raw) for raw in self._opened(self._raw_page.decode(body))]
-        except msgspec.ValidationError:
-            raise
-        except msgspec.DecodeError:
-            return [json.dumps(record).encode() for record in self._split_leniently(body)]
-
-    def _split_leniently(self, body: bytes) -> list[Any]:
-        page = loads(body)
-        if self.envelope is not None:
-            page = page.get(self.envelope) if isinstance(page, dict) else None
-        if not isinstance(page, list):
-            raise ValueError("no list of records")
-        return page
-
-    def _opened(self, page: Any) -> Any:
-        return page if self.envelope is None else getattr(page, self.envelope)
-
-    def _page_of(self, item: Any) -> Any:
-        if self.envelope is None:
-            return list[item]
-        return msgspec.defstruct("Envelope", [(self.envelope, list[item])])
-
-    @cached_property
-    def _page(self) -> msgspec.json.Decoder[Any]:
-        return msgspec.json.Decoder(self._page_of(self.record), dec_hook=numeric)
-
-    @cached_property
-    def _strict_page(self) -> msgspec.json.Decoder[Any]:
-        return msgspec.json.Decoder(self._page_of(self._strict), dec_hook=numeric)
-
-    @cached_property
-    def _strict_one(self) -> msgspec.json.Decoder[Any]:
-        return msgspec.json.Decoder(self._strict, dec_hook=numeric)
-
-    @cached_property
-    def _strict(self) -> type[Struct]:
-        return shapes.strict(self.record, self.dropped)
-
-    @cached_property
-    def _raw_page(self) -> msgspec.json.Decoder[Any]:
-        return msgspec.json.Decoder(self._page_of(msgspec.Raw))
-
-    @cached_property
-    def _one(self) -> msgspec.json.Decoder[T]:
-        return msgspec.json.Decoder(self.record, dec_hook=numeric)
-
-
-def loads(raw: bytes) -> Any:
-    """JSON as the standard library reads it: bytes that are no UTF-8 become lone surrogates, not errors."""
-    return json.loads(raw.decode("utf-8", "surrogateescape"), parse_int=_bounded_int)
-
-
-def _bounded_int(digits: str) -> int | float:
-    """Python refuses to read a whole number of more digits than these; it is out of every range anyway."""
-    return int(digits) if len(digits) < 4_300 else float(digits)

@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import chain
 from types import NoneType
 from typing import Any, get_args
 
 import msgspec
 
 from chalicelib import shapes
-from chalicelib.users import Dialect, Issue, User, loads, numeric
+from chalicelib.dialect import Dialect, loads
+from chalicelib.users import Issue, User, numeric
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,7 @@ def validate(body: bytes, dialect: Dialect[Any], today: date) -> ValidPage:
     users, are_known = _at_once(body, dialect)
     if users is None or _may_hide_nul(body) or any(user.date_of_birth > today for user in users):
         return validate_records(enumerate(dialect.split(body)), dialect, today)
-    strangers = [] if are_known else map(dialect.unknown, dialect.split(body))
-    return ValidPage(users, [], Counter(chain.from_iterable(strangers)))
+    return ValidPage(users, [], Counter() if are_known else dialect.unknown_in(body))
 
 
 def _at_once(body: bytes, dialect: Dialect[Any]) -> tuple[list[User] | None, bool]:

@@ -10,8 +10,9 @@ from typing import Any
 
 from msgspec import Raw, Struct
 
+from chalicelib.dialect import Dialect
 from chalicelib.sources import random_data_api, randomuser
-from chalicelib.users import Dialect, User
+from chalicelib.users import User
 
 SAMPLES = Path(__file__).parent / "samples"
 

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from chalicelib.dialect import Dialect
 from chalicelib.errors import LeaseLost
 from chalicelib.ledger import KeyTrouble, Loaded, OpenRun, PageLoad, RejectRow, SealedReject
 from chalicelib.sources import random_data_api
-from chalicelib.users import Dialect, Issue
+from chalicelib.users import Issue
 
 NOON = "2026-01-31T12:00:00.000000Z"
 

@@ -27,8 +27,8 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from chalicelib.dialect import Dialect
 from chalicelib.errors import SourceInvalid, SourceUnavailable
-from chalicelib.users import Dialect
 
 logging.getLogger("urllib3").setLevel(logging.INFO)  # at DEBUG it logs the query, which may hold a key
 

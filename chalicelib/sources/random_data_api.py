@@ -3,7 +3,8 @@
 Source: https://random-data-api.com/documentation
 """
 
-from chalicelib.users import Dialect, User
+from chalicelib.dialect import Dialect
+from chalicelib.users import User
 
 
 def query(page: int, size: int) -> dict[str, int]:

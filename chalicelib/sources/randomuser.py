@@ -7,10 +7,10 @@ subscription. Source: https://randomuser.me/documentation
 from datetime import datetime
 from uuid import UUID
 
+from chalicelib.dialect import Dialect
 from chalicelib.users import (
     Address,
     Coordinates,
-    Dialect,
     Email,
     LatitudeText,
     LongitudeText,

@@ -126,4 +126,4 @@ def test_of_an_unforeseen_error_in_a_library_our_own_line_is_told_too():
         validate(b"raw-value", RANDOM_DATA_API.dialect, today=None)
     frames = extract_tb(caught.value.__traceback__)
     library, ours = frames[-1].lineno, [frame.lineno for frame in frames if "chalicelib" in frame.filename]
-    assert told_of(caught.value) == f"JSONDecodeError at decoder.py:{library} (from users.py:{ours[-1]})"
+    assert told_of(caught.value) == f"JSONDecodeError at decoder.py:{library} (from dialect.py:{ours[-1]})"

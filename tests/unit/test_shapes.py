@@ -53,6 +53,15 @@ def test_unknown_fields_are_counted_in_rejects_and_beside_them_too(api, bad):
 
 
 @both
+@pytest.mark.parametrize("value", ["\ud800", "\0", 10**400, b"NaN", b"1e999", b"[" * 500 + b"]" * 500])
+def test_whatever_an_unknown_field_holds_it_is_counted_and_costs_nothing_else(api, value):
+    page = validate(api.page(api.record({"shoe_size": value}), api.record()), api.dialect, TODAY)
+
+    assert [len(page.users), len(page.rejects)] in ([2, 0], [1, 1])  # NUL and broken JSON make a reject
+    assert dict(page.unknown) in ({"shoe_size": 1}, {})
+
+
+@both
 def test_what_is_dropped_may_be_anything_and_may_be_missing(api):
     for path in api.dialect.dropped:
         for value in (None, 5, "text", [1], {"a": {"b": "c"}}, MISSING):

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.dialect import Dialect
 from chalicelib.forms import Lookup
-from chalicelib.users import Dialect, Issue, User
+from chalicelib.users import Issue, User
 from chalicelib.validation import Reject, ValidPage, validate
 from tests.builders import APIS, MISSING, RANDOM_DATA_API, RANDOMUSER, Api, facts, leaves_of, paths_of
 
