@@ -1,5 +1,6 @@
 """What a run works with, by the shapes that it needs, and how far it is to go. Pure."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -51,7 +52,8 @@ class Edges:
 class Plan:
     """How much to fetch, at whose wish, and the share of a page that may be invalid.
 
-    A replay fetches nothing: it takes up the sealed rejects of the run that ``replay_of`` names.
+    A replay fetches nothing: it takes up the sealed rejects of the run that ``replay_of`` names. ``until`` is
+    when the work must have ended, by the monotonic clock.
     """
 
     trigger: Trigger
@@ -59,3 +61,4 @@ class Plan:
     page_size: int
     max_reject_ratio: float
     replay_of: str | None = None
+    until: float = math.inf

@@ -7,6 +7,7 @@
     │   ├── SourceUnavailable  it did not answer, or not in time, or with an error status
     │   └── SourceInvalid      it answered, but not with a page of records
     ├── RejectBudgetExceeded   too much of a page is invalid
+    ├── TimeUp                 a run had to stop between two pages
     ├── StoreError             Postgres refused a statement
     │   ├── StoreUnavailable   Postgres cannot be reached
     │   └── LeaseLost          another run has taken over
@@ -64,6 +65,14 @@ class RejectBudgetExceeded(DecantError):
     def __init__(self, page: int, rejected: int, fetched: int) -> None:
         super().__init__(f"page {page}: {rejected} of {fetched} records are invalid")
         self.page, self.rejected, self.fetched = page, rejected, fetched
+
+
+class TimeUp(DecantError):
+    """A run would have passed its function's time; it stopped before ``page``, where the next one goes on."""
+
+    def __init__(self, page: int) -> None:
+        super().__init__(f"the time was up before page {page}; the next scheduled run goes on there")
+        self.page = page
 
 
 class StoreError(DecantError):

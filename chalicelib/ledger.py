@@ -17,10 +17,11 @@ Trigger = Literal["schedule", "manual", "backfill", "replay"]
 
 @dataclass(frozen=True)
 class OpenRun:
-    """What became of the wish to run: ``status`` is ``running``, or ``skipped``."""
+    """What became of the wish to run: ``status`` is ``running``, or ``skipped``; and where to begin."""
 
     run_id: str
     status: str
+    first_page: int = 1
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ class Erased:
 class Report:
     """A run so far: pages done, the counts of the conservation law, rejects by (path, rule), and times.
 
+    It begins with ``first_page``; ``next_page`` is where the next run goes on if this one's time was up.
     ``timings`` are milliseconds by step; ``unknown`` counts the records that have a field which the contract
     does not know, by its path.
     """
@@ -147,6 +149,8 @@ class Report:
     timings: dict[str, float] = field(default_factory=dict)
     rejects_by_rule: Counter[tuple[str, str]] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter, repr=False)
+    first_page: int = 1
+    next_page: int | None = None
 
     def summary(self) -> dict[str, Any]:
         """The report as JSON can hold it."""

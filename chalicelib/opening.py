@@ -1,6 +1,7 @@
 """How a run begins: the ledger is told, the lease taken, and the keys are compared with what is stored."""
 
 import logging
+from collections.abc import Mapping
 from typing import Protocol
 
 from chalicelib.errors import ConfigError
@@ -23,7 +24,14 @@ class Store(KeyLedger, Protocol):
         replay_of: str | None = None,
         queued: bool = False,
     ) -> OpenRun: ...
-    def finish_run(self, run_id: str, status: str, error: str | None, timings: dict[str, float]) -> bool: ...
+    def finish_run(
+        self,
+        run_id: str,
+        status: str,
+        error: str | None,
+        timings: Mapping[str, float],
+        next_page: int | None = None,
+    ) -> bool: ...
 
 
 def open_run(
@@ -38,7 +46,7 @@ def open_run(
     """Enters a run into the ledger. Its status is ``running``; ``skipped`` if another of the source is under
     way; ``failed`` if the keys are not those that what is stored needs."""
     opened = store.open_run(source, trigger, pages, contract_hash(), tokeniser.version, replay_of, queued)
-    report = Report(opened.run_id, opened.status)
+    report = Report(opened.run_id, opened.status, first_page=opened.first_page)
     if report.status != "running":
         return report
     try:

@@ -23,6 +23,7 @@ from chalicelib.errors import (
     RejectBudgetExceeded,
     SourceError,
     SourceInvalid,
+    TimeUp,
     Unforeseen,
 )
 from chalicelib.ledger import PageLoad, RejectRow, Replay, Report
@@ -30,6 +31,8 @@ from chalicelib.replay import recalled
 from chalicelib.validation import Reject, ValidPage, validate
 
 _log = logging.getLogger("decant.pipeline")
+
+_LEAST_RESERVE_SECONDS = 5.0  # for a page that takes longer than those before it
 
 _FIELD_NAME = re.compile(r"([A-Za-z][A-Za-z_]{0,39}[0-9]?(\.(?=.)|$)){1,4}")
 
@@ -85,7 +88,9 @@ def _work(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
         report.status, report.error = _status_at_end(edges, plan)
     else:
         report.status, report.error = _status_after(error, report), str(error)
-    if not edges.store.finish_run(report.run_id, report.status, report.error, report.timings):
+        report.next_page = error.page if isinstance(error, TimeUp) and not plan.replay_of else None
+    ending = report.status, report.error, report.timings, report.next_page
+    if not edges.store.finish_run(report.run_id, *ending):
         report.status = "lost"
     if isinstance(error, Unforeseen):
         raise error
@@ -103,13 +108,21 @@ def _caught(work: Callable[[], None]) -> DecantError | None:
 
 
 def _work_pages(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
-    for done, page in enumerate(_pages(edges, plan), 1):
+    slowest = _LEAST_RESERVE_SECONDS
+    pages = _pages(edges, plan, report)
+    for done, page in enumerate(pages, 1):
+        began = time.monotonic()
+        if done > 1 and began + 2 * slowest > plan.until:
+            raise TimeUp(page)
         _work_page(edges, plan, page, report)
-        on_page(done, plan.pages, report)
+        slowest = max(slowest, time.monotonic() - began)
+        on_page(done, len(pages), report)
 
 
-def _pages(edges: Edges, plan: Plan) -> Sequence[int]:
-    return edges.store.sealed_pages(plan.replay_of) if plan.replay_of else range(1, plan.pages + 1)
+def _pages(edges: Edges, plan: Plan, report: Report) -> Sequence[int]:
+    if plan.replay_of:
+        return edges.store.sealed_pages(plan.replay_of)
+    return range(report.first_page, plan.pages + 1)
 
 
 def _status_at_end(edges: Edges, plan: Plan) -> tuple[str, str | None]:
@@ -119,11 +132,11 @@ def _status_at_end(edges: Edges, plan: Plan) -> tuple[str, str | None]:
 
 
 def _status_after(error: DecantError, report: Report) -> str:
-    """A source that gave out midway leaves a part; a page over the reject budget fails the run."""
+    """If source or time gave out midway there is a part; a page over the reject budget fails the run."""
     _log.error("run %s: %s", report.run_id, error)
     if isinstance(error, LeaseLost):
         return "lost"
-    return "partial" if isinstance(error, SourceError) and report.pages else "failed"
+    return "partial" if isinstance(error, SourceError | TimeUp) and report.pages else "failed"
 
 
 def _work_page(edges: Edges, plan: Plan, page: int, report: Report) -> None:

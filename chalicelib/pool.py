@@ -1,4 +1,6 @@
-"""The store's connections to Postgres: a few, opened when needed, none of which waits for ever.
+"""Connections to Postgres: a few, opened when needed, none of which waits for ever. Knows psycopg2 alone.
+
+Driver errors end here: theirs hold rows in their DETAIL, ours hold the query's name and the SQLSTATE.
 
 psycopg2's own pools either open all at once or keep none, and do not wait when all are out.
 """
@@ -7,19 +9,30 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from queue import Empty, LifoQueue
+from typing import TypeVar
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812  the class is named in lower case
+from tenacity import (
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
-from chalicelib.errors import ConfigError, StoreUnavailable
+from chalicelib.errors import ConfigError, StoreError, StoreUnavailable
+
+T = TypeVar("T")
 
 _SIZE = 8
 _WAIT_SECONDS = 5
 _TRUSTED_IDLE_SECONDS = 1.0  # a connection idle for longer is tried before it is used
 _TRY_SECONDS = 2.0
 _LOOK_SECONDS = 0.25
+_TRIES, _TRY_NO_LONGER_SECONDS = 5, 15.0
 
 
 class Pool:
@@ -139,3 +152,34 @@ def _readable(url: str) -> str:
     except psycopg2.ProgrammingError:
         pass  # its text holds a part of the URL
     raise ConfigError("DATABASE_URL", "cannot be read as a URL")
+
+
+def _passes(error: BaseException) -> bool:
+    """Whether a failure may pass: Postgres is away, or this lost against another transaction."""
+    return isinstance(error, StoreUnavailable) or (
+        isinstance(error, StoreError) and error.sqlstate in {"40001", "40P01"}
+    )
+
+
+again = Retrying(
+    retry=retry_if_exception(_passes),
+    stop=stop_after_attempt(_TRIES) | stop_after_delay(_TRY_NO_LONGER_SECONDS),
+    wait=wait_random_exponential(0.5, 5),
+    reraise=True,
+)
+
+
+def translated(query: str, work: Callable[[], T]) -> T:
+    """Raises our errors for the driver's, outside its ``except``: not even their context holds a row."""
+    try:
+        return work()
+    except psycopg2.Error as error:
+        ours = _ours(query, error)
+    raise ours
+
+
+def _ours(query: str, error: psycopg2.Error) -> StoreError:
+    unreachable = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+    if unreachable and (error.pgcode is None or error.pgcode[:2] in {"08", "53", "57"}):
+        return StoreUnavailable(query, error.pgcode)
+    return StoreError(query, error.pgcode, error.diag.constraint_name)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import config, wiring
@@ -55,14 +57,15 @@ def start_run(pages: int | None, page_size: int | None, replay_of: str | None) -
     return report
 
 
-def ingest(order: Mapping[str, Any]) -> Report:
-    """Works the open run that ``start_run`` ordered, or, without an order, a scheduled one.
+def ingest(order: Mapping[str, Any], seconds: float = math.inf) -> Report:
+    """Works the open run that ``start_run`` ordered, else a scheduled one, in so many seconds at the most.
 
     A run that goes over the queue is only sent there; ``ingest_page`` works its pages.
     """
     from chalicelib import telemetry
 
-    report = _ordered(order) if "run_id" in order else _scheduled()
+    until = time.monotonic() + seconds
+    report = _ordered(order, until) if "run_id" in order else _scheduled(until)
     telemetry.ran(report)
     return report
 
@@ -89,17 +92,17 @@ def ingest_page(message: Mapping[str, Any], receives: int) -> Report:
     return report
 
 
-def _scheduled() -> Report:
+def _scheduled(until: float) -> Report:
     pages = wiring.settings().source_pages
     if not _is_for_the_queue(pages):
-        return run_ingest("schedule")
+        return _run(_plan("schedule", pages, None, until=until), None)
     report = _opened("schedule", pages, None, True)
     if report.status == "running":
         _send(report.run_id, "schedule", pages, None)
     return report
 
 
-def _ordered(order: Mapping[str, Any]) -> Report:
+def _ordered(order: Mapping[str, Any], until: float) -> Report:
     from chalicelib import pipeline
 
     run = wiring.store().get_run(order["run_id"])
@@ -108,7 +111,7 @@ def _ordered(order: Mapping[str, Any]) -> Report:
     if order["queued"]:
         _send(order["run_id"], order["trigger"], order["pages"], order["page_size"])
         return Report(order["run_id"], "running")
-    plan = _plan(order["trigger"], order["pages"], order["page_size"], order["replay_of"])
+    plan = _plan(order["trigger"], order["pages"], order["page_size"], order["replay_of"], until)
     return pipeline.work(_edges(), plan, Report(order["run_id"], "running"))
 
 
@@ -175,7 +178,13 @@ def _edges() -> Edges:
     return Edges(wiring.source(), wiring.store(), wiring.cache(), wiring.tokeniser(), wiring.quarantine())
 
 
-def _plan(trigger: Trigger, pages: int | None, page_size: int | None, replay_of: str | None = None) -> Plan:
+def _plan(
+    trigger: Trigger,
+    pages: int | None,
+    page_size: int | None,
+    replay_of: str | None = None,
+    until: float = math.inf,
+) -> Plan:
     from chalicelib.edges import Plan
 
     settings = wiring.settings()
@@ -185,6 +194,7 @@ def _plan(trigger: Trigger, pages: int | None, page_size: int | None, replay_of:
         page_size or settings.source_page_size,
         1.0 if replay_of else settings.max_reject_ratio,  # they were all rejects before
         replay_of,
+        until,
     )
 
 

@@ -1,25 +1,20 @@
-"""Postgres: people, the ledger of runs, rejects. The only file that knows psycopg2.
+"""Postgres: people, the ledger of runs, rejects.
 
-Driver errors end here: theirs hold rows in their DETAIL, ours hold the query's name and the SQLSTATE.
 No session state (no SET, no session lock, no temporary table), so any pooler may stand in front.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import psycopg2
-
-from chalicelib.errors import LeaseLost, StoreError, StoreUnavailable
+from chalicelib.errors import LeaseLost
 from chalicelib.ledger import Erased, KeyTrouble, Loaded, OpenRun, PageLoad, RejectRow, SealedReject
-from chalicelib.pool import Pool
+from chalicelib.pool import Pool, again, translated
 from chalicelib.privacy import TOKENISED
 from chalicelib.stats import FEW_DISTINCT, SMALL_GROUP, risk_view, stats_view
 from chalicelib.views import RejectView, Run, UserView, encode, user_view
-
-T = TypeVar("T")
 
 _SQL = Path(__file__).parent / "sql"
 
@@ -27,6 +22,9 @@ _SQL = Path(__file__).parent / "sql"
 _READ_SECONDS = 5.0
 _MIGRATION_SECONDS = 300.0
 _SECONDS = {"load_page": 60.0, "erase": 30.0, "stats": 20.0, "risk": 20.0, "check_keys": 20.0}
+
+# What may be done twice without doing more: a page is loaded once however often it is tried, and so on.
+_REPEATABLE = {"load_page", "note_rejects", "finish_run"}
 
 LEASE_SECONDS = 120
 QUEUED_LEASE_SECONDS = 1_800  # longer than a queue hides a message whose worker died
@@ -45,7 +43,7 @@ class Store:
 
     def migrate(self) -> list[str]:
         """Applies the migrations that are missing, all or none; returns their names."""
-        return _translated("migrate", self._migrate)
+        return translated("migrate", self._migrate)
 
     def _migrate(self) -> list[str]:
         with self._pool.connection(_MIGRATION_SECONDS) as held, held, held.cursor() as cursor:
@@ -140,9 +138,22 @@ class Store:
             SealedReject(page, position, bytes(sealed), sealed_at) for position, sealed, sealed_at in rows
         ]
 
-    def finish_run(self, run_id: str, status: str, error: str | None, timings: Mapping[str, float]) -> bool:
-        """Ends a run; False if it had already been counted as lost."""
-        values = {"run_id": run_id, "status": status, "error": error, "timings": json.dumps(dict(timings))}
+    def finish_run(
+        self,
+        run_id: str,
+        status: str,
+        error: str | None,
+        timings: Mapping[str, float],
+        next_page: int | None = None,
+    ) -> bool:
+        """Ends a run; False if it had already been counted as lost. The next goes on with ``next_page``."""
+        values = {
+            "run_id": run_id,
+            "status": status,
+            "error": error,
+            "timings": json.dumps(dict(timings)),
+            "next_page": next_page,
+        }
         return bool(self._rows("finish_run", values))
 
     def get_user(self, uid: str) -> bytes | None:
@@ -194,7 +205,10 @@ class Store:
         self._pool.close_idle()
 
     def _rows(self, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        return _translated(query, lambda: self._ask(query, values))
+        def ask() -> list[tuple[Any, ...]]:
+            return translated(query, lambda: self._ask(query, values))
+
+        return again(ask) if query in _REPEATABLE else ask()
 
     def _ask(self, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         with self._pool.connection(_SECONDS.get(query, _READ_SECONDS)) as held, held.cursor() as cursor:
@@ -205,19 +219,3 @@ class Store:
 @cache
 def _sql(query: str) -> str:
     return (_SQL / "queries" / f"{query}.sql").read_text(encoding="utf-8")
-
-
-def _translated(query: str, work: Callable[[], T]) -> T:
-    """Raises our errors for the driver's, outside its ``except``: not even their context holds a row."""
-    try:
-        return work()
-    except psycopg2.Error as error:
-        ours = _ours(query, error)
-    raise ours
-
-
-def _ours(query: str, error: psycopg2.Error) -> StoreError:
-    unreachable = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
-    if unreachable and (error.pgcode is None or error.pgcode[:2] in {"08", "53", "57"}):
-        return StoreUnavailable(query, error.pgcode)
-    return StoreError(query, error.pgcode, error.diag.constraint_name)

@@ -180,11 +180,23 @@ class FakeStore:
         self._do(f"note {page}")
         self.rejects += [(run_id, page, row) for row in rejects]
 
-    def finish_run(self, run_id: str, status: str, error: str | None, timings: Mapping[str, float]) -> bool:
+    def finish_run(
+        self,
+        run_id: str,
+        status: str,
+        error: str | None,
+        timings: Mapping[str, float],
+        next_page: int | None = None,
+    ) -> bool:
         self._do(f"finish {status}")
         if self.runs[run_id]["status"] != "running":
             return False
-        self.runs[run_id] |= {"status": status, "error": error, "timings": dict(timings)}
+        self.runs[run_id] |= {
+            "status": status,
+            "error": error,
+            "timings": dict(timings),
+            "next_page": next_page,
+        }
         return True
 
     def lose(self, run_id: str) -> None:

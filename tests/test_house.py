@@ -98,11 +98,11 @@ MAY_IMPORT = {
 
 OWNERS = {
     "pandas": {"clean"},
-    "psycopg2": {"pool", "store"},
+    "psycopg2": {"pool"},
     "redis": {"cache"},
     "requests": {"sources.client"},
     "urllib3": {"sources.client"},
-    "tenacity": {"sources.client"},
+    "tenacity": {"sources.client", "pool"},
     "hmac": {"privacy"},
     "cryptography": {"privacy", "quarantine"},
     "boto3": {"aws"},

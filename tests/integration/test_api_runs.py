@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import boto3
 import pytest
 from botocore.stub import Stubber
+from chalice.local import LambdaContext
 
 import app
 from chalicelib import privacy, runs, wiring
@@ -15,6 +16,7 @@ from tests.builders import RANDOM_DATA_API
 from tests.fakes import page_load, person, reject, token, uid
 from tests.integration.api_support import OPERATE, READ, load
 
+CONTEXT = LambdaContext("ingest", 128, max_runtime_ms=900_000)  # what Lambda gives along
 SOURCE_PAGE_SIZE = 20  # of the tests' app
 
 
@@ -228,7 +230,7 @@ def test_in_aws_a_run_is_handed_to_the_ingest_function_which_works_it(api, lambd
     lambda_service.assert_no_pending_responses()
     assert api.get(f"/runs/{run_id}").json["status"] == "running"
 
-    summary = app.ingest(json.loads(sent.payload), None)
+    summary = app.ingest(json.loads(sent.payload), CONTEXT)
 
     assert summary["run_id"] == run_id
     assert (summary["status"], summary["pages"], summary["fetched"]) == ("succeeded", 2, 10)
@@ -241,10 +243,10 @@ def test_in_aws_an_event_delivered_twice_does_the_work_once(api, lambda_service,
     """Lambda promises at least one delivery."""
     sent = invoked(lambda_service)
     run_id = start(api, {"pages": 1, "page_size": 5}).json["run_id"]
-    app.ingest(json.loads(sent.payload), None)
+    app.ingest(json.loads(sent.payload), CONTEXT)
     before = api.get(f"/runs/{run_id}").json
 
-    app.ingest(json.loads(sent.payload), None)
+    app.ingest(json.loads(sent.payload), CONTEXT)
 
     assert api.get(f"/runs/{run_id}").json == before
     assert len(api.get("/runs").json["items"]) == 1
@@ -304,7 +306,7 @@ def test_an_order_without_a_run_is_a_scheduled_run(api):
         "source": "aws.events",
     }
 
-    summary = app.ingest({**event, "detail-type": "Scheduled Event", "resources": []}, None)
+    summary = app.ingest({**event, "detail-type": "Scheduled Event", "resources": []}, CONTEXT)
 
     assert (summary["status"], summary["fetched"]) == ("succeeded", SOURCE_PAGE_SIZE)
     assert api.get(f"/runs/{summary['run_id']}").json["trigger"] == "schedule"

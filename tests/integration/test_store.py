@@ -293,9 +293,8 @@ def test_rejects_are_listed_in_the_order_of_the_source(store, run_id):
 
 def test_one_bad_row_leaves_nothing_of_its_page_not_even_the_counts(store, sql, run_id):
     store.load_page(page_load(run_id, person(1)))
-    before = [
-        sql(f"SELECT * FROM {table}") for table in ("users", "users_address", "runs", "rejects", "pages")
-    ]
+    kept = ("users", "users_address", "runs", "rejects", "pages")
+    before = [sql(f"SELECT * FROM {table}") for table in kept]
 
     bad = page_load(
         run_id, person(1, city="Å"), person(2), person(3, street="a raw street"), rejects=[reject(5)], page=2
@@ -303,7 +302,7 @@ def test_one_bad_row_leaves_nothing_of_its_page_not_even_the_counts(store, sql, 
     with pytest.raises(StoreError):
         store.load_page(bad)
 
-    assert before == [sql(f"SELECT * FROM {table}") for table in tables]
+    assert before == [sql(f"SELECT * FROM {table}") for table in kept]
 
 
 def test_the_page_can_be_loaded_once_it_is_right(store, run_id):
@@ -745,3 +744,63 @@ def test_only_people_whose_row_was_written_get_a_body(store, run_id):
     bodies = views.user_bodies(load.columns, loaded.versions, loaded.updated_at)
 
     assert bodies == {uid(2): store.get_user(uid(2))}
+
+
+# What may pass is tried again
+
+
+@pytest.mark.parametrize("sqlstate", ["40P01", "40001"])
+def test_a_load_that_lost_against_another_is_tried_again(store, sql, run_id, sqlstate):
+    sql("CREATE SEQUENCE tries")
+    sql(
+        "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        f"IF nextval('tries') < 3 THEN RAISE SQLSTATE '{sqlstate}'; END IF; RETURN NEW; END $$"
+    )
+    sql("CREATE TRIGGER losing BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION lose()")
+    try:
+        loaded = store.load_page(page_load(run_id, person(1)))
+    finally:
+        sql("DROP FUNCTION lose CASCADE")
+        sql("DROP SEQUENCE tries")
+
+    assert loaded.inserted == 1
+    assert sql("SELECT fetched, inserted FROM runs") == [(1, 1)]
+
+
+def test_a_load_goes_on_over_a_restart_of_postgres(store, sql, run_id, postgres):
+    def restart():
+        sql.close()
+        postgres.stop()
+        time.sleep(0.5)
+        postgres.start()
+
+    store.load_page(page_load(run_id, person(1)))
+    with ThreadPoolExecutor(1) as thread:
+        restarted = thread.submit(restart)
+        until(lambda: not postgres.running)
+        loaded = store.load_page(page_load(run_id, person(2), page=2))
+        restarted.result()
+
+    assert loaded.inserted == 1
+    assert sql("SELECT fetched, pages_done FROM runs") == [(2, 2)]
+
+
+def test_a_load_whose_answer_got_lost_has_its_effect_once(store, sql, run_id, monkeypatch):
+    ask, answers = store._ask, iter([True, False])
+
+    def lose_the_first_answer(query, values):
+        rows = ask(query, values)
+        if query == "load_page" and next(answers):
+            raise psycopg2.OperationalError("server closed the connection unexpectedly")
+        return rows
+
+    monkeypatch.setattr(store, "_ask", lose_the_first_answer)
+
+    assert store.load_page(page_load(run_id, person(1))) is None
+    assert sql("SELECT fetched, inserted, pages_done FROM runs") == [(1, 1, 1)]
+
+
+def test_an_ending_whose_answer_got_lost_is_an_ending(store, run_id):
+    assert store.finish_run(run_id, "succeeded", None, {})
+    assert store.finish_run(run_id, "succeeded", None, {})
+    assert not store.finish_run(run_id, "failed", None, {})

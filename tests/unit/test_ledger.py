@@ -36,6 +36,8 @@ def test_a_report_begins_with_nothing():
         "timings": {},
         "rejects_by_rule": [],
         "unknown": 0,
+        "first_page": 1,
+        "next_page": None,
     }
 
 

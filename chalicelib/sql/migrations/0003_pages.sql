@@ -14,4 +14,6 @@ ALTER TABLE runs
     -- its pages are messages of a queue, each worked by whoever gets it; such a run can go on after it ended
     ADD COLUMN queued boolean NOT NULL DEFAULT false,
     -- how long the run may show no sign of life
-    ADD COLUMN lease_seconds integer NOT NULL DEFAULT 120;
+    ADD COLUMN lease_seconds integer NOT NULL DEFAULT 120,
+    -- where the next scheduled run goes on, if this one's time was up
+    ADD COLUMN next_page integer CHECK (next_page > 1);

@@ -1,6 +1,6 @@
--- Ends a run that is still running; a run that was meanwhile counted as lost stays lost.
+-- Ends a run that is still running; a run that was meanwhile counted as lost stays lost. Saying it twice is fine.
 UPDATE runs SET
     status = %(status)s, error = %(error)s, timings = %(timings)s, finished_at = clock_timestamp(),
-    lease_expires_at = NULL
-WHERE run_id = %(run_id)s AND status = 'running'
+    lease_expires_at = NULL, next_page = %(next_page)s
+WHERE run_id = %(run_id)s AND status IN ('running', %(status)s)
 RETURNING run_id;

@@ -1,6 +1,7 @@
 -- Opens a run, or records that it was skipped because another run of the source holds the lease.
 -- A run whose lease has run out, of whatever source, is lost, and said so first (one over a
 -- queue that got somewhere is partial). Seals that have expired are removed.
+-- A scheduled run goes on where the one before it had to stop because its time was up.
 UPDATE runs SET
     status = CASE WHEN queued AND pages_done > 0 THEN 'partial' ELSE 'lost' END,
     error = CASE WHEN queued
@@ -13,11 +14,21 @@ WHERE status = 'running' AND lease_expires_at < now();
 UPDATE rejects SET sealed = NULL, sealed_until = NULL, uid_token = NULL
 WHERE sealed IS NOT NULL AND sealed_until <= now();
 
-WITH wanted AS (
+WITH latest AS (
+    SELECT next_page FROM runs
+    WHERE source = %(source)s AND status <> 'skipped'
+    ORDER BY started_at DESC
+    LIMIT 1
+), beginning AS (
+    SELECT coalesce((
+        SELECT next_page FROM latest WHERE %(trigger)s = 'schedule' AND NOT %(queued)s AND next_page <= %(pages)s
+    ), 1) AS first_page
+), wanted AS (
     SELECT
         %(source)s AS source, %(trigger)s AS trigger, %(contract_hash)s AS contract_hash,
-        %(key_version)s AS key_version, %(pages)s AS pages_planned, %(replay_of)s::uuid AS replay_of,
+        %(key_version)s AS key_version, %(pages)s - first_page + 1 AS pages_planned, %(replay_of)s::uuid AS replay_of,
         %(queued)s AS queued, %(lease_seconds)s AS lease_seconds
+    FROM beginning
 ), opened AS (
     INSERT INTO runs (
         source, trigger, contract_hash, key_version, pages_planned, replay_of, queued, lease_seconds,
@@ -36,4 +47,5 @@ WITH wanted AS (
     WHERE NOT EXISTS (SELECT FROM opened)
     RETURNING run_id, status
 )
-SELECT run_id, status FROM opened UNION ALL SELECT run_id, status FROM skipped;
+SELECT run_id, status, first_page
+FROM (SELECT * FROM opened UNION ALL SELECT * FROM skipped) AS run CROSS JOIN beginning;

@@ -1,0 +1,111 @@
+"""A run that would pass its function's time stops between two pages, and the next one goes on there."""
+
+import json
+
+import pytest
+
+from chalicelib import pipeline, runs, wiring
+
+PAGES, SIZE = 7, 3
+COUNTS = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
+
+
+class Clock:
+    """Time passes only while a page is fetched: ten seconds each."""
+
+    def __init__(self):
+        self.now = 1_000.0
+
+    def monotonic(self):
+        return self.now
+
+    perf_counter = monotonic
+
+
+@pytest.fixture
+def slow(app_environment, user_api, monkeypatch):
+    """A source of seven pages that takes its time; returns the pages that were fetched."""
+    app_environment(
+        SOURCE_URL=user_api.url("random-data-api", seed=3),
+        SOURCE_PAGES=str(PAGES),
+        SOURCE_PAGE_SIZE=str(SIZE),
+    )
+    clock, source, fetched = Clock(), wiring.source(), []
+    monkeypatch.setattr(pipeline, "time", clock)
+    monkeypatch.setattr(runs, "time", clock)
+    fetch = source.fetch
+
+    def fetch_slowly(page, size):
+        fetched.append(page)
+        clock.now += 10
+        return fetch(page, size)
+
+    monkeypatch.setattr(source, "fetch", fetch_slowly)
+    return fetched
+
+
+def people(sql):
+    return sql("SELECT uid, email, content_hash FROM users ORDER BY uid")
+
+
+def test_a_run_whose_time_is_up_stops_between_pages_and_the_next_ones_go_on(slow, sql):
+    reports = [runs.ingest({}, seconds=45) for _ in range(3)]
+
+    assert [report.status for report in reports] == ["partial", "partial", "succeeded"]
+    assert slow == [1, 2, 3, 4, 5, 6, 7]
+    assert reports[0].error == "the time was up before page 4; the next scheduled run goes on there"
+    held = sql("SELECT pages_planned, pages_done, next_page FROM runs ORDER BY started_at")
+    assert held == [(7, 3, 4), (4, 3, 7), (1, 1, None)]
+    assert sql(f"SELECT bool_and(fetched = {' + '.join(COUNTS)}) FROM runs") == [(True,)]
+    assert json.dumps([report.summary() for report in reports])
+
+
+def test_what_comes_of_the_parts_is_what_comes_of_the_whole(slow, sql):
+    for _ in range(3):
+        runs.ingest({}, seconds=45)
+    in_parts = people(sql)
+    sql("DELETE FROM users")
+
+    assert runs.ingest({}, seconds=900).status == "succeeded"
+    assert people(sql) == in_parts
+
+
+def test_after_the_last_part_the_next_run_begins_anew(slow):
+    for _ in range(3):
+        runs.ingest({}, seconds=45)
+    slow.clear()
+
+    runs.ingest({}, seconds=900)
+
+    assert slow == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_skipped_run_between_the_parts_changes_nothing(slow, sql):
+    runs.ingest({}, seconds=45)
+    other = wiring.store().open_run(wiring.source().name, "manual", 1, "0" * 16, 1)
+    assert runs.ingest({}).status == "skipped"
+    sql("DELETE FROM runs WHERE run_id = %s", other.run_id)
+    slow.clear()
+
+    runs.ingest({}, seconds=900)
+
+    assert slow == [4, 5, 6, 7]
+
+
+def test_a_page_is_tried_however_little_time_there_is(slow):
+    assert runs.ingest({}, seconds=1).pages == 1
+
+
+def test_a_run_of_fewer_pages_than_the_part_had_begins_anew(slow, app_environment, user_api, sql):
+    runs.ingest({}, seconds=45)
+    app_environment(SOURCE_PAGES="2")
+
+    report = runs.ingest({}, seconds=900)
+
+    assert (report.first_page, report.pages) == (1, 2)
+
+
+def test_a_run_by_hand_does_not_go_on_where_a_scheduled_one_stopped(slow):
+    runs.ingest({}, seconds=45)
+
+    assert runs.run_ingest("manual").first_page == 1
