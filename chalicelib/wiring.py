@@ -127,6 +127,23 @@ def source() -> Source:
     return Source(settings().source_url, module.DIALECT, module.query)
 
 
+def migrate(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Applies the missing migrations; if CloudFormation asks, tells it how that went, and does not raise."""
+    if "ResponseURL" not in event:
+        return {"applied": store().migrate()}
+    from chalicelib import aws
+
+    problem, applied = "", list[str]()
+    try:
+        if event["RequestType"] != "Delete":
+            applied = store().migrate()
+    except DecantError as error:
+        problem = str(error)
+        _log.error("migrate: %s", problem)
+    aws.answer_stack(event, problem)
+    return {"applied": applied}
+
+
 def health() -> Health:
     """Whether Postgres and Redis answer; Postgres' absence is an answer here, not an error."""
     try:
