@@ -12,11 +12,11 @@ import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from chalicelib import config
-from chalicelib.errors import ConfigError, StoreError
+from chalicelib.errors import ConfigError, DecantError, StoreError
 from chalicelib.views import Health, ServerHealth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from chalicelib.cache import Cache
     from chalicelib.privacy import Tokeniser

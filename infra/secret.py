@@ -54,16 +54,17 @@ def _stores(secretsmanager: Any, base: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """That the functions could start with it, and that no token loses its key."""
+    """That the functions could start with it, and that no version's key becomes another one."""
     if unknown := sorted(set(wanted) - set(config.NAMES)):
         raise DeployError(f"there is no setting {', '.join(unknown)}")
     try:
         config.read({name: one if isinstance(one, str) else json.dumps(one) for name, one in wanted.items()})
     except ConfigError as error:
         raise DeployError(f"the settings are not complete: {error}") from None
-    keys = _keys(wanted)
-    if lost := [version for version, key in _keys(held).items() if keys.get(version, "") not in {key, None}]:
-        raise DeployError(f"PII_KEYS would lose the key of version {', '.join(lost)}, and its tokens with it")
+    after = _keys(wanted)
+    for version, key in _keys(held).items():
+        if after.get(version, key) not in {key, None}:
+            raise DeployError(f"PII_KEYS: version {version} has another key; a new key is a new version")
 
 
 def _keys(settings: Mapping[str, Any]) -> dict[str, str | None]:
