@@ -24,7 +24,7 @@ api-key: .venv/installed ## Make an API key; SCOPES=read,operate,erase
 	@exec $(PY) -m local.api_key $(if $(SCOPES),--scopes '$(SCOPES)')
 
 test: .venv/installed ## Run all tests; TESTARGS="-k token"
-	@exec $(PY) -m pytest --cov=app --cov=chalicelib --cov=local --cov-branch \
+	@exec $(PY) -m pytest --cov=app --cov=chalicelib --cov=local --cov=infra --cov-branch \
 		--cov-report=term:skip-covered $(TESTARGS)
 
 pii-key: .venv/installed ## Add a key for the tokens, and say what to do next

@@ -7,15 +7,17 @@ import base64
 import json
 import secrets
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from chalicelib import config
 from chalicelib.errors import ConfigError
+from infra.contents import IN_LAMBDA
 from infra.errors import DeployError
 
 # The proxy and the cache show certificates of Amazon Trust Services. The libpq in psycopg2's wheel knows no
 # authority ("system" finds none), so both clients are shown certifi's, which are in the package.
-_AUTHORITIES = "/var/task/certifi/cacert.pem"
+AUTHORITIES = PurePosixPath(IN_LAMBDA, "certifi/cacert.pem")
 
 
 def complete(secretsmanager: Any, base: Mapping[str, str], given: Mapping[str, Any]) -> list[str]:
@@ -45,11 +47,11 @@ def _stores(secretsmanager: Any, base: Mapping[str, str]) -> dict[str, str]:
     database, cache = (_held(secretsmanager, base[name]) for name in ("DatabaseSecretArn", "CacheSecretArn"))
     tls = f"sslmode={base['DatabaseTls']}"
     if base["DatabaseTls"] == "verify-full":
-        tls += f"&sslrootcert={_AUTHORITIES}"
+        tls += f"&sslrootcert={AUTHORITIES}"
     login = f"{database['username']}:{database['password']}"
     return {
         "DATABASE_URL": f"postgresql://{login}@{base['DatabaseHost']}:5432/decant?{tls}",
-        "REDIS_URL": f"rediss://:{cache['token']}@{base['CacheHost']}:6379/0?ssl_ca_certs={_AUTHORITIES}",
+        "REDIS_URL": f"rediss://:{cache['token']}@{base['CacheHost']}:6379/0?ssl_ca_certs={AUTHORITIES}",
     }
 
 

@@ -12,18 +12,18 @@ from zipfile import ZipFile
 
 import pytest
 
-from infra import package
-from infra.contents import UNUSED
+from infra import package, secret
+from infra.contents import IN_LAMBDA, UNUSED
 from tests.integration.lambda_runtime import Lambda, link_runtime
 from tests.keys import API_KEY
 
 ROOT = Path(__file__).parents[2]
 UNCHECKED_HASH = (1).to_bytes(4, "little")
 
-pytestmark = [
-    pytest.mark.skipif(sys.version_info[:2] != package.RUNTIME, reason="the functions run Python 3.13"),
-    pytest.mark.timeout(300),
-]
+if sys.version_info[:2] != package.RUNTIME:
+    pytest.skip("the package is for Python 3.13, and made by it", allow_module_level=True)
+
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +163,13 @@ def test_what_no_lambda_opens_is_not_packed(unpacked):
     assert not {"boto3", "botocore"} & {path.name for path in unpacked.iterdir()}
 
 
+def test_the_package_holds_the_authorities_that_the_stores_are_verified_with(unpacked):
+    """Where infra/secret.py points libpq and redis to; the proxy's and the cache's chains end in Amazon's."""
+    authorities = (unpacked / secret.AUTHORITIES.relative_to(IN_LAMBDA)).read_text(encoding="utf-8")
+
+    assert all(f"Amazon Root CA {number}\n" in authorities.replace('"', "") for number in (1, 2, 3, 4))
+
+
 def test_the_package_is_far_from_lambdas_limits(built):
     with ZipFile(built / "deployment.zip") as packed:
         unzipped = sum(entry.file_size for entry in packed.infolist())
@@ -240,3 +247,12 @@ def test_api_gateways_own_answers_are_part_of_what_is_deployed(resources):
 
     assert responses["UNAUTHORIZED"]["statusCode"] == "401"
     assert not [one for one in resources.values() if one["Type"] == "AWS::ApiGateway::GatewayResponse"]
+
+
+def test_the_queue_has_the_name_that_the_function_is_subscribed_to(resources):
+    name = resources["Pages"]["Properties"]["QueueName"]["Fn::Sub"].replace("${Stage}", "prod")
+    subscription = resources["IngestPage"]["Properties"]["Events"]["IngestPageSqsEventSource"]["Properties"]
+
+    assert resources["IngestPage"]["Properties"]["Environment"]["Variables"]["QUEUE_NAME"] == name
+    assert subscription["Queue"] == {"Fn::Sub": "${Pages.Arn}"}
+    assert subscription["BatchSize"] == 1
