@@ -143,4 +143,4 @@ def ingest_page(event: Any) -> None:
 
 @app.lambda_function()
 def migrate(event: Any, context: Any) -> dict[str, Any]:
-    return {"applied": wiring.store().migrate()}
+    return wiring.migrate(event or {})

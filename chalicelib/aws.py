@@ -3,7 +3,9 @@
 import json
 import logging
 import math
-from collections.abc import Iterable
+import urllib.request
+from collections.abc import Iterable, Mapping
+from http.client import HTTPException
 from itertools import islice
 from typing import Any
 
@@ -87,6 +89,27 @@ def scheduled_event(detail: dict[str, Any]) -> dict[str, Any]:
         "resources": [],
         "detail": detail,
     }
+
+
+def answer_stack(event: Mapping[str, Any], problem: str) -> None:
+    """Tells CloudFormation how a custom resource went; no problem is success. Raises AwsError."""
+    told = ("StackId", "RequestId", "LogicalResourceId")
+    answer = {name: event[name] for name in told} | {
+        "Status": "FAILED" if problem else "SUCCESS",
+        "Reason": problem or "done",
+        "PhysicalResourceId": event["LogicalResourceId"],  # never another: an update replaces nothing
+    }
+    body, address = json.dumps(answer).encode(), str(event["ResponseURL"])
+    if not address.startswith("https://"):
+        raise AwsError("CloudFormation's address is not one of HTTPS")
+    # The address is signed for a body without a type.
+    request = urllib.request.Request(address, body, {"Content-Type": ""}, method="PUT")  # noqa: S310
+    try:
+        urllib.request.urlopen(request, timeout=10).close()  # noqa: S310
+        return
+    except (OSError, HTTPException) as error:
+        problem = type(error).__name__  # its text may hold the address, which is a key
+    raise AwsError(f"CloudFormation cannot be told: {problem}")
 
 
 def _code(error: BotoCoreError | ClientError) -> str:

@@ -71,6 +71,7 @@ def ran(report: Report) -> None:
         line.add_metric(outcome.capitalize(), MetricUnit.Count, getattr(report, outcome))
     line.add_metric("UnknownFields", MetricUnit.Count, report.unknown.total())
     line.add_metric("Seconds", MetricUnit.Seconds, round(report.seconds, 3))
+    line.add_metric("Succeeded", MetricUnit.Count, int(report.status == "succeeded"))
     line.add_metric(
         "Failed", MetricUnit.Count, int(report.status not in {"succeeded", "skipped", "running", "ended"})
     )

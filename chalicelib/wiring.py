@@ -12,11 +12,11 @@ import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from chalicelib import config
-from chalicelib.errors import ConfigError, StoreError
+from chalicelib.errors import ConfigError, DecantError, StoreError
 from chalicelib.views import Health, ServerHealth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from chalicelib.cache import Cache
     from chalicelib.privacy import Tokeniser
@@ -125,6 +125,23 @@ def source() -> Source:
     if module is None:
         raise ConfigError("SOURCE_DIALECT", f"must be one of {', '.join(dialects)}")
     return Source(settings().source_url, module.DIALECT, module.query)
+
+
+def migrate(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Applies the missing migrations; if CloudFormation asks, tells it how that went, and does not raise."""
+    if "ResponseURL" not in event:
+        return {"applied": store().migrate()}
+    from chalicelib import aws
+
+    problem, applied = "", list[str]()
+    try:
+        if event["RequestType"] != "Delete":
+            applied = store().migrate()
+    except DecantError as error:
+        problem = str(error)
+        _log.error("migrate: %s", problem)
+    aws.answer_stack(event, problem)
+    return {"applied": applied}
 
 
 def health() -> Health:

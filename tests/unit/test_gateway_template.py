@@ -8,12 +8,10 @@ import pytest
 
 from chalicelib import emulator
 
-RESPONSES = {
-    resource["Properties"]["ResponseType"]: resource["Properties"]
-    for resource in json.loads((Path(__file__).parents[2] / "infra/gateway.json").read_text())[
-        "Resources"
-    ].values()
-}
+TEMPLATE = json.loads((Path(__file__).parents[2] / "infra/gateway.json").read_text())
+RESPONSES = TEMPLATE["Resources"]["RestAPI"]["Properties"]["DefinitionBody"][
+    "x-amazon-apigateway-gateway-responses"
+]
 SAID_BY_BOTH = {
     "UNAUTHORIZED": 401,
     "ACCESS_DENIED": 403,
@@ -25,19 +23,19 @@ SAID_BY_BOTH = {
 @pytest.mark.parametrize(("kind", "status"), SAID_BY_BOTH.items())
 def test_the_deployed_gateway_refuses_in_the_words_of_the_corrected_emulator(kind, status):
     emulated = json.loads(emulator._refusal(status, "an-id")["body"])
-    deployed = json.loads(RESPONSES[kind]["ResponseTemplates"]["application/json"])
+    deployed = json.loads(RESPONSES[kind]["responseTemplates"]["application/json"])
 
-    assert RESPONSES[kind]["StatusCode"] == str(status)
+    assert RESPONSES[kind]["statusCode"] == str(status)
     assert deployed == {**emulated, "request_id": "$context.requestId"}
 
 
 @pytest.mark.parametrize("kind", RESPONSES)
 def test_every_answer_of_the_gateway_is_a_problem_with_the_requests_id(kind):
-    headers = RESPONSES[kind]["ResponseParameters"]
+    headers = RESPONSES[kind]["responseParameters"]
 
     assert headers["gatewayresponse.header.Content-Type"] == "'application/problem+json'"
     assert headers["gatewayresponse.header.X-Request-Id"] == "context.requestId"
-    assert json.loads(RESPONSES[kind]["ResponseTemplates"]["application/json"])["title"]
+    assert json.loads(RESPONSES[kind]["responseTemplates"]["application/json"])["title"]
 
 
 def test_no_answer_of_the_gateway_is_left_to_itself():

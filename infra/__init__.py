@@ -1,0 +1,1 @@
+"""Decant on AWS: its package, what Chalice cannot create, and the commands that deploy and destroy it."""

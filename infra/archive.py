@@ -1,0 +1,40 @@
+"""Zip files that hold the same bytes whenever and wherever the same folder is packed; and what is in them."""
+
+from collections import Counter
+from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the oldest that a zip file can tell
+_FILE_MODE = 0o100644 << 16
+
+
+def pack(folder: Path, target: Path) -> None:
+    """Files alone, in the order of their names, without their times and modes. Complete, or not there."""
+    unfinished = target.with_suffix(".unfinished")
+    with ZipFile(unfinished, "w", ZIP_DEFLATED, compresslevel=9) as packed:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            entry = ZipInfo(path.relative_to(folder).as_posix(), _LONG_AGO)
+            entry.external_attr, entry.compress_type = _FILE_MODE, ZIP_DEFLATED
+            packed.writestr(entry, path.read_bytes())
+    unfinished.replace(target)
+
+
+def sizes(archive: Path) -> tuple[Counter[str], Counter[str]]:
+    """Bytes by top-level name, zipped and unzipped."""
+    zipped, unzipped = Counter[str](), Counter[str]()
+    with ZipFile(archive) as packed:
+        for entry in packed.infolist():
+            name = entry.filename.partition("/")[0].removesuffix(".libs")
+            if name.endswith(".dist-info"):
+                name = "(metadata, licences)"
+            zipped[name] += entry.compress_size
+            unzipped[name] += entry.file_size
+    return zipped, unzipped
+
+
+def versions(archive: Path) -> list[str]:
+    """What was packed, as pip would be told to pack the very same again."""
+    with ZipFile(archive) as packed:
+        tops = {name.partition("/")[0] for name in packed.namelist()}
+    pairs = (top.removesuffix(".dist-info").split("-") for top in tops if top.endswith(".dist-info"))
+    return sorted(f"{name}=={version}" for name, version in pairs)

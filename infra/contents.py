@@ -1,0 +1,109 @@
+"""What goes into the package: completes, prunes and compiles an unpacked one. Knows nothing of Chalice."""
+
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from importlib.metadata import Distribution, distributions
+from pathlib import Path, PurePosixPath
+from shutil import rmtree
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from infra.errors import PackageError
+
+IN_LAMBDA = "/var/task"
+
+# What no Lambda opens, as globs below the package's top. Licences stay, and so does METADATA, which
+# importlib.metadata reads; what is here must be of no use to any code that Decant reaches.
+UNUSED = (
+    *("**/__pycache__", "*.data", "bin"),
+    *("*.dist-info/RECORD", "*.dist-info/WHEEL", "*.dist-info/INSTALLER", "*.dist-info/sboms"),
+    *("**/*.pyi", "**/*.pyx", "**/*.pxd", "**/*.pxi", "**/*.h", "**/*.a"),  # for compilers and type checkers
+    *("numpy/**/tests", "pandas/tests", "numpy/conftest.py", "pandas/conftest.py"),
+    *("numpy/f2py", "numpy/_pyinstaller"),  # a Fortran compiler's and a packager's helpers
+    "aws_lambda_powertools/event_handler",  # a router of its own; ours is Chalice's
+)
+
+
+def missing(folder: Path, requirements: Path) -> list[str]:
+    """The requirements, and theirs in turn, that the folder does not hold in a version that will do."""
+    there = {canonicalize_name(found.name): found for found in _distributions(folder)}
+    wanted, seen, lacking = _requirements(requirements), set[str](), set[str]()
+    while wanted:
+        requirement = wanted.pop()
+        if str(requirement) in seen:
+            continue
+        seen.add(str(requirement))
+        found = there.get(canonicalize_name(requirement.name))
+        if found is None or not requirement.specifier.contains(found.version, prereleases=True):
+            lacking.add(str(requirement))
+        else:
+            wanted += _required_by(found, requirement.extras)
+    return sorted(lacking)
+
+
+def importable_names(folder: Path) -> list[str]:
+    """The top-level modules of every distribution, as their RECORDs tell. To be asked before pruning."""
+    return sorted({name for found in _distributions(folder) for name in _modules(found)})
+
+
+def prune(folder: Path) -> None:
+    for pattern in UNUSED:
+        for path in sorted(folder.glob(pattern), reverse=True):
+            if path.is_dir():
+                rmtree(path)
+            else:
+                path.unlink()
+
+
+def compile_sources(folder: Path) -> None:
+    """Puts bytecode beside every source. A Lambda cannot write any, so without it each cold start compiles
+    everything anew; unchecked, so that no timestamp of the unpacked files can spoil it.
+    """
+    mode = ("--invalidation-mode", "unchecked-hash", "-f", "-q")
+    where = ("-s", str(folder), "-p", IN_LAMBDA, str(folder))
+    done = _python("-I", "-m", "compileall", *mode, *where)
+    if done.returncode:
+        raise PackageError(f"a source does not compile: {_last_line(done.stdout)}")
+
+
+def check_imports(folder: Path, names: Iterable[str]) -> None:
+    """Imports each name in an interpreter that has the folder and the standard library, and nothing else."""
+    script = f"import sys; sys.path.insert(0, {str(folder)!r}); import {', '.join(names)}"
+    done = _python("-I", "-S", "-B", "-c", script)
+    if done.returncode:
+        raise PackageError(f"the package cannot be imported: {_last_line(done.stderr)}")
+
+
+def _python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+
+
+def _last_line(output: str) -> str:
+    return next(iter(output.strip().splitlines()[-1:]), "it said nothing")
+
+
+def _distributions(folder: Path) -> Iterator[Distribution]:
+    return iter(distributions(path=[str(folder)]))
+
+
+def _requirements(file: Path) -> list[Requirement]:
+    lines = (line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines())
+    return [Requirement(line) for line in lines if line]
+
+
+def _required_by(found: Distribution, extras: Iterable[str]) -> Iterator[Requirement]:
+    for requirement in map(Requirement, found.requires or ()):
+        marker = requirement.marker
+        if marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+            yield requirement
+
+
+def _modules(found: Distribution) -> Iterator[str]:
+    for file in map(PurePosixPath, found.files or ()):
+        name = file.name.partition(".")[0]
+        if len(file.parts) == 1 and file.suffix in {".py", ".so"}:
+            yield name
+        elif len(file.parts) == 2 and file.name == "__init__.py":
+            yield file.parts[0]

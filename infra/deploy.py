@@ -1,0 +1,142 @@
+"""`make deploy STAGE=prod` and `make destroy STAGE=prod`: say what they will do, ask, and do it."""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra import secret
+from infra.errors import DeployError
+from infra.stacks import Stack
+
+ROOT = Path(__file__).parent.parent
+
+Asks = Callable[[str], bool]
+
+
+def deploy(
+    stage: str, session: Any, given: Mapping[str, str], settings: Mapping[str, Any], ask: Asks
+) -> None:
+    """First what outlives a deployment, then the settings, then the app. Raises DeployError."""
+    cloudformation = session.client("cloudformation")
+    base, app = _stacks(cloudformation, stage)
+    _announce(session, stage)
+    common = {"Stage": stage, **given}
+    _change(base, {"TemplateBody": (ROOT / "infra/base.yaml").read_text(encoding="utf-8")}, common, ask)
+    base.protect()
+    made = base.outputs()
+    changed = secret.complete(session.client("secretsmanager"), made, settings)
+    print(f"Settings: {', '.join(changed) + ' set' if changed else 'as they were'}.")
+    template, artifact = _upload(session.client("s3"), made["ArtifactBucket"], ROOT / "build" / stage)
+    names = ("ArtifactBucket", "SubnetIds", "SecurityGroupId", "SettingsSecretArn")
+    known = {name: made[name] for name in names} | {"ArtifactKey": artifact}
+    _change(app, template, common | known, ask)
+    print(f"Decant serves at {app.outputs()['EndpointURL']}")
+
+
+def destroy(stage: str, session: Any, everything: bool, ask: Asks) -> None:
+    """Deletes the app; with ``everything`` also what it stands on. Raises DeployError."""
+    base, app = _stacks(session.client("cloudformation"), stage)
+    _announce(session, stage)
+    doomed = [stack for stack in ((app, base) if everything else (app,)) if stack.exists()]
+    if not doomed:
+        raise DeployError(f"there is no stack {app.name}")
+    for stack in doomed:
+        print(f"{stack.name} would be deleted:")
+        print(*(f"! {resource}" for resource in stack.resources()), sep="\n")
+    print("Messages that wait in the queues are lost. Settings, passwords and packages are kept;")
+    print("of Postgres a last snapshot." if everything else "so are Postgres and the cache.")
+    if not ask(f"Delete {' and '.join(stack.name for stack in doomed)}?"):
+        raise DeployError("nothing was deleted")
+    for stack in doomed:
+        stack.delete()
+        print(f"{stack.name} is deleted.")
+
+
+def _stacks(cloudformation: Any, stage: str) -> tuple[Stack, Stack]:
+    return Stack(cloudformation, f"decant-{stage}-base"), Stack(cloudformation, f"decant-{stage}")
+
+
+def _announce(session: Any, stage: str) -> None:
+    account = session.client("sts").get_caller_identity()["Account"]
+    print(f"Stage {stage} in account {account}, region {session.region_name}")
+
+
+def _change(stack: Stack, template: Mapping[str, str], parameters: Mapping[str, str], ask: Asks) -> None:
+    plan = stack.plan(template, parameters)
+    if plan is None:
+        print(f"{stack.name}: nothing to change.")
+        return
+    print(f"{stack.name} would {'be made' if plan.first else 'change'}:")
+    print(*plan.changes, sep="\n")
+    if not ask(f"{'Make' if plan.first else 'Change'} {stack.name}?"):
+        stack.take_back(plan)
+        raise DeployError(f"{stack.name} was left as it is")
+    print("This takes some minutes …")
+    stack.carry_out(plan)
+
+
+def _upload(s3: Any, bucket: str, build: Path) -> tuple[dict[str, str], str]:
+    """Puts template and package where CloudFormation finds them, named by what they hold."""
+    keys = {}
+    for name in ("deployment.zip", "sam.json"):
+        content = (build / name).read_bytes()
+        keys[name] = f"{hashlib.sha256(content).hexdigest()[:32]}/{name}"
+        s3.put_object(Bucket=bucket, Key=keys[name], Body=content)
+    url = f"https://{bucket}.s3.{s3.meta.region_name}.amazonaws.com/{keys['sam.json']}"
+    return {"TemplateURL": url}, keys["deployment.zip"]
+
+
+def _ask(question: str) -> bool:
+    return input(f"{question} [y/N] ").strip().lower() == "y"
+
+
+def _pairs(text: str) -> dict[str, str]:
+    pairs = [word.partition("=") for word in text.split()]
+    if not all(name and sign for name, sign, _ in pairs):
+        raise DeployError("PARAMETERS must be words like AlarmEmail=me@example.com")
+    return {name: value for name, _, value in pairs}
+
+
+def _settings(file: str) -> dict[str, Any]:
+    if not file:
+        return {}
+    try:
+        held = json.loads(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        held = None
+    if not isinstance(held, dict):
+        raise DeployError("SETTINGS must name a file that holds a JSON object")
+    return held
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=("deploy", "destroy"))
+    parser.add_argument("--stage", default="prod")
+    parser.add_argument("--yes", action="store_true")
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--parameters", default="")
+    parser.add_argument("--settings", default="")
+    asked = parser.parse_args()
+    ask: Asks = (lambda _: True) if asked.yes else _ask
+    try:
+        if asked.what == "deploy":
+            given = _pairs(asked.parameters), _settings(asked.settings)
+            deploy(asked.stage, boto3.Session(), *given, ask)
+        else:
+            destroy(asked.stage, boto3.Session(), asked.all, ask)
+    except (DeployError, BotoCoreError, ClientError) as error:
+        print(f"make {asked.what}: {str(error).rstrip('.')}.", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""The secret that holds a stage's settings: completes it and never shows what it holds.
+
+What somebody put in stays; addresses of the stores follow the base stack; keys of the tokens are made once.
+"""
+
+import base64
+import json
+import secrets
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from chalicelib import config
+from chalicelib.errors import ConfigError
+from infra.contents import IN_LAMBDA
+from infra.errors import DeployError
+
+# The proxy and the cache show certificates of Amazon Trust Services. The libpq in psycopg2's wheel knows no
+# authority ("system" finds none), so both clients are shown certifi's, which are in the package.
+AUTHORITIES = PurePosixPath(IN_LAMBDA, "certifi/cacert.pem")
+
+
+def complete(secretsmanager: Any, base: Mapping[str, str], given: Mapping[str, Any]) -> list[str]:
+    """Brings the secret up to date and returns the names that changed. Raises DeployError.
+
+    ``base`` is what the base stack puts out, ``given`` are settings that are to be set.
+    """
+    held = _held(secretsmanager, base["SettingsSecretArn"])
+    wanted = {"PII_KEYS": {"1": _new_key()}} | held | dict(given) | _stores(secretsmanager, base)
+    _check(held, wanted)
+    changed = sorted(name for name in wanted if wanted[name] != held.get(name))
+    if changed:
+        secretsmanager.put_secret_value(SecretId=base["SettingsSecretArn"], SecretString=json.dumps(wanted))
+    return changed
+
+
+def _held(secretsmanager: Any, secret: str) -> dict[str, Any]:
+    held: dict[str, Any] = json.loads(secretsmanager.get_secret_value(SecretId=secret)["SecretString"])
+    return held
+
+
+def _new_key() -> str:
+    return base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def _stores(secretsmanager: Any, base: Mapping[str, str]) -> dict[str, str]:
+    database, cache = (_held(secretsmanager, base[name]) for name in ("DatabaseSecretArn", "CacheSecretArn"))
+    tls = f"sslmode={base['DatabaseTls']}"
+    if base["DatabaseTls"] == "verify-full":
+        tls += f"&sslrootcert={AUTHORITIES}"
+    login = f"{database['username']}:{database['password']}"
+    return {
+        "DATABASE_URL": f"postgresql://{login}@{base['DatabaseHost']}:5432/decant?{tls}",
+        "REDIS_URL": f"rediss://:{cache['token']}@{base['CacheHost']}:6379/0?ssl_ca_certs={AUTHORITIES}",
+    }
+
+
+def _check(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """That the functions could start with it, and that no version's key becomes another one."""
+    if unknown := sorted(set(wanted) - set(config.NAMES)):
+        raise DeployError(f"there is no setting {', '.join(unknown)}")
+    try:
+        config.read({name: one if isinstance(one, str) else json.dumps(one) for name, one in wanted.items()})
+    except ConfigError as error:
+        raise DeployError(f"the settings are not complete: {error}") from None
+    after = _keys(wanted)
+    for version, key in _keys(held).items():
+        if after.get(version, key) not in {key, None}:
+            raise DeployError(f"PII_KEYS: version {version} has another key; a new key is a new version")
+
+
+def _keys(settings: Mapping[str, Any]) -> dict[str, str | None]:
+    keys = settings.get("PII_KEYS") or {}
+    versions: dict[str, str | None] = json.loads(keys) if isinstance(keys, str) else keys
+    return versions

@@ -1,0 +1,156 @@
+"""CloudFormation stacks: plans a change, and carries it out or takes it back. Says nothing by itself."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError, WaiterError
+
+from infra.errors import DeployError
+
+_CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]  # the functions' roles; SAM's transform
+_PATIENCE = {"Delay": 5, "MaxAttempts": 1080}  # 90 minutes: network interfaces of functions go slowly
+_NOTHING_TO_DO = ("didn't contain changes", "No updates are to be performed")
+
+
+@dataclass(frozen=True)
+class Change:
+    """What would happen to one resource. ``loses`` says that the one there is now would be gone."""
+
+    action: str
+    kind: str
+    name: str
+    loses: bool
+
+    def __str__(self) -> str:
+        action = "Replace" if self.loses and self.action == "Modify" else self.action
+        return f"{'!' if self.loses else ' '} {action:8} {self.kind:40} {self.name}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A change set that waits for a decision; ``first`` if it makes the stack."""
+
+    change_set: str
+    changes: tuple[Change, ...]
+    first: bool
+
+
+class Stack:
+    """One stack of an account, which may not exist yet. Raises DeployError."""
+
+    def __init__(self, cloudformation: Any, name: str, patience: Mapping[str, int] | None = None) -> None:
+        self.name = name
+        self._client, self._patience = cloudformation, dict(patience or _PATIENCE)
+
+    def plan(self, template: Mapping[str, str], given: Mapping[str, str]) -> Plan | None:
+        """Asks for the changes that a template (its body or URL) would bring; None if there are none.
+
+        Parameters that are not given keep their value, or take the template's default.
+        """
+        first = self._is_new()
+        change_set = self._client.create_change_set(
+            StackName=self.name,
+            ChangeSetName="decant",
+            ChangeSetType="CREATE" if first else "UPDATE",
+            Capabilities=_CAPABILITIES,
+            Parameters=list(self._parameters(template, given, first)),
+            **template,
+        )["Id"]
+        try:
+            waiter = self._client.get_waiter("change_set_create_complete")
+            waiter.wait(ChangeSetName=change_set, WaiterConfig=self._patience)
+        except WaiterError as error:
+            reason = str(error.last_response.get("StatusReason"))
+            self._client.delete_change_set(ChangeSetName=change_set)
+            if any(text in reason for text in _NOTHING_TO_DO):
+                return None
+            raise DeployError(f"{self.name} cannot be planned: {reason}") from None
+        return Plan(change_set, tuple(self._changes(change_set)), first)
+
+    def carry_out(self, plan: Plan) -> None:
+        self._client.execute_change_set(ChangeSetName=plan.change_set)
+        self._wait("stack_create_complete" if plan.first else "stack_update_complete")
+
+    def take_back(self, plan: Plan) -> None:
+        self._client.delete_change_set(ChangeSetName=plan.change_set)
+        if plan.first:  # planning has made an empty stack
+            self._client.delete_stack(StackName=self.name)
+
+    def delete(self) -> None:
+        stack_id = self._described()["StackId"]  # a deleted stack has no name any more
+        self._client.update_termination_protection(StackName=self.name, EnableTerminationProtection=False)
+        self._client.delete_stack(StackName=self.name)
+        self._wait("stack_delete_complete", stack_id)
+
+    def protect(self) -> None:
+        """From now on only ``delete`` deletes it, and no slip of a hand."""
+        self._client.update_termination_protection(StackName=self.name, EnableTerminationProtection=True)
+
+    def exists(self) -> bool:
+        return bool(self._described())
+
+    def outputs(self) -> dict[str, str]:
+        return {told["OutputKey"]: told["OutputValue"] for told in self._described().get("Outputs", [])}
+
+    def resources(self) -> list[str]:
+        pages = self._client.get_paginator("list_stack_resources").paginate(StackName=self.name)
+        return [
+            f"{resource['ResourceType']:40} {resource['LogicalResourceId']}"
+            for page in pages
+            for resource in page["StackResourceSummaries"]
+        ]
+
+    def _is_new(self) -> bool:
+        status = self._described().get("StackStatus", "REVIEW_IN_PROGRESS")
+        if status == "ROLLBACK_COMPLETE":
+            raise DeployError(f"{self.name} could not be made before and is empty; `make destroy` removes it")
+        if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
+            raise DeployError(f"{self.name} is being changed already ({status})")
+        return bool(status == "REVIEW_IN_PROGRESS")
+
+    def _described(self) -> dict[str, Any]:
+        try:
+            (stack,) = self._client.describe_stacks(StackName=self.name)["Stacks"]
+        except ClientError as error:
+            if "does not exist" in error.response["Error"]["Message"]:
+                return {}
+            raise
+        return dict(stack)
+
+    def _parameters(
+        self, template: Mapping[str, str], given: Mapping[str, str], first: bool
+    ) -> Iterator[dict[str, object]]:
+        known = {p["ParameterKey"] for p in self._described().get("Parameters", [])} if not first else set()
+        for parameter in self._client.get_template_summary(**template)["Parameters"]:
+            name = parameter["ParameterKey"]
+            if name in given:
+                yield {"ParameterKey": name, "ParameterValue": given[name]}
+            elif name in known:
+                yield {"ParameterKey": name, "UsePreviousValue": True}
+
+    def _changes(self, change_set: str) -> Iterator[Change]:
+        for page in self._client.get_paginator("describe_change_set").paginate(ChangeSetName=change_set):
+            for change in page["Changes"]:
+                told = change["ResourceChange"]
+                loses = told["Action"] == "Remove" or told.get("Replacement") in {"True", "Conditional"}
+                yield Change(told["Action"], told["ResourceType"], told["LogicalResourceId"], loses)
+
+    def _wait(self, state: str, stack: str = "") -> None:
+        try:
+            waiter = self._client.get_waiter(state)
+            waiter.wait(StackName=stack or self.name, WaiterConfig=self._patience)
+            return
+        except WaiterError:
+            problem = self._first_failure(stack or self.name)
+        raise DeployError(f"{self.name} did not become what was planned: {problem}")
+
+    def _first_failure(self, stack: str) -> str:
+        """Of the newest attempt; the events come with the newest first."""
+        failed = "no event tells why"
+        for event in self._client.describe_stack_events(StackName=stack)["StackEvents"]:
+            if event["ResourceStatus"].endswith("_FAILED"):
+                failed = f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}"
+            if event.get("ResourceStatusReason") == "User Initiated":
+                break
+        return failed

@@ -1,0 +1,258 @@
+"""What `make package` makes: complete, small, compiled, the same each time; and it runs as a Lambda does."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from shutil import copytree, ignore_patterns
+from zipfile import ZipFile
+
+import pytest
+
+from infra import package, secret
+from infra.contents import IN_LAMBDA, UNUSED
+from tests.integration.lambda_runtime import Lambda, link_runtime
+from tests.keys import API_KEY
+
+ROOT = Path(__file__).parents[2]
+UNCHECKED_HASH = (1).to_bytes(4, "little")
+
+if sys.version_info[:2] != package.RUNTIME:
+    pytest.skip("the package is for Python 3.13, and made by it", allow_module_level=True)
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    target = tmp_path_factory.mktemp("build")
+    package.build("prod", target)
+    return target
+
+
+@pytest.fixture(scope="module")
+def resources(built):
+    return json.loads((built / "sam.json").read_text())["Resources"]
+
+
+@pytest.fixture(scope="module")
+def unpacked(built, tmp_path_factory):
+    """The package as a Lambda sees it: nobody may write there."""
+    folder = tmp_path_factory.mktemp("task")
+    with ZipFile(built / "deployment.zip") as packed:
+        packed.extractall(folder)
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(path.stat().st_mode & ~0o222)
+    yield folder
+    for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+        path.chmod(0o755)
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runtime")
+    link_runtime(folder)
+    return folder
+
+
+@pytest.fixture
+def environment(app_environment):
+    """The settings of the tests' servers, and nothing else."""
+    names = ("DATABASE_URL", "REDIS_URL", "SOURCE_URL", "SOURCE_PAGE_SIZE", "PII_KEYS", "API_KEYS")
+    return {name: os.environ[name] for name in names}
+
+
+@pytest.fixture
+def function(unpacked, runtime, environment):
+    return lambda handler, **changed: Lambda(unpacked, runtime, f"app.{handler}", environment | changed)
+
+
+def request(path, method="GET"):
+    return {
+        "resource": path,
+        "path": path,
+        "httpMethod": method,
+        "headers": {"Accept": "application/json"},
+        "multiValueHeaders": {"Accept": ["application/json"]},
+        "queryStringParameters": None,
+        "multiValueQueryStringParameters": None,
+        "pathParameters": None,
+        "stageVariables": None,
+        "requestContext": {
+            "resourcePath": path,
+            "httpMethod": method,
+            "path": f"/api{path}",
+            "stage": "api",
+            "requestId": str(uuid.uuid4()),
+            "identity": {"sourceIp": "127.0.0.1"},
+            "authorizer": {"scopes": "read"},
+        },
+        "body": None,
+        "isBase64Encoded": False,
+    }
+
+
+def test_the_package_answers_api_gateway(function):
+    with function("app") as api:
+        described = api(request("/openapi.json"))
+        health = api(request("/health"))
+
+    assert described["statusCode"] == 200
+    assert json.loads(described["body"])["openapi"].startswith("3.1")
+    assert (health["statusCode"], json.loads(health["body"])["status"]) == (200, "ok")
+
+
+def test_the_package_says_that_postgres_is_away(function):
+    with function("app", DATABASE_URL="postgresql://nobody@127.0.0.1:9/nothing") as api:
+        assert api(request("/health"))["statusCode"] == 503
+
+
+def test_the_packages_authorizer_knows_its_keys(function):
+    with function("api_key") as authorizer:
+        told = [
+            authorizer({"type": "TOKEN", "authorizationToken": f"Bearer {key}", "methodArn": method_arn()})
+            for key in (API_KEY, "another")
+        ]
+
+    allowed, refused = (answer["policyDocument"]["Statement"][0]["Resource"] for answer in told)
+    assert any(resource.endswith("/GET/users") for resource in allowed)
+    assert refused == ["arn:aws:execute-api:us-east-1:000000000000:abcdefghij/api/GET/nowhere"]
+
+
+def method_arn():
+    return "arn:aws:execute-api:us-east-1:000000000000:abcdefghij/api/GET/users"
+
+
+def test_the_package_migrates_and_ingests(function, environment, empty_database_url, sql):
+    environment["DATABASE_URL"] = empty_database_url
+    with function("migrate") as migrate:
+        assert migrate({})["applied"]
+    with function("ingest") as ingest:
+        report = ingest(schedule())
+
+    assert report["status"] == "succeeded"
+    assert report["inserted"] > 0
+
+
+def schedule():
+    names = ("version", "id", "account", "region", "time", "source", "detail-type")
+    return dict.fromkeys(names, "") | {"resources": [], "detail": {}}
+
+
+def test_a_lambda_writes_nothing_into_the_package(function, unpacked):
+    before = {path: path.stat().st_mtime_ns for path in unpacked.rglob("*")}
+    with function("app") as api:
+        api(request("/health"))
+
+    assert {path: path.stat().st_mtime_ns for path in unpacked.rglob("*")} == before
+
+
+def test_every_source_has_its_bytecode(unpacked):
+    for source in unpacked.rglob("*.py"):
+        compiled = source.parent / "__pycache__" / f"{source.stem}.cpython-313.pyc"
+        assert compiled.read_bytes()[4:8] == UNCHECKED_HASH, source
+
+
+def test_what_no_lambda_opens_is_not_packed(unpacked):
+    unused = [pattern for pattern in UNUSED if pattern != "**/__pycache__"]
+
+    assert [path for pattern in unused for path in unpacked.glob(pattern)] == []
+    assert not {"boto3", "botocore"} & {path.name for path in unpacked.iterdir()}
+
+
+def test_the_package_holds_the_authorities_that_the_stores_are_verified_with(unpacked):
+    """Where infra/secret.py points libpq and redis to; the proxy's and the cache's chains end in Amazon's."""
+    authorities = (unpacked / secret.AUTHORITIES.relative_to(IN_LAMBDA)).read_text(encoding="utf-8")
+
+    assert all(f"Amazon Root CA {number}\n" in authorities.replace('"', "") for number in (1, 2, 3, 4))
+
+
+def test_the_package_is_far_from_lambdas_limits(built):
+    with ZipFile(built / "deployment.zip") as packed:
+        unzipped = sum(entry.file_size for entry in packed.infolist())
+
+    assert (built / "deployment.zip").stat().st_size <= package.ZIPPED_MB * 1e6
+    assert unzipped <= package.UNZIPPED_MB * 1e6 < 250 * 1024 * 1024
+
+
+def test_another_run_with_the_same_versions_makes_the_same_bytes(built, tmp_path):
+    project = tmp_path / "elsewhere"
+    copytree(ROOT / "chalicelib", project / "chalicelib", ignore=ignore_patterns("__pycache__"))
+    copytree(ROOT / ".chalice", project / ".chalice", ignore=ignore_patterns("deploy*"))
+    for name in ("app.py", "requirements.txt"):
+        (project / name).write_bytes((ROOT / name).read_bytes())
+    pinned = {"PIP_CONSTRAINT": str(built / "packages.txt"), "AWS_DEFAULT_REGION": "eu-west-1"}
+    command = ("-m", "infra.chalice_cli", "--project-dir", str(project), "package", "--stage", "prod")
+
+    subprocess.run([sys.executable, *command, str(tmp_path)], cwd=ROOT, env=os.environ | pinned, check=True)
+
+    first, second = (hash_of(folder / "deployment.zip") for folder in (built, tmp_path))
+    assert first == second
+
+
+def hash_of(file):
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_the_template_is_one_that_cloudformation_takes(built):
+    lint = [Path(sys.executable).with_name("cfn-lint"), built / "sam.json"]
+
+    assert subprocess.run(lint, stdout=subprocess.PIPE, text=True, check=False).stdout == ""
+
+
+def test_what_serves_with_new_code_waits_for_its_migration(resources):
+    migration, migrate = resources["Migration"]["Properties"], resources["Migrate"]
+
+    assert migration["ServiceToken"] == {"Fn::GetAtt": ["Migrate", "Arn"]}
+    assert migration["Code"] == migrate["Properties"]["CodeUri"]["Key"]
+    assert int(migration["ServiceTimeout"]) > migrate["Properties"]["Timeout"]
+    for name in ("APIHandler", "Ingest", "IngestPage"):
+        assert resources[name]["DependsOn"] == ["Migration"]
+    assert "DependsOn" not in migrate
+
+
+def test_a_page_is_hidden_for_six_times_as_long_as_somebody_may_work_on_it(resources):
+    hidden = resources["Pages"]["Properties"]["VisibilityTimeout"]
+
+    assert hidden >= 6 * resources["IngestPage"]["Properties"]["Timeout"]
+
+
+def test_functions_have_the_names_by_which_they_call_each_other(resources):
+    api, ingest = (
+        resources[name]["Properties"]["FunctionName"]["Fn::Sub"] for name in ("APIHandler", "Ingest")
+    )
+
+    assert ingest == f"{api}-ingest"  # as wiring has it
+
+
+def test_every_function_is_told_its_settings_and_its_queue(resources):
+    functions = [
+        one["Properties"] for one in resources.values() if one["Type"] == "AWS::Serverless::Function"
+    ]
+
+    assert len(functions) == 5
+    for function in functions:
+        variables = function["Environment"]["Variables"]
+        assert variables["SECRET_ID"] == "decant-prod"
+        assert variables["QUEUE_URL"] == {"Ref": "Pages"}
+        assert function["Runtime"] == "python3.13"
+
+
+def test_api_gateways_own_answers_are_part_of_what_is_deployed(resources):
+    """As resources of their own they would come after the deployment of the API, and go with its next one."""
+    responses = resources["RestAPI"]["Properties"]["DefinitionBody"]["x-amazon-apigateway-gateway-responses"]
+
+    assert responses["UNAUTHORIZED"]["statusCode"] == "401"
+    assert not [one for one in resources.values() if one["Type"] == "AWS::ApiGateway::GatewayResponse"]
+
+
+def test_the_queue_has_the_name_that_the_function_is_subscribed_to(resources):
+    name = resources["Pages"]["Properties"]["QueueName"]["Fn::Sub"].replace("${Stage}", "prod")
+    subscription = resources["IngestPage"]["Properties"]["Events"]["IngestPageSqsEventSource"]["Properties"]
+
+    assert resources["IngestPage"]["Properties"]["Environment"]["Variables"]["QUEUE_NAME"] == name
+    assert subscription["Queue"] == {"Fn::Sub": "${Pages.Arn}"}
+    assert subscription["BatchSize"] == 1

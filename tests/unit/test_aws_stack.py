@@ -1,0 +1,160 @@
+"""The answer to CloudFormation, as its own bucket would take it: over HTTPS, without a type, once."""
+
+import datetime
+import ipaddress
+import json
+import ssl
+import threading
+import urllib.request
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from chalicelib import aws, wiring
+from chalicelib.errors import AwsError, StoreError
+
+EVENT = {
+    "RequestType": "Update",
+    "StackId": "a-stack",
+    "RequestId": "a-request",
+    "LogicalResourceId": "Migration",
+    "ResourceProperties": {"Code": "a-key"},
+}
+
+
+def certificate(folder):
+    """A certificate of its own for 127.0.0.1, with its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "it")])
+    now, here = datetime.datetime.now(datetime.UTC), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([here]), False)
+        .add_extension(x509.BasicConstraints(True, 0), True)
+        .sign(key, hashes.SHA256())
+    )
+    encoding, no_password = serialization.Encoding.PEM, serialization.NoEncryption()
+    file = folder / "certificate.pem"
+    file.write_bytes(
+        made.public_bytes(encoding)
+        + key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, no_password)
+    )
+    return file
+
+
+class Bucket(BaseHTTPRequestHandler):
+    """Takes what is put as S3 would, with the status that the path asks for."""
+
+    def do_PUT(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.taken.append((self.headers.get("Content-Type"), json.loads(body)))
+        self.send_response(int(self.path.rpartition("/")[2]))
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def bucket(tmp_path, monkeypatch):
+    file = certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    monkeypatch.setattr(urllib.request, "_opener", None)  # it knows the authorities of its first use
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    with HTTPServer(("127.0.0.1", 0), Bucket) as server:
+        server.taken = []
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.address = f"https://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def answer(bucket):
+    ((kind, told),) = bucket.taken
+    assert kind in {None, ""}  # the address is signed for a body without a type
+    assert (told["StackId"], told["RequestId"], told["LogicalResourceId"]) == (
+        "a-stack",
+        "a-request",
+        "Migration",
+    )
+    assert told["PhysicalResourceId"] == "Migration"
+    return told["Status"], told["Reason"]
+
+
+def test_success_is_told(bucket):
+    aws.answer_stack(EVENT | {"ResponseURL": f"{bucket.address}/200"}, "")
+
+    assert answer(bucket) == ("SUCCESS", "done")
+
+
+def test_a_failure_is_told_with_its_reason(bucket):
+    aws.answer_stack(EVENT | {"ResponseURL": f"{bucket.address}/200"}, "query migrate failed")
+
+    assert answer(bucket) == ("FAILED", "query migrate failed")
+
+
+@pytest.mark.parametrize(
+    "address", ["https://127.0.0.1:9/signed", "http://127.0.0.1/signed", "file:///signed"]
+)
+def test_an_address_that_cannot_be_told_is_not_shown(address):
+    with pytest.raises(AwsError) as error:
+        aws.answer_stack(EVENT | {"ResponseURL": address}, "")
+
+    assert "signed" not in str(error.value)
+
+
+def test_a_bucket_that_refuses_is_an_error(bucket):
+    with pytest.raises(AwsError, match="HTTPError"):
+        aws.answer_stack(EVENT | {"ResponseURL": f"{bucket.address}/403"}, "")
+
+
+class FakeStore:
+    def __init__(self, error=None):
+        self.error, self.migrated = error, 0
+
+    def migrate(self):
+        self.migrated += 1
+        if self.error:
+            raise self.error
+        return ["0001_people"]
+
+
+@pytest.fixture
+def migrate(bucket, monkeypatch):
+    def run(store, kind):
+        monkeypatch.setattr(wiring, "store", lambda: store)
+        return wiring.migrate(EVENT | {"RequestType": kind, "ResponseURL": f"{bucket.address}/200"})
+
+    return run
+
+
+@pytest.mark.parametrize("kind", ["Create", "Update"])
+def test_a_stack_that_is_made_or_changed_migrates(migrate, bucket, kind):
+    store = FakeStore()
+
+    assert migrate(store, kind) == {"applied": ["0001_people"]}
+    assert answer(bucket) == ("SUCCESS", "done")
+    assert store.migrated == 1
+
+
+def test_a_migration_that_fails_fails_the_stack_and_is_not_raised(migrate, bucket):
+    """Raised it would be tried again, after CloudFormation has been told already."""
+    migrate(FakeStore(StoreError("migrate", "42703")), "Update")
+
+    assert answer(bucket) == ("FAILED", "query migrate failed: SQLSTATE 42703")
+
+
+def test_a_stack_that_is_deleted_migrates_nothing(migrate, bucket):
+    store = FakeStore(StoreError("migrate"))
+    migrate(store, "Delete")
+
+    assert answer(bucket) == ("SUCCESS", "done")
+    assert store.migrated == 0

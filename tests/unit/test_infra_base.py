@@ -1,0 +1,55 @@
+"""The base stack: a template that CloudFormation takes, and that keeps what holds data."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from chalice.package import YAMLTemplateSerializer
+
+BASE = Path(__file__).parents[2] / "infra/base.yaml"
+TEMPLATE = YAMLTemplateSerializer().load_template(BASE.read_text())
+RESOURCES = TEMPLATE["Resources"]
+
+
+def test_the_template_is_one_that_cloudformation_takes():
+    lint = [Path(sys.executable).with_name("cfn-lint"), BASE]
+
+    assert subprocess.run(lint, stdout=subprocess.PIPE, text=True, check=False).stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [
+        ("Database", "Snapshot"),
+        ("SettingsSecret", "Retain"),
+        ("DatabaseSecret", "Retain"),
+        ("Artifacts", "Retain"),
+    ],
+)
+def test_what_holds_data_does_not_go_with_the_stack(name, policy):
+    assert RESOURCES[name]["DeletionPolicy"] == policy
+    assert RESOURCES[name]["UpdateReplacePolicy"] == policy
+
+
+def test_the_template_knows_no_setting_so_that_it_can_overwrite_none():
+    assert RESOURCES["SettingsSecret"]["Properties"]["SecretString"] == "{}"
+
+
+def test_nothing_travels_or_rests_in_the_clear():
+    cache, database = RESOURCES["Cache"]["Properties"], RESOURCES["Database"]["Properties"]
+
+    assert cache["TransitEncryptionEnabled"]
+    assert cache["AtRestEncryptionEnabled"]
+    assert database["StorageEncrypted"]
+    assert database["PubliclyAccessible"] is False
+    assert RESOURCES["DatabaseProxy"]["Properties"]["RequireTLS"]
+
+
+def test_only_the_functions_reach_the_stores():
+    sources = {
+        rule["SourceSecurityGroupId"]["Ref"]
+        for rule in RESOURCES["StoresGroup"]["Properties"]["SecurityGroupIngress"]
+    }
+
+    assert sources == {"FunctionsGroup"}

@@ -1,0 +1,204 @@
+"""`make deploy` and `make destroy`: what they do, in which order, and that they say so and ask first."""
+
+import json
+import sys
+
+import boto3
+import moto
+import pytest
+
+from infra import deploy
+from infra.errors import DeployError
+from infra.stacks import Change, Plan
+
+BASE = {
+    "ArtifactBucket": "packages",
+    "SubnetIds": "subnet-1,subnet-2",
+    "SecurityGroupId": "sg-1",
+    "SettingsSecretArn": "decant-prod",
+    "DatabaseSecretArn": "decant-prod-database",
+    "CacheSecretArn": "decant-prod-cache",
+    "DatabaseHost": "database.example",
+    "DatabaseTls": "verify-full",
+    "CacheHost": "cache.example",
+}
+SETTINGS = {"SOURCE_URL": "https://example.com/users?key=of-the-source"}
+
+
+class FakeStack:
+    """Notes in ``done`` what is asked of any of them."""
+
+    done: list[tuple[object, ...]]
+    there: set[str]
+
+    def __init__(self, cloudformation, name):
+        self.name = name
+
+    def plan(self, template, given):
+        self.done.append(("plan", self.name, template, given))
+        return Plan(self.name, (Change("Add", "AWS::SQS::Queue", "Pages", False),), True)
+
+    def carry_out(self, plan):
+        self.done.append(("carry out", plan.change_set))
+
+    def take_back(self, plan):
+        self.done.append(("take back", plan.change_set))
+
+    def protect(self):
+        self.done.append(("protect", self.name))
+
+    def exists(self):
+        return self.name in self.there
+
+    def delete(self):
+        self.done.append(("delete", self.name))
+
+    def resources(self):
+        return ["AWS::SQS::Queue Pages"]
+
+    def outputs(self):
+        return BASE if self.name.endswith("-base") else {"EndpointURL": "https://decant.example/api/"}
+
+
+@pytest.fixture
+def session(monkeypatch, tmp_path):
+    """An account with an empty secret and a bucket, a package in build/prod, and stacks that take notes."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+    monkeypatch.setattr(FakeStack, "done", [], raising=False)
+    monkeypatch.setattr(FakeStack, "there", {"decant-prod", "decant-prod-base"}, raising=False)
+    monkeypatch.setattr(deploy, "Stack", FakeStack)
+    monkeypatch.setattr(deploy, "ROOT", tmp_path)
+    for name in ("build/prod/deployment.zip", "build/prod/sam.json", "infra/base.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    with moto.mock_aws():
+        session = boto3.Session(region_name="us-east-1")
+        session.client("s3").create_bucket(Bucket="packages")
+        manager = session.client("secretsmanager")
+        manager.create_secret(Name="decant-prod", SecretString="{}")
+        login = json.dumps({"username": "decant", "password": "a-password"})
+        manager.create_secret(Name="decant-prod-database", SecretString=login)
+        manager.create_secret(Name="decant-prod-cache", SecretString=json.dumps({"token": "a-token"}))
+        yield session
+
+
+def yes(question):
+    return True
+
+
+def no(question):
+    return False
+
+
+def steps():
+    return [step[:2] for step in FakeStack.done]
+
+
+def test_what_outlives_a_deployment_comes_first(session):
+    deploy.deploy("prod", session, {}, SETTINGS, yes)
+
+    assert steps() == [
+        ("plan", "decant-prod-base"),
+        ("carry out", "decant-prod-base"),
+        ("protect", "decant-prod-base"),
+        ("plan", "decant-prod"),
+        ("carry out", "decant-prod"),
+    ]
+
+
+def test_the_app_is_told_where_its_package_its_network_and_its_secret_are(session):
+    deploy.deploy("prod", session, {"AlarmEmail": "me@example.com"}, SETTINGS, yes)
+
+    (_, _, template, given) = FakeStack.done[3]
+    bucket, key = given["ArtifactBucket"], given["ArtifactKey"]
+    package = session.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    assert package == b"build/prod/deployment.zip"
+    assert template["TemplateURL"].startswith("https://packages.s3.us-east-1.amazonaws.com/")
+    assert {name: given[name] for name in ("SubnetIds", "SecurityGroupId", "SettingsSecretArn")} == {
+        name: BASE[name] for name in ("SubnetIds", "SecurityGroupId", "SettingsSecretArn")
+    }
+    assert given["AlarmEmail"] == "me@example.com"
+
+
+def test_another_package_has_another_key(session, tmp_path):
+    deploy.deploy("prod", session, {}, SETTINGS, yes)
+    (tmp_path / "build/prod/deployment.zip").write_text("other")
+    deploy.deploy("prod", session, {}, {}, yes)
+
+    first, second = (FakeStack.done[place][3]["ArtifactKey"] for place in (3, 8))
+    assert first != second
+
+
+def test_it_says_what_it_will_do_before_it_asks_and_never_a_value(session, capsys):
+    seen = []
+
+    def ask(question):
+        seen.append(capsys.readouterr().out)
+        return True
+
+    deploy.deploy("prod", session, {}, SETTINGS, ask)
+    said = "".join(seen) + capsys.readouterr().out
+
+    assert all("Add      AWS::SQS::Queue" in before for before in seen)
+    assert "Settings: DATABASE_URL, PII_KEYS, REDIS_URL, SOURCE_URL set." in said
+    assert said.endswith("Decant serves at https://decant.example/api/\n")
+    assert not any(value in said for value in ("a-password", "a-token", "of-the-source"))
+
+
+def test_a_no_leaves_everything_as_it_is(session):
+    with pytest.raises(DeployError, match="decant-prod-base was left as it is"):
+        deploy.deploy("prod", session, {}, SETTINGS, no)
+
+    assert steps() == [("plan", "decant-prod-base"), ("take back", "decant-prod-base")]
+
+
+def test_an_app_without_its_settings_is_not_deployed(session):
+    with pytest.raises(DeployError, match="SOURCE_URL: is not set"):
+        deploy.deploy("prod", session, {}, {}, yes)
+
+    assert ("plan", "decant-prod") not in steps()
+
+
+@pytest.mark.parametrize(
+    ("everything", "deleted"), [(False, ["decant-prod"]), (True, ["decant-prod", "decant-prod-base"])]
+)
+def test_what_is_destroyed_is_said_before(session, capsys, everything, deleted):
+    deploy.destroy("prod", session, everything, yes)
+
+    assert steps() == [("delete", name) for name in deleted]
+    said = capsys.readouterr().out
+    assert all(f"{name} would be deleted:\n! AWS::SQS::Queue Pages" in said for name in deleted)
+    assert ("snapshot" in said) == everything
+
+
+def test_a_no_destroys_nothing(session):
+    with pytest.raises(DeployError, match="nothing was deleted"):
+        deploy.destroy("prod", session, True, no)
+
+    assert steps() == []
+
+
+def test_what_is_not_there_cannot_be_destroyed(session, monkeypatch):
+    monkeypatch.setattr(FakeStack, "there", set())
+
+    with pytest.raises(DeployError, match="there is no stack decant-prod"):
+        deploy.destroy("prod", session, True, yes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["deploy", "--parameters", "AlarmEmail"], "make deploy: PARAMETERS must be words like"),
+        (["deploy", "--settings", "absent.json"], "make deploy: SETTINGS must name a file"),
+        (["destroy"], "make destroy: You must specify a region."),
+    ],
+)
+def test_the_terminal_is_told_in_a_sentence(monkeypatch, capsys, tmp_path, arguments, told):
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setattr(sys, "argv", ["deploy", *arguments])
+
+    assert deploy.main() == 1
+    assert capsys.readouterr().err.startswith(told)

@@ -1,0 +1,109 @@
+"""Chalice's packager as we have it: it fails where Chalice's own would go on with less."""
+
+import sys
+from pathlib import Path
+
+import chalice.deploy.deployer
+import pytest
+from chalice.deploy.packager import MissingDependencyError, Package
+from chalice.utils import UI, OSUtils
+
+from infra import chalice_cli, package
+from infra.errors import PackageError
+from infra.packager import Packager
+
+ROOT = Path(__file__).parents[2]
+
+
+class Builder:
+    """Installs one distribution, or says what it cannot install."""
+
+    def __init__(self, *missing):
+        self.missing = {Package("", f"{name}-1.0-py3-none-any.whl") for name in missing}
+
+    def build_site_packages(self, abi, requirements, target):
+        Path(target).mkdir()
+        if self.missing:
+            raise MissingDependencyError(self.missing)
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "requirements.txt").write_text("numpy\n")
+    (tmp_path / "app.py").write_text("import chalicelib\n")
+    (tmp_path / "chalicelib/__pycache__").mkdir(parents=True)
+    (tmp_path / "chalicelib/__init__.py").touch()
+    (tmp_path / "chalicelib/__pycache__/__init__.cpython-313.pyc").write_bytes(b"stale")
+    return tmp_path
+
+
+def packager(builder=None):
+    return Packager(OSUtils(), builder or Builder(), UI())
+
+
+newer_python = pytest.mark.skipif(sys.version_info < (3, 12), reason="Chalice packages on Python 3.12 on")
+
+
+@newer_python
+def test_a_dependency_that_cannot_be_installed_ends_it(project):
+    with pytest.raises(PackageError, match=r"nothing for python3\.13 to install of numpy==1.0"):
+        packager(Builder("numpy")).create_deployment_package(str(project), "python3.13")
+
+
+@newer_python
+def test_a_dependency_that_is_not_there_in_the_end_ends_it(project):
+    with pytest.raises(PackageError, match="the package lacks numpy"):
+        packager().create_deployment_package(str(project), "python3.13")
+    assert not list(project.glob(".chalice/deployments/*"))
+
+
+@newer_python
+def test_an_app_that_cannot_be_imported_ends_it(project):
+    (project / "requirements.txt").write_text("")
+    (project / "app.py").write_text("import chalicelib.absent\n")
+
+    with pytest.raises(PackageError, match=r"No module named 'chalicelib.absent'"):
+        packager().create_deployment_package(str(project), "python3.13")
+
+
+@newer_python
+def test_a_package_is_made_once(project):
+    (project / "requirements.txt").write_text("")
+    first = packager().create_deployment_package(str(project), "python3.13")
+
+    assert packager(Builder("numpy")).create_deployment_package(str(project), "python3.13") == first
+
+
+def test_an_old_python_is_refused(project, monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 11, 7))
+
+    with pytest.raises(PackageError, match=r"needs Python 3\.12"):
+        packager().create_deployment_package(str(project), "python3.11")
+
+
+def test_another_python_than_the_functions_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 12, 1))
+
+    with pytest.raises(PackageError, match=r"the functions run Python 3\.13, .* this is 3\.12"):
+        package.build("prod", tmp_path)
+
+
+@pytest.mark.parametrize("changed", ["app.py", "requirements.txt", "chalicelib/__init__.py"])
+def test_a_package_is_named_by_what_goes_in(project, changed):
+    before = packager().deployment_package_filename(str(project), "python3.13")
+    (project / "chalicelib/__pycache__/other.pyc").touch()
+    untouched = packager().deployment_package_filename(str(project), "python3.13")
+    (project / changed).write_text("# other\n")
+
+    assert untouched == before
+    assert packager().deployment_package_filename(str(project), "python3.13") != before
+
+
+def test_chalices_command_line_packs_with_it(monkeypatch):
+    """Where Chalice builds its packager, and under which name, another version may change."""
+    monkeypatch.setattr(chalice.deploy.deployer, "LambdaDeploymentPackager", None)  # fails if there is none
+    monkeypatch.setattr(chalice_cli.cli, "main", lambda: 0)
+
+    chalice_cli.main()
+
+    assert issubclass(chalice.deploy.deployer.LambdaDeploymentPackager, Packager)

@@ -1,0 +1,98 @@
+"""What the functions may do on AWS is what their code, or Lambda for them, does: no more and no less."""
+
+import ast
+import json
+from pathlib import Path
+
+import boto3
+import pytest
+
+ROOT = Path(__file__).parents[2]
+POLICY = json.loads((ROOT / ".chalice/policy-prod.json").read_text())
+
+# What Lambda does in the function's name.
+LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+QUEUE = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+NETWORK = {
+    *("ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DeleteNetworkInterface"),
+    *("ec2:DescribeSubnets", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"),
+}
+# Operations that are allowed under another name.
+ALLOWED_AS = {"lambda:Invoke": "lambda:InvokeFunction", "sqs:SendMessageBatch": "sqs:SendMessage"}
+
+
+def calls():
+    """The operations that chalicelib/aws.py asks of boto3's clients, as IAM names them."""
+    found = set()
+    for function in ast.walk(ast.parse((ROOT / "chalicelib/aws.py").read_text())):
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        services = [node.args[0].value for node in ast.walk(function) if called(node, "boto3", "client")]
+        methods = {
+            node.func.attr
+            for node in ast.walk(function)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and client(node.func.value)
+        }
+        assert bool(methods) == bool(services), f"{function.name} uses a client that this test does not see"
+        for service in services:
+            names = boto3.client(service, region_name="us-east-1").meta.method_to_api_mapping
+            found |= {f"{service}:{names[method]}" for method in methods}
+    return {ALLOWED_AS.get(call, call) for call in found}
+
+
+def called(node, owner, name):
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and (getattr(node.func.value, "id", ""), node.func.attr) == (owner, name)
+    )
+
+
+def client(node):
+    return getattr(node, "id", "") == "client"
+
+
+def actions(statement):
+    action = statement["Action"]
+    return {action} if isinstance(action, str) else set(action)
+
+
+ALLOWED = [statement for statement in POLICY["Statement"] if statement["Effect"] == "Allow"]
+
+
+def test_every_call_is_allowed_and_nothing_else_is():
+    assert set().union(*map(actions, ALLOWED)) == calls() | LOGS | QUEUE | NETWORK
+
+
+@pytest.mark.parametrize("statement", ALLOWED, ids=lambda statement: statement["Sid"])
+def test_an_action_is_one_that_aws_knows(statement):
+    for action in actions(statement):
+        service, name = action.split(":")
+        known = boto3.client(service, region_name="us-east-1").meta.service_model.operation_names
+        assert name in known or action in ALLOWED_AS.values(), action
+
+
+@pytest.mark.parametrize("statement", ALLOWED, ids=lambda statement: statement["Sid"])
+def test_a_resource_is_named_where_it_has_a_name(statement):
+    resource = statement["Resource"]
+    if actions(statement) <= NETWORK:  # interfaces are made, and have no name before
+        assert resource == "*"
+        return
+    for one in resource if isinstance(resource, list) else [resource]:
+        named = one.get("Ref") or ".".join(one.get("Fn::GetAtt", [])) or one["Fn::Sub"]
+        assert "*" not in named.removesuffix(":*").replace("/decant-${Stage}-*", ""), named
+
+
+def test_the_network_is_for_lambda_and_not_for_the_code():
+    (denied,) = [statement for statement in POLICY["Statement"] if statement["Effect"] == "Deny"]
+
+    assert (denied["Action"], denied["Resource"]) == ("ec2:*", "*")
+    (functions,) = denied["Condition"]["ArnLike"]["lambda:SourceFunctionArn"].values()
+    assert functions.endswith(":function:decant-${Stage}*")
+
+
+def test_no_policy_is_made_by_itself():
+    stages = json.loads((ROOT / ".chalice/config.json").read_text())["stages"]
+
+    assert stages["prod"]["autogen_policy"] is False
+    assert stages["prod"]["iam_policy_file"] == "policy-prod.json"

@@ -1,0 +1,112 @@
+"""The settings' secret: completed, checked, and never shown."""
+
+import base64
+import json
+
+import boto3
+import moto
+import pytest
+
+from chalicelib import config
+from infra import secret
+from infra.errors import DeployError
+
+SOURCE = {"SOURCE_URL": "https://example.com/users"}
+BASE = {
+    "SettingsSecretArn": "decant-prod",
+    "DatabaseSecretArn": "decant-prod-database",
+    "CacheSecretArn": "decant-prod-cache",
+    "DatabaseHost": "decant.proxy-x.us-east-1.rds.amazonaws.com",
+    "DatabaseTls": "verify-full",
+    "CacheHost": "master.decant.x.use1.cache.amazonaws.com",
+}
+KEY = base64.b64encode(bytes(32)).decode()
+OTHER_KEY = base64.b64encode(bytes([1] * 32)).decode()
+
+
+@pytest.fixture
+def manager(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+    with moto.mock_aws():
+        client = boto3.client("secretsmanager", region_name="us-east-1")
+        client.create_secret(Name="decant-prod", SecretString="{}")
+        login = json.dumps({"username": "decant", "password": "a-password"})
+        client.create_secret(Name="decant-prod-database", SecretString=login)
+        client.create_secret(Name="decant-prod-cache", SecretString=json.dumps({"token": "a-token"}))
+        yield client
+
+
+def held(manager):
+    return json.loads(manager.get_secret_value(SecretId="decant-prod")["SecretString"])
+
+
+def test_an_empty_secret_becomes_one_that_the_app_can_start_with(manager):
+    changed = secret.complete(manager, BASE, SOURCE)
+
+    values = {name: one if isinstance(one, str) else json.dumps(one) for name, one in held(manager).items()}
+    settings = config.read(values)
+    assert changed == ["DATABASE_URL", "PII_KEYS", "REDIS_URL", "SOURCE_URL"]
+    assert len(settings.pii_keys[1]) == 32
+
+
+def test_the_stores_are_reached_with_tls_and_verified(manager):
+    secret.complete(manager, BASE, SOURCE)
+
+    assert held(manager)["DATABASE_URL"] == (
+        "postgresql://decant:a-password@decant.proxy-x.us-east-1.rds.amazonaws.com:5432/decant"
+        "?sslmode=verify-full&sslrootcert=/var/task/certifi/cacert.pem"
+    )
+    assert held(manager)["REDIS_URL"] == (
+        "rediss://:a-token@master.decant.x.use1.cache.amazonaws.com:6379/0"
+        "?ssl_ca_certs=/var/task/certifi/cacert.pem"
+    )
+
+
+def test_without_the_proxy_a_certificate_that_nobody_here_knows_is_not_asked_for(manager):
+    secret.complete(manager, BASE | {"DatabaseTls": "require"}, SOURCE)
+
+    assert held(manager)["DATABASE_URL"].endswith("?sslmode=require")
+
+
+def test_a_second_time_nothing_changes(manager):
+    secret.complete(manager, BASE, SOURCE)
+    before = held(manager)
+
+    assert secret.complete(manager, BASE, {}) == []
+    assert held(manager) == before
+
+
+def test_what_somebody_put_in_stays_and_what_is_given_is_set(manager):
+    manager.put_secret_value(SecretId="decant-prod", SecretString=json.dumps(SOURCE | {"SOURCE_PAGES": "3"}))
+
+    changed = secret.complete(manager, BASE, {"SOURCE_PAGE_SIZE": 500})
+
+    assert "SOURCE_PAGE_SIZE" in changed
+    assert held(manager)["SOURCE_PAGES"] == "3"
+    assert held(manager)["SOURCE_PAGE_SIZE"] == 500
+
+
+def test_settings_that_the_app_could_not_start_with_are_not_written(manager):
+    with pytest.raises(DeployError, match=r"SOURCE_URL: is not set"):
+        secret.complete(manager, BASE, {})
+    with pytest.raises(DeployError, match=r"there is no setting SOURCE_URI"):
+        secret.complete(manager, BASE, SOURCE | {"SOURCE_URI": "x"})
+    assert held(manager) == {}
+
+
+@pytest.mark.parametrize("keys", [{"1": OTHER_KEY}, json.dumps({"1": OTHER_KEY, "2": KEY})])
+def test_no_versions_key_is_changed_in_place(manager, keys):
+    secret.complete(manager, BASE, SOURCE | {"PII_KEYS": {"1": KEY}})
+
+    with pytest.raises(DeployError, match="version 1 has another key") as refusal:
+        secret.complete(manager, BASE, {"PII_KEYS": keys})
+    assert KEY not in str(refusal.value)
+    assert held(manager)["PII_KEYS"] == {"1": KEY}
+
+
+@pytest.mark.parametrize("keys", [{"1": KEY, "2": OTHER_KEY}, {"1": None, "2": OTHER_KEY}, {"2": OTHER_KEY}])
+def test_versions_are_added_given_up_and_taken_out(manager, keys):
+    secret.complete(manager, BASE, SOURCE | {"PII_KEYS": {"1": KEY}})
+
+    assert secret.complete(manager, BASE, {"PII_KEYS": keys}) == ["PII_KEYS"]

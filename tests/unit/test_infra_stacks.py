@@ -1,0 +1,206 @@
+"""Stacks: planned, shown, carried out, taken back."""
+
+import json
+from datetime import UTC, datetime
+
+import boto3
+import moto
+import pytest
+from botocore.stub import Stubber
+
+from infra.errors import DeployError
+from infra.stacks import Change, Plan, Stack
+
+AT_ONCE = {"Delay": 0, "MaxAttempts": 3}
+NOW = datetime.now(UTC)
+STACK = "arn:aws:cloudformation:us-east-1:000000000000:stack/decant-prod/1"
+CHANGE_SET = "arn:aws:cloudformation:us-east-1:000000000000:changeSet/decant/1"
+
+
+def template(*queues, **parameters):
+    resources = {name: {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": name}} for name in queues}
+    declared = {name: {"Type": "String", "Default": value} for name, value in parameters.items()}
+    outputs = {name: {"Value": {"Ref": name}} for name in parameters}
+    return {"TemplateBody": json.dumps({"Resources": resources, "Parameters": declared, "Outputs": outputs})}
+
+
+@pytest.fixture
+def cloudformation(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+    with moto.mock_aws():
+        yield boto3.client("cloudformation", region_name="us-east-1")
+
+
+@pytest.fixture
+def stack(cloudformation):
+    return Stack(cloudformation, "decant-prod", AT_ONCE)
+
+
+@pytest.fixture
+def standing(stack):
+    """The stack with one queue and two parameters, one of them given."""
+    stack.carry_out(stack.plan(template("one", Kept="default", Free="default"), {"Kept": "given"}))
+    return stack
+
+
+def test_a_plan_says_what_would_be_made_and_makes_nothing(stack):
+    plan = stack.plan(template("one", "two"), {})
+
+    assert plan.first
+    assert {(change.action, change.name, change.loses) for change in plan.changes} == {
+        ("Add", "one", False),
+        ("Add", "two", False),
+    }
+    assert boto3.client("sqs", region_name="us-east-1").list_queues().get("QueueUrls", []) == []
+
+
+def parameters(cloudformation):
+    (told,) = cloudformation.describe_stacks(StackName="decant-prod")["Stacks"]
+    return {one["ParameterKey"]: one["ParameterValue"] for one in told["Parameters"]}
+
+
+def test_a_plan_is_carried_out(standing, cloudformation):
+    assert standing.exists()
+    assert [resource.split() for resource in standing.resources()] == [["AWS::SQS::Queue", "one"]]
+    assert parameters(cloudformation)["Kept"] == "given"
+
+
+def test_a_plan_that_is_taken_back_leaves_nothing(stack):
+    stack.take_back(stack.plan(template("one"), {}))
+
+    assert not stack.exists()
+
+
+def test_a_resource_that_goes_is_told(standing):
+    plan = standing.plan(template("two", Kept="default", Free="default"), {})
+
+    assert not plan.first
+    assert {(change.action, change.name, change.loses) for change in plan.changes} == {
+        ("Add", "two", False),
+        ("Remove", "one", True),
+    }
+
+
+def test_a_parameter_that_is_not_given_again_stays(standing, cloudformation):
+    changed = template("one", "two", Kept="default", Free="default")
+    standing.carry_out(standing.plan(changed, {"Free": "given", "Unknown": "to this template"}))
+
+    assert parameters(cloudformation) == {"Kept": "given", "Free": "given"}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (Change("Add", "AWS::SQS::Queue", "Pages", False), "  Add      AWS::SQS::Queue"),
+        (Change("Modify", "AWS::RDS::DBInstance", "Database", True), "! Replace  AWS::RDS::DBInstance"),
+        (Change("Remove", "AWS::RDS::DBInstance", "Database", True), "! Remove   AWS::RDS::DBInstance"),
+    ],
+)
+def test_a_loss_stands_out(change, told):
+    assert str(change).startswith(told)
+
+
+# What moto does not play: answers as the service's model has them, in this order.
+
+
+@pytest.fixture
+def scripted():
+    client = boto3.client(
+        "cloudformation", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y"
+    )
+    with Stubber(client) as script:
+        yield Stack(client, "decant-prod", AT_ONCE), script
+        script.assert_no_pending_responses()
+
+
+def described(status, **more):
+    stack = {"StackName": "decant-prod", "StackId": STACK, "CreationTime": NOW, "StackStatus": status}
+    return {"Stacks": [stack | more]}
+
+
+def event(status, name, reason, stack=STACK):
+    told = {"EventId": name, "StackName": "decant-prod", "Timestamp": NOW, "LogicalResourceId": name}
+    return told | {"StackId": stack, "ResourceStatus": status, "ResourceStatusReason": reason}
+
+
+def planned(script, status, reason=""):
+    for _ in range(2):
+        script.add_response("describe_stacks", described("UPDATE_COMPLETE"))
+    script.add_response("get_template_summary", {"Parameters": []})
+    script.add_response("create_change_set", {"Id": CHANGE_SET})
+    script.add_response("describe_change_set", {"Status": status, "StatusReason": reason})
+
+
+NOTHING = (
+    "The submitted information didn't contain changes. Submit different information to create a change set."
+)
+
+
+def test_where_nothing_would_change_there_is_no_plan(scripted):
+    stack, script = scripted
+    planned(script, "FAILED", NOTHING)
+    script.add_response("delete_change_set", {}, {"ChangeSetName": CHANGE_SET})
+
+    assert stack.plan(template("one"), {}) is None
+
+
+def test_what_cannot_be_planned_says_why(scripted):
+    stack, script = scripted
+    planned(script, "FAILED", "Transform failed")
+    script.add_response("delete_change_set", {}, {"ChangeSetName": CHANGE_SET})
+
+    with pytest.raises(DeployError, match="cannot be planned: Transform failed"):
+        stack.plan(template("one"), {})
+
+
+def test_a_failure_is_told_by_the_resource_that_failed_first(scripted):
+    stack, script = scripted
+    events = [
+        event("UPDATE_ROLLBACK_COMPLETE", "decant-prod", "The following resources failed"),
+        event("UPDATE_FAILED", "APIHandler", "Resource update cancelled"),
+        event("UPDATE_FAILED", "Migration", "query migrate failed: SQLSTATE 42703"),
+        event("UPDATE_IN_PROGRESS", "decant-prod", "User Initiated"),
+        event("CREATE_FAILED", "Older", "of another time"),
+    ]
+    script.add_response("execute_change_set", {})
+    script.add_response("describe_stacks", described("UPDATE_ROLLBACK_COMPLETE"))
+    script.add_response("describe_stack_events", {"StackEvents": events})
+
+    with pytest.raises(DeployError, match=r"Migration: query migrate failed: SQLSTATE 42703$"):
+        stack.carry_out(Plan(CHANGE_SET, (), False))
+
+
+def test_a_stack_is_deleted_although_it_is_protected(scripted):
+    stack, script = scripted
+    script.add_response("describe_stacks", described("UPDATE_COMPLETE"))
+    unprotected = {"StackName": "decant-prod", "EnableTerminationProtection": False}
+    script.add_response("update_termination_protection", {}, unprotected)
+    script.add_response("delete_stack", {}, {"StackName": "decant-prod"})
+    script.add_response("describe_stacks", described("DELETE_COMPLETE"), {"StackName": STACK})
+
+    stack.delete()
+
+
+def test_what_a_stack_puts_out_has_names(scripted):
+    stack, script = scripted
+    outputs = [{"OutputKey": "EndpointURL", "OutputValue": "https://decant.example"}]
+    script.add_response("describe_stacks", described("UPDATE_COMPLETE", Outputs=outputs))
+
+    assert stack.outputs() == {"EndpointURL": "https://decant.example"}
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ("ROLLBACK_COMPLETE", "make destroy"),
+        ("UPDATE_IN_PROGRESS", "being changed already"),
+        ("UPDATE_ROLLBACK_IN_PROGRESS", "being changed already"),
+    ],
+)
+def test_a_stack_that_cannot_be_changed_now_says_so(scripted, status, told):
+    stack, script = scripted
+    script.add_response("describe_stacks", described(status))
+
+    with pytest.raises(DeployError, match=told):
+        stack.plan(template("one"), {})
