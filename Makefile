@@ -7,7 +7,7 @@ MAKE_VENV = { echo "Making .venv with $$("$$python" --version) …"; "$$python" 
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
-.PHONY: help install run ingest replay api-key pii-key test check format clean package deploy destroy
+.PHONY: help install run ingest replay api-key pii-key test check format clean package deploy destroy redrive
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,9 @@ deploy: package ## Deploy to AWS, after a question; STAGE=prod SETTINGS=file.jso
 
 destroy: .venv/installed ## Delete the app from AWS, after a question; STAGE=prod ALL=1 YES=1
 	@exec $(PY) -m infra.deploy destroy --stage '$(STAGE)' $(if $(ALL),--all) $(if $(YES),--yes)
+
+redrive: .venv/installed ## Work the pages in the dead-letter queue again; STAGE=prod
+	@exec $(PY) -m infra.redrive --stage '$(STAGE)'
 
 check: .venv/installed ## Check style, types and the order of the house
 	@$(PY) -m ruff check .

@@ -1,0 +1,60 @@
+"""`make redrive`: the dead letters go back to their queue."""
+
+import json
+import sys
+
+import boto3
+import moto
+import pytest
+from botocore.stub import Stubber
+
+from infra import redrive
+
+
+@pytest.fixture
+def sqs(monkeypatch):
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "none")
+    with moto.mock_aws():
+        yield boto3.client("sqs")
+
+
+@pytest.fixture
+def dead(sqs):
+    """The dead-letter queue of a stage, and the queue whose it is."""
+    url = sqs.create_queue(QueueName="decant-test-pages-dead")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 3})
+    sqs.create_queue(QueueName="decant-test-pages", Attributes={"RedrivePolicy": policy})
+    return url
+
+
+def run(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["redrive", "--stage", "test"])
+    return redrive.main()
+
+
+def test_without_dead_letters_nothing_is_moved(sqs, dead, monkeypatch, capsys):
+    assert run(monkeypatch) == 0
+    assert "No page lies" in capsys.readouterr().out
+
+
+def test_dead_letters_are_moved(sqs, dead):
+    """moto knows no move; what is asked of SQS is seen by a stub."""
+    arn = "arn:aws:sqs:eu-central-1:123456789012:decant-test-pages-dead"
+    with Stubber(sqs) as stub:
+        stub.add_response("get_queue_url", {"QueueUrl": dead}, {"QueueName": "decant-test-pages-dead"})
+        attributes = {"QueueArn": arn, "ApproximateNumberOfMessages": "2"}
+        stub.add_response("get_queue_attributes", {"Attributes": attributes})
+        stub.add_response("start_message_move_task", {"TaskHandle": "task"}, {"SourceArn": arn})
+
+        assert redrive.redrive(sqs, "test") == 2
+        stub.assert_no_pending_responses()
+
+
+def test_a_stage_that_is_not_there_is_one_sentence(sqs, monkeypatch, capsys):
+    assert run(monkeypatch) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("make redrive: ")
+    assert len(error.strip().splitlines()) == 1
