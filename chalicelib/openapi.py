@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from chalicelib import __version__, stats, views
+from chalicelib import __version__, forms, stats, views
 from chalicelib.answers import CSV, JSON, NDJSON, PROBLEM
 from chalicelib.routes import Route
 
@@ -134,4 +134,6 @@ def _refusals(route: Route) -> set[int]:
         refusals |= {406}
     if route.body:
         refusals |= {413, 415}
+    if route.body is forms.NewRun:
+        refusals |= {404, 409}  # of the run to replay
     return refusals

