@@ -29,12 +29,12 @@ if config.function_name():
     wiring.settings()  # a Lambda whose settings are missing or malformed does not start
 
 
-@app.authorizer(ttl_seconds=60)
-def api_key(request: Any) -> AuthResponse:
+@app.authorizer(ttl_seconds=60)  # named api_key, it would be taken for API Gateway's own keys (x-api-key)
+def authorize(request: Any) -> AuthResponse:
     return route.allowed(request.token, lambda: wiring.settings().api_keys)
 
 
-route = Routes(app, api_key, config.allowed_origin())
+route = Routes(app, authorize, config.allowed_origin())
 
 
 @route("GET", "/health", gives=views.Health)

@@ -174,7 +174,7 @@ def opened_by(key):
         "authorizationToken": f"Bearer {key}",
         "methodArn": arn.format("GET", "/health"),
     }
-    policy = app.api_key(knocked, None)["policyDocument"]
+    policy = app.authorize(knocked, None)["policyDocument"]
     (statement,) = policy["Statement"]
     assert statement["Effect"] == "Allow"
     matcher = [re.escape(resource).replace(r"\*", ".*") for resource in statement["Resource"]]
@@ -204,7 +204,7 @@ def test_the_policy_does_not_say_who_came():
         "methodArn": "arn:aws:execute-api:mars-west-1:1:api/stage/GET/users",
     }
 
-    assert KEY_WITHOUT_SCOPES not in json.dumps(app.api_key(knocked, None))
+    assert KEY_WITHOUT_SCOPES not in json.dumps(app.authorize(knocked, None))
 
 
 def test_the_emulator_is_corrected_once_however_often_it_is_asked_for():

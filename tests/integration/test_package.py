@@ -111,7 +111,7 @@ def test_the_package_says_that_postgres_is_away(function):
 
 
 def test_the_packages_authorizer_knows_its_keys(function):
-    with function("api_key") as authorizer:
+    with function("authorize") as authorizer:
         told = [
             authorizer({"type": "TOKEN", "authorizationToken": f"Bearer {key}", "methodArn": method_arn()})
             for key in (API_KEY, "another")
