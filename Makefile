@@ -5,12 +5,17 @@ PY = .venv/bin/python
 STAGE ?= prod
 MAKE_VENV = { echo "Making .venv with $$("$$python" --version) …"; "$$python" -m venv --clear .venv; }
 
+# In this order: the last ones kill what the others need.
+IN_LOCALSTACK = $(addprefix tests/e2e/test_,lambda_processes.py localstack.py localstack_killed.py)
+LOCALSTACK_RUNS = $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 12) or sys.platform != "linux")'
+
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
-.PHONY: help install run ingest replay api-key pii-key test check format clean package deploy destroy redrive
+.PHONY: help install run ingest replay api-key pii-key localstack localstack-down test e2e check format clean \
+	package deploy destroy redrive
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 install: .venv/installed ## Make .venv with everything in it (the other targets do so themselves)
 
@@ -23,7 +28,14 @@ ingest: .venv/installed ## Run one ingest now; PAGES=20 SIZE=1000
 api-key: .venv/installed ## Make an API key; SCOPES=read,operate,erase
 	@exec $(PY) -m local.api_key $(if $(SCOPES),--scopes '$(SCOPES)')
 
+localstack: localstack/.venv/installed ## Deploy into LocalStack without Docker, in the background; PORT=4566
+	@exec $(PY) -m local.localstack up
+
+localstack-down: .venv/installed ## End LocalStack and remove all that belongs to it
+	@exec $(PY) -m local.localstack down
+
 test: .venv/installed ## Run all tests; TESTARGS="-k token"
+	@if $(LOCALSTACK_RUNS); then $(MAKE) --no-print-directory localstack/.venv/installed; fi
 	@exec $(PY) -m pytest --cov=app --cov=chalicelib --cov=local --cov=infra --cov-branch \
 		--cov-report=term:skip-covered $(TESTARGS)
 
@@ -47,6 +59,9 @@ destroy: .venv/installed ## Delete the app from AWS, after a question; STAGE=pro
 redrive: .venv/installed ## Work the pages in the dead-letter queue again; STAGE=prod
 	@exec $(PY) -m infra.redrive --stage '$(STAGE)'
 
+e2e: localstack/.venv/installed ## Run only the tests in LocalStack
+	@exec $(PY) -m pytest $(IN_LOCALSTACK) $(TESTARGS)
+
 check: .venv/installed ## Check style, types and the order of the house
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
@@ -60,13 +75,22 @@ format: .venv/installed ## Put the code into the house style
 clean: ## Remove local data, keys and caches (.venv stays)
 	@if $(PY) -c 'import dotenv, psutil' 2>/dev/null; then $(PY) -m local.clean; else rm -rf .local; fi
 	@rm -rf .coverage htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis build .chalice/deployments
-	@find . -name __pycache__ -not -path "./.venv/*" -prune -exec rm -rf {} +
+	@find . -name __pycache__ -not -path "*/.venv/*" -prune -exec rm -rf {} +
 
 # The stamp is written last, so that an interrupted installation begins again. An environment whose Python is gone,
 # or not the one that PYTHON asks for, is made anew.
 .venv/installed: requirements.txt requirements-dev.txt $(PY) $(if $(PYTHON),.venv/of-$(subst /,-,$(PYTHON)))
 	@echo "Installing …"
 	@$(PY) -m pip install -qq --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+# Of the same Python as .venv, under which the Lambdas are packaged.
+localstack/.venv/installed: .venv/installed localstack/requirements.txt localstack/pyproject.toml
+	@$(LOCALSTACK_RUNS) || { echo "LocalStack without Docker needs Linux and Python 3.12 or newer: make … PYTHON=python3.13"; exit 1; }
+	@echo "Installing LocalStack …"
+	@$(PY) -m venv --clear localstack/.venv
+	@localstack/.venv/bin/python -m pip install -qq --disable-pip-version-check --no-compile --no-deps -r localstack/requirements.txt
+	@localstack/.venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps -e localstack
 	@touch $@
 
 .venv/of-%: $(PY)

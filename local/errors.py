@@ -44,9 +44,9 @@ class FolderNotOurs(LocalError):
 class PortTaken(LocalError):
     """The port that was asked for is not free."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, command: str) -> None:
         super().__init__(
-            f"port {port} on 127.0.0.1 is taken; choose another, as in `make run PORT={port + 1}`"
+            f"port {port} on 127.0.0.1 is taken; choose another, as in `{command} PORT={port + 1}`"
         )
 
 

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shutil
 import stat
 from pathlib import Path
 
@@ -14,6 +15,11 @@ def local_folder() -> Path:
     """`.local`, or another folder for tests (DECANT_LOCAL_DIR). Made if it is not there."""
     chosen = os.environ.get("DECANT_LOCAL_DIR")
     return make_private(Path(chosen).resolve() if chosen else ROOT / ".local")
+
+
+def localstack_folder() -> Path:
+    """What LocalStack, the servers beside it and the deployment need, apart from those of `make run`."""
+    return make_private(local_folder() / "localstack")
 
 
 def make_private(folder: Path) -> Path:
@@ -44,6 +50,15 @@ def write_private(path: Path, text: str, owner: pwd.struct_passwd | None = None)
     if owner:
         os.chown(draft, owner.pw_uid, owner.pw_gid)
     draft.replace(path)
+
+
+def remove_tree(folder: Path) -> None:
+    """Also what was made read-only, as the code of Lambdas is."""
+    for path, folders, _ in os.walk(folder):
+        for name in folders:
+            if not (below := Path(path) / name).is_symlink():
+                below.chmod(0o700)
+    shutil.rmtree(folder)
 
 
 def _name(uid: int) -> str:

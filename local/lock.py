@@ -29,6 +29,12 @@ def is_held(folder: Path) -> bool:
         return not _take(file.fileno())
 
 
+def holder(folder: Path) -> int | None:
+    """The id of the process that holds it; None if none does, or it has not said so yet."""
+    number = _holder(folder).rpartition(" ")[2] if is_held(folder) else ""
+    return int(number) if number.isdigit() else None
+
+
 def _take(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,23 +5,19 @@ Exit status 0 after Ctrl-C or SIGTERM, 1 with one sentence if something failed.
 
 import contextlib
 import http.client
-import os
-import socket
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from local import keys, lock, processes, settings, signals
-from local.errors import LocalError, PortTaken, ServerFailed
+from local import keys, lock, ports, processes, settings, signals
+from local.errors import LocalError, ServerFailed
 from local.folders import ROOT, local_folder
-from local.processes import how_it_ended
-from local.stack import Server, Stack, record_file, stand_ins
+from local.stack import Stack, record_file, stand_ins
+from local.watch import watch
 
+_PORT = 8000
 _HEALTH_SECONDS = 60.0
-_LOOK_SECONDS = 0.2
-_REVIVE_SECONDS = 3.0  # a server that falls over at once should not do so many times a second
-_STAYS_ALIVE_SECONDS = 10.0
 _CHALICE = (
     "import sys; from chalice.cli import main; sys.exit(main())"  # its script's first line may be too long
 )
@@ -32,7 +28,7 @@ def main() -> int:
     try:
         folder = local_folder()
         with lock.hold(folder, "make run"), contextlib.suppress(signals.StopRequested):
-            _run(folder, _port())
+            _run(folder, ports.asked_for() or _PORT)
     except (LocalError, OSError) as error:
         print(f"make run: {error}.", file=sys.stderr)
         return 1
@@ -42,7 +38,7 @@ def main() -> int:
 
 def _run(folder: Path, port: int) -> None:
     processes.end_recorded(record_file(folder))  # before the port is looked at: an orphan may have it
-    _refuse_taken(port)
+    ports.refuse_taken(port, "make run")
     print("Starting the servers …", flush=True)
     with stand_ins(folder, settings.chosen()) as stack:
         _migrate(stack)
@@ -50,28 +46,7 @@ def _run(folder: Path, port: int) -> None:
             _ingest(stack)
             with _scheduler(stack), _http(stack, port):
                 _announce(folder, stack, port)
-                _watch(stack)
-
-
-def _port() -> int:
-    text = os.environ.get("PORT") or "8000"
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
-        raise LocalError("PORT must be a number from 1 to 65535")
-    return int(text)
-
-
-def _refuse_taken(port: int) -> None:
-    """Asks twice: some systems allow a second listener beside one on all addresses."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just freed is free
-        try:
-            probe.bind(("127.0.0.1", port))
-        except PermissionError:
-            raise LocalError(f"port {port} needs more rights than yours; choose one above 1023") from None
-        except OSError:
-            raise PortTaken(port) from None
-    if processes.listening(port):
-        raise PortTaken(port)
+                watch(stack)
 
 
 def _migrate(stack: Stack) -> None:
@@ -123,37 +98,6 @@ def _announce(folder: Path, stack: Stack, port: int) -> None:
         print(f"API key: {keys.api_key(folder)} (in {keys.api_key_file(folder)})")
     print(f"Logs: {stack.logs}. Ctrl-C ends everything.")
     print(f"Decant serves at http://127.0.0.1:{port}", flush=True)
-
-
-def _watch(stack: Stack) -> None:
-    """Until somebody asks us to end, or a server ends by itself for good."""
-    revived_at: dict[str, float] = {}
-    while True:
-        signals.check()
-        for server in stack.servers:
-            if not server.running:
-                _revive(server, revived_at)
-        time.sleep(_LOOK_SECONDS)
-
-
-def _revive(server: Server, revived_at: dict[str, float]) -> None:
-    """Postgres and Valkey are started again, as a cloud would do; whoever uses them copes meanwhile.
-
-    One that cannot stay alive ends everything, and so does any other child.
-    """
-    how = how_it_ended(server.exit_status)
-    since = time.monotonic() - revived_at.get(server.name, -_STAYS_ALIVE_SECONDS)
-    if isinstance(server, processes.Child) or since < _STAYS_ALIVE_SECONDS:
-        raise ServerFailed(server.name, f"ended by itself ({how})", server.log)
-    print(
-        f"{server.name} ended by itself ({how}); it is started again in {_REVIVE_SECONDS:.0f} s.", flush=True
-    )
-    for _ in range(round(_REVIVE_SECONDS / _LOOK_SECONDS)):
-        signals.check()
-        time.sleep(_LOOK_SECONDS)
-    server.start()
-    revived_at[server.name] = time.monotonic()
-    print(f"{server.name} is back.", flush=True)
 
 
 def _last_line(log: Path) -> str:

@@ -1,0 +1,126 @@
+"""Keeps LocalStack and the servers beside it running in the background, until it is told to end (SIGTERM).
+
+`make localstack` starts it; whoever holds the folder's lock is it.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from local import lock, processes, settings, signals
+from local.errors import LocalError, ServerFailed
+from local.folders import ROOT, localstack_folder, make_private, remove_tree
+from local.processes import Child
+from local.stack import Stack, record_file, stand_ins
+from local.watch import watch
+
+COMMAND = "make localstack"
+PYTHON = ROOT / "localstack" / ".venv" / "bin" / "python"
+ENDPOINT = "AWS_ENDPOINT_URL"  # published beside the settings
+
+_START_SECONDS = 60.0
+_STOP_SECONDS = 5.0  # it keeps nothing, and its functions end with it
+_NOT_HERE = {"SECRET_ID", "QUEUE_URL", "QUEUE_NAME", "INGEST_SCHEDULE"}  # the deployment's own
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    port = parser.parse_args().port
+    signals.note()
+    try:
+        folder = localstack_folder()
+        with lock.hold(folder, COMMAND), contextlib.suppress(signals.StopRequested):
+            _run(folder, port)
+    except (LocalError, OSError) as error:
+        print(f"{error}.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(folder: Path, port: int) -> None:
+    _forget_the_last(folder)
+    chosen = {name: value for name, value in settings.chosen().items() if name not in _NOT_HERE}
+    with (
+        stand_ins(folder, chosen) as stack,
+        _localstack(stack, port) as endpoint,
+        settings.publish(folder, {**stack.settings, ENDPOINT: endpoint}),
+    ):
+        watch(stack)
+
+
+def _forget_the_last(folder: Path) -> None:
+    """A LocalStack that starts knows of no deployment."""
+    processes.end_recorded(record_file(folder))  # before its files go
+    for stale in (folder / "home", folder / "project" / ".chalice" / "deployed"):
+        if stale.exists():
+            remove_tree(stale)
+
+
+@contextlib.contextmanager
+def _localstack(stack: Stack, port: int) -> Iterator[str]:
+    """Ready, with the resources that the init hook makes. Gives its URL."""
+    endpoint = f"http://127.0.0.1:{port}"
+    child = Child(
+        "LocalStack",
+        [str(PYTHON), "-P", "-m", "localstack.runtime.main"],
+        env=_environment(stack, port),
+        cwd=stack.folder,
+        log=stack.logs / "localstack.log",
+    )
+    processes.record(record_file(stack.folder), child)
+    stack.servers.append(child)
+    try:
+        child.wait_until(lambda: _is_ready(endpoint, child), _START_SECONDS)
+        yield endpoint
+    finally:
+        child.stop(_STOP_SECONDS)
+
+
+def _environment(stack: Stack, port: int) -> dict[str, str]:
+    """Nothing of the caller's but the way to programs: LocalStack reads many variables, and files at home."""
+    home = make_private(stack.folder / "home")
+    hooks = home / "etc" / "localstack" / "init"
+    hooks.parent.mkdir(parents=True, exist_ok=True)
+    hooks.unlink(missing_ok=True)
+    hooks.symlink_to(ROOT / "localstack" / "init")
+    address = f"127.0.0.1:{port}"
+    return {
+        **stack.settings,  # for the init hook
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(home),
+        "FILESYSTEM_ROOT": str(home),
+        "TMPDIR": str(make_private(home / "tmp")),
+        "XDG_CACHE_HOME": str(home / f"cache-{port}"),
+        "OVERRIDE_IN_DOCKER": "0",  # a container that it runs in is not its own
+        "GATEWAY_LISTEN": address,
+        "LOCALSTACK_HOST": address,
+        "LAMBDA_RUNTIME_EXECUTOR": "process",
+        "LAMBDA_SYNCHRONOUS_CREATE": "1",  # else each deployment waits for the next look, 5 s later
+        "SQS_ENDPOINT_STRATEGY": "path",
+        "SKIP_SSL_CERT_DOWNLOAD": "1",
+        "DISABLE_EVENTS": "1",
+        "DNS_ADDRESS": "0",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _is_ready(endpoint: str, child: Child) -> bool:
+    """Raises ServerFailed if the init hook has failed."""
+    try:
+        with urllib.request.urlopen(f"{endpoint}/_localstack/init/ready", timeout=5) as answer:  # noqa: S310
+            stage = json.load(answer)
+    except OSError:
+        return False
+    if any(script["state"] == "ERROR" for script in stage["scripts"]):
+        raise ServerFailed(child.name, "could not make the app's resources", child.log)
+    return bool(stage["completed"] and stage["scripts"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""The port that somebody asks for with PORT=."""
+
+import os
+import socket
+
+from local import processes
+from local.errors import LocalError, PortTaken
+
+
+def asked_for() -> int | None:
+    """None if PORT is not set. Raises LocalError."""
+    text = os.environ.get("PORT")
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
+        raise LocalError("PORT must be a number from 1 to 65535")
+    return int(text)
+
+
+def refuse_taken(port: int, command: str) -> None:
+    """Raises PortTaken. Asks twice: some systems allow a second listener beside one on all addresses."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just freed is free
+        try:
+            probe.bind(("127.0.0.1", port))
+        except PermissionError:
+            raise LocalError(f"port {port} needs more rights than yours; choose one above 1023") from None
+        except OSError:
+            raise PortTaken(port, command) from None
+    if processes.listening(port):
+        raise PortTaken(port, command)

@@ -1,0 +1,141 @@
+"""The app in LocalStack, deployed by `chalice deploy`: through API Gateway's URL, by EventBridge's clock."""
+
+import json
+
+import pytest
+
+from tests.e2e.cloud import STACK, command, until
+from tests.e2e.conftest import READER
+from tests.keys import API_KEY, KEY_WITHOUT_SCOPES
+
+pytestmark = pytest.mark.timeout(400)
+
+OUTCOMES = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
+
+
+@pytest.fixture(scope="module")
+def loaded(cloud):
+    """A run that somebody ordered, to its end."""
+    return cloud.finished(cloud.start_run(API_KEY, pages=2, page_size=50), API_KEY)
+
+
+def test_health_is_open(cloud):
+    status, _, body = cloud.ask("GET", "/health")
+
+    assert status == 200
+    assert json.loads(body)["status"] == "ok"
+
+
+def test_the_page_and_the_description_are_open(cloud):
+    assert "<title>" in cloud.ask("GET", "/")[2]
+    assert json.loads(cloud.ask("GET", "/openapi.json")[2])["openapi"].startswith("3.1")
+
+
+def test_an_ordered_run_is_worked_by_another_lambda_and_obeys_the_law(loaded):
+    assert loaded["status"] == "succeeded"
+    assert loaded["fetched"] == 100 == sum(loaded[outcome] for outcome in OUTCOMES)
+
+
+def test_people_are_served_to_the_key(cloud, loaded):
+    people = cloud.get_json("/users?limit=3", API_KEY)["items"]
+
+    assert len(people) == 3
+    assert cloud.get_json(f"/users/{people[0]['uid']}", API_KEY) == people[0]
+
+
+def test_without_a_key_the_gateway_says_401(cloud):
+    assert cloud.ask("GET", "/users")[0] == 401
+
+
+@pytest.mark.parametrize("key", ["guessed", KEY_WITHOUT_SCOPES])
+def test_a_key_that_opens_nothing_gets_403(cloud, key):
+    assert cloud.ask("GET", "/users", key)[0] == 403
+
+
+def test_a_key_opens_what_its_scopes_say(cloud, loaded):
+    assert cloud.ask("GET", "/users?limit=1", READER)[0] == 200
+    assert cloud.ask("POST", "/runs", READER, {})[0] == 403
+    assert cloud.ask("DELETE", f"/users/{loaded['run_id']}", READER)[0] == 403
+
+
+def test_the_apps_own_refusals_are_problem_documents(cloud, loaded):
+    for path, wanted in (
+        ("/users/nobody", 400),
+        (f"/users/{loaded['run_id']}", 404),
+        ("/users?limit=0", 400),
+    ):
+        status, headers, body = cloud.ask("GET", path, API_KEY)
+        assert (status, headers["Content-Type"]) == (wanted, "application/problem+json")
+        assert json.loads(body)["status"] == wanted
+        assert headers["X-Request-Id"]
+
+
+def test_an_unknown_path_never_reaches_the_app(cloud):
+    assert cloud.ask("GET", "/nowhere", API_KEY)[0] in (403, 404)
+
+
+def test_a_person_is_forgotten(cloud, loaded):
+    uid = cloud.get_json("/users?limit=1", API_KEY)["items"][0]["uid"]
+
+    assert cloud.ask("DELETE", f"/users/{uid}", API_KEY)[0] == 200
+
+    assert cloud.ask("GET", f"/users/{uid}", API_KEY)[0] == 404
+
+
+def test_migrate_is_a_lambda_and_has_nothing_left_to_do(cloud):
+    said, error = cloud.invoke(f"{STACK}-migrate")
+
+    assert error is None
+    assert not said["applied"]
+
+
+def test_the_resources_are_there(cloud):
+    sqs = cloud.client("sqs")
+    queue, dead = (sqs.get_queue_url(QueueName=f"{STACK}-pages{end}")["QueueUrl"] for end in ("", "-dead"))
+
+    attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["RedrivePolicy"])["Attributes"]
+    assert json.loads(attributes["RedrivePolicy"])["deadLetterTargetArn"].endswith(
+        ":decant-localstack-pages-dead"
+    )
+    assert sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])
+    secret = cloud.client("secretsmanager").get_secret_value(SecretId="decant/localstack")["SecretString"]
+    assert json.loads(secret)["QUEUE_URL"] == queue
+
+
+def test_cloudwatch_holds_the_structured_lines_and_nothing_that_was_sent(cloud, loaded):
+    cloud.ask("POST", "/users/lookup", API_KEY, {"email": "somebody@example.com"})
+
+    def counted():
+        lines = [json.loads(line) for line in cloud.logged(f"{STACK}-ingest") if line.startswith("{")]
+        return [line for line in lines if line.get("run_id") == loaded["run_id"] and "Fetched" in line]
+
+    assert until(counted)[0]["Fetched"] == [100.0]
+    asked = until(lambda: [line for line in cloud.logged(STACK) if "POST /users/lookup" in line])
+    assert json.loads(asked[0])["status"] == 200
+    everything = "".join(
+        cloud.logged(STACK) + cloud.logged(f"{STACK}-authorize") + cloud.logged(f"{STACK}-ingest")
+    )
+    for secret in ("somebody@example.com", API_KEY, READER):
+        assert secret not in everything
+
+
+def test_a_second_make_localstack_deploys_again_and_keeps_the_data(cloud, loaded):
+    again = command(cloud.folder, "local.localstack", "up")
+
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.strip().splitlines()[-1] == f"Decant serves at {cloud.url}/"
+    assert "Starting" not in again.stdout
+    assert cloud.get_json(f"/runs/{loaded['run_id']}", API_KEY) == loaded
+
+
+def test_the_schedule_fires_by_itself(cloud):
+    rules = cloud.client("events").list_rules()["Rules"]
+    assert [rule["ScheduleExpression"] for rule in rules] == ["rate(1 minute)"]
+
+    def scheduled():
+        runs = cloud.get_json("/runs", API_KEY)["items"]
+        return [run for run in runs if (run["trigger"], run["status"]) == ("schedule", "succeeded")]
+
+    run = until(scheduled)[0]
+    assert run["fetched"] == 100
+    assert run["inserted"] + run["unchanged"] + run["updated"] > 0
