@@ -21,7 +21,7 @@ from local.localstack_keeper import COMMAND, ENDPOINT, PYTHON
 from local.processes import Child
 
 _USUAL_PORT = 4566
-_START_SECONDS = 120.0
+_START_SECONDS = 240.0
 _STOP_SECONDS = 60.0
 
 

@@ -23,7 +23,7 @@ COMMAND = "make localstack"
 PYTHON = ROOT / "localstack" / ".venv" / "bin" / "python"
 ENDPOINT = "AWS_ENDPOINT_URL"  # published beside the settings
 
-_START_SECONDS = 60.0
+_START_SECONDS = 180.0  # the first time its modules are compiled
 _STOP_SECONDS = 5.0  # it keeps nothing, and its functions end with it
 _NOT_HERE = {"SECRET_ID", "QUEUE_URL", "QUEUE_NAME", "INGEST_SCHEDULE"}  # the deployment's own
 

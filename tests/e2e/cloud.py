@@ -23,7 +23,7 @@ from local.deployment import ANYBODY
 from local.localstack_keeper import ENDPOINT
 
 ROOT = Path(__file__).parent.parent.parent
-START_SECONDS, STOP_SECONDS, WAIT_SECONDS = 280, 90, 100
+START_SECONDS, STOP_SECONDS, WAIT_SECONDS = 390, 90, 100
 STACK = "decant-localstack"
 
 

@@ -16,7 +16,7 @@ from local.localstack_keeper import ENDPOINT
 from local.processes import free_port
 from tests.e2e.cloud import ROOT, Cloud, until
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(500)
 
 PROBE = """
 import importlib, os, signal, subprocess, sys, time

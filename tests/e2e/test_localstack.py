@@ -8,7 +8,7 @@ from tests.e2e.cloud import STACK, command, until
 from tests.e2e.conftest import READER
 from tests.keys import API_KEY, KEY_WITHOUT_SCOPES
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(500)
 
 OUTCOMES = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
 

@@ -8,7 +8,7 @@ from chalicelib.aws import scheduled_event
 from tests.e2e.cloud import STACK, until
 from tests.keys import API_KEY
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(500)
 
 WORKER = f"{STACK}-ingest_page"
 OUTCOMES = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
