@@ -40,16 +40,11 @@ class Dialect(Generic[T]):
         page = self._strict_page if strictly else self._page
         return [self.to_user(record) for record in self._opened(page.decode(body))]
 
-    def decode_one(self, raw: bytes) -> User:
-        return self.to_user(self._one.decode(raw))
+    def decode_one(self, raw: bytes, strictly: bool = False) -> User:
+        return self.to_user((self._strict_one if strictly else self._one).decode(raw))
 
     def unknown(self, raw: bytes) -> set[str]:
         """The dotted paths of a record's fields that are not known. One that cannot be read has no fields."""
-        try:
-            self._strict_one.decode(raw)
-            return set()
-        except (ValueError, RecursionError):
-            pass
         try:
             return set(self._known.unknown(loads(raw)))
         except (ValueError, RecursionError):

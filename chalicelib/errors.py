@@ -10,7 +10,9 @@
     ├── TimeUp                 a run had to stop between two pages
     ├── StoreError             Postgres refused a statement
     │   ├── StoreUnavailable   Postgres cannot be reached
-    │   └── LeaseLost          another run has taken over
+    │   ├── LeaseLost          another run has taken over
+    │   ├── KeysOvertaken      newer keys are in use by now, or other ones
+    │   └── SealsGone          sealed records expired or were replayed elsewhere
     ├── AwsError               AWS did not do what it was asked
     ├── RequestError           an HTTP request that cannot be answered as asked
     └── Unforeseen             anything else: its type and place, not its text
@@ -92,6 +94,20 @@ class LeaseLost(StoreError):
     """The run no longer holds its lease: it was counted as lost and another may have begun."""
 
 
+class KeysOvertaken(StoreError):
+    """What is stored was meanwhile written with newer keys, or with another of this version."""
+
+    def __str__(self) -> str:
+        return "PII_KEYS: newer keys are in use by now, or others; the next run takes them up"
+
+
+class SealsGone(StoreError):
+    """Sealed records that a replay had read expired since, or another replay took them up."""
+
+    def __str__(self) -> str:
+        return "sealed records expired or were replayed elsewhere meanwhile"
+
+
 class AwsError(DecantError):
     """AWS did not do what it was asked."""
 
@@ -100,7 +116,7 @@ class RequestError(DecantError):
     """An HTTP request that cannot be answered as asked."""
 
     def __init__(self, status: int, title: str, detail: str = "") -> None:
-        super().__init__(title)
+        super().__init__(f"{title}: {detail}" if detail else title)
         self.status, self.title, self.detail = status, title, detail
 
 

@@ -64,12 +64,22 @@ class KeyTrouble:
     version: int
     people: int | None
     erasures: int | None
+    sealed: int | None
 
     def __str__(self) -> str:
         if self.people is None:
             return f"version {self.version} is not the key that this database was written with"
-        needed = f"people: {self.people}, erasures: {self.erasures}"
+        needed = f"people: {self.people}, erasures: {self.erasures}, sealed records: {self.sealed}"
         return f"version {self.version} is missing, but needed ({needed}); null for its key gives them up"
+
+
+@dataclass(frozen=True)
+class KeyInUse:
+    """The key that tokens were made with: its version, its proof, and the versions that were given up."""
+
+    version: int
+    proof: str
+    given_up: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,7 @@ class PageLoad:
     erasure_tokens: Sequence[Sequence[str]] = field(repr=False)
     rejects: Sequence[RejectRow]
     duplicates: int
-    key_version: int
+    key: KeyInUse
     seal_days: int = 0
     unknown_fields: int = 0
     replay: Replay | None = None
@@ -130,8 +140,8 @@ class Report:
     """A run so far: pages done, the counts of the conservation law, rejects by (path, rule), and times.
 
     It begins with ``first_page``; ``next_page`` is where the next run goes on if this one's time was up.
-    ``timings`` are milliseconds by step; ``unknown`` counts the records that have a field which the contract
-    does not know, by its path.
+    ``timings`` are milliseconds by step. ``unknown_fields`` counts what records have and the contract does
+    not know; ``unknown_names`` are those that most records of a page have.
     """
 
     run_id: str
@@ -148,19 +158,25 @@ class Report:
     seconds: float = 0.0
     timings: dict[str, float] = field(default_factory=dict)
     rejects_by_rule: Counter[tuple[str, str]] = field(default_factory=Counter)
-    unknown: Counter[str] = field(default_factory=Counter, repr=False)
+    unknown_fields: int = 0
+    unknown_names: set[str] = field(default_factory=set, repr=False)
     first_page: int = 1
     next_page: int | None = None
 
     def summary(self) -> dict[str, Any]:
         """The report as JSON can hold it."""
         return asdict(self) | {
-            "unknown": self.unknown.total(),  # a name that the source made up may itself be a value
+            "unknown_names": sorted(self.unknown_names),
             "rejects_by_rule": [
                 {"path": path, "rule": rule, "count": count}
                 for (path, rule), count in self.rejects_by_rule.most_common()
             ],
         }
+
+    def note_unknown(self, unknown: Counter[str], fetched: int) -> None:
+        """Counts a page's unknown fields; a name that few of its records have may itself be a value."""
+        self.unknown_fields += unknown.total()
+        self.unknown_names |= {name for name, count in unknown.items() if count > max(1, fetched / 2)}
 
     def add(self, loaded: Loaded, fetched: int, duplicates: int) -> None:
         """Counts one loaded page."""

@@ -34,6 +34,7 @@ _log = logging.getLogger("decant.pipeline")
 
 _LEAST_RESERVE_SECONDS = 5.0  # for a page that takes longer than those before it
 
+_MOST_NAMES = 20
 _FIELD_NAME = re.compile(r"([A-Za-z][A-Za-z_]{0,39}[0-9]?(\.(?=.)|$)){1,4}")
 
 
@@ -145,7 +146,7 @@ def _work_page(edges: Edges, plan: Plan, page: int, report: Report) -> None:
         return
     rejects = [_reject_row(edges, report.run_id, page, reject) for reject in valid.rejects]
     report.rejects_by_rule.update((issue.path, issue.rule) for row in rejects for issue in row.issues)
-    report.unknown.update(valid.unknown)
+    report.note_unknown(valid.unknown, valid.fetched)
     seal_days = edges.quarantine.days if edges.quarantine else 0
     if len(rejects) / valid.fetched > plan.max_reject_ratio:
         edges.store.note_rejects(report.run_id, page, rejects, seal_days)
@@ -162,7 +163,7 @@ def _work_page(edges: Edges, plan: Plan, page: int, report: Report) -> None:
         erasure_tokens,
         rejects,
         cleaned.duplicates,
-        edges.tokeniser.version,
+        edges.tokeniser.in_use,
         seal_days,
         valid.unknown.total(),
         replay,
@@ -202,18 +203,12 @@ def _reject_row(edges: Edges, run_id: str, page: int, reject: Reject) -> RejectR
 
 def _tell_unknown(report: Report) -> None:
     """Names what the source added, but only what must be a field's name: a value may stand in a key too."""
-    named = [
-        f"{path} ({count} records)"
-        for path, count in sorted(report.unknown.items())
-        if count > 1 and _FIELD_NAME.fullmatch(path)
-    ]
-    others = len(report.unknown) - len(named)
-    if others:
-        named.append(f"{others} whose names are not told, as they may be values")
-    if named:
-        _log.warning(
-            "run %s dropped fields that are not in the contract: %s", report.run_id, ", ".join(named)
-        )
+    if not report.unknown_fields:
+        return
+    names = sorted(filter(_FIELD_NAME.fullmatch, report.unknown_names))[:_MOST_NAMES]
+    told = f": {', '.join(names)}" if names else ""
+    fields = report.unknown_fields
+    _log.warning("run %s dropped %s fields that are not in the contract%s", report.run_id, fields, told)
 
 
 def _validated(body: bytes, dialect: Dialect[Any], page: int, today: date) -> ValidPage:

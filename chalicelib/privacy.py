@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any, Literal, Protocol
 
 from chalicelib.errors import ConfigError, TokenError
+from chalicelib.ledger import KeyInUse
 
 Treatment = Literal["keep", "token", "generalise", "drop"]
 
@@ -147,6 +148,11 @@ class Tokeniser:
     def proofs(self) -> dict[int, str]:
         """A token of a fixed text under each key: shows whether a version's key is still what it was."""
         return {version: self._sign(version, "proof", b"") for version in self.versions}
+
+    @property
+    def in_use(self) -> KeyInUse:
+        """What shows a ledger which key makes the tokens."""
+        return KeyInUse(self.version, self.proofs()[self.version], self.given_up)
 
     def fingerprint(self, raw: bytes) -> str:
         """Recognises the same raw record again, without telling what is in it."""

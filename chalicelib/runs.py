@@ -39,6 +39,8 @@ def replay(run_id: str, on_page: Callable[[int, int, Report], None] | None = Non
 
 def start_run(pages: int | None, page_size: int | None, replay_of: str | None) -> Report:
     """Opens a run and returns at once; its pages are worked by the ``ingest`` Lambda, or by a thread."""
+    if replay_of and (pages or page_size):
+        raise RequestError(400, "Malformed body", "a replay has neither pages nor page_size")
     trigger: Trigger = "replay" if replay_of else "backfill" if pages else "manual"
     planned = len(_sealed_pages(replay_of)) if replay_of else pages or wiring.settings().source_pages
     queued = not replay_of and _is_for_the_queue(planned)

@@ -59,13 +59,13 @@ class Stats(Struct):
 
 
 def risk_view(
-    total: int, smallest: int | None, groups: int, in_small: int, distinct: Sequence[tuple[str, int]]
+    total: int, smallest: int | None, groups: int, in_small: int, tokens: Sequence[tuple[str, int, int]]
 ) -> Risk:
     """The view of what ``risk.sql`` gives, of so many people in all."""
     repetitive = [
         TokenFrequency(column, count)
-        for column, count in distinct
-        if count <= FEW_DISTINCT and total >= 5 * count > 0
+        for column, count, people in tokens
+        if count <= FEW_DISTINCT and people >= 5 * count > 0
     ]
     share = round(in_small / total, 4) if total else 0.0
     return Risk(list(QUASI_IDENTIFIERS), smallest, groups, SMALL_GROUP, in_small, share, repetitive)

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from chalicelib.errors import LeaseLost
+from chalicelib.errors import KeysOvertaken, LeaseLost, SealsGone
 from chalicelib.ledger import Erased, KeyTrouble, Loaded, OpenRun, PageLoad, RejectRow, SealedReject
 from chalicelib.pool import Pool, again, translated
 from chalicelib.privacy import TOKENISED
@@ -21,7 +21,13 @@ _SQL = Path(__file__).parent / "sql"
 # How long a statement may take before its connection is cut: a server that hangs answers nothing by itself.
 _READ_SECONDS = 5.0
 _MIGRATION_SECONDS = 300.0
-_SECONDS = {"load_page": 60.0, "erase": 30.0, "stats": 20.0, "risk": 20.0, "check_keys": 20.0}
+_SECONDS = {
+    **dict.fromkeys(
+        ("load_page", "note_rejects", "claim_page", "end_page", "fail_page"), 60.0
+    ),  # wait for a load
+    "erase": 30.0,
+    **dict.fromkeys(("stats", "risk", "check_keys"), 20.0),
+}
 
 # What may be done twice without doing more: a page is loaded once however often it is tried, and so on.
 _REPEATABLE = {"load_page", "note_rejects", "finish_run"}
@@ -72,6 +78,7 @@ class Store:
         queued: bool = False,
     ) -> OpenRun:
         """Opens a run and takes the source's lease, or records that it was skipped; ends expired seals."""
+        self._rows("expire_seals", {})
         values = {
             "source": source,
             "trigger": trigger,
@@ -87,7 +94,7 @@ class Store:
     def load_page(self, load: PageLoad) -> Loaded | None:
         """Loads a page, all or nothing; the counts in the ledger go with it. None if it was loaded before.
 
-        Raises LeaseLost, and writes nothing, if the run is no longer running.
+        Raises LeaseLost, KeysOvertaken or SealsGone, and writes nothing, if one of them is true.
         """
         values = {
             "run_id": load.run_id,
@@ -95,7 +102,8 @@ class Store:
             "rows": load.rows_json(),
             "rejects": encode(load.rejects).decode(),
             "duplicate": load.duplicates,
-            "key_version": load.key_version,
+            "key": encode(load.key).decode(),
+            "key_version": load.key.version,
             "seal_days": load.seal_days,
             "unknown_fields": load.unknown_fields,
             "replay_of": load.replay.run_id if load.replay else None,
@@ -105,9 +113,10 @@ class Store:
         rows = self._rows("load_page", values)
         if rows:
             return Loaded(*rows[0])
-        if self._rows("is_loaded", {"run_id": load.run_id, "page": load.page})[0][0]:
-            return None
-        raise LeaseLost("load_page")
+        why = self._rows("why_not_loaded", values)[0][0]
+        if why != "loaded":
+            raise {"keys": KeysOvertaken, "seals": SealsGone}.get(why, LeaseLost)("load_page")
+        return None
 
     def claim_page(self, run_id: str, page: int) -> bool:
         """Whether a page of a queued run is still to be worked; renews the lease, reopens an ended run."""

@@ -69,7 +69,7 @@ def ran(report: Report) -> None:
     line = EphemeralMetrics(namespace="Decant", service="ingest")
     for outcome in _OUTCOMES:
         line.add_metric(outcome.capitalize(), MetricUnit.Count, getattr(report, outcome))
-    line.add_metric("UnknownFields", MetricUnit.Count, report.unknown.total())
+    line.add_metric("UnknownFields", MetricUnit.Count, report.unknown_fields)
     line.add_metric("Seconds", MetricUnit.Seconds, round(report.seconds, 3))
     line.add_metric("Succeeded", MetricUnit.Count, int(report.status == "succeeded"))
     line.add_metric(

@@ -70,13 +70,24 @@ def validate_records(records: Iterable[tuple[int, bytes]], dialect: Dialect[Any]
     """Sorts records, each with its place in its page, into valid users and rejects."""
     users, rejects, unknown = list[User](), list[Reject](), Counter[str]()
     for position, raw in records:
-        found = _examine(raw, dialect, today)
+        user = _at_first_sight(raw, dialect, today)
+        found = user or _examine(raw, dialect, today)
+        if user is None:
+            unknown.update(dialect.unknown(raw))
         if isinstance(found, User):
             users.append(found)
         else:
             rejects.append(Reject(position, found, _rewritten(raw)))
-        unknown.update(dialect.unknown(raw))
     return ValidPage(users, rejects, unknown)
+
+
+def _at_first_sight(raw: bytes, dialect: Dialect[Any], today: date) -> User | None:
+    """The user, if the record is valid and all its fields are known."""
+    try:
+        user = dialect.decode_one(raw, strictly=True)
+    except (ValueError, RecursionError):
+        return None
+    return None if user.date_of_birth > today or _may_hide_nul(raw) else user
 
 
 def _rewritten(raw: bytes) -> bytes:

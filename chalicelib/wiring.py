@@ -44,11 +44,13 @@ class _Once(Generic[T]):
     def __call__(self) -> T:
         if time.monotonic() >= _secret.stale_at:
             _read_again()
-        if not self.built:
+        built = self.built
+        if not built:
             with _building:
-                if not self.built:
-                    self.built.append(self._build())
-        return self.built[0]
+                built = self.built
+                if not built:
+                    built.append(self._build())
+        return built[0]
 
 
 class _Secret:
@@ -72,16 +74,35 @@ def _read_again() -> None:
     with _building:
         if time.monotonic() < _secret.stale_at:
             return  # another thread was quicker
+        _secret.stale_at = time.monotonic() + SECRET_SECONDS
         try:
             read = config.read()
+            if settings.built != [read]:
+                _replace(read)
         except ConfigError as error:
             _secret.stale_at = time.monotonic() + _RETRY_SECONDS
             _log.error("the secret cannot be read again, its old values are used: %s", error)
-            return
-        if settings.built != [read]:
-            reset()
-            settings.built.append(read)
-        _secret.stale_at = time.monotonic() + SECRET_SECONDS
+
+
+def _replace(read: config.Settings) -> None:
+    """Builds anew all that had been built. If that fails, the old goes on and the error is raised."""
+    known: tuple[_Once[Any], ...] = (settings, store, cache, tokeniser, quarantine, source)
+    before = [(once, once.built) for once in known]
+    for once in known:
+        once.built = []
+    settings.built.append(read)
+    try:
+        for once, built in before:
+            if built:
+                once()
+    except ConfigError:
+        for once, built in before:
+            once.built = built
+        raise
+    for once, built in before:
+        if once in (store, cache, source):
+            for old in built:
+                old.close()
 
 
 @_Once

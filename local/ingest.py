@@ -37,7 +37,7 @@ def main() -> int:
     except (LocalError, DecantError, OSError) as error:
         print("ingest: stopped" if signals.requested() else f"ingest: {error}", file=sys.stderr)
         return 1
-    print(*table(report), sep="\n", flush=True)
+    print(*table(report, bool(options.replay)), sep="\n", flush=True)
     return 0 if report.status in ("succeeded", "skipped") else 1
 
 
@@ -101,7 +101,7 @@ def _ingest(pages: int | None, size: int | None, replay_of: str | None) -> Repor
         return runs.run_ingest(trigger="manual", pages=pages, page_size=size, on_page=on_page)
 
 
-def table(report: Report) -> Iterator[str]:
+def table(report: Report, replay: bool = False) -> Iterator[str]:
     """The report in lines. Counts, names of fields and of rules: never a value."""
     speed = f", {report.fetched / report.seconds:,.0f} records/s" if report.fetched and report.seconds else ""
     yield f"Ingest {report.status} in {report.seconds:.2f} s{speed} (run {report.run_id})"
@@ -110,12 +110,15 @@ def table(report: Report) -> Iterator[str]:
     if report.status == "skipped":
         yield "  another run of this source is under way"
         return
+    if replay and not report.fetched:
+        yield "  nothing of that run is sealed"
+        return
     yield f"  pages       {report.pages:>9,}"
     yield f"  fetched     {report.fetched:>9,}"
     for sign, outcome in zip("=+++++", _OUTCOMES, strict=True):
         yield f"  {sign} {outcome:<10}{getattr(report, outcome):>9,}"
-    if report.unknown:
-        yield f"  {report.unknown.total():,} fields that are not in the contract were dropped"
+    if report.unknown_fields:
+        yield f"  {report.unknown_fields:,} fields that are not in the contract were dropped"
     reasons = sorted(report.rejects_by_rule.items(), key=lambda item: (-item[1], item[0]))
     for (path, rule), count in reasons[:_REASONS_SHOWN]:
         yield f"    {path or '(record)'}: {rule}  {count:,}"

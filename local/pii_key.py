@@ -22,7 +22,12 @@ Next:
 
 def main() -> int:
     try:
-        folder, chosen = local_folder(), settings.chosen().get("PII_KEYS")
+        folder, everything = local_folder(), settings.chosen()
+        chosen = everything.get("PII_KEYS")
+        if "SECRET_ID" in everything:
+            raise LocalError(
+                "the keys lie in the secret SECRET_ID; put their JSON into PII_KEYS and leave SECRET_ID out"
+            )
         known = chosen or keys.pii_keys(folder)
         pii_keys(known)
         fresh = keys.with_fresh_pii_key(known)

@@ -8,9 +8,11 @@ from typing import Any
 
 from chalicelib.dialect import Dialect
 from chalicelib.errors import LeaseLost
-from chalicelib.ledger import KeyTrouble, Loaded, OpenRun, PageLoad, RejectRow, SealedReject
+from chalicelib.ledger import KeyInUse, KeyTrouble, Loaded, OpenRun, PageLoad, RejectRow, SealedReject
+from chalicelib.privacy import Tokeniser
 from chalicelib.sources import random_data_api
 from chalicelib.users import Issue
+from tests.keys import PII_KEY
 
 NOON = "2026-01-31T12:00:00.000000Z"
 
@@ -22,6 +24,11 @@ def uid(number: int) -> str:
 def token(letter: str = "t", version: int = 1) -> str:
     """Something that looks like a token."""
     return f"v{version}_{letter * 24}"
+
+
+def key(version: int) -> KeyInUse:
+    """A key that made tokens, in a database that knows none yet."""
+    return KeyInUse(version, token("k", version))
 
 
 def person(number: int, **changed: Any) -> dict[str, Any]:
@@ -63,11 +70,12 @@ def page_load(
     rejects: Sequence[RejectRow] = (),
     duplicates: int = 0,
     erasure_tokens: Sequence[Sequence[str]] | None = None,
-    key_version: int = 1,
+    key: KeyInUse | None = None,
 ) -> PageLoad:
     columns = {name: [row[name] for row in people] for name in person(0)}
     tokens = [[]] * len(people) if erasure_tokens is None else erasure_tokens
-    return PageLoad(run_id, page, columns, tokens, rejects, duplicates, key_version)
+    key = key or Tokeniser({1: PII_KEY}).in_use
+    return PageLoad(run_id, page, columns, tokens, rejects, duplicates, key)
 
 
 class FakeSource:

@@ -87,7 +87,7 @@ MAY_IMPORT = {
     "users": set(),
     "dialect": {"shapes", "users"},
     "validation": {"dialect", "shapes", "users"},
-    "privacy": {"errors"},
+    "privacy": {"errors", "ledger"},
     "quarantine": set(),
     "clean": {"users"},
     "ledger": {"users"},

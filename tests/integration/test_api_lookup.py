@@ -8,7 +8,7 @@ import pytest
 from chalicelib import privacy, runs, wiring
 from chalicelib.forms import Lookup
 from tests.builders import RANDOM_DATA_API
-from tests.fakes import person, uid
+from tests.fakes import key, person, uid
 from tests.integration.api_support import load, pii_keys
 from tests.keys import PII_KEY
 
@@ -113,7 +113,7 @@ def test_after_a_rotation_those_of_the_old_key_and_those_of_the_new_are_found(
 ):
     for number, keys in enumerate((OLD, BOTH)):
         row = person(number, **{field: privacy.Tokeniser(keys).token(field, RAW[field])})
-        load(store, row, key_version=max(keys))
+        load(store, row, key=key(max(keys)))
 
     app_environment(PII_KEYS=pii_keys(BOTH))
     assert found(api.post("/users/lookup", {field: RAW[field]})) == [uid(0), uid(1)]

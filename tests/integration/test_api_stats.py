@@ -11,7 +11,7 @@ import pytest
 
 from chalicelib import privacy, wiring
 from chalicelib.cache import Cache
-from tests.fakes import person, token
+from tests.fakes import key, person, token
 from tests.integration.api_support import crowd, load, pii_keys
 from tests.keys import PII_KEY
 
@@ -33,8 +33,8 @@ def shown(stats, kind):
 
 def test_the_numbers_are_those_of_an_independent_count(api, store):
     rows = crowd(300, seed=5)
-    load(store, *rows[:200], key_version=1)
-    load(store, *rows[200:], key_version=2)
+    load(store, *rows[:200], key=key(1))
+    load(store, *rows[200:], key=key(2))
 
     stats = api.get("/stats").json
 

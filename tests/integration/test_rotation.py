@@ -73,7 +73,9 @@ def test_two_rotations_from_start_to_end(api, ingest, use, redis_client, sql):
     use(NEW)  # too early
     report = runs.run_ingest("manual")
     assert report.status == "failed"
-    assert report.error.startswith("PII_KEYS: version 1 is missing, but needed (people: 1, erasures: 0)")
+    assert report.error.startswith(
+        "PII_KEYS: version 1 is missing, but needed (people: 1, erasures: 0, sealed records: 0)"
+    )
     assert sql("SELECT count(*) FROM users") == [(2,)]
 
     use(BOTH)
@@ -100,7 +102,7 @@ def test_the_key_of_an_erasure_cannot_be_taken_away(api, ingest, use, sql):
     report = ingest(ERASED)
 
     assert report.status == "failed"
-    assert "(people: 0, erasures: 1)" in report.error
+    assert "(people: 0, erasures: 1, sealed records: 0)" in report.error
     assert sql("SELECT count(*) FROM users") == [(0,)]
     assert sql("SELECT error FROM runs") == [(report.error,)]
 

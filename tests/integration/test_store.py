@@ -24,7 +24,7 @@ from chalicelib.errors import LeaseLost, StoreError, StoreUnavailable
 from chalicelib.store import LEASE_SECONDS, Store
 from chalicelib.validation import validate
 from tests.builders import RANDOM_DATA_API
-from tests.fakes import page_load, person, reject, token, uid
+from tests.fakes import key, page_load, person, reject, token, uid
 
 SQL_FOLDER = Path(store_module.__file__).parent / "sql"
 MIGRATIONS = sorted(file.stem for file in (SQL_FOLDER / "migrations").glob("*.sql"))
@@ -129,7 +129,7 @@ def states(sql):
 
 
 def test_a_person_is_stored_with_the_address_in_a_table_of_its_own(store, sql, run_id):
-    store.load_page(page_load(run_id, person(1), key_version=7))
+    store.load_page(page_load(run_id, person(1), key=key(7)))
 
     (row,) = sql("SELECT * FROM users")
     (address,) = sql(
@@ -207,7 +207,7 @@ def test_a_row_remembers_the_run_that_brought_it_and_the_one_that_changed_it_las
 def test_a_new_key_version_is_stored_with_the_tokens_made_under_it(store, sql, run_id):
     store.load_page(page_load(run_id, person(1)))
 
-    store.load_page(page_load(run_id, person(1, email=token("e", 2)), key_version=2, page=2))
+    store.load_page(page_load(run_id, person(1, email=token("e", 2)), key=key(2), page=2))
 
     assert sql("SELECT key_version, version FROM users") == [(2, 2)]
 

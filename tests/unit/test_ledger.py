@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from chalicelib.ledger import Erased, Loaded, OpenRun, PageLoad, RejectRow, Report
 from chalicelib.users import Issue
+from tests.fakes import key
 
 counts = st.integers(0, 1_000)
 
@@ -35,7 +36,8 @@ def test_a_report_begins_with_nothing():
         "seconds": 0.0,
         "timings": {},
         "rejects_by_rule": [],
-        "unknown": 0,
+        "unknown_fields": 0,
+        "unknown_names": [],
         "first_page": 1,
         "next_page": None,
     }
@@ -88,7 +90,7 @@ def test_reports_share_nothing():
 
 def test_no_repr_of_a_load_shows_its_rows():
     row = RejectRow(3, (Issue("email", "format"),), "v1_fingerprint")
-    load = PageLoad("run", 1, {"city": ["a-city"]}, [["v1_token"]], [row], duplicates=0, key_version=1)
+    load = PageLoad("run", 1, {"city": ["a-city"]}, [["v1_token"]], [row], duplicates=0, key=key(1))
     assert "a-city" not in f"{load!r} {load}"
     assert "v1_token" not in f"{load!r} {load}"
     done = Loaded(1, 0, 0, 0, 1, "2024-02-29T12:00:00Z", {"a-uid": 1})
@@ -99,7 +101,7 @@ def test_no_repr_of_a_load_shows_its_rows():
 
 
 def load_of(columns: dict[str, list[Any]], erasure_tokens: list[list[str]]) -> PageLoad:
-    return PageLoad("run", 1, columns, erasure_tokens, [], duplicates=0, key_version=1)
+    return PageLoad("run", 1, columns, erasure_tokens, [], duplicates=0, key=key(1))
 
 
 def hashes(**columns: list[Any]) -> list[str]:
@@ -164,7 +166,7 @@ def test_rows_without_erasure_tokens_are_not_left_out_in_silence():
     [
         OpenRun("run", "running"),
         RejectRow(0, (), "v1_fingerprint"),
-        PageLoad("run", 1, {}, [], [], duplicates=0, key_version=1),
+        PageLoad("run", 1, {}, [], [], duplicates=0, key=key(1)),
         loaded(0, 0, 0, 0, 0),
         Erased("2024-02-29T12:00:00Z", 1, 1, 0, []),
     ],

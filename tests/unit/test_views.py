@@ -114,7 +114,7 @@ def test_counts_are_told_under_their_kind_in_the_order_they_come():
 
 
 def test_the_risk_of_nobody_is_none():
-    assert stats.risk_view(0, None, 0, 0, [("email", 0)]) == stats.Risk(
+    assert stats.risk_view(0, None, 0, 0, [("email", 0, 0)]) == stats.Risk(
         list(stats.QUASI_IDENTIFIERS), None, 0, 5, 0, 0.0, []
     )
 
@@ -124,5 +124,5 @@ def test_the_risk_of_nobody_is_none():
     [(10, 2, True), (10, 3, False), (4_999, 1_000, False), (5_000, 1_000, True), (90_000, 1_001, False)],
 )
 def test_tokens_that_repeat_are_told(total, distinct, is_told):
-    risk = stats.risk_view(total, 1, total, total, [("first_name", distinct), ("email", total)])
+    risk = stats.risk_view(total, 1, total, total, [("first_name", distinct, total), ("email", total, total)])
     assert risk.repetitive_tokens == ([stats.TokenFrequency("first_name", distinct)] if is_told else [])

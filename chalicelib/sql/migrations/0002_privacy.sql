@@ -7,6 +7,15 @@ CREATE TABLE key_versions (
     first_used_at  timestamptz NOT NULL DEFAULT now()
 );
 
+-- Whether this version tells that somebody's newest key, {"version": …, "proof": …, "given_up": [versions]}, is
+-- no longer what tokens may be made with.
+CREATE FUNCTION is_overtaken(version integer, proof text, newest jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE
+        WHEN version = (newest ->> 'version')::integer THEN proof <> newest ->> 'proof'
+        ELSE version > (newest ->> 'version')::integer AND NOT newest -> 'given_up' @> to_jsonb(version)
+    END;
+
 -- The version of the key that made a token.
 CREATE FUNCTION key_version(made token) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -17,3 +17,13 @@ ALTER TABLE runs
     ADD COLUMN lease_seconds integer NOT NULL DEFAULT 120,
     -- where the next scheduled run goes on, if this one's time was up
     ADD COLUMN next_page integer CHECK (next_page > 1);
+
+-- The status of a run, also if its lease has run out and nobody has written that down yet.
+CREATE FUNCTION status_now(run runs) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN CASE
+        WHEN (run).status <> 'running' OR (run).lease_expires_at >= now() THEN (run).status
+        WHEN (run).queued AND (run).pages_done >= (run).pages_planned THEN 'succeeded'
+        WHEN (run).queued AND (run).pages_done > 0 THEN 'partial'
+        ELSE 'lost'
+    END;

@@ -1,25 +1,30 @@
--- Compares the keys at hand with those that the database was written under, and remembers new ones. A version
--- that is missing is forgotten if nothing needs it any more. Returns what is wrong: (version, people,
--- erasures), where both counts are NULL if the version's key is another one than it was.
+-- Compares the keys at hand with those that the database was written under. A version that is missing is
+-- forgotten if nothing needs it any more; one that is newer than those at hand is in use elsewhere. Returns what is
+-- wrong: (version, people, erasures, sealed records), the counts NULL if the key is another one than it was.
+--
+-- The newest is remembered first, in a statement of its own: of two who come at once, the second sees the first's.
+INSERT INTO key_versions (version, proof)
+SELECT key::integer, value FROM json_each_text(%(proofs)s) WHERE key::integer = %(newest)s
+ON CONFLICT DO NOTHING;
+
 WITH given AS (
     SELECT key::integer AS version, value AS proof FROM json_each_text(%(proofs)s)
-), remembered AS (
-    INSERT INTO key_versions (version, proof)
-    SELECT version, proof FROM given
-    WHERE version = %(newest)s
-    ON CONFLICT DO NOTHING
 ), missing AS MATERIALIZED (
     SELECT
         version,
         (SELECT count(*) FROM users WHERE key_version = known.version) AS people,
-        (SELECT count(*) FROM erasures WHERE key_version(uid_token) = known.version) AS erasures
+        (SELECT count(*) FROM erasures WHERE key_version(uid_token) = known.version) AS erasures,
+        (SELECT count(*) FROM rejects WHERE key_version(uid_token) = known.version) AS sealed
     FROM key_versions AS known
     WHERE version NOT IN (SELECT version FROM given) AND version <> ALL (%(given_up)s::integer[])
+), needed AS (
+    SELECT * FROM missing WHERE people + erasures + sealed > 0 OR version > %(newest)s
 ), forgotten AS (
-    DELETE FROM key_versions WHERE version IN (SELECT version FROM missing WHERE people + erasures = 0)
+    DELETE FROM key_versions
+    WHERE version IN (SELECT version FROM missing) AND version NOT IN (SELECT version FROM needed)
 )
-SELECT version, people, erasures FROM missing WHERE people + erasures > 0
+SELECT * FROM needed
 UNION ALL
-SELECT version, NULL, NULL FROM key_versions AS known JOIN given USING (version)
+SELECT version, NULL, NULL, NULL FROM key_versions AS known JOIN given USING (version)
 WHERE known.proof <> given.proof
 ORDER BY version;

@@ -1,4 +1,7 @@
 -- Adds what a page of a queued run took, and ends the run if this was its last page. Returns the run's status.
+-- The lock is a statement of its own, so that the next one sees what was loaded while it was waited for.
+SELECT FROM runs WHERE run_id = %(run_id)s FOR UPDATE;
+
 WITH worked AS (
     SELECT count(*) AS pages, count(error) AS given_up, min(page) FILTER (WHERE error IS NOT NULL) AS first
     FROM pages

@@ -1,6 +1,6 @@
 -- Loads one page, all or nothing, in one round trip: people, addresses, rejects, and the ledger's counts.
--- Returns one row with what happened; none, and then nothing is written, if the run no longer holds its lease or
--- the page is loaded already.
+-- Returns one row with what happened; none, and then nothing is written, for a reason that why_not_loaded.sql
+-- tells: the lease, the page itself, newer keys, or the seals of a replay.
 --
 -- The lock keeps an erasure from slipping in between the look at `erasures` and the insert; it must be a
 -- statement of its own, so that the next one's snapshot is taken after it is granted.
@@ -9,16 +9,29 @@
 -- rejects were sealed, does not make a seal last longer, and ends the seals that it used.
 SELECT pg_advisory_xact_lock_shared(hashtext('decant.erasures'));
 
+-- The pages of a run are loaded one after the other.
+SELECT FROM runs WHERE run_id = %(run_id)s FOR UPDATE;
+
 -- What an earlier try at this page had noted is noted anew.
 DELETE FROM rejects
 WHERE run_id = %(run_id)s AND page = %(page)s
     AND NOT EXISTS (SELECT FROM pages WHERE run_id = %(run_id)s AND page = %(page)s AND error IS NULL)
-    AND EXISTS (SELECT FROM runs WHERE run_id = %(run_id)s AND status = 'running');
+    AND EXISTS (
+        SELECT FROM runs
+        WHERE run_id = %(run_id)s AND status = 'running' AND lease_expires_at > clock_timestamp()
+    );
 
-WITH run AS (
+WITH sealed AS MATERIALIZED (
+    SELECT position, sealed_until, created_at FROM rejects
+    WHERE run_id = %(replay_of)s::uuid AND page = %(page)s AND position = ANY (%(replayed)s::integer[])
+        AND sealed IS NOT NULL
+    ORDER BY position
+    FOR UPDATE
+), run AS (
     SELECT run_id FROM runs
     WHERE run_id = %(run_id)s AND status = 'running' AND lease_expires_at > clock_timestamp()
-    FOR UPDATE
+        AND (SELECT count(*) FROM sealed) = cardinality(%(replayed)s::integer[])
+        AND NOT EXISTS (SELECT FROM key_versions WHERE is_overtaken(version, proof, %(key)s))
 ), claimed AS (
     INSERT INTO pages (run_id, page) SELECT run_id, %(page)s FROM run
     ON CONFLICT (run_id, page) DO UPDATE SET error = NULL, worked_at = now() WHERE pages.error IS NOT NULL
@@ -85,7 +98,8 @@ WITH run AS (
     RETURNING uid, version
 ), moved AS (
     INSERT INTO users_address (uid, city, state, country, zip_prefix, lat, lng, street)
-    SELECT uid, city, state, country, zip_prefix, lat, lng, street FROM welcome JOIN changed USING (uid)
+    SELECT uid, city, state, country, zip_prefix, lat, lng, street FROM welcome
+    WHERE (uid IN (SELECT uid FROM changed)) IS TRUE -- as a join it would be done row by row
     ON CONFLICT (uid) DO UPDATE SET
         city = excluded.city,
         state = excluded.state,
@@ -100,20 +114,22 @@ WITH run AS (
         position integer, issues jsonb, fingerprint token, sealed text, uid_tokens text[]
     )
 ), refused AS (
-    INSERT INTO rejects (run_id, page, position, issues, fingerprint, sealed, uid_token, sealed_until)
+    INSERT INTO rejects (
+        run_id, page, position, issues, fingerprint, sealed, uid_token, sealed_until, created_at
+    )
     SELECT
         run.run_id, %(page)s, kept.position, kept.issues, kept.fingerprint, seal,
         CASE WHEN seal IS NOT NULL THEN kept.uid_tokens[1] END,
         CASE WHEN seal IS NOT NULL
             THEN coalesce(earlier.sealed_until, now() + %(seal_days)s * interval '1 day')
-        END
-    FROM claimed AS run CROSS JOIN kept LEFT JOIN rejects AS earlier ON
-        earlier.run_id = %(replay_of)s::uuid AND earlier.page = %(page)s AND earlier.position = kept.position
+        END,
+        coalesce(earlier.created_at, now())
+    FROM claimed AS run CROSS JOIN kept LEFT JOIN sealed AS earlier USING (position)
     RETURNING position
 ), replayed AS (
     UPDATE rejects SET sealed = NULL, sealed_until = NULL, uid_token = NULL, replayed_by = claimed.run_id
     FROM claimed
-    WHERE rejects.run_id = %(replay_of)s::uuid AND page = %(page)s AND position = ANY (%(replayed)s::integer[])
+    WHERE rejects.run_id = %(replay_of)s::uuid AND page = %(page)s AND position IN (SELECT position FROM sealed)
 ), tally AS (
     SELECT
         (SELECT count(*) FROM changed WHERE version = 1) AS inserted,

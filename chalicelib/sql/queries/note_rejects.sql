@@ -1,16 +1,22 @@
--- Keeps the rejects of a page that is not loaded, so that the cause can be seen; counts nothing. The lock is
--- that of load_page.sql.
+-- Keeps the rejects of a page that is not loaded, so that the cause can be seen; counts nothing. The locks are
+-- those of load_page.sql.
 SELECT pg_advisory_xact_lock_shared(hashtext('decant.erasures'));
+
+SELECT FROM runs WHERE run_id = %(run_id)s FOR UPDATE;
 
 -- What an earlier try at this page had noted is noted anew.
 DELETE FROM rejects
 WHERE run_id = %(run_id)s AND page = %(page)s
     AND NOT EXISTS (SELECT FROM pages WHERE run_id = %(run_id)s AND page = %(page)s AND error IS NULL)
-    AND EXISTS (SELECT FROM runs WHERE run_id = %(run_id)s AND status = 'running');
+    AND EXISTS (
+        SELECT FROM runs
+        WHERE run_id = %(run_id)s AND status = 'running' AND lease_expires_at > clock_timestamp()
+    );
 
 WITH run AS (
     SELECT run_id FROM runs
     WHERE run_id = %(run_id)s AND status = 'running' AND lease_expires_at > clock_timestamp()
+        AND NOT EXISTS (SELECT FROM pages WHERE run_id = %(run_id)s AND page = %(page)s AND error IS NULL)
 ), kept AS (
     SELECT *, unless_erased(sealed, uid_tokens) AS seal
     FROM json_to_recordset(%(rejects)s) AS reject (

@@ -1,18 +1,16 @@
 -- Opens a run, or records that it was skipped because another run of the source holds the lease.
 -- A run whose lease has run out, of whatever source, is lost, and said so first (one over a
--- queue that got somewhere is partial). Seals that have expired are removed.
+-- queue that got somewhere is partial).
 -- A scheduled run goes on where the one before it had to stop because its time was up.
 UPDATE runs SET
-    status = CASE WHEN queued AND pages_done > 0 THEN 'partial' ELSE 'lost' END,
-    error = CASE WHEN queued
+    status = status_now(runs),
+    error = CASE
+        WHEN status_now(runs) = 'partial'
         THEN format('the lease ran out; %%s of %%s pages are missing', pages_planned - pages_done, pages_planned)
-        ELSE 'the lease ran out'
+        WHEN status_now(runs) = 'lost' THEN 'the lease ran out'
     END,
     finished_at = now()
 WHERE status = 'running' AND lease_expires_at < now();
-
-UPDATE rejects SET sealed = NULL, sealed_until = NULL, uid_token = NULL
-WHERE sealed IS NOT NULL AND sealed_until <= now();
 
 WITH latest AS (
     SELECT next_page FROM runs

@@ -1,11 +1,7 @@
 -- The newest runs of the ledger.
 SELECT
     run_id, source, trigger,
-    CASE
-        WHEN status <> 'running' OR lease_expires_at >= now() THEN status
-        WHEN queued AND pages_done > 0 THEN 'partial'
-        ELSE 'lost'
-    END,
+    status_now(runs),
     pages_planned, pages_done, fetched, inserted, updated, unchanged, duplicate, rejected, suppressed,
     unknown_fields, error, contract_hash, key_version, timings, iso_utc(started_at), iso_utc(finished_at), replay_of, queued
 FROM runs
