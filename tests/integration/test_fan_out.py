@@ -17,7 +17,7 @@ import app
 from chalicelib import aws, runs, wiring
 from chalicelib.errors import AwsError, DecantError, SourceUnavailable, StoreError
 from tests.fakes import uid
-from tests.integration.api_support import ROOT
+from tests.integration.api_support import ROOT, pii_keys
 
 COUNTS = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
 PAGES, SIZE, MOST_RECEIVES = 12, 5, 3
@@ -362,6 +362,57 @@ def test_a_message_of_a_run_that_nobody_knows_does_nothing(queue, sql):
 
     assert report.status == "ended"
     assert sql("SELECT count(*) FROM users") == [(0,)]
+
+
+def test_pages_worked_with_other_keys_than_the_run_was_opened_with_are_not_loaded(
+    start, worker, app_environment, queue, sql
+):
+    run_id = start()
+    app_environment(PII_KEYS=pii_keys({1: b"!" * 32}))
+
+    worker.work_off()
+
+    assert sql("SELECT count(*) FROM users") == [(0,)]
+    assert ledger(sql, run_id)["error"].startswith(f"{PAGES} of {PAGES} pages were given up; PII_KEYS: ")
+
+
+def test_pages_that_were_sent_before_the_sending_failed_do_not_open_the_run_again(
+    queue, worker, app_environment, sql, monkeypatch
+):
+    app_environment(SOURCE_PAGES="12", SOURCE_PAGE_SIZE="2")
+    send = aws.send
+
+    def send_some(url, messages):
+        send(url, list(messages)[:5])
+        raise AwsError("the queue did not take all messages: Throttled")
+
+    monkeypatch.setattr(aws, "send", send_some)
+    with pytest.raises(AwsError):
+        runs.ingest({})
+    worker.work_off()
+
+    assert sql("SELECT status FROM runs") == [("failed",)]
+    assert runs.run_ingest("manual", 1, 1).status == "succeeded"
+
+
+def test_a_run_whose_last_word_got_lost_succeeded_all_the_same(start, sql, monkeypatch):
+    run_id = start()
+    with monkeypatch.context() as patched:
+        patched.setattr(wiring.store(), "end_page", lambda *what: None)
+        for page in range(1, PAGES + 1):
+            runs.ingest_page(message_of(run_id, page), 1)
+    sql("UPDATE runs SET lease_expires_at = now() - interval '1 second'")
+
+    assert wiring.store().get_run(run_id).status == "succeeded"
+    runs.run_ingest("manual", 1, 1)
+    assert (ledger(sql, run_id)["status"], ledger(sql, run_id)["error"]) == ("succeeded", None)
+
+
+def test_a_page_beyond_the_runs_last_is_none_of_it(start, sql):
+    run_id = start()
+
+    assert runs.ingest_page(message_of(run_id, PAGES + 1), 1).fetched == 0
+    assert sql("SELECT count(*) FROM pages") == [(0,)]
 
 
 @pytest.mark.parametrize("seed", range(3))

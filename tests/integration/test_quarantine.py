@@ -240,3 +240,4 @@ def test_a_replay_can_be_ordered_over_http(api, refused, sql):
     assert sql("SELECT status, fetched FROM runs WHERE replay_of = %s", refused) == [("succeeded", 2)]
     assert api.post("/runs", {"replay": uid(404)}).status == 404
     assert api.post("/runs", {"replay": "no id"}).status == 400
+    assert api.post("/runs", {"replay": refused, "pages": 5}).status == 400

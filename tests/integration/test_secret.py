@@ -118,6 +118,25 @@ def test_if_the_secret_cannot_be_read_again_the_old_values_stay_and_the_log_says
     assert wiring.tokeniser().version == 2
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"SOURCE_DIALECT": "nonsense"},
+        {"REDIS_URL": "redis://host:port"},
+        {"DATABASE_URL": "postgresql://host/db?nonsense=1"},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_a_secret_with_which_nothing_could_be_built_is_not_taken_up(secret, clock, changed):
+    before = wiring.source(), wiring.store(), wiring.cache()
+    secret(**changed)
+
+    clock.now += wiring.SECRET_SECONDS
+
+    assert (wiring.source(), wiring.store(), wiring.cache()) == before
+    assert wiring.store().last_success_age() is None
+
+
 def test_without_a_secret_nothing_becomes_old(app_environment, clock):
     before = wiring.tokeniser()
 

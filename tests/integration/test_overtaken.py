@@ -1,0 +1,240 @@
+"""What changes between two steps of a run is noticed: keys, seals, the page. Each was a way to lose."""
+
+import contextlib
+import threading
+
+import psycopg2
+import pytest
+
+from chalicelib import opening, people, pipeline
+from chalicelib.edges import Edges, Plan
+from chalicelib.errors import ConfigError
+from chalicelib.privacy import Tokeniser, refuse_wrong_keys
+from chalicelib.quarantine import Quarantine
+from chalicelib.store import Store
+from tests.builders import RANDOM_DATA_API
+from tests.fakes import FakeCache, FakeSource, page_load, person, reject, uid
+from tests.keys import PII_KEY
+
+KEYS = {1: PII_KEY, 2: b"2" * 32}
+FIRST, BOTH, SECOND = Tokeniser({1: KEYS[1]}), Tokeniser(KEYS), Tokeniser({2: KEYS[2]})
+QUARANTINE = Quarantine(b"q" * 32, days=7)
+
+
+class Cache(FakeCache):
+    longest_ttl_seconds = 1
+
+    def forget_user(self, uid):
+        return True
+
+
+class Between:
+    """A store that lets something happen just before a page is loaded."""
+
+    def __init__(self, store, happening):
+        self._store, self._happening = store, happening
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    def load_page(self, load):
+        self._happening()
+        return self._store.load_page(load)
+
+
+def page(*numbers, **changes):
+    return RANDOM_DATA_API.page(
+        *[RANDOM_DATA_API.record({"uid": uid(number), **changes}) for number in numbers]
+    )
+
+
+def run(store, tokeniser, *bodies, source=None, quarantine=QUARANTINE):
+    edges = Edges(source or FakeSource(*bodies), store, Cache(), tokeniser, quarantine)
+    return pipeline.run(edges, Plan("manual", len(bodies), 10, 1.0))
+
+
+def replay(store, run_id, source=None):
+    edges = Edges(source or FakeSource(), store, Cache(), FIRST, QUARANTINE)
+    return pipeline.run(edges, Plan("replay", 1, 10, 1.0, run_id))
+
+
+def seals(sql):
+    return sql("SELECT count(*) FROM rejects WHERE sealed IS NOT NULL")[0][0]
+
+
+# Keys
+
+
+def test_a_run_that_began_with_older_keys_does_not_bring_an_erased_person_back(store, sql):
+    """The erasure by a container with newer keys leaves a token that the run could not recognise."""
+
+    class Source(FakeSource):
+        def fetch(self, number, size):
+            if number == 2:
+                people.erased(store, Cache(), BOTH, uid(7))
+            return super().fetch(number, size)
+
+    report = run(store, FIRST, page(1, 7), page(2, 7), source=Source(page(1, 7), page(2, 7)))
+
+    assert report.status == "failed"
+    assert report.error == "PII_KEYS: newer keys are in use by now, or others; the next run takes them up"
+    assert sql("SELECT uid FROM users") == [(uid(1),)]
+    assert run(store, BOTH, page(2, 7)).suppressed == 1
+
+
+def test_a_page_is_not_loaded_with_another_key_of_the_same_version(store, sql):
+    report = opening.open_run(store, FIRST, FakeSource.name, "manual", 1)
+    edges = Edges(FakeSource(page(1)), store, Cache(), Tokeniser({1: b"!" * 32}))
+
+    assert pipeline.work(edges, Plan("manual", 1, 10, 1.0), report).status == "failed"
+    assert sql("SELECT count(*) FROM users") == [(0,)]
+
+
+def test_a_newer_version_is_not_forgotten_before_anybody_is_stored_under_it(store, sql):
+    opening.open_run(store, BOTH, FakeSource.name, "manual", 1)
+
+    with pytest.raises(ConfigError, match="version 2 is missing"):
+        refuse_wrong_keys(store, FIRST)
+    with pytest.raises(ConfigError, match="version 2 is not the key"):
+        refuse_wrong_keys(store, Tokeniser({**KEYS, 2: b"!" * 32}))
+
+
+def test_a_newest_version_that_is_given_up_leaves_the_one_before_in_use(store):
+    run(store, BOTH, page(1))
+
+    report = run(store, Tokeniser({1: KEYS[1], 2: None}), page(1))
+
+    assert (report.status, report.updated) == ("succeeded", 1)
+
+
+def test_of_two_first_containers_with_different_keys_one_is_refused(postgres, sql):
+    for _ in range(10):
+        sql("DELETE FROM key_versions")
+        accepted, together = [], threading.Barrier(2)
+
+        def come(key, accepted=accepted, together=together):
+            with contextlib.closing(Store(postgres.url)) as store:
+                store.last_success_age()
+                together.wait(10)
+                with contextlib.suppress(ConfigError):
+                    refuse_wrong_keys(store, Tokeniser({1: key}))
+                    accepted.append(key)
+
+        threads = [threading.Thread(target=come, args=(letter * 32,)) for letter in (b"a", b"b")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert len(accepted) == 1
+
+
+def test_a_key_that_sealed_records_need_cannot_be_taken_away(store, sql):
+    """Without it an erasure would not know whose they are."""
+    run(store, FIRST, page(5, email="none"))
+    run(store, BOTH, page(9))
+
+    report = run(store, SECOND, page(9))
+
+    assert report.status == "failed"
+    assert "(people: 0, erasures: 0, sealed records: 1)" in report.error
+    assert people.erased(store, Cache(), BOTH, uid(5)).sealed_records == 1
+
+
+# Seals
+
+
+def test_a_seal_that_expires_while_it_is_replayed_is_not_renewed(store, sql):
+    run_id = run(store, FIRST, page(5, email="none")).run_id
+
+    def expire():
+        sql("UPDATE rejects SET sealed_until = now() - interval '1 second' WHERE sealed IS NOT NULL")
+        store.open_run("another source", "manual", 1, "0" * 16, 1)
+
+    report = replay(Between(store, expire), run_id)
+
+    assert report.error == "sealed records expired or were replayed elsewhere meanwhile"
+    assert seals(sql) == 0
+
+
+def test_two_replays_at_once_take_a_record_up_once(store, sql):
+    """The lease is one for a source, and the same records can be replayed under two names of it."""
+    run_id = run(store, FIRST, page(5, 6, email="none")).run_id
+    elsewhere = FakeSource()
+    elsewhere.name = "random-data-api http://elsewhere"
+
+    report = replay(Between(store, lambda: replay(store, run_id, elsewhere)), run_id)
+
+    assert report.status == "failed"
+    assert seals(sql) == 2
+
+
+def test_an_erasure_while_its_record_is_replayed_wins(store, sql):
+    run_id = run(store, FIRST, page(5, 6, email="none")).run_id
+
+    replay(Between(store, lambda: people.erased(store, Cache(), FIRST, uid(5))), run_id)
+
+    assert seals(sql) == 1
+    assert (replay(store, run_id).rejected, seals(sql)) == (1, 1)
+
+
+def test_what_is_replayed_twice_keeps_the_date_of_its_first_seal(store, sql):
+    run_id = run(store, FIRST, page(5, email="none")).run_id
+    sql("UPDATE rejects SET created_at = created_at - interval '1 hour'")
+    dates = sql("SELECT created_at FROM rejects")
+
+    replay(store, replay(store, run_id).run_id)
+
+    assert sql("SELECT DISTINCT created_at FROM rejects") == dates
+
+
+def test_a_replay_is_no_sign_of_life_of_the_source(store):
+    edges = Edges(FakeSource(page(5, email="none")), store, Cache(), FIRST, QUARANTINE)
+    run_id = pipeline.run(edges, Plan("manual", 1, 10, 0.1)).run_id
+
+    assert replay(store, run_id).status == "succeeded"
+    assert store.last_success_age() is None
+
+
+def test_however_many_seals_expire_a_run_opens(store, sql):
+    run_id = store.open_run("source", "manual", 1, "0" * 16, 1).run_id
+    sql(
+        "INSERT INTO rejects (run_id, page, position, issues, fingerprint, sealed, sealed_until) "
+        "SELECT %s, 1, n, '[]', %s, 'x', now() FROM generate_series(1, 25000) AS n",
+        run_id,
+        FIRST.fingerprint(b""),
+    )
+
+    for left in (15_000, 5_000, 0):
+        store.open_run("another", "manual", 1, "0" * 16, 1)
+        assert seals(sql) == left
+
+
+# The page
+
+
+def test_rejects_are_not_noted_beside_a_page_that_somebody_else_loaded(store, sql):
+    run_id = store.open_run("source", "manual", 2, "0" * 16, 1, queued=True).run_id
+    store.load_page(page_load(run_id, person(1), rejects=[reject(0)]))
+
+    store.note_rejects(run_id, 1, [reject(0), reject(5)])
+
+    assert sql("SELECT position FROM rejects") == [(0,)]
+
+
+def test_a_run_that_ends_while_its_last_page_is_being_loaded_sees_the_page(store, sql, postgres):
+    run_id = store.open_run("source", "manual", 2, "0" * 16, 1, queued=True).run_id
+    store.load_page(page_load(run_id, person(1)))
+    store.fail_page(run_id, 2, "page 2: status 500")
+    ended = []
+    with contextlib.closing(psycopg2.connect(postgres.url)) as loading:
+        cursor = loading.cursor()
+        cursor.execute("UPDATE runs SET pages_done = 2 WHERE run_id = %s", (run_id,))
+        cursor.execute("UPDATE pages SET error = NULL WHERE run_id = %s", (run_id,))
+        ending = threading.Thread(target=lambda: ended.append(store.end_page(run_id, {})))
+        ending.start()
+        while not sql("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+            assert ending.is_alive()
+        loading.commit()
+        ending.join(20)
+
+    assert ended == ["succeeded"]
