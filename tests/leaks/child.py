@@ -17,11 +17,11 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from chalice.local import LambdaContext
 from chalice.test import Client
 
 from chalicelib.errors import DecantError
 from chalicelib.sources import client
-from tests.leaks.house import ROOT
 
 _RUN_SECONDS = 30
 
@@ -38,10 +38,10 @@ def ingest(times: int) -> None:
 def fail(_: int) -> None:
     """A defect in cleaning, with values in its text: in the thread of a run that was begun over HTTP on a
     laptop, and then where nobody catches it."""
-    from chalicelib import wiring
+    from chalicelib import runs
 
     _plant_in_clean(_raise)
-    wiring.start_run(1, 20)
+    runs.start_run(1, 20, None)
     for thread in threading.enumerate():
         if thread.name == "run":
             thread.join(_RUN_SECONDS)
@@ -59,9 +59,8 @@ def crash(_: int) -> None:
 def _invoke_ingest() -> Any:
     import app
 
-    lambdas = Client(app.app, project_dir=str(ROOT))
-    event = lambdas.events.generate_cw_event("aws.events", "Scheduled Event", {}, ["arn"])
-    return lambdas.lambda_.invoke("ingest", event).payload
+    event = Client(app.app).events.generate_cw_event("aws.events", "Scheduled Event", {}, ["arn"])
+    return app.ingest(event, LambdaContext("ingest", 128, max_runtime_ms=900_000))
 
 
 def _plant_in_clean(defect: Callable[[Any], Any]) -> None:

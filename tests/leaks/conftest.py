@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import inspect
 import logging
 import traceback
 from collections.abc import Callable, Iterator
@@ -9,7 +10,11 @@ from typing import Any
 
 import pytest
 import redis
+from tenacity import wait_none
 
+from chalicelib import pool, runs
+from chalicelib.cache import Cache
+from chalicelib.errors import DecantError
 from chalicelib.sources import client
 from chalicelib.store import Store
 from local.postgres import Postgres
@@ -20,9 +25,6 @@ from tests.leaks.house import House
 from tests.leaks.report import Report, Search
 from tests.leaks.scene import Scene
 from tests.leaks.source import Source
-
-# Every scene is played under each of these: a setting that lets more be stored gets a line here.
-SETTINGS: dict[str, dict[str, str]] = {"default settings": {}}
 
 _ALWAYS_THERE = vars(logging.makeLogRecord({})).keys()  # in a log record, beside what was added to it
 _report = Report()
@@ -73,9 +75,15 @@ def api(request: pytest.FixtureRequest) -> Api:
     return chosen
 
 
-@pytest.fixture(params=SETTINGS.values(), ids=SETTINGS)
+@pytest.fixture
+def chosen() -> dict[str, str]:
+    """Settings beside the usual ones; a test may be played under several."""
+    return {}
+
+
+@pytest.fixture
 def begin(
-    request: pytest.FixtureRequest,
+    chosen: dict[str, str],
     house: House,
     app_environment: Callable[..., None],
     redis_client: redis.Redis,
@@ -84,8 +92,12 @@ def begin(
     capfd: pytest.CaptureFixture[str],
 ) -> Iterator[Callable[[Search], Scene]]:
     """Makes a scene whose values are looked for by a search."""
-    app_environment(**request.param)
+    app_environment(**chosen)
     monkeypatch.setattr(client, "Limits", functools.partial(client.Limits, pause=0.01))
+    monkeypatch.setattr(pool.again, "wait", wait_none())
+    monkeypatch.setattr(runs, "_most_receives", lambda: 1)  # there is no queue to ask
+    for edge in (Store, client.Source, Cache):
+        _note_errors(house, edge, monkeypatch)
     for name in (None, "decant"):
         caplog.set_level(logging.DEBUG, name)
     monkeypatch.setattr(logging.Logger, "handle", _noting(house, logging.Logger.handle))
@@ -102,6 +114,25 @@ def scene(begin: Callable[[Search], Scene], search_of_all: Search) -> Scene:
 def planted_scene(begin: Callable[[Search], Scene]) -> Scene:
     """One whose values are meant to be found, and are nothing to the search of all."""
     return begin(Search(Canaries(), _report, planted=True))
+
+
+def _note_errors(house: House, edge: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Notes what an edge raises, whoever catches it further up."""
+
+    def noting(method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def noted(*arguments: Any, **named: Any) -> Any:
+            try:
+                return method(*arguments, **named)
+            except DecantError as error:
+                house.note_error(error)
+                raise
+
+        return noted
+
+    for name, method in vars(edge).items():
+        if inspect.isfunction(method) and not name.startswith("_"):
+            monkeypatch.setattr(edge, name, noting(method))
 
 
 def _noting(house: House, handle: Callable[..., None]) -> Callable[..., None]:

@@ -94,7 +94,13 @@ def out_of_place(text: str) -> list[Request]:
         Request(400, "POST", f"{_LOOKUP}?{query}", json.dumps({"email": text}).encode()),
         *(
             Request(400, "POST", "/runs", json.dumps(body).encode())
-            for body in ({"pages": text}, {text: 1}, {"pages": 1, "page_size": [text]}, text)
+            for body in (
+                {"pages": text},
+                {text: 1},
+                {"pages": 1, "page_size": [text]},
+                {"replay": text},
+                text,
+            )
         ),
         Request(415, "POST", _LOOKUP, text.encode(), {"Content-Type": text}),
         Request(406, "GET", "/users", headers={"Accept": text}),

@@ -3,7 +3,7 @@
 import signal
 import time
 
-from tests.builders import Api
+from tests.builders import RANDOM_DATA_API, RANDOMUSER, Api
 from tests.leaks.faults import DAWDLE, RELENT, spoiled
 from tests.leaks.scene import Scene
 from tests.leaks.source import Answer, answer
@@ -17,7 +17,7 @@ def a_page(scene: Scene, api: Api, case: str) -> bytes:
 
 # Programs of `child.py`, the status that each ends with, and what it says meanwhile.
 LAST_WORDS = {
-    "fail": (1, ["ERROR:decant.wiring:run", "Unforeseen: RuntimeError at child.py"]),
+    "fail": (1, ["ERROR:decant.runs:run", "Unforeseen: RuntimeError at child.py"]),
     "crash": (-signal.SIGABRT, ["Fatal Python error: Aborted"]),
 }
 
@@ -38,31 +38,37 @@ def test_last_words(scene: Scene, api: Api, sql):
     assert scene.leaks() == []
 
 
-def test_killed_while_it_fetches_and_while_it_loads(scene: Scene, api: Api, sql):
-    scene.speak(api)
+def test_killed_while_it_fetches(scene: Scene, sql):
+    scene.speak(RANDOM_DATA_API)
     scene.change(SOURCE_PAGES="2")
-    page = a_page(scene, api, "killed while it fetches")
+    page = a_page(scene, RANDOM_DATA_API, "killed while it fetches")
     scene.house.source.script(Answer(answer(page)), Answer(answer(page)[:-9], "hold"))
-    fetching = scene.start("ingest")
+
+    process = scene.start("ingest")
     try:
         assert scene.house.source.holding.wait(PATIENCE_SECONDS)
     finally:
-        fetching.kill()
-    assert sql("SELECT pages_done, status FROM runs") == [(1, "running")]
-    sql("DELETE FROM runs")
+        process.kill()
 
+    assert sql("SELECT pages_done, status FROM runs") == [(1, "running")]
+    assert scene.leaks() == []
+
+
+def test_killed_while_it_loads(scene: Scene, sql):
+    scene.speak(RANDOMUSER)
     sql(DAWDLE)
-    page = a_page(scene, api, "killed while it loads")
-    scene.house.source.script(Answer(answer(page)))
-    loading = scene.start("ingest")
+    scene.house.source.script(Answer(answer(a_page(scene, RANDOMUSER, "killed while it loads"))))
+
+    process = scene.start("ingest")
     try:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not sql("SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'"):
             assert time.monotonic() < deadline
             time.sleep(0.01)
     finally:
-        loading.kill()
+        process.kill()
         leaks = scene.leaks()  # while the dead process' statement is still there to see
         sql("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
         sql(RELENT)
+
     assert leaks + scene.leaks() == []

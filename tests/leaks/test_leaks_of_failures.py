@@ -14,12 +14,14 @@ from urllib.parse import urlsplit
 import psycopg2
 import pytest
 import redis
+from tenacity import stop_after_attempt
 
-from chalicelib import pipeline, privacy, store, views, wiring
+from chalicelib import pipeline, pool, privacy, quarantine, store, views, wiring
 from tests.builders import Api
 from tests.leaks.canaries import leaves
 from tests.leaks.faults import DAWDLE, REFUSE, REFUSED_TABLES, RELENT, SQLSTATES, spoiled
-from tests.leaks.scene import Scene
+from tests.leaks.scene import Scene, under_all_settings
+from tests.leaks.source import Answer, answer
 
 PATIENCE_SECONDS = 30
 
@@ -34,6 +36,7 @@ STEPS = (
     (privacy.Tokeniser, "fingerprint"),
     (store.Store, "load_page"),
     (views, "user_bodies"),
+    (quarantine.Quarantine, "seal"),  # last: there is not always one
 )
 
 
@@ -55,14 +58,16 @@ def error_that_tells(text: str) -> Exception:
         return ExceptionGroup(text, [error])
 
 
-def test_defects(scene: Scene, api: Api, monkeypatch: pytest.MonkeyPatch):
-    for owner, step in STEPS:
+@under_all_settings
+def test_defects(scene: Scene, api: Api, chosen: dict[str, str], monkeypatch: pytest.MonkeyPatch):
+    for owner, step in STEPS if chosen else STEPS[:-1]:
         scene.speak(api)
         people = a_few(scene, api, f"a defect in {step}")
         error = error_that_tells(json.dumps(people))
         with monkeypatch.context() as patched:
             patched.setattr(owner, step, mock.Mock(side_effect=error))
-            assert scene.ingest_page(api, *people) == "Unforeseen", step
+            page = Answer(answer(api.page(*people)))
+            assert scene.ingest(page) == scene.ingest_queued(page) == "Unforeseen", step
 
     assert scene.leaks() == []
 
@@ -132,6 +137,7 @@ def answers_again(sql: Any) -> None:
 def test_postgres_ends_in_the_middle_of_a_load(scene: Scene, api: Api, sql, while_loading, monkeypatch):
     scene.speak(api)
     people = a_few(scene, api, "a session that ended")
+    monkeypatch.setattr(pool.again, "stop", stop_after_attempt(1))
 
     with while_loading(lambda pid: sql("SELECT pg_cancel_backend(%s)", pid)):
         assert scene.ingest_page(api, *people) == "failed"
@@ -156,7 +162,6 @@ REDIS_FAULTS = {
     "read only": ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
     "no permission": ("ACL SETUSER default -script -evalsha", "ACL SETUSER default +@all"),
     "wrong password": ("ACL SETUSER default resetpass >another", "ACL SETUSER default resetpass >{password}"),
-    "a pause": ("CLIENT PAUSE 700", "PING"),
 }
 
 
@@ -178,6 +183,15 @@ def test_redis_refuses(scene: Scene, api: Api, redis_client: redis.Redis, redis_
     for person in people:
         redis_client.rpush(f"user:{uid_in(api, person)}", "another type")
     assert scene.ingest_page(api, *people) == "succeeded"
+    assert wiring.cache().counts["errors"] == 1
+
+    scene.speak(api)
+    people = a_few(scene, api, "Redis that hangs")
+    os.kill(scene.house.valkey.pid, signal.SIGSTOP)
+    try:
+        assert scene.ingest_page(api, *people) == "succeeded"
+    finally:
+        os.kill(scene.house.valkey.pid, signal.SIGCONT)
     assert wiring.cache().counts["errors"] == 1
 
     leaks = scene.leaks()  # before its log begins anew

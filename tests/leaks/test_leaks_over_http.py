@@ -49,9 +49,9 @@ def _ask_server(scene: Scene, port: int, sent: Request) -> tuple[int, bytes]:
 def _send(port: int, raw: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", port), timeout=20) as line:
         line.sendall(raw)
-        line.shutdown(socket.SHUT_WR)
         answered = b""
-        with contextlib.suppress(ConnectionResetError):  # it did not read to the end
+        with contextlib.suppress(OSError):  # it answers without reading to the end
+            line.shutdown(socket.SHUT_WR)
             while received := line.recv(65_536):
                 answered += received
     return answered

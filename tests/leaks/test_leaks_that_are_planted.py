@@ -10,13 +10,13 @@ from typing import Any
 import psycopg2
 import pytest
 import redis
+from msgspec import structs
 
-from chalicelib import answers, manual, people, telemetry, wiring
+from chalicelib import answers, manual, people, runs, telemetry
 from chalicelib.errors import SourceInvalid
 from chalicelib.ledger import Report
 from chalicelib.sources import client
 from chalicelib.store import Store
-from chalicelib.views import Receipt
 from tests.builders import RANDOM_DATA_API
 from tests.fakes import person, reject, uid
 from tests.integration import api_support
@@ -168,7 +168,7 @@ def raise_from_run(ground, error):
     def fail(*_):
         raise error
 
-    ground.patch.setattr(wiring, "run_ingest", fail)
+    ground.patch.setattr(runs, "_scheduled", fail)
     assert ground.scene.ingest() == "SourceInvalid"
 
 
@@ -186,7 +186,7 @@ def context(ground):
 
 @planted("results of Lambdas", "an error")
 def result(ground):
-    ground.patch.setattr(wiring, "run_ingest", lambda *_: Report("", "failed", error=ground.text))
+    ground.patch.setattr(runs, "_scheduled", lambda *_: Report("", "failed", error=ground.text))
     assert ground.scene.ingest() == "failed"
 
 
@@ -204,7 +204,8 @@ def body(ground):
 
 @planted("receipts", "a token")
 def receipt(ground):
-    ground.patch.setattr(people, "erased", lambda *_: Receipt(ground.text, "", 0, 0, True, 0, []))
+    erase = people.erased
+    ground.patch.setattr(people, "erased", lambda *to: structs.replace(erase(*to), uid_token=ground.text))
     ground.scene.ask(Request(200, "DELETE", f"/users/{uid(1)}"))
 
 
