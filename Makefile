@@ -11,7 +11,7 @@ LOCALSTACK_RUNS = $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 12) or s
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
-.PHONY: help install run ingest replay api-key pii-key localstack localstack-down test e2e check format clean \
+.PHONY: help install run ingest replay api-key pii-key localstack localstack-down test leak-test e2e check format clean \
 	package deploy destroy redrive
 
 help: ## Show this list
@@ -61,6 +61,9 @@ redrive: .venv/installed ## Work the pages in the dead-letter queue again; STAGE
 
 e2e: localstack/.venv/installed ## Run only the tests in LocalStack
 	@exec $(PY) -m pytest $(IN_LOCALSTACK) $(TESTARGS)
+
+leak-test: .venv/installed ## Look for raw values in all that is stored, logged or answered; tell what was searched
+	@exec $(PY) -m pytest -q tests/leaks --leak-report $(TESTARGS)
 
 check: .venv/installed ## Check style, types and the order of the house
 	@$(PY) -m ruff check .

@@ -1,0 +1,148 @@
+"""The house that is searched, with servers of its own, and a scene: one test's run of the app within it."""
+
+import contextlib
+import functools
+import inspect
+import logging
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+from tenacity import wait_none
+
+from chalicelib import pool, runs
+from chalicelib.cache import Cache
+from chalicelib.errors import DecantError
+from chalicelib.sources import client
+from chalicelib.store import Store
+from local.postgres import Postgres
+from local.valkey import Valkey
+from tests.builders import APIS, Api
+from tests.leaks.canaries import Canaries
+from tests.leaks.house import House
+from tests.leaks.report import Report, Search
+from tests.leaks.scene import Scene
+from tests.leaks.source import Source
+
+_ALWAYS_THERE = vars(logging.makeLogRecord({})).keys()  # in a log record, beside what was added to it
+_report = Report()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--leak-report", action="store_true", help="tell what was searched for leaks")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if config.getoption("--leak-report", default=False):
+        terminalreporter.section("what was searched")
+        for line in _report.lines():
+            terminalreporter.line(line)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """Not the other tests': its files are searched, and need not hold what they left."""
+    with Postgres(tmp_path_factory.mktemp("leaks-postgres") / "server", throwaway=True) as server:
+        with contextlib.closing(Store(server.url)) as store:
+            store.migrate()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    with Valkey(tmp_path_factory.mktemp("leaks-valkey") / "server") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres, valkey: Valkey) -> Iterator[House]:
+    with Source() as source:
+        yield House(tmp_path_factory.mktemp("house"), postgres, valkey, source)
+
+
+@pytest.fixture(scope="session")
+def search_of_all() -> Search:
+    """For the values of all scenes, so that one which comes up late is found as well."""
+    return Search(Canaries(), _report)
+
+
+@pytest.fixture(params=APIS, ids=str)
+def api(request: pytest.FixtureRequest) -> Api:
+    """Each dialect in turn."""
+    chosen: Api = request.param
+    return chosen
+
+
+@pytest.fixture
+def chosen() -> dict[str, str]:
+    """Settings beside the usual ones; a test may be played under several."""
+    return {}
+
+
+@pytest.fixture
+def begin(
+    chosen: dict[str, str],
+    house: House,
+    app_environment: Callable[..., None],
+    redis_client: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> Iterator[Callable[[Search], Scene]]:
+    """Makes a scene whose values are looked for by a search."""
+    app_environment(**chosen)
+    monkeypatch.setattr(client, "Limits", functools.partial(client.Limits, pause=0.01))
+    monkeypatch.setattr(pool.again, "wait", wait_none())
+    monkeypatch.setattr(runs, "_most_receives", lambda: 1)  # there is no queue to ask
+    for edge in (Store, client.Source, Cache):
+        _note_errors(house, edge, monkeypatch)
+    for name in (None, "decant"):
+        caplog.set_level(logging.DEBUG, name)
+    monkeypatch.setattr(logging.Logger, "handle", _noting(house, logging.Logger.handle))
+    with house.watched():
+        yield lambda search: Scene(house, search, app_environment, redis_client, capfd)
+
+
+@pytest.fixture
+def scene(begin: Callable[[Search], Scene], search_of_all: Search) -> Scene:
+    return begin(search_of_all)
+
+
+@pytest.fixture
+def planted_scene(begin: Callable[[Search], Scene]) -> Scene:
+    """One whose values are meant to be found, and are nothing to the search of all."""
+    return begin(Search(Canaries(), _report, planted=True))
+
+
+def _note_errors(house: House, edge: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Notes what an edge raises, whoever catches it further up."""
+
+    def noting(method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def noted(*arguments: Any, **named: Any) -> Any:
+            try:
+                return method(*arguments, **named)
+            except DecantError as error:
+                house.note_error(error)
+                raise
+
+        return noted
+
+    for name, method in vars(edge).items():
+        if inspect.isfunction(method) and not name.startswith("_"):
+            monkeypatch.setattr(edge, name, noting(method))
+
+
+def _noting(house: House, handle: Callable[..., None]) -> Callable[..., None]:
+    """Notes log records as they are made, with all they carry, before a filter could clean them."""
+
+    def note(logger: logging.Logger, record: logging.LogRecord) -> None:
+        trace = traceback.format_exception(record.exc_info[1]) if record.exc_info else []
+        extra = {name: value for name, value in vars(record).items() if name not in _ALWAYS_THERE}
+        told = [record.getMessage(), repr(record.args), repr(extra), *trace]
+        house.note("log records", record.name, "\n".join(told))
+        handle(logger, record)
+
+    return note

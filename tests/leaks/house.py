@@ -1,0 +1,127 @@
+"""All that may keep or tell a value: the servers, the processes, and what they say and write."""
+
+import os
+import subprocess
+import sys
+import time
+import traceback
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from local import settings
+from local.postgres import Postgres
+from local.processes import free_port, listening
+from local.run import _CHALICE
+from local.valkey import Valkey
+from tests.leaks import writes
+from tests.leaks.source import Source
+
+ROOT = Path(__file__).parents[2]
+_PATIENCE_SECONDS = 60
+_SITE = "from pathlib import Path\nfrom tests.leaks.writes import note_in\nnote_in(Path({list!r}))\n"
+
+
+@dataclass(frozen=True)
+class Process:
+    """A Python process under watch, and where what it says is kept."""
+
+    popen: subprocess.Popen[bytes]
+    stdout: Path
+    stderr: Path
+
+    def wait(self) -> int:
+        """Its exit status. Ends it if it takes too long."""
+        try:
+            return self.popen.wait(_PATIENCE_SECONDS)
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        self.popen.kill()
+        self.popen.wait()
+
+
+class House:
+    """The servers and processes, and what was told so far: by sink, texts with the place they come from."""
+
+    def __init__(self, folder: Path, postgres: Postgres, valkey: Valkey, source: Source) -> None:
+        self.postgres, self.valkey, self.source = postgres, valkey, source
+        self.told = defaultdict[str, list[tuple[str, bytes]]](list)
+        self.work, self.temporary, self.outputs = folder / "work", folder / "temporary", folder / "outputs"
+        self.list_of_written, self._site = folder / "written", folder / "site"
+        for one in (self.work, self.temporary, self.outputs, self._site):
+            one.mkdir()
+        self.list_of_written.touch()
+        begin = _SITE.format(list=str(self.list_of_written))
+        (self._site / "sitecustomize.py").write_text(begin, encoding="utf-8")
+
+    def note(self, sink: str, place: str, text: str | bytes) -> None:
+        encoded = text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace")
+        self.told[sink].append((place, encoded))
+
+    def note_error(self, error: BaseException) -> None:
+        """All that could be told of an error by whoever catches it."""
+        self.note("errors", type(error).__name__, "\n".join(_told_of(error)))
+
+    def note_answer(self, place: str, head: str, body: bytes) -> None:
+        """An answer of the HTTP API."""
+        self.note("HTTP heads", place, head)
+        self.note("HTTP bodies", place, body)
+        if place.startswith("DELETE"):
+            self.note("receipts", place, body)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Notes the files that this very process writes meanwhile."""
+        with writes.noted_in(self.list_of_written):
+            yield
+
+    def start(self, name: str, argv: Sequence[str], environment: Mapping[str, str]) -> Process:
+        """A Python program with these settings and no others. The caller ends it."""
+        outside = {name: value for name, value in os.environ.items() if name not in settings.NAMES}
+        own = {
+            "PYTHONPATH": os.pathsep.join((str(self._site), str(ROOT))),
+            "PYTHONUNBUFFERED": "1",
+            "TMPDIR": str(self.temporary),
+        }
+        draft = f"{len(list(self.outputs.iterdir())) // 2:02} {name}"
+        stdout, stderr = self.outputs / f"{draft}.stdout", self.outputs / f"{draft}.stderr"
+        with stdout.open("xb") as out, stderr.open("xb") as err:
+            popen = subprocess.Popen(
+                [sys.executable, *argv], env={**outside, **environment, **own}, cwd=self.work,
+                stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+            )  # fmt: skip
+        return Process(popen, stdout, stderr)
+
+    @contextmanager
+    def serving(self, environment: Mapping[str, str]) -> Iterator[int]:
+        """`chalice local` as `make run` starts it; gives its port."""
+        port = free_port()
+        where = ["--host", "127.0.0.1", "--port", str(port), "--stage", "local", "--no-autoreload"]
+        argv = ["-c", _CHALICE, "--project-dir", str(ROOT), "local", *where]
+        process = self.start("chalice local", argv, environment)
+        try:
+            deadline = time.monotonic() + _PATIENCE_SECONDS
+            while not listening(port):
+                assert process.popen.poll() is None, process.stderr.read_text(encoding="utf-8")
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            yield port
+        finally:
+            process.kill()
+
+
+def _told_of(error: BaseException) -> Iterator[str]:
+    """Its texts and what it carries, and those of every error behind it, whether or not a trace shows it."""
+    seen, waiting = set[int](), [error]
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield from (str(one), repr(one), repr(one.args), repr(vars(one)), *traceback.format_exception(one))
+        inner = one.exceptions if isinstance(one, BaseExceptionGroup) else ()
+        waiting += [other for other in (one.__cause__, one.__context__, *inner) if other is not None]

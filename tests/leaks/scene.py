@@ -1,0 +1,111 @@
+"""What one test does with the app in the house, and the search afterwards."""
+
+import json
+import os
+import sys
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pytest
+import redis
+
+from chalicelib import runs, wiring
+from chalicelib.errors import DecantError
+from chalicelib.ledger import Report
+from chalicelib.opening import open_run
+from local import settings
+from tests.builders import Api
+from tests.integration import api_support
+from tests.leaks.house import House, Process
+from tests.leaks.report import Leak, Search
+from tests.leaks.requests_that_tell import Request
+from tests.leaks.sinks import SINKS
+from tests.leaks.source import Answer, answer
+
+# A setting that lets more be stored gets a line here, and is tried wherever records are refused.
+SETTINGS: dict[str, dict[str, str]] = {
+    "as by default": {},
+    "with a quarantine": {"QUARANTINE_KEY": b64encode(bytes(range(32))).decode()},
+}
+under_all_settings = pytest.mark.parametrize("chosen", SETTINGS.values(), ids=SETTINGS)
+
+
+class Scene:
+    """Ends in a search, which should be the last thing that a test does with it."""
+
+    def __init__(
+        self,
+        house: House,
+        search: Search,
+        change: Callable[..., None],
+        redis_client: redis.Redis,
+        capfd: pytest.CaptureFixture[str],
+    ) -> None:
+        self.house, self.canaries, self.change = house, search.canaries, change
+        self._search, self._redis, self._capfd = search, redis_client, capfd
+        self.note_redis_commands()
+
+    def note_redis_commands(self) -> None:
+        """From now on Redis remembers what it is sent; a server that was started anew must be told again."""
+        self._redis.config_set("slowlog-max-len", 100_000)
+        self._redis.config_set("slowlog-log-slower-than", 0)
+
+    def speak(self, api: Api) -> None:
+        """The source speaks this dialect from now on."""
+        self.change(SOURCE_DIALECT=str(api), SOURCE_URL=self.house.source.url(str(api)))
+
+    def ingest(self, *answers: Answer) -> str:
+        """One run in this process over these answers: its status, or the name of what it raised."""
+        self.house.source.script(*answers)
+        return self._told(lambda: runs.ingest({}))
+
+    def ingest_queued(self, *answers: Answer) -> str:
+        """The same for a run of one page over the queue, as if its message came for the last time."""
+        self.house.source.script(*answers)
+        source, store, tokeniser = wiring.source(), wiring.store(), wiring.tokeniser()
+        opened = open_run(store, tokeniser, source.name, "manual", 1, queued=True)
+        message = {"run_id": opened.run_id, "page": 1, "trigger": "manual", "page_size": None}
+        return self._told(lambda: runs.ingest_page(message, sys.maxsize))
+
+    def replay(self, run_id: str) -> str:
+        """The same for a run that takes up the sealed rejects of another."""
+        return self._told(lambda: runs.replay(run_id))
+
+    def _told(self, run: Callable[[], Report]) -> str:
+        try:
+            summary = run().summary()
+        except DecantError as error:
+            self.house.note_error(error)
+            return type(error).__name__
+        self.house.note("results of Lambdas", str(summary["run_id"]), json.dumps(summary))
+        return str(summary["status"])
+
+    def ingest_page(self, api: Api, *records: Mapping[str, Any]) -> str:
+        return self.ingest(Answer(answer(api.page(*records))))
+
+    def ask(self, sent: Request) -> tuple[int, bytes]:
+        """The status and the body of what the API answers in this process."""
+        client = api_support.Api()
+        answered = client(sent.method, sent.target, key=None, body=sent.body, **sent.all_headers)
+        head = f"{answered.status}\n" + "".join(
+            f"{name}: {text}\n" for name, text in answered.headers.items()
+        )
+        self.house.note_answer(f"{sent.method} answered", head, answered.body)
+        return answered.status, answered.body
+
+    def start(self, program: str, *arguments: str) -> Process:
+        """One of `child.py`'s programs, with the settings of this process."""
+        return self.house.start(program, ["-m", "tests.leaks.child", program, *arguments], self.environment)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        chosen = {name: os.environ[name] for name in settings.NAMES if name in os.environ}
+        return {**chosen, "LOG_LEVEL": "DEBUG"}
+
+    def leaks(self, only: Iterable[str] = SINKS) -> list[Leak]:
+        """What the house holds or tells of the values of all scenes so far."""
+        output = self._capfd.readouterr()
+        self.house.note("stdout", "this process", output.out)
+        self.house.note("stderr", "this process", output.err)
+        return self._search.leaks(self.house, only)

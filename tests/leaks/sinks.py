@@ -1,0 +1,181 @@
+"""Every place where a value could come to lie or be told, and how to read all of it."""
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import psycopg2
+import redis
+
+from local import quarters
+from tests.leaks.house import House
+
+Place = tuple[str, bytes]
+
+_LARGEST_FILE = 64 * 1024 * 1024
+_BLOCK, _OVERLAP = 65_536, 256
+_METRIC = b'"_aws"'  # what a line in CloudWatch's embedded metric format holds
+
+
+@dataclass(frozen=True)
+class Sink:
+    """One kind of place. What is kept by the contract may lie in some; a raw value may lie in none."""
+
+    name: str
+    read: Callable[[House], Iterator[Place]]
+    may_hold_kept: bool = False
+
+
+def _dump(house: House) -> Iterator[Place]:
+    """Every database, schema, table, function, comment and role."""
+    program = quarters._programs() / "pg_dumpall"
+    password = unquote(urlsplit(house.postgres.url).password or "")
+    done = subprocess.run(
+        [str(program), "--dbname", house.postgres.url],
+        env={**os.environ, "PGPASSWORD": password},
+        capture_output=True,
+        check=True,
+    )
+    yield "pg_dumpall", done.stdout
+
+
+def _rows(house: House, *queries: str) -> Iterator[Place]:
+    with (
+        contextlib.closing(psycopg2.connect(house.postgres.url)) as connection,
+        connection.cursor() as cursor,
+    ):
+        for query in queries:
+            cursor.execute(query)
+            yield query, "\n".join(row for (row,) in cursor.fetchall()).encode()
+
+
+def _ledger(house: House) -> Iterator[Place]:
+    return _rows(house, *(f"SELECT one::text FROM {table} one" for table in ("runs", "rejects", "erasures")))
+
+
+def _activity(house: House) -> Iterator[Place]:
+    return _rows(house, "SELECT one::text FROM pg_stat_activity one")
+
+
+def _database_files(house: House) -> Iterator[Place]:
+    """Tables as they lie on the disk, deleted rows and the write-ahead log included."""
+    with contextlib.closing(psycopg2.connect(house.postgres.url)) as connection:
+        connection.autocommit = True
+        connection.cursor().execute("CHECKPOINT")
+    for place, text in _below(house.postgres.log.parent / "data"):
+        for start in range(
+            0, max(len(text), 1), _BLOCK
+        ):  # so that little is searched again where little changed
+            yield f"{place}, from {start:,}", text[start : start + _BLOCK + _OVERLAP]
+
+
+def _server_logs(house: House) -> Iterator[Place]:
+    yield from house.told["server logs"]  # of servers that were started anew since
+    for server in (house.postgres, house.valkey):
+        yield str(server.log), server.log.read_bytes()
+
+
+def _redis_keys(house: House) -> Iterator[Place]:
+    with redis.Redis.from_url(house.valkey.url) as client:
+        databases = [name.removeprefix("db") for name in client.info("keyspace")]
+    for database in databases:
+        with redis.Redis.from_url(house.valkey.url, db=database) as client:
+            for key in client.scan_iter():
+                told = (key, _value_of(client, key), client.dump(key) or b"")
+                yield f"db {database}, {key!r}", b"\n".join(told)
+
+
+def _value_of(client: Any, key: bytes) -> bytes:
+    match client.type(key):
+        case b"string":
+            return client.get(key) or b""
+        case b"hash":
+            return b"\n".join(part for pair in client.hgetall(key).items() for part in pair)
+        case b"list":
+            return b"\n".join(client.lrange(key, 0, -1))
+        case b"set":
+            return b"\n".join(client.smembers(key))
+        case b"zset":
+            return b"\n".join(client.zrange(key, 0, -1))
+    return repr(client.xrange(key)).encode()
+
+
+def _redis_commands(house: House) -> Iterator[Place]:
+    """All that it was ever sent (an argument up to its 128th byte), whatever became of it."""
+    with redis.Redis.from_url(house.valkey.url) as client:
+        for entry in client.slowlog_get(-1):
+            yield f"command {entry['id']}", entry["command"]
+
+
+def _standard(stream: str) -> Callable[[House], Iterator[Place]]:
+    def read(house: House) -> Iterator[Place]:
+        yield from house.told[stream]
+        for path in sorted(house.outputs.glob(f"*.{stream}")):
+            yield path.name, path.read_bytes()
+
+    return read
+
+
+def _metrics(house: House) -> Iterator[Place]:
+    for place, text in _standard("stdout")(house):
+        for number, line in enumerate(text.splitlines(), 1):
+            if _METRIC in line:
+                yield f"{place}, line {number}", line
+
+
+def _files(house: House) -> Iterator[Place]:
+    """What any process of the app's opened to write, wherever; and its folders, whoever wrote there."""
+    opened = {Path(line) for line in os.fsdecode(house.list_of_written.read_bytes()).splitlines()}
+    for folder in (house.work, house.temporary, house.valkey.log.parent):
+        yield from _below(folder)
+    for path in sorted(opened):
+        if path.is_file() and path.stat().st_size < _LARGEST_FILE:
+            yield str(path), path.read_bytes()
+
+
+def _below(folder: Path) -> Iterator[Place]:
+    """Every file, and the names of the empty ones too: they tell as well."""
+    for above, _, names in os.walk(folder):
+        for name in sorted(names):
+            with contextlib.suppress(FileNotFoundError):  # Postgres removes files whenever it likes
+                path = Path(above, name)
+                yield str(path), path.read_bytes()
+
+
+def _noted(name: str) -> Callable[[House], Iterator[Place]]:
+    return lambda house: iter(house.told[name])
+
+
+def _requests(house: House) -> Iterator[Place]:
+    for number, head in enumerate(house.source.heads):
+        yield f"request {number}", head
+
+
+SINKS = {
+    sink.name: sink
+    for sink in (
+        Sink("Postgres: dump", _dump, may_hold_kept=True),
+        Sink("Postgres: ledger, rejects, erasures", _ledger),
+        Sink("Postgres: activity", _activity, may_hold_kept=True),
+        Sink("Postgres: files", _database_files, may_hold_kept=True),
+        Sink("Redis: keys", _redis_keys, may_hold_kept=True),
+        Sink("Redis: commands", _redis_commands, may_hold_kept=True),
+        Sink("server logs", _server_logs, may_hold_kept=True),
+        Sink("stdout", _standard("stdout")),
+        Sink("stderr", _standard("stderr")),
+        Sink("log records", _noted("log records")),
+        Sink("metrics", _metrics),
+        Sink("errors", _noted("errors")),
+        Sink("results of Lambdas", _noted("results of Lambdas")),
+        Sink("HTTP heads", _noted("HTTP heads"), may_hold_kept=True),
+        Sink("HTTP bodies", _noted("HTTP bodies"), may_hold_kept=True),
+        Sink("receipts", _noted("receipts")),
+        Sink("files", _files),
+        Sink("requests to the source", _requests),
+    )
+}

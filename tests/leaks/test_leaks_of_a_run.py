@@ -1,0 +1,76 @@
+"""A run keeps and tells no raw value, whatever the source sends and whatever is wrong with a record."""
+
+import json
+
+import pytest
+
+from chalicelib.sources import client
+from tests.builders import Api
+from tests.leaks.faults import BROKEN_HEADERS, SOURCE_FAULTS, Fault, spoiled
+from tests.leaks.scene import Scene, under_all_settings
+from tests.leaks.source import Answer, answer
+
+
+def answers_of(scene: Scene, api: Api, fault: Fault) -> list[Answer]:
+    page = api.page(scene.canaries.person(api, fault.name))
+    return fault.answers(api, page, scene.canaries.text(fault.name))
+
+
+@under_all_settings
+def test_good_and_bad_records(scene: Scene, api: Api, sql, chosen: dict[str, str]):
+    scene.speak(api)
+    good = scene.canaries.people(api, "good", 4)
+    bad = spoiled(scene.canaries, api)
+
+    assert scene.ingest_page(api, *good) == "succeeded"
+    assert scene.ingest_page(api, *[one | {"gender": "Agender"} for one in good], good[0]) == "succeeded"
+    assert scene.ingest_page(api, *good * 20, *bad) == "succeeded"
+    assert scene.ingest_page(api, good[0], *bad) == "failed"
+
+    assert sql("SELECT count(*) FROM users") == [(4,)]
+    assert sql("SELECT count(*), count(sealed) FROM rejects") == [(2 * len(bad), 2 * len(bad) * bool(chosen))]
+    for (run_id,) in sql("SELECT run_id FROM runs WHERE rejected > 0"):
+        assert scene.replay(run_id) == "succeeded"
+    assert scene.leaks() == []
+
+
+def test_whatever_the_source_answers(scene: Scene, api: Api):
+    scene.speak(api)
+
+    for fault in SOURCE_FAULTS:
+        answers = answers_of(scene, api, fault)
+        if fault.passing:
+            assert scene.ingest(*answers[:1] * client.Limits().attempts) == "failed", fault.name
+        assert scene.ingest(*answers) == fault.status, fault.name
+
+    assert scene.leaks() == []
+
+
+@pytest.mark.xfail(
+    strict=True, reason="urllib3 logs headers that it cannot read, and the whole URL, as a warning"
+)
+def test_headers_that_cannot_be_read(scene: Scene, api: Api):
+    scene.speak(api)
+
+    assert scene.ingest(*answers_of(scene, api, BROKEN_HEADERS)) == BROKEN_HEADERS.status
+
+    assert scene.leaks() == []
+
+
+def test_a_lambda_that_logs_at_debug(scene: Scene, api: Api):
+    scene.speak(api)
+    good, bad = scene.canaries.people(api, "good", 2), spoiled(scene.canaries, api)
+    pages = [api.page(*good), api.page(*good * 50, *bad), api.page(*good, *bad)]
+    scene.house.source.script(
+        *(Answer(answer(page)) for page in pages),
+        *(one for fault in SOURCE_FAULTS for one in answers_of(scene, api, fault)),
+    )
+
+    process = scene.start("ingest", "--times", str(len(pages) + len(SOURCE_FAULTS)))
+
+    assert process.wait() == 0
+    said = process.stdout.read_text(encoding="utf-8").splitlines()
+    statuses = [json.loads(line)["status"] for line in said if line.startswith('{"run_id"')]
+    assert statuses == ["succeeded", "succeeded", "failed", *(fault.status for fault in SOURCE_FAULTS)]
+    assert "DEBUG" in process.stderr.read_text(encoding="utf-8")
+    assert scene.leaks() == []

@@ -1,0 +1,44 @@
+"""Notes which files a process writes, wherever they lie."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND
+_NAMED_SECOND = {"os.rename", "os.link"}  # what was written under another name before
+
+_notes: list[int] = []  # the file descriptor of the list, while there is one
+
+
+def note_in(list_file: Path) -> None:
+    """From now on, every file that this process opens to write is a line of that list."""
+    if not _notes:
+        sys.addaudithook(_note)  # which cannot be removed
+    _notes[:] = [os.open(list_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)]
+
+
+@contextlib.contextmanager
+def noted_in(list_file: Path) -> Iterator[None]:
+    """The same for as long as a with-block lasts."""
+    note_in(list_file)
+    try:
+        yield
+    finally:
+        os.close(_notes.pop())
+
+
+def _note(event: str, arguments: tuple[object, ...]) -> None:
+    if not _notes:
+        return
+    path: object = None
+    if event == "open":
+        path, _, flags = arguments
+        path = path if isinstance(flags, int) and flags & _WRITING else None
+    elif event in _NAMED_SECOND:
+        path = arguments[1]
+    elif event == "sqlite3.connect":
+        path = arguments[0]
+    if isinstance(path, str | bytes | os.PathLike):
+        os.write(_notes[0], os.path.abspath(os.fsencode(path)) + b"\n")  # noqa: PTH100  bytes
