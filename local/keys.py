@@ -38,6 +38,11 @@ def with_fresh_pii_key(known: str) -> str:
     return json.dumps({**table, str(max(map(int, table), default=0) + 1): fresh})
 
 
+def password(path: Path) -> str:
+    """A server's, in a file that the server reads itself."""
+    return _kept(path, secrets.token_urlsafe(24))
+
+
 def _kept(path: Path, fresh: str) -> str:
     if not path.exists():
         write_private(path, fresh + "\n")

@@ -1,5 +1,6 @@
 """Runs the app's own schedules on a laptop, as EventBridge does on AWS. One invocation at a time."""
 
+import argparse
 import importlib
 import signal
 import sys
@@ -50,11 +51,14 @@ def _text(expression: str | ScheduleExpression) -> str:
     return expression if isinstance(expression, str) else expression.to_string()
 
 
-def serve(todo: Sequence[Job], invoke: Callable[[str], None], clock: Clock) -> None:
+def serve(todo: Sequence[Job], invoke: Callable[[str], None], clock: Clock, *, at_once: bool = False) -> None:
     """Ends when no schedule will ever fire again, which for a rate is never.
 
     A job that came due during another's run follows it at once; whatever else it missed is not made up for.
+    At once: each also runs before it is due.
     """
+    for job in todo if at_once else ():
+        invoke(job.name)
     due = {job: when for job in todo if (when := job.schedule.next_after(clock.now()))}
     while due:
         job = min(due, key=lambda job: due[job])
@@ -99,6 +103,9 @@ def scheduled_event(client: Client, name: str, now: datetime) -> dict[str, Any]:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m local.schedule")
+    parser.add_argument("--at-once", action="store_true", help="run each before it is due, too")
+    at_once = parser.parse_args().at_once
     signals.interrupt()
     try:
         app: Chalice = importlib.import_module("app").app
@@ -106,7 +113,7 @@ def main() -> int:
         todo = jobs(app, clock.now())
         for job in todo:
             _say(f"{job.name} fires next at {job.schedule.next_after(clock.now())}")
-        serve(todo, invoker(app), clock)
+        serve(todo, invoker(app), clock, at_once=at_once)
         _say("no schedule will fire again")
         signal.pause()
     except signals.StopRequested:

@@ -34,16 +34,19 @@ def published(folder: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def publish(folder: Path, settings: Mapping[str, str]) -> Iterator[None]:
-    """Lets other commands of this checkout find the servers, for as long as they run.
-
-    The file can be read by a shell as well: `set -a; . .local/env`.
-    """
-    path = folder / "env"
-    write_private(path, "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(settings.items())))
+    """Lets other commands of this checkout find the servers, for as long as they run."""
+    path = write(folder, settings)
     try:
         yield
     finally:
         path.unlink(missing_ok=True)
+
+
+def write(folder: Path, settings: Mapping[str, str]) -> Path:
+    """The file can be read by a shell as well: `set -a; . .local/env`."""
+    path = folder / "env"
+    write_private(path, "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(settings.items())))
+    return path
 
 
 def for_child(settings: Mapping[str, str]) -> dict[str, str]:

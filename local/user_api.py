@@ -1,4 +1,4 @@
-"""Stands in for the user APIs on a laptop and in tests: both dialects, over real HTTP, on 127.0.0.1 only.
+"""Stands in for the user APIs on a laptop and in tests: both dialects, over real HTTP, on 127.0.0.1.
 
 The URL decides everything: `size` or `results`, `page`, `seed`; `bad=0.1` for a share of invalid records;
 `fault=` for one of FAULTS (a name that ends in a hyphen wants a number: `status-503`, `delay-1.5`), and
@@ -164,16 +164,15 @@ class _Server(ThreadingTCPServer):  # HTTPServer would ask DNS for its own name,
     allow_reuse_address = True
     request_queue_size = 128
 
-    def __init__(self, port: int, api: "UserApi") -> None:
+    def __init__(self, host: str, port: int, api: "UserApi") -> None:
         self.api = api
         self.closing = threading.Event()
         self.talks: dict[Any, threading.Thread] = {}
-        super().__init__(("127.0.0.1", port), _Talk)
+        super().__init__((host, port), _Talk)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        ends = (request, client_address)
         self.talks[request] = talk = threading.Thread(
-            target=self.process_request_thread, args=ends, daemon=True
+            target=self.process_request_thread, args=(request, client_address), daemon=True
         )
         talk.start()
 
@@ -197,11 +196,11 @@ class _Server(ThreadingTCPServer):  # HTTPServer would ask DNS for its own name,
 class UserApi:
     """The stand-in in a thread: `with UserApi() as api: requests.get(api.url("randomuser", results=5))`."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
         self.requests: list[tuple[str, str]] = []  # (method, path with query); `times` counts here
         self._script: deque[tuple[bytes, int, Headers]] = deque()
         self._lock = threading.Lock()
-        self._server = _Server(port, self)
+        self._server = _Server(host, port, self)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self.port: int = self._server.server_address[1]
 
@@ -233,14 +232,15 @@ class UserApi:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m local.user_api", description="Serves invented users.")
     parser.add_argument("--port", type=int, default=9000, help="0 takes a free one (default: 9000)")
-    port = parser.parse_args().port
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 in a container (default: 127.0.0.1)")
+    options = parser.parse_args()
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     try:
-        api = UserApi(port)
+        api = UserApi(options.port, options.host)
     except (OSError, OverflowError) as refused:
-        sys.exit(f"The user API cannot listen on 127.0.0.1:{port}: {refused}")
+        sys.exit(f"The user API cannot listen on {options.host}:{options.port}: {refused}")
     with api:
         print("User APIs:", *map(api.url, DOORS), flush=True)
         stopped.wait()

@@ -160,7 +160,7 @@ def job(name, expression):
     return schedule.Job(name, expressions.parse(expression, START))
 
 
-def served(jobs, seconds, run_seconds=0):
+def served(jobs, seconds, run_seconds=0, **how):
     """What was invoked when, in seconds from the start, if a run takes so long."""
     clock, calls = FakeClock(seconds), []
 
@@ -169,7 +169,7 @@ def served(jobs, seconds, run_seconds=0):
         clock.time += timedelta(seconds=run_seconds)
 
     with pytest.raises(TimeoutError):
-        schedule.serve(jobs, invoke, clock)
+        schedule.serve(jobs, invoke, clock, **how)
     return calls
 
 
@@ -177,6 +177,10 @@ def test_each_job_runs_when_it_is_due():
     jobs = [job("often", "rate(1 minute)"), job("seldom", "rate(3 minutes)")]
 
     assert sorted(served(jobs, 200)) == [("often", 60), ("often", 120), ("often", 180), ("seldom", 180)]
+
+
+def test_at_once_is_before_it_is_due_and_changes_nothing_after():
+    assert served([job("often", "rate(1 minute)")], 130, at_once=True) == [("often", s) for s in (0, 60, 120)]
 
 
 def test_a_run_longer_than_its_period_delays_the_next_instead_of_overlapping():

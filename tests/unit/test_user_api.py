@@ -559,6 +559,15 @@ def test_in_the_foreground_it_names_its_urls_once_and_serves_until_told_to_stop(
     assert (process.returncode, output) == (0, ("", ""))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.2 is no address of this machine")
+def test_it_listens_where_it_is_told_to() -> None:
+    with UserApi(host="127.0.0.2") as elsewhere:
+        url = elsewhere.url("randomuser")
+        assert get(url.replace("127.0.0.1", "127.0.0.2")).status_code == 200
+        with pytest.raises(requests.ConnectionError):
+            get(url)
+
+
 def test_a_taken_port_is_told_in_one_sentence(api: UserApi) -> None:
     with start("--port", str(api.port)) as process:
         _, complaint = process.communicate(timeout=10)

@@ -1,0 +1,55 @@
+"""What a container of `docker compose up` does: it makes the keys and passwords, or runs a program with them.
+
+The servers have to know their passwords but not the keys, so the two lie in volumes of their own.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from local import keys, settings
+from local.errors import LocalError
+from local.folders import local_folder, make_private, write_private
+
+
+def main() -> int:
+    try:
+        match sys.argv[1:]:
+            case ["keys", passwords]:
+                _make_keys(local_folder(), make_private(Path(passwords)))
+            case [program, *arguments]:
+                os.environ.update(settings.published(local_folder()))
+                os.execvp(program, [program, *arguments])  # noqa: S606 - no shell is wanted
+            case _:
+                raise LocalError("say `keys` and a folder, or a program")
+    except (LocalError, OSError) as error:
+        print(f"{error}.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _make_keys(folder: Path, passwords: Path) -> None:
+    """Once; later it only publishes them anew, with what the user has set since."""
+    postgres, redis = (keys.password(passwords / server) for server in ("postgres", "redis"))
+    write_private(passwords / "redis.conf", f"requirepass {redis}\n")
+    chosen = settings.chosen()
+    published = {
+        **addresses(postgres, redis),
+        "PII_KEYS": chosen.get("PII_KEYS") or keys.pii_keys(folder),
+        "API_KEYS": chosen.get("API_KEYS") or keys.api_keys(folder),
+    }
+    settings.write(folder, published)
+    if published["API_KEYS"] == keys.api_keys(folder):
+        print(f"API key: {keys.api_key(folder)} (again: docker compose logs keys)", flush=True)
+
+
+def addresses(postgres_password: str, redis_password: str) -> dict[str, str]:
+    """Of the servers in docker-compose.yml."""
+    return {
+        "DATABASE_URL": f"postgresql://postgres:{postgres_password}@postgres:5432/postgres",
+        "REDIS_URL": f"redis://:{redis_password}@redis:6379/0",
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

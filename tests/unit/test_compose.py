@@ -1,0 +1,153 @@
+"""docker-compose.yml and Dockerfile as files; .github/workflows/ci.yml brings them up for real."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from chalicelib import config
+from local import container
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+COMPOSE = yaml.safe_load(TEXT)
+SERVICES = COMPOSE["services"]
+BUILT = {service["image"] for service in SERVICES.values() if "build" in service}
+ONCE = {name for name, service in SERVICES.items() if service["restart"] == "no"}
+PINNED = re.compile(r"[a-z/-]+:[\w.-]*\d+\.\d+[\w.-]*@sha256:[0-9a-f]{64}")
+
+each_service = pytest.mark.parametrize("name", sorted(SERVICES))
+each_of_ours = pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"localstack"}))
+
+
+def compose_command():
+    """The plug-in, else the program; None if there is neither."""
+    for command in (["docker", "compose"], ["docker-compose"]):
+        if shutil.which(command[0]):
+            asked = subprocess.run([*command, "version"], capture_output=True, check=False)
+            if asked.returncode == 0:
+                return command
+    return None
+
+
+COMMAND = compose_command()
+
+
+@pytest.mark.skipif(COMMAND is None, reason="there is no docker compose here")
+def test_docker_compose_understands_the_file():
+    done = subprocess.run(
+        [*COMMAND, "--project-directory", ROOT, "--profile", "localstack", "config", "--quiet"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@each_service
+def test_an_image_is_pinned_or_ours(name):
+    image = SERVICES[name]["image"]
+    assert image in BUILT or PINNED.fullmatch(image)
+
+
+def test_the_image_of_ours_is_built_by_one_service_and_never_pulled():
+    builders = [name for name, service in SERVICES.items() if "build" in service]
+    assert builders == ["keys"]
+    assert {service["pull_policy"] for service in SERVICES.values() if service["image"] in BUILT} == {"never"}
+
+
+def test_the_base_of_our_image_is_pinned_and_of_the_lambdas_python():
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    base = next(line.removeprefix("ARG PYTHON=") for line in lines if line.startswith("ARG PYTHON="))
+    assert PINNED.fullmatch(base)
+    assert base.startswith("python:3.13.")
+    assert {line.split()[1] for line in lines if line.startswith("FROM")} == {"${PYTHON}"}
+
+
+@each_service
+def test_a_port_is_open_to_this_machine_alone(name):
+    assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
+
+
+def test_only_the_app_and_localstack_have_ports():
+    assert {name for name, service in SERVICES.items() if service.get("ports")} == {"app", "localstack"}
+
+
+@each_service
+def test_what_a_service_waits_for_can_be_seen(name):
+    for needed, how in SERVICES[name].get("depends_on", {}).items():
+        if needed in ONCE:
+            assert how == {"condition": "service_completed_successfully"}
+        else:
+            assert how == {"condition": "service_healthy"}
+            assert SERVICES[needed]["healthcheck"]["test"]
+
+
+@each_of_ours
+def test_a_container_has_no_rights_and_nothing_to_write_to_but_what_it_needs(name):
+    service = SERVICES[name]
+    assert service["user"] == "10001:10001"
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert "cap_add" not in service
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["init"]
+
+
+@each_service
+def test_memory_has_a_limit(name):
+    assert re.fullmatch(r"\d+[mg]", SERVICES[name]["mem_limit"])
+
+
+@each_service
+def test_only_what_makes_the_keys_may_write_them_and_no_server_sees_one(name):
+    mounts = {mount.split(":", 1)[0]: mount for mount in SERVICES[name].get("volumes", [])}
+    if name != "keys":
+        assert all(mounts.get(volume, ":ro").endswith(":ro") for volume in ("keys", "passwords"))
+    if name in ("postgres", "redis", "user-api"):
+        assert "keys" not in mounts
+    assert ("/var/run/docker.sock" in mounts) == (name == "localstack")
+
+
+@each_service
+def test_no_secret_stands_in_the_file(name):
+    for variable, value in SERVICES[name].get("environment", {}).items():
+        if re.search("KEY|PASSWORD|SECRET|TOKEN", variable) and not variable.endswith("_FILE"):
+            assert value is None, variable
+    assert not re.search(r"://[^/\s]*@", TEXT)
+
+
+def test_every_setting_is_passed_on_but_those_of_aws_and_the_servers_addresses():
+    apart = {"DATABASE_URL", "REDIS_URL", "SECRET_ID", "QUEUE_URL", "QUEUE_NAME"}
+    assert SERVICES["app"]["environment"].keys() == set(config.NAMES) - apart
+    for name in ("keys", "migrate", "schedule"):
+        assert SERVICES[name]["environment"] == SERVICES["app"]["environment"]
+
+
+def test_postgres_logs_no_value():
+    command = SERVICES["postgres"]["command"]
+    assert {"log_min_error_statement=panic", "log_error_verbosity=terse"} < set(command)
+
+
+def test_the_addresses_are_those_of_services():
+    addresses = container.addresses("one", "two")
+    assert {urlsplit(url).hostname for url in addresses.values()} <= SERVICES.keys()
+
+
+def test_localstack_finds_the_init_hook():
+    mounts = dict(mount.split(":")[:2] for mount in SERVICES["localstack"]["volumes"])
+    hooks = next(ROOT / source for source, target in mounts.items() if target == "/etc/localstack/init")
+    assert list(hooks.glob("ready.d/*.py"))
+
+
+def test_the_image_gets_no_file_that_git_ignores():
+    """Everything is left out but what is named, and of that no key or data is a part."""
+    rules = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert rules[1] == "*"
+    named = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
+    assert all((ROOT / name).exists() for name in named)
+    assert named == {
+        ".chalice/config.json", "app.py", "chalicelib", "local", "requirements.txt", "requirements-dev.txt",
+    }  # fmt: skip
