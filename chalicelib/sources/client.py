@@ -30,7 +30,8 @@ from tenacity import (
 from chalicelib.dialect import Dialect
 from chalicelib.errors import SourceInvalid, SourceUnavailable
 
-logging.getLogger("urllib3").setLevel(logging.INFO)  # at DEBUG it logs the query, which may hold a key
+# At DEBUG it logs the query, which may hold a key; its warnings hold headers and the whole URL.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 _ACCEPT = {"Accept": "application/json", "User-Agent": "decant"}
 _JSON_TYPES = ("application/json", "text/json")

@@ -2,8 +2,6 @@
 
 import json
 
-import pytest
-
 from chalicelib.sources import client
 from tests.builders import Api
 from tests.leaks.faults import BROKEN_HEADERS, SOURCE_FAULTS, Fault, spoiled
@@ -46,9 +44,6 @@ def test_whatever_the_source_answers(scene: Scene, api: Api):
     assert scene.leaks() == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="urllib3 logs headers that it cannot read, and the whole URL, as a warning"
-)
 def test_headers_that_cannot_be_read(scene: Scene, api: Api):
     scene.speak(api)
 

@@ -1,5 +1,4 @@
--- A page of people in the order of their uid, after the one given; without filters of the same cost at any
--- depth.
+-- A page of people in the order of their uid, after the one given; without filters, of the same cost however deep.
 -- A filter that is NULL is none. Tokens come as lists: one person's token under each key that is known.
 SELECT
     uid, version, iso_utc(updated_at), first_name, last_name, username, email, phone_number,
