@@ -4,39 +4,39 @@ WITH alike AS MATERIALIZED (
     SELECT count(*) AS people
     FROM users JOIN users_address USING (uid)
     GROUP BY birth_year, zip_prefix, city, gender, employment_title
-), tokens (name, distinct_values, people) AS (
-    SELECT 'first_name', (SELECT count(*) FROM (SELECT DISTINCT first_name FROM users WHERE first_name IS NOT NULL LIMIT %(few)s + 1) AS one),
-        count(first_name) FROM users
+), different (name, tokens) AS (
+    SELECT 'first_name', count(*)
+    FROM (SELECT DISTINCT first_name FROM users WHERE first_name IS NOT NULL LIMIT %(few)s + 1) AS found
     UNION ALL
-    SELECT 'last_name', (SELECT count(*) FROM (SELECT DISTINCT last_name FROM users WHERE last_name IS NOT NULL LIMIT %(few)s + 1) AS one),
-        count(last_name) FROM users
+    SELECT 'last_name', count(*)
+    FROM (SELECT DISTINCT last_name FROM users WHERE last_name IS NOT NULL LIMIT %(few)s + 1) AS found
     UNION ALL
-    SELECT 'username', (SELECT count(*) FROM (SELECT DISTINCT username FROM users WHERE username IS NOT NULL LIMIT %(few)s + 1) AS one),
-        count(username) FROM users
+    SELECT 'username', count(*)
+    FROM (SELECT DISTINCT username FROM users WHERE username IS NOT NULL LIMIT %(few)s + 1) AS found
     UNION ALL
-    SELECT 'email', (SELECT count(*) FROM (SELECT DISTINCT email FROM users WHERE email IS NOT NULL LIMIT %(few)s + 1) AS one),
-        count(email) FROM users
+    SELECT 'email', count(*)
+    FROM (SELECT DISTINCT email FROM users WHERE email IS NOT NULL LIMIT %(few)s + 1) AS found
     UNION ALL
+    SELECT 'phone_number', count(*)
+    FROM (SELECT DISTINCT phone_number FROM users WHERE phone_number IS NOT NULL LIMIT %(few)s + 1) AS found
+    UNION ALL
+    SELECT 'social_insurance_number', count(*)
+    FROM (SELECT DISTINCT social_insurance_number FROM users WHERE social_insurance_number IS NOT NULL LIMIT %(few)s + 1) AS found
+    UNION ALL
+    SELECT 'street', count(*)
+    FROM (SELECT DISTINCT street FROM users_address WHERE street IS NOT NULL LIMIT %(few)s + 1) AS found
+), filled AS (
     SELECT
-        'phone_number',
-        (SELECT count(*) FROM (
-            SELECT DISTINCT phone_number FROM users WHERE phone_number IS NOT NULL LIMIT %(few)s + 1
-        ) AS one),
-        count(phone_number)
+        count(first_name) AS first_name, count(last_name) AS last_name, count(username) AS username,
+        count(email) AS email, count(phone_number) AS phone_number,
+        count(social_insurance_number) AS social_insurance_number,
+        (SELECT count(street) FROM users_address) AS street
     FROM users
-    UNION ALL
-    SELECT
-        'social_insurance_number',
-        (SELECT count(*) FROM (
-            SELECT DISTINCT social_insurance_number FROM users WHERE social_insurance_number IS NOT NULL LIMIT %(few)s + 1
-        ) AS one),
-        count(social_insurance_number)
-    FROM users
-    UNION ALL
-    SELECT 'street', (SELECT count(*) FROM (SELECT DISTINCT street FROM users_address WHERE street IS NOT NULL LIMIT %(few)s + 1) AS one),
-        count(street) FROM users_address
 )
 SELECT
     min(people), count(*), coalesce(sum(people) FILTER (WHERE people < %(small)s), 0)::bigint,
-    (SELECT json_agg(json_build_array(name, distinct_values, people)) FROM tokens)
+    (
+        SELECT json_agg(json_build_array(name, tokens, (to_jsonb(filled) ->> name)::bigint))
+        FROM different CROSS JOIN filled
+    )
 FROM alike;
