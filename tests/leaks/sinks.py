@@ -130,10 +130,10 @@ def _metrics(house: House) -> Iterator[Place]:
 
 def _files(house: House) -> Iterator[Place]:
     """What any process of the app's opened to write, wherever; and its folders, whoever wrote there."""
-    opened = {Path(line) for line in os.fsdecode(house.list_of_written.read_bytes()).splitlines()}
+    opened = set(house.list_of_written.read_bytes().splitlines())
     for folder in (house.work, house.temporary, house.valkey.log.parent):
         yield from _below(folder)
-    for path in sorted(opened):
+    for path in (Path(os.fsdecode(line)) for line in sorted(opened)):
         if path.is_file() and path.stat().st_size < _LARGEST_FILE:
             yield str(path), path.read_bytes()
 

@@ -79,10 +79,11 @@ def refuse(sql) -> Iterator[Callable[[str, str], None]]:
     sql(RELENT)
 
 
-def test_postgres_refuses(scene: Scene, api: Api, sql, refuse):
+def test_postgres_refuses(scene: Scene, api: Api, sql, refuse, monkeypatch):
     """Rows that it names hold tokens and what is kept, which no log may tell either."""
     scene.speak(api)
     people = a_few(scene, api, "refused")
+    monkeypatch.setattr(pool.again, "stop", stop_after_attempt(1))
     for table in REFUSED_TABLES:
         for sqlstate in SQLSTATES if table == "users" else SQLSTATES[::6]:
             refuse(table, sqlstate)
