@@ -130,8 +130,7 @@ def list_rejects(request: Any, query: forms.Some, run_id: str) -> Response:
 
 @app.schedule(config.ingest_schedule())
 def ingest(event: Any) -> dict[str, Any]:
-    seconds = event.context.get_remaining_time_in_millis() / 1000
-    return runs.ingest(event.detail or {}, seconds).summary()
+    return runs.ingest(event.detail or {}, event.context).summary()
 
 
 @app.on_sqs_message(queue=config.queue_name(), batch_size=1, maximum_concurrency=5)

@@ -59,14 +59,14 @@ def start_run(pages: int | None, page_size: int | None, replay_of: str | None) -
     return report
 
 
-def ingest(order: Mapping[str, Any], seconds: float = math.inf) -> Report:
-    """Works the open run that ``start_run`` ordered, else a scheduled one, in so many seconds at the most.
+def ingest(order: Mapping[str, Any], context: Any = None) -> Report:
+    """Works the open run that ``start_run`` ordered, else a scheduled one, in the time that a Lambda has left.
 
     A run that goes over the queue is only sent there; ``ingest_page`` works its pages.
     """
     from chalicelib import telemetry
 
-    until = time.monotonic() + seconds
+    until = time.monotonic() + _seconds_left(context)
     report = _ordered(order, until) if "run_id" in order else _scheduled(until)
     telemetry.ran(report)
     return report
@@ -92,6 +92,11 @@ def ingest_page(message: Mapping[str, Any], receives: int) -> Report:
         raise
     telemetry.ran(report)
     return report
+
+
+def _seconds_left(context: Any) -> float:
+    """Outside Lambda there is no end; the contexts of Chalice's emulators say three seconds, whatever is set."""
+    return context.get_remaining_time_in_millis() / 1000 if config.function_name() else math.inf
 
 
 def _scheduled(until: float) -> Report:
