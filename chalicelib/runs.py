@@ -60,7 +60,7 @@ def start_run(pages: int | None, page_size: int | None, replay_of: str | None) -
 
 
 def ingest(order: Mapping[str, Any], context: Any = None) -> Report:
-    """Works the open run that ``start_run`` ordered, else a scheduled one, in the time that a Lambda has left.
+    """Works the open run that ``start_run`` ordered, else a scheduled one, in the time that a Lambda has.
 
     A run that goes over the queue is only sent there; ``ingest_page`` works its pages.
     """
@@ -95,7 +95,7 @@ def ingest_page(message: Mapping[str, Any], receives: int) -> Report:
 
 
 def _seconds_left(context: Any) -> float:
-    """Outside Lambda there is no end; the contexts of Chalice's emulators say three seconds, whatever is set."""
+    """Outside Lambda there is no end; a context of Chalice's emulators says three seconds whatever is set."""
     return context.get_remaining_time_in_millis() / 1000 if config.function_name() else math.inf
 
 
