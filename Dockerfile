@@ -1,5 +1,5 @@
 # Decant as it runs on a laptop; on AWS it needs no container. docs/docker.md tells more.
-ARG PYTHON=python:3.13.15-slim-trixie@sha256:7ce4b6dfe35e55397b7cda544f8a13f191b7ae28dc5aad71fe664dbc9bc2623f
+ARG PYTHON=python:3.13.15-slim-trixie
 
 FROM ${PYTHON} AS packages
 WORKDIR /packages
