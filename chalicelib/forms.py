@@ -36,7 +36,6 @@ RunId = Annotated[
     Meta(
         pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
         description="The id of a run.",
-        examples=["3830803d-0866-4b9f-8de9-beabe885c2ac"],
     ),
 ]
 

@@ -23,6 +23,7 @@ _HEADERS_OF = {
     stats.Stats: ("X-Data-Source",),
     views.RunStarted: ("Location",),
 }
+_REPLAY_WITH_PAGES = {"anyOf": [{"required": ["replay", "pages"]}, {"required": ["replay", "page_size"]}]}
 _HEADERS = {
     "X-Request-Id": "Finds the request in the log.",
     "X-Data-Source": "Where the answer was found: redis or postgres.",
@@ -42,6 +43,7 @@ def document(routes: Iterable[Route], server: str) -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components([*types, *forms_used, views.Problem], ref_template=_REF)
     parameters = {form: _query_parameters(schemas.pop(form.__name__)) for form in forms_used}
     schemas.get("Lookup", {})["minProperties"] = 1
+    schemas.get("NewRun", {})["not"] = _REPLAY_WITH_PAGES
     paths: dict[str, dict[str, Any]] = {}
     for route in declared:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, parameters[route.query])
