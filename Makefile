@@ -11,7 +11,7 @@ LOCALSTACK_RUNS = $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 12) or s
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
-.PHONY: help install run ingest replay api-key pii-key localstack localstack-down test leak-test e2e check format clean \
+.PHONY: help install run ingest replay api-key pii-key localstack localstack-down test leak-test e2e check format screenshots clean \
 	package deploy destroy redrive
 
 help: ## Show this list
@@ -74,6 +74,9 @@ check: .venv/installed ## Check style, types and the order of the house
 format: .venv/installed ## Put the code into the house style
 	@$(PY) -m ruff check --fix --quiet .
 	@$(PY) -m ruff format .
+
+screenshots: .venv/installed ## Take the README's pictures anew, from the running page
+	@exec $(PY) -m tests.browser.screenshots
 
 clean: ## Remove local data, keys and caches (.venv stays)
 	@if $(PY) -c 'import dotenv, psutil' 2>/dev/null; then $(PY) -m local.clean; else rm -rf .local; fi

@@ -19,7 +19,7 @@ from chalicelib import (
     views,
     wiring,
 )  # fmt: skip
-from chalicelib.answers import HTML, found, json
+from chalicelib.answers import HTML, found, html, json
 from chalicelib.routes import Routes
 
 app = Chalice(app_name="decant", configure_logs=False)
@@ -53,15 +53,19 @@ def describe_api(request: Any, query: forms.Nothing) -> Response:
 @route("GET", "/docs", media=HTML)
 def read_api(request: Any, query: forms.Nothing) -> Response:
     """This document, to read."""
-    return answers.html(
-        manual.page(openapi.document(route.all, request.context["path"].removesuffix("/docs")))
-    )
+    return html(manual.page(openapi.document(route.all, request.context["path"].removesuffix("/docs"))))
 
 
 @route("GET", "/", media=HTML)
 def page(request: Any, query: forms.Nothing) -> Response:
     """The page to look at."""
-    return answers.html(answers.web("index.html"))
+    return answers.page(request)
+
+
+@route("GET", "/web/{version}/{asset}", media="text/*")
+def get_asset(request: Any, query: forms.Nothing, version: str, asset: str) -> Response:
+    """A file of the page, to be kept for good: another version has another address."""
+    return answers.asset(version, asset)
 
 
 @route("GET", "/contract", scope="read", gives=views.Contract)

@@ -6,13 +6,13 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from chalice.app import Response
 from msgspec import Struct, structs
 
+from chalicelib import assets
 from chalicelib.errors import DecantError, RequestError, StoreUnavailable
 from chalicelib.views import Problem, RunStarted, UserList, UserView, encode
 
@@ -28,6 +28,13 @@ SECURITY = {
     "X-Content-Type-Options": "nosniff",
 }
 
+# Scripts and styles from files alone; and nothing may turn text into HTML (trusted-types).
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
+
 _log = logging.getLogger("decant.answers")
 
 
@@ -42,9 +49,26 @@ def html(text: str) -> Response:
     return Response(text, {"Content-Type": f"{HTML}; charset=utf-8"})
 
 
-def web(name: str) -> str:
+def page(request: Any) -> Response:
+    """The page, whose links are relative: asked for without its last slash, it is asked for again with it."""
+    path = request.context["path"]
+    if not path.endswith("/"):
+        return Response("", {"Location": f"./{path.rpartition('/')[2]}/"}, 307)
+    answer = html(assets.page())
+    answer.headers["Content-Security-Policy"] = _PAGE_POLICY
+    return answer
+
+
+def asset(version: str, name: str) -> Response:
     """A file of the page."""
-    return (Path(__file__).parent / "web" / name).read_text(encoding="utf-8")
+    file = found(assets.find(version, name))
+    return Response(
+        file.text,
+        {
+            "Content-Type": f"{file.media}; charset=utf-8",
+            "Cache-Control": "public, max-age=31536000, immutable",
+        },
+    )
 
 
 def problem(status: int, title: str, detail: str = "", request_id: str = "") -> Response:

@@ -1,9 +1,24 @@
 """What a caller may send: query strings and bodies, as types that check them and describe them alike."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from msgspec import UNSET, Meta, Struct, UnsetType
+
+
+class InPath(NamedTuple):
+    """The form of what stands in a path, and the rule in words."""
+
+    pattern: str
+    rule: str
+
+
+UUID = InPath("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", "the id in the path must be a UUID")
+IN_PATH = {  # by parameter; all others are ids
+    "version": InPath("^[0-9a-f]{16}$", "the version in the path must be 16 hexadecimal digits"),
+    "asset": InPath(r"^[a-z]{1,20}\.(css|js)$", "the name in the path must be that of a style or a script"),
+}
+
 
 Limit = Annotated[int, Meta(ge=1, le=1000, description="How many at the most.")]
 Cursor = Annotated[
@@ -34,7 +49,7 @@ PageSize = Annotated[float, Meta(ge=1, le=5_000, multiple_of=1, examples=[1000])
 RunId = Annotated[
     str,
     Meta(
-        pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+        pattern=UUID.pattern,
         description="The id of a run.",
     ),
 ]

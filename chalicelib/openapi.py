@@ -84,7 +84,9 @@ def _operation(route: Route, query: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _path_parameter(name: str) -> dict[str, Any]:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+    form = forms.IN_PATH.get(name)
+    kind = {"pattern": form.pattern} if form else {"format": "uuid"}
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", **kind}}
 
 
 def _responses(route: Route) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from chalicelib.errors import ConfigError, DecantError, RequestError, Unforeseen
 
 LARGEST_BODY_BYTES = 65_536
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NOWHERE = AuthRoute("/nowhere", ["GET"])  # a policy must allow something, even one that opens no door
 _log = logging.getLogger("decant.routes")
 
@@ -114,7 +113,7 @@ def _guarded(app: Chalice, route: Route) -> View:
         request: Any = app.current_request
         request_id = _request_id(request)
         try:
-            answer = route.view(request, **_uuids(parameters), **_sent(route, request))
+            answer = route.view(request, **_in_path(parameters), **_sent(route, request))
         except DecantError as error:
             answer = answers.problem_of(error, request_id)
         except Exception as error:  # noqa: BLE001  the one boundary: its text may hold a value
@@ -138,11 +137,14 @@ def _request_id(request: Any) -> str:
     return str(request.context.get("requestId") or request.lambda_context.aws_request_id)
 
 
-def _uuids(parameters: Mapping[str, str]) -> dict[str, str]:
-    """Every parameter of a path is a UUID, and none reaches a store that is not."""
-    if not all(_UUID.fullmatch(value.lower()) for value in parameters.values()):
-        raise RequestError(400, "Malformed path", "the id in the path must be a UUID")
-    return {name: value.lower() for name, value in parameters.items()}
+def _in_path(parameters: Mapping[str, str]) -> dict[str, str]:
+    """What stands in the path, in lower case; nothing reaches a store, or a folder, that has not its form."""
+    lowered = {name: value.lower() for name, value in parameters.items()}
+    for name, value in lowered.items():
+        form = forms.IN_PATH.get(name, forms.UUID)
+        if not re.fullmatch(form.pattern, value):
+            raise RequestError(400, "Malformed path", form.rule)
+    return lowered
 
 
 def _sent(route: Route, request: Any) -> dict[str, Any]:

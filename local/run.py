@@ -94,10 +94,13 @@ def _answers(port: int) -> bool:
 
 
 def _announce(folder: Path, stack: Stack, port: int) -> None:
+    """The link holds the key in its fragment, which no browser sends; the page removes it at once."""
+    url = f"http://127.0.0.1:{port}"
     if stack.settings.get("API_KEYS") == keys.api_keys(folder):
         print(f"API key: {keys.api_key(folder)} (in {keys.api_key_file(folder)})")
+        print(f"The page: {url}/#key={keys.api_key(folder)}")
     print(f"Logs: {stack.logs}. Ctrl-C ends everything.")
-    print(f"Decant serves at http://127.0.0.1:{port}", flush=True)
+    print(f"Decant serves at {url}", flush=True)
 
 
 def _last_line(log: Path) -> str:

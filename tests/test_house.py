@@ -1,6 +1,7 @@
 """The order of the house: who may import whom, one owner per library, and sizes that a reader can hold."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ ALL = {"app": ROOT / "app.py", **ROOMS, **SOURCES}
 
 PURE = {
     "access",
+    "assets",
     "clean",
     "dialect",
     "edges",
@@ -48,7 +50,8 @@ MAY_IMPORT = {
         "wiring",
     },
     "routes": {"access", "answers", "errors", "forms", "telemetry"},
-    "answers": {"errors", "views"},
+    "answers": {"assets", "errors", "views"},
+    "assets": set(),
     "openapi": {"answers", "forms", "routes", "stats", "views"},
     "manual": set(),
     "emulator": {"answers", "errors", "routes"},
@@ -204,3 +207,18 @@ def test_sql_is_written_in_sql_files():
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 words = node.value.split()
                 assert len(words) < 3 or words[0] not in STATEMENTS, (room, words)
+
+
+PAGE = sorted((ROOT / "chalicelib/web").iterdir())
+UNSAFE = re.compile(
+    r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|\beval\(|Function\(|style=|[\"']javascript:"
+)
+
+
+@pytest.mark.parametrize("path", PAGE, ids=lambda path: path.name)
+def test_a_file_of_the_page_is_small_and_makes_no_html_of_text(path):
+    text = path.read_text(encoding="utf-8")
+
+    assert text.count("\n") <= 150
+    assert not UNSAFE.search(text)
+    assert path.suffix == ".html" or text.startswith(("// ", "/* "))

@@ -136,7 +136,8 @@ def run(checkout):
 
 def test_the_last_line_is_the_url_and_the_key_is_told(run):
     assert run.said[-1] == f"Decant serves at http://127.0.0.1:{run.port}"
-    assert any(run.key in line for line in run.said)
+    assert f"The page: http://127.0.0.1:{run.port}/#key={run.key}" in run.said
+    assert any(line.startswith(f"API key: {run.key} ") for line in run.said)
 
 
 def test_the_first_ingest_is_reported(run):

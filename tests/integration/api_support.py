@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import chalice.test  # before app: Chalice's emulator is corrected only if it is loaded
 
 import app
+from chalicelib import assets
 from chalicelib.access import SCOPES
 from chalicelib.telemetry import NoValues
 from tests.fakes import page_load, person, token, uid
@@ -30,6 +31,7 @@ KEYS = {
 # Every route of the design and the scope it wants, written down a second time: what is tested is the app's.
 ROUTES = [
     ("GET", "/", None),
+    ("GET", "/web/{version}/{asset}", None),
     ("GET", "/health", None),
     ("GET", "/openapi.json", None),
     ("GET", "/docs", None),
@@ -131,8 +133,9 @@ def pii_keys(keys):
 
 
 def sample_path(path):
-    """A route's path with an id that nobody has."""
-    return path.replace("{uid}", uid(404)).replace("{run_id}", uid(404))
+    """A route's path with an id that nobody has, or the present version of a file of the page."""
+    sample = {"uid": uid(404), "run_id": uid(404), "version": assets.version(), "asset": "page.js"}
+    return path.format(**sample)
 
 
 def load(store, *people, source="test", **how):

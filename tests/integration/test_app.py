@@ -13,7 +13,7 @@ from tests.fakes import uid
 from tests.keys import API_KEY, KEY_WITHOUT_SCOPES
 
 ROOT = Path(__file__).parents[2]
-OPEN = {"/", "/health", "/openapi.json", "/docs"}
+OPEN = {"/", "/web/{version}/{asset}", "/health", "/openapi.json", "/docs"}
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ ALWAYS = {400, 500, 503}
 SCOPED = ALWAYS | {401, 403}
 STATUSES = {
     ("GET", "/"): ALWAYS | {200},
+    ("GET", "/web/{version}/{asset}"): ALWAYS | {200, 404},
     ("GET", "/health"): ALWAYS | {200},
     ("GET", "/openapi.json"): ALWAYS | {200},
     ("GET", "/docs"): ALWAYS | {200},

@@ -1,0 +1,71 @@
+// The only module that asks the server. Addresses are relative to this file's, so any prefix will do.
+
+import { key } from "./session.js";
+
+const ROOT = new URL("../../", import.meta.url);
+const PATIENCE_MILLISECONDS = 30_000; // API Gateway's own ends a little earlier
+
+/** Why there is no answer, in the API's words; status 0 if nobody answered at all. */
+export class Refusal extends Error {
+  constructor(status, { title = "", detail = "", request_id = "" } = {}) {
+    super(title || `Status ${status}`);
+    Object.assign(this, { status, title, detail, requestId: request_id });
+  }
+}
+
+/** Asks for JSON. Gives `{ data, source, milliseconds }`; throws a Refusal, or AbortError if the view was left. */
+export async function ask(path, options = {}) {
+  const began = performance.now();
+  const answer = await send(path, options);
+  const data = await read(answer.json());
+  const source = answer.headers.get("X-Data-Source");
+  return { data, source, milliseconds: performance.now() - began };
+}
+
+/** Asks for a page in another form, as text, with the cursor of the next one or null. */
+export async function askText(path, options) {
+  const answer = await send(path, options);
+  const text = await read(answer.text());
+  const next = /<([^>]*)>; rel="next"/.exec(answer.headers.get("Link") ?? "");
+  return { text, cursor: next && new URL(next[1], ROOT).searchParams.get("cursor") };
+}
+
+/** How the servers are; 503 is an answer here. */
+export async function askHealth(signal) {
+  const answer = await fetched("health", { signal });
+  if (![200, 503].includes(answer.status) || isProblem(answer)) throw await refusal(answer);
+  return read(answer.json());
+}
+
+async function send(path, { method = "GET", query = {}, body, accept = "application/json", signal, apiKey = key() } = {}) {
+  const headers = { Accept: accept };
+  if (apiKey) headers.Authorization = `Bearer ${apiKey}`;
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const answer = await fetched(path, { method, headers, query, signal, body: body && JSON.stringify(body) });
+  if (!answer.ok) throw await refusal(answer);
+  return answer;
+}
+
+function fetched(path, { query = {}, signal, ...options }) {
+  const address = new URL(path, ROOT);
+  for (const [name, value] of Object.entries(query)) address.searchParams.set(name, value);
+  const patience = AbortSignal.timeout(PATIENCE_MILLISECONDS);
+  const ended = signal ? AbortSignal.any([signal, patience]) : patience;
+  return read(fetch(address, { ...options, signal: ended, cache: "no-store", credentials: "omit", redirect: "error" }));
+}
+
+/** A network that fails, a body that breaks off and a wait that is over are all nobody's answer. */
+async function read(promise) {
+  try {
+    return await promise;
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refusal(0, { title: "Decant does not answer" });
+  }
+}
+
+const isProblem = (answer) => (answer.headers.get("Content-Type") ?? "").startsWith("application/problem+json");
+
+async function refusal(answer) {
+  return new Refusal(answer.status, isProblem(answer) ? await read(answer.json()) : {});
+}

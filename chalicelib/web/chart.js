@@ -1,0 +1,120 @@
+// Draws runs as stacked bars, by hand: records above, how each ended below them, and how long it took.
+
+import { svg } from "./dom.js";
+import { KINDS, lasted, total } from "./kinds.js";
+import { duration, moment, number, share, time } from "./words.js";
+
+const TALL = 190; // of the bars
+const TOP = 10;
+const STATUS_AT = TOP + TALL + 16;
+const LENGTHS_AT = STATUS_AT + 14;
+const LENGTHS_TALL = 34;
+const CLOCK_AT = LENGTHS_AT + LENGTHS_TALL + 18;
+const HEIGHT = CLOCK_AT + 6;
+const CLOCK_APART = 64;
+const LEAST = 2; // what is there is seen
+
+/** The two pictures, oldest run first: the scales, which stay in place, and the bars, which may be scrolled. */
+export function draw(runs, inShares, room) {
+  const slot = Math.min(Math.max(room / Math.max(runs.length, 12), 15), 44);
+  const most = inShares ? 1 : nice(Math.max(...runs.map(total), 1));
+  const longest = Math.max(...runs.map((run) => lasted(run) ?? 0), 1);
+  const width = Math.max(room, slot * runs.length);
+  const left = width - slot * runs.length; // the newest stands at the right edge
+  const bars = runs.map((run, at) => bar(run, { x: left + at * slot, slot, most, longest, inShares }));
+  const picture = svg(
+    "svg",
+    { class: "chart", width, height: HEIGHT, role: "group", "aria-label": "Runs, the oldest first. Arrow keys go from one to the next." },
+    hatch(),
+    [0, 0.5, 1].map((part) => svg("line", { class: "rule", x1: 0, x2: width, y1: TOP + TALL * (1 - part), y2: TOP + TALL * (1 - part) })),
+    bars,
+    clock(runs, left, slot),
+  );
+  return { scales: scales(most, longest, inShares), picture };
+}
+
+function scales(most, longest, inShares) {
+  const label = (text, y) => svg("text", { x: 52, y, "text-anchor": "end" }, text);
+  const mark = (part) => (inShares ? share(part, 1) : number(most * part));
+  return svg(
+    "svg",
+    { class: "chart", width: 58, height: HEIGHT, "aria-hidden": "true" },
+    [0, 0.5, 1].filter((part) => inShares || Number.isInteger(most * part)).map((part) => label(mark(part), TOP + TALL * (1 - part) + 4)),
+    label("took", LENGTHS_AT + 8),
+    label(duration(longest), LENGTHS_AT + LENGTHS_TALL),
+  );
+}
+
+/** A run: a link that says everything in words, around shapes that say it again. */
+function bar(run, scale) {
+  const middle = scale.x + scale.slot / 2;
+  const wide = Math.min(scale.slot - 4, 26);
+  const spent = lasted(run);
+  const tall = spent === null ? 0 : Math.max((spent / scale.longest) * LENGTHS_TALL, 1);
+  return svg(
+    "a",
+    { class: `bar ${run.status}`, href: `#/runs/${run.run_id}`, tabindex: -1, "aria-label": inWords(run), "data-run": run.run_id },
+    svg("rect", { class: "reach", x: scale.x, y: 0, width: scale.slot, height: LENGTHS_AT + LENGTHS_TALL, rx: 3 }),
+    segments(run, scale, middle - wide / 2, wide),
+    status(run.status, middle),
+    svg("rect", { class: "length", x: middle - 1.5, y: LENGTHS_AT, width: 3, height: tall, rx: 1.5 }),
+  );
+}
+
+function segments(run, { most, inShares }, x, width) {
+  const sum = total(run);
+  const unit = sum ? TALL / (inShares ? sum : most) : 0;
+  let y = TOP + TALL;
+  return KINDS.filter(({ name }) => run[name]).reverse().map(({ name }) => {
+    const height = Math.min(Math.max(run[name] * unit, LEAST), y - TOP);
+    y -= height;
+    return svg("rect", { class: `kind ${name}`, x, y, width, height });
+  });
+}
+
+/** A shape for each status, so that it is not told by colour alone. */
+function status(name, x) {
+  const y = STATUS_AT;
+  const r = 3.5;
+  if (name === "succeeded") return svg("circle", { class: "status", cx: x, cy: y, r });
+  if (name === "running") return svg("circle", { class: "status open", cx: x, cy: y, r });
+  if (name === "partial") return svg("path", { class: "status half", d: `M${x - r} ${y}a${r} ${r} 0 0 0 ${2 * r} 0zm0 0a${r} ${r} 0 0 1 ${2 * r} 0` });
+  if (name === "skipped") return svg("path", { class: "status line", d: `M${x - r} ${y}h${2 * r}` });
+  return svg("path", { class: "status line", d: `M${x - r} ${y - r}l${2 * r} ${2 * r}m0 ${-2 * r}l${-2 * r} ${2 * r}` });
+}
+
+function clock(runs, left, slot) {
+  const every = Math.ceil(CLOCK_APART / slot);
+  return runs.map((run, at) => {
+    const fromEnd = runs.length - 1 - at;
+    const x = left + (at + 0.5) * slot;
+    return fromEnd % every === 0 && x > 20 && svg("text", { x: Math.min(x, left + runs.length * slot - 18), y: CLOCK_AT, "text-anchor": "middle" }, time(run.started_at));
+  });
+}
+
+/** Rejects are hatched: they are told from the rest without colour, too. */
+function hatch() {
+  return svg(
+    "defs",
+    {},
+    svg(
+      "pattern",
+      { id: "hatch", width: 5, height: 5, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
+      svg("rect", { class: "hatch-ground", width: 5, height: 5 }),
+      svg("rect", { class: "hatch-line", width: 2, height: 5 }),
+    ),
+  );
+}
+
+export function inWords(run) {
+  const counts = KINDS.filter(({ name }) => run[name]).map(({ name }) => `${number(run[name])} ${name}`);
+  const spent = lasted(run);
+  const parts = [moment(run.started_at), run.status, spent !== null && duration(spent), `${number(run.fetched)} fetched`, ...counts];
+  return parts.filter(Boolean).join(", ");
+}
+
+/** The next number that is pleasant to read on a scale. */
+function nice(most) {
+  const power = 10 ** Math.floor(Math.log10(most));
+  return [1, 2, 4, 6, 10].map((step) => step * power).find((step) => step >= most);
+}

@@ -1,0 +1,65 @@
+// Forgetting a person: asked twice, done once, and answered with a receipt.
+
+import { ask } from "./api.js";
+import { announce, element, freshId, save } from "./dom.js";
+import { complaint } from "./states.js";
+import { moment, number } from "./words.js";
+
+export function eraseButton(uid, signal, done) {
+  const dialog = confirmation(uid, signal, (receipt) => {
+    const node = receiptOf(receipt);
+    done(node);
+    node.querySelector("h2").focus();
+    announce("The person is erased.");
+  });
+  const open = element("button", { type: "button", class: "danger", click: () => dialog.showModal() }, "Erase this person …");
+  return element("div", { class: "erase" }, open, dialog);
+}
+
+function confirmation(uid, signal, done) {
+  const id = freshId();
+  const said = element("p", { class: "said", role: "alert" });
+  const sure = element("button", { type: "button", class: "danger", click: erase }, "Erase for good");
+  const dialog = element(
+    "dialog",
+    { "aria-labelledby": id },
+    element("h2", { id }, "Erase this person for good?"),
+    element("p", {}, element("code", {}, uid)),
+    element("p", {}, "The rows, the cache entry and any sealed record go. What stays is a token of the id, so that the next run does not bring the person back. It cannot be undone."),
+    said,
+    element("div", { class: "buttons" }, element("button", { type: "button", autofocus: true, click: () => dialog.close() }, "Keep"), sure),
+  );
+  async function erase() {
+    sure.disabled = true;
+    said.textContent = "";
+    try {
+      const { data } = await ask(`users/${uid}`, { method: "DELETE", signal });
+      dialog.close();
+      done(data);
+    } catch (error) {
+      if (error.name !== "AbortError") said.textContent = complaint(error, "erase");
+    } finally {
+      sure.disabled = false;
+    }
+  }
+  return dialog;
+}
+
+function receiptOf(receipt) {
+  const rows = [
+    ["Erased", moment(receipt.erased_at)],
+    ["People", number(receipt.users)],
+    ["Addresses", number(receipt.addresses)],
+    ["Sealed records", number(receipt.sealed_records)],
+    ["Cache", receipt.cache_cleared ? "cleared" : `Redis is away; gone within ${number(receipt.cache_gone_within_seconds)} s`],
+    ["Remembered as", element("code", { class: "token" }, receipt.uid_token)],
+    ["Brought by", receipt.run_ids.length ? receipt.run_ids.map((run) => element("a", { href: `#/runs/${run}` }, element("code", {}, run.slice(0, 8)), " ")) : "no run that is known"],
+  ];
+  return element(
+    "section",
+    { class: "receipt" },
+    element("h2", { tabindex: -1 }, "Receipt"),
+    element("dl", { class: "facts stacked" }, rows.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)))),
+    element("div", { class: "buttons" }, element("button", { type: "button", click: () => save("receipt.json", [JSON.stringify(receipt, null, 2)], "application/json") }, "Save the receipt"), element("a", { href: "#/people" }, "All people")),
+  );
+}

@@ -1,0 +1,61 @@
+// Exports: all who fit, page by page, into one file. It can be stopped, and says how far it is.
+
+import { askText } from "./api.js";
+import { announce, element, fill, save } from "./dom.js";
+import { complaint } from "./states.js";
+import { counted } from "./words.js";
+
+const PAGE = 1_000;
+const FORMS = [
+  { name: "CSV", media: "text/csv", file: "people.csv", hasHead: true },
+  { name: "NDJSON", media: "application/x-ndjson", file: "people.ndjson", hasHead: false },
+];
+
+export function exportPart(filters, signal) {
+  const said = element("p", { class: "said", role: "status" });
+  const buttons = FORMS.map((form) => element("button", { type: "button", click: () => run(form) }, form.name));
+  const place = element("div", { class: "exports" }, element("h2", {}, "Export all who fit"), element("div", { class: "buttons" }, buttons), said);
+  async function run(form) {
+    const stop = new AbortController();
+    const stopped = AbortSignal.any([signal, stop.signal]);
+    const tell = (count) => fill(said, `${counted(count, "person", "people")} so far … `, element("button", { type: "button", class: "quiet", click: () => stop.abort() }, "Stop"));
+    for (const button of buttons) button.disabled = true;
+    try {
+      const { parts, count } = await collect(form, filters, stopped, tell);
+      save(form.file, parts, form.media);
+      fill(said, `${counted(count, "person", "people")} in ${form.file}.`);
+    } catch (error) {
+      fill(said, error.name === "AbortError" ? "Stopped; nothing was saved." : complaint(error, "read"));
+    } finally {
+      for (const button of buttons) button.disabled = false;
+      announce(said.textContent);
+    }
+  }
+  return place;
+}
+
+async function collect({ media, hasHead }, filters, signal, tell) {
+  const parts = [];
+  let count = 0;
+  let cursor = null;
+  do {
+    const query = { ...filters, limit: PAGE, ...(cursor ? { cursor } : {}) };
+    const page = await askText("users", { query, accept: media, signal });
+    parts.push(hasHead && cursor ? page.text.slice(page.text.indexOf("\n") + 1) : page.text);
+    count += page.cursor ? PAGE : rows(page.text, hasHead);
+    tell(count);
+    ({ cursor } = page);
+  } while (cursor);
+  return { parts, count };
+}
+
+/** Lines that end outside of quotes, but for the head. */
+function rows(text, hasHead) {
+  let quoted = false;
+  let lines = 0;
+  for (const sign of text) {
+    if (sign === '"' && hasHead) quoted = !quoted;
+    else if (sign === "\n" && !quoted) lines += 1;
+  }
+  return lines - (hasHead ? 1 : 0);
+}

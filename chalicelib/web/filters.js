@@ -1,0 +1,60 @@
+// What the people may be filtered by. Suggestions come from the statistics, if there are any.
+
+import { ask } from "./api.js";
+import { element, fill, freshId, labelled } from "./dom.js";
+
+const FILTERS = [
+  { name: "country", label: "Country", suggested: true },
+  { name: "state", label: "State" },
+  { name: "city", label: "City" },
+  { name: "gender", label: "Gender", suggested: true },
+  { name: "plan", label: "Plan", suggested: true },
+];
+
+/** Those of an address's parameters that are filters. */
+export function filtersOf(query) {
+  const names = [...FILTERS.map(({ name }) => name), "updated_since"];
+  return Object.fromEntries(names.filter((name) => query[name]).map((name) => [name, query[name]]));
+}
+
+export function filterForm(filters, signal) {
+  const fields = FILTERS.map((field) => ({ ...field, input: element("input", { name: field.name, value: filters[field.name] ?? "", maxlength: 200, autocomplete: "off" }) }));
+  const since = element("input", { name: "updated_since", type: "datetime-local", value: filters.updated_since ? local(filters.updated_since) : "" });
+  const apply = (event) => {
+    event.preventDefault();
+    const wanted = Object.fromEntries(fields.filter(({ input }) => input.value).map(({ name, input }) => [name, input.value]));
+    if (since.value) wanted.updated_since = new Date(since.value).toISOString();
+    location.hash = `#/people?${new URLSearchParams(wanted)}`;
+  };
+  suggest(fields, signal);
+  const count = Object.keys(filters).length;
+  return element(
+    "details",
+    { class: "card tool", open: count > 0 || matchMedia("(min-width: 60rem)").matches },
+    element("summary", {}, element("h2", {}, count ? `Filter (${count})` : "Filter")),
+    element(
+      "form",
+      { class: "fields", submit: apply },
+      fields.map(({ label, input }) => labelled(label, input)),
+      labelled("Changed since", since),
+      element("div", { class: "buttons" }, element("button", { class: "main" }, "Show"), count > 0 && element("a", { href: "#/people" }, "Show everybody")),
+    ),
+  );
+}
+
+async function suggest(fields, signal) {
+  const stats = await ask("stats", { signal }).catch(() => null); // only a convenience
+  for (const { name, input, suggested } of stats ? fields : []) {
+    if (suggested) {
+      const id = freshId();
+      input.setAttribute("list", id);
+      input.after(fill(element("datalist", { id }), stats.data[name].filter(({ value }) => value !== null).map(({ value }) => element("option", { value }))));
+    }
+  }
+}
+
+/** A moment in UTC as the form's field writes it, in the looker's own time. */
+function local(moment) {
+  const when = new Date(moment);
+  return new Date(when - when.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+}

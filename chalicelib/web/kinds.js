@@ -1,0 +1,28 @@
+// What can become of a record: the six counts whose sum is what was fetched. And how a run can stand.
+
+/** From the top of a bar to its bottom: what was poured off, and the sediment. */
+export const KINDS = [
+  { name: "inserted", means: "new people" },
+  { name: "updated", means: "known, and changed" },
+  { name: "unchanged", means: "known, and as before" },
+  { name: "duplicate", means: "twice on a page; the last counts" },
+  { name: "rejected", means: "not valid; place and rule are kept" },
+  { name: "suppressed", means: "erased, and not brought back" },
+];
+
+export const STATUS_MEANS = {
+  running: "under way",
+  succeeded: "all pages loaded",
+  partial: "some pages loaded",
+  failed: "no page loaded, or one over the budget for rejects",
+  lost: "ended without a word; its lease ran out",
+  skipped: "another run of the source was under way",
+};
+
+export const total = (run) => KINDS.reduce((sum, { name }) => sum + run[name], 0);
+
+/** Milliseconds from the beginning to the end, or to now. */
+export function lasted(run) {
+  if (!run.finished_at && run.status !== "running") return null;
+  return Math.max(0, (run.finished_at ? Date.parse(run.finished_at) : Date.now()) - Date.parse(run.started_at));
+}

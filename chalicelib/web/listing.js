@@ -1,0 +1,22 @@
+// People as rows of a table, of what is stored of them.
+
+import { element } from "./dom.js";
+import { table } from "./table.js";
+import { date, short } from "./words.js";
+
+export function peopleTable(caption, items) {
+  return table(caption, [
+    { title: "Person", cell: ({ uid }) => element("a", { href: `#/people/${uid}` }, element("code", {}, short(uid))) },
+    { title: "E-mail", cell: ({ email }) => token(email), extra: true },
+    { title: "Born", cell: (person) => `${person.birth_year}`, numeric: true },
+    { title: "Gender", cell: ({ gender }) => gender ?? "–", extra: true },
+    { title: "City", cell: ({ address }) => address.city ?? "–" },
+    { title: "Country", cell: ({ address }) => address.country ?? "–" },
+    { title: "Plan", cell: ({ subscription }) => subscription.plan ?? "–", extra: true },
+    { title: "Changed", cell: (person) => date(person.updated_at), extra: true },
+  ], items);
+}
+
+function token(value) {
+  return value === null ? "–" : element("code", { class: "token", title: value }, short(value, 11));
+}

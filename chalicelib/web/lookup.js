@@ -1,0 +1,56 @@
+// Finds people by a raw value. It goes in the request's body, stands in no address, and leaves the form at once.
+
+import { ask } from "./api.js";
+import { announce, element, fill, labelled } from "./dom.js";
+import { peopleTable } from "./listing.js";
+import { complaint } from "./states.js";
+import { counted } from "./words.js";
+
+const FIELDS = [
+  ["email", "e-mail address"],
+  ["username", "username"],
+  ["phone_number", "phone number"],
+  ["social_insurance_number", "insurance number"],
+  ["first_name", "first name"],
+  ["last_name", "last name"],
+  ["street", "street address, street name"],
+];
+const MOST = 100;
+
+export function lookupForm(signal) {
+  const field = element("select", {}, FIELDS.map(([value, label]) => element("option", { value }, label)));
+  const value = element("input", { type: "text", autocomplete: "off", spellcheck: "false", autocapitalize: "off", required: true, maxlength: 402 });
+  const answer = element("div", { role: "status" });
+  const find = async (event) => {
+    event.preventDefault();
+    const body = { [field.value]: value.value };
+    const label = field.selectedOptions[0].textContent;
+    value.value = "";
+    try {
+      const { data } = await ask("users/lookup", { method: "POST", query: { limit: MOST }, body, signal });
+      fill(answer, found(data, label));
+    } catch (error) {
+      if (error.name !== "AbortError") fill(answer, element("p", { class: "said", role: "alert" }, complaint(error, "read")));
+    }
+  };
+  return element(
+    "details",
+    { class: "card tool", open: matchMedia("(min-width: 60rem)").matches },
+    element("summary", {}, element("h2", {}, "Look up")),
+    element(
+      "form",
+      { class: "fields", submit: find },
+      labelled("By", field),
+      labelled("Raw value", value),
+      element("div", { class: "buttons" }, element("button", { class: "main" }, "Look up")),
+      element("p", { class: "fine" }, "It becomes a token before anything is asked, and stands in no address and no log."),
+    ),
+    answer,
+  );
+}
+
+function found({ items, next }, label) {
+  const text = items.length ? `${next ? "The first " : ""}${counted(items.length, "person", "people")} with this ${label}.` : `Nobody is stored with this ${label}.`;
+  announce(text);
+  return [element("p", { class: "said" }, text), items.length > 0 && peopleTable("Found", items)];
+}

@@ -1,0 +1,54 @@
+// Now: is it well, and the few figures that tell.
+
+import { element, fill } from "./dom.js";
+import { age, counted, number, share } from "./words.js";
+
+const HEADLINES = {
+  ok: ["All is well.", "Postgres and Redis answer."],
+  degraded: ["Redis is away.", "Everything comes from Postgres meanwhile, a little slower. Nothing is lost."],
+  down: ["Postgres is away.", "Nothing can be read or written until it is back. Nothing is lost."],
+  silent: ["Decant does not answer.", "The server is away, or the network is. This page goes on asking."],
+};
+
+/** The head of the view; `update` takes what has changed of `{ health, stats, runs }`. */
+export function nowPart() {
+  const title = element("h1", { tabindex: -1 }, "Asking …");
+  const text = element("p", { class: "lead" });
+  const figures = element("dl", { class: "figures" });
+  const known = {};
+  const update = (news) => {
+    Object.assign(known, news);
+    const [headline, told] = HEADLINES[known.health?.status ?? "silent"];
+    const running = known.runs?.some((run) => run.status === "running");
+    title.textContent = known.health?.status === "ok" && running ? "A run is under way." : headline;
+    text.textContent = told;
+    fill(figures, figure("People stored", people(known)), figure("Last good run", lastGood(known)), figure("Rejected", rejected(known)), figure("Found in Redis", hits(known)));
+  };
+  return { node: element("section", { class: "now" }, title, text, figures), update };
+}
+
+function figure(name, [value, note]) {
+  return element("div", {}, element("dt", {}, name), element("dd", {}, element("strong", {}, value), element("span", {}, note)));
+}
+
+function people({ stats }) {
+  return stats ? [number(stats.total), "and nothing raw of any of them"] : ["–", "not known right now"];
+}
+
+function lastGood({ health }) {
+  const seconds = health?.last_success_age_seconds;
+  if (!health?.postgres.ok) return ["–", "not known right now"];
+  return seconds === null ? ["never", "no run has succeeded yet"] : [age(seconds), "since it ended"];
+}
+
+function rejected({ runs }) {
+  if (!runs) return ["–", "not known right now"];
+  const sum = (name) => runs.reduce((all, run) => all + run[name], 0);
+  return [number(sum("rejected")), `of ${counted(sum("fetched"), "record", "records")} in ${runs.length < 2 ? counted(runs.length, "run", "runs") : `the last ${runs.length} runs`}`];
+}
+
+function hits({ health }) {
+  if (!health) return ["–", "not known right now"];
+  const { hits: found, misses } = health.cache;
+  return found + misses ? [share(found, found + misses), `of ${counted(found + misses, "look", "looks")} since this server began`] : ["–", "nobody was looked at yet"];
+}

@@ -1,0 +1,101 @@
+// One person as stored, where that was found and how long it took; and the way to forget the person.
+
+import { ask } from "./api.js";
+import { element, fill } from "./dom.js";
+import { eraseButton } from "./erase.js";
+import { failure, loading } from "./states.js";
+import { duration, moment } from "./words.js";
+
+const SECTIONS = [
+  {
+    title: "Tokens",
+    note: "What could name the person. The same value gives the same token; without the key nobody can tell which value.",
+    rows: (person) => [
+      ["First name", person.first_name], ["Last name", person.last_name], ["Username", person.username], ["E-mail", person.email],
+      ["Phone", person.phone_number], ["Insurance number", person.social_insurance_number], ["Street", person.address.street],
+    ],
+    isToken: true,
+  },
+  {
+    title: "Generalised",
+    note: "What is stored in part.",
+    rows: ({ birth_year: year, address }) => [
+      ["Born", `${year}`], ["Zip code begins", address.zip_prefix], ["Lives about", `${address.coordinates.lat}°, ${address.coordinates.lng}°`],
+    ],
+  },
+  {
+    title: "Kept",
+    note: "What is stored as it came.",
+    rows: ({ gender, employment, subscription, address }) => [
+      ["Gender", gender], ["City", address.city], ["State", address.state], ["Country", address.country],
+      ["Job", employment.title], ["Key skill", employment.key_skill],
+      ["Plan", subscription.plan], ["Plan’s status", subscription.status], ["Pays by", subscription.payment_method], ["Term", subscription.term],
+    ],
+  },
+];
+
+export function personView(place, signal, uid) {
+  const asks = [];
+  const history = element("ol", { class: "asks" });
+  const again = element("button", { type: "button", click: () => look() }, "Ask again");
+  const body = element("div", {}, loading("the person"));
+  const whence = element(
+    "section",
+    { class: "card", hidden: true },
+    element("div", { class: "part-head" }, element("h2", {}, "Where it was found"), again),
+    element("div", { role: "status" }, history),
+  );
+  fill(
+    place,
+    element("p", { class: "back" }, element("a", { href: "#/people" }, "All people")),
+    element("h1", { tabindex: -1 }, "A person"),
+    element("p", { class: "lead" }, element("code", {}, uid)),
+    whence,
+    body,
+  );
+  async function look() {
+    again.disabled = true;
+    try {
+      const answer = await ask(`users/${uid}`, { signal });
+      asks.push(answer);
+      whence.hidden = false;
+      fill(history, told(asks));
+      fill(body, drawn(answer.data), eraseButton(answer.data.uid, signal, (receipt) => { whence.remove(); fill(body, receipt); }));
+    } catch (error) {
+      if (error.name !== "AbortError") fill(body, failure(error, look));
+    } finally {
+      again.disabled = false;
+    }
+  }
+  look();
+}
+
+/** Each answer with its source, its time, and a bar as long as that. */
+function told(asks) {
+  const slowest = Math.max(...asks.map(({ milliseconds }) => milliseconds));
+  return asks.map(({ source, milliseconds }) => element(
+    "li",
+    {},
+    element("span", { class: `badge ${source}` }, source === "redis" ? "Redis" : "Postgres"),
+    element("span", { class: "gauge", "aria-hidden": "true" }, element("span", { class: `fill ${source}`, vars: { share: milliseconds / slowest } })),
+    element("span", { class: "numeric" }, duration(milliseconds)),
+  ));
+}
+
+function drawn(person) {
+  return [
+    element("p", { class: "fine version" }, `Version ${person.version}, changed ${moment(person.updated_at)}.`),
+    element("div", { class: "columns" }, SECTIONS.map((section) => element(
+      "section",
+      { class: "card" },
+      element("h2", {}, section.title),
+      element("p", { class: "fine" }, section.note),
+      element("dl", { class: "facts stacked" }, section.rows(person).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, shown(value, section.isToken))))),
+    ))),
+  ];
+}
+
+function shown(value, isToken) {
+  if (value === null) return element("span", { class: "fine" }, "not given");
+  return isToken ? element("code", { class: "token" }, value) : value;
+}

@@ -1,0 +1,82 @@
+// What arrives, what happens to it, what is stored; under which keys; and how far from anonymous that is.
+
+import { ask } from "./api.js";
+import { element, fill } from "./dom.js";
+import { show } from "./states.js";
+import { table } from "./table.js";
+import { counted, number, share } from "./words.js";
+
+const HAPPENS = {
+  token: "keyed token",
+  generalise: "in part",
+  keep: "kept",
+  drop: "dropped",
+};
+
+export function privacy(place, signal) {
+  const contract = element("section", { class: "card" });
+  const risk = element("div");
+  fill(
+    place,
+    element("h1", { tabindex: -1 }, "Privacy"),
+    element("p", { class: "lead" }, "One table decides what becomes of each field. What is not in it cannot be stored."),
+    contract,
+    risk,
+  );
+  show(contract, "the contract", () => ask("contract", { signal }), ({ data }) => contractPart(data));
+  show(risk, "the statistics", () => ask("stats", { signal }), ({ data }) => element("div", { class: "columns" }, keysPart(data), riskPart(data)));
+}
+
+function contractPart({ hash, key_version: version, key_versions: versions, fields }) {
+  const order = Object.keys(HAPPENS);
+  const rows = [...fields].sort((one, other) => order.indexOf(one.treatment) - order.indexOf(other.treatment));
+  const known = versions.length > 1 ? `People are found by the keys of versions ${versions.join(", ")}.` : "It is the only version known.";
+  return [
+    element("h2", {}, "The contract"),
+    element("p", { class: "fine" }, "This version of the table is ", element("code", {}, hash), `; every run notes under which it worked. Tokens are made by the key of version ${version}. ${known}`),
+    table("What happens to each field of the source’s record", [
+      { title: "What arrives", cell: ({ path, treatment }) => element("code", { class: treatment === "drop" ? "gone" : null }, breakable(path)) },
+      { title: "What happens", cell: ({ treatment }) => element("span", { class: `treatment ${treatment}` }, HAPPENS[treatment]) },
+      { title: "What is stored", cell: stored },
+    ], rows, "wrapping"),
+  ];
+}
+
+function stored({ column, note, treatment }) {
+  if (!column) return element("span", { class: "fine" }, treatment === "drop" ? "nothing" : note);
+  return [element("code", {}, breakable(column)), note && element("span", { class: "fine" }, ` ${note}`)];
+}
+
+/** A name that may be broken after its dots and underscores. */
+function breakable(name) {
+  return name.split(/(?<=[._])/).flatMap((part) => [part, element("wbr")]);
+}
+
+function keysPart(stats) {
+  const rows = (counts, what) => counts.map(({ value, count }) => ({ name: `${what}, version ${value}`, count }));
+  const all = [...rows(stats.key_version, "People"), ...rows(stats.erasure_key_version, "Erasures")];
+  return element(
+    "section",
+    { class: "card" },
+    element("h2", {}, "Keys in use"),
+    all.length
+      ? table("Whose tokens were made by which key", [{ title: "Key", cell: ({ name }) => name }, { title: "Count", cell: ({ count }) => number(count), numeric: true }], all)
+      : element("p", { class: "fine" }, "Nobody is stored, so no key is needed yet."),
+    element("p", { class: "fine" }, "A version that nobody needs any more may leave the setting."),
+  );
+}
+
+function riskPart({ total, risk }) {
+  if (!total) return element("section", { class: "card" }, element("h2", {}, "Singling out"), element("p", { class: "fine" }, "Nobody is stored, so nobody can be singled out."));
+  return element(
+    "section",
+    { class: "card" },
+    element("h2", {}, "Singling out"),
+    element("p", {}, `People who are alike in ${risk.quasi_identifiers.join(", ").replaceAll("_", " ")} form a group. The smallest has ${counted(risk.k_anonymity, "person", "people")}: `, element("strong", {}, `k = ${number(risk.k_anonymity)}`), "."),
+    element("p", {}, element("strong", {}, share(risk.in_small_groups, total)), ` of all stand in groups of fewer than ${risk.small_group}. ${counted(risk.groups, "group", "groups")} in all.`),
+    element("p", { class: "gauge", "aria-hidden": "true" }, element("span", { class: "fill", vars: { share: risk.share_in_small_groups } })),
+    element("p", { class: "fine" }, risk.repetitive_tokens.length
+      ? `Tokens repeat in ${risk.repetitive_tokens.map(({ column, distinct }) => `${column.replaceAll("_", " ")} (${number(distinct)} different)`).join(", ")}: how often one occurs may tell what it stands for.`
+      : "No column’s tokens repeat so often that their frequency would tell."),
+  );
+}

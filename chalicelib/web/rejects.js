@@ -1,0 +1,50 @@
+// What a run refused: how often which rule at which path, and where. Never what: no value is kept.
+
+import { ask } from "./api.js";
+import { element } from "./dom.js";
+import { show } from "./states.js";
+import { table } from "./table.js";
+import { counted, moment, number, short } from "./words.js";
+
+const MOST = 1_000;
+const SHOWN = 100;
+
+export function rejectsPart(place, run, signal) {
+  const list = element("div");
+  place.append(element("h2", {}, "What was refused, and why"), list);
+  return show(list, "the rejects", () => ask(`runs/${run.run_id}/rejects`, { query: { limit: MOST }, signal }), ({ data }) => drawn(data.items));
+}
+
+function drawn(rejects) {
+  if (!rejects.length) return element("p", { class: "fine" }, "Nothing: every record was valid.");
+  const first = rejects.length > SHOWN ? `the first ${SHOWN}` : "each";
+  return [
+    rejects.length === MOST && element("p", { class: "fine" }, `Counted among the first ${number(MOST)} rejects.`),
+    table("Rejects by rule and path", [
+      { title: "Rule", cell: ({ rule }) => rule },
+      { title: "Path", cell: ({ path }) => element("code", {}, path || "the whole record") },
+      { title: "Records", cell: ({ count }) => number(count), numeric: true },
+    ], byRule(rejects)),
+    element("details", { class: "as-table" }, element("summary", {}, `Where: ${first} of ${counted(rejects.length, "reject", "rejects")}`), places(rejects.slice(0, SHOWN))),
+  ];
+}
+
+function byRule(rejects) {
+  const counts = new Map();
+  for (const { path, rule } of rejects.flatMap(({ issues }) => issues)) {
+    const name = JSON.stringify([path, rule]);
+    counts.set(name, { path, rule, count: (counts.get(name)?.count ?? 0) + 1 });
+  }
+  return [...counts.values()].sort((one, other) => other.count - one.count);
+}
+
+function places(rejects) {
+  return table("Rejects in the order of the source", [
+    { title: "Page", cell: ({ page }) => number(page), numeric: true },
+    { title: "Place", cell: ({ position }) => number(position), numeric: true },
+    { title: "Why", cell: ({ issues }) => issues.map(({ path, rule }) => `${path}: ${rule}`).join("; ") },
+    { title: "Fingerprint", cell: ({ fingerprint }) => element("code", { title: fingerprint }, short(fingerprint, 11)), extra: true },
+    { title: "Sealed until", cell: ({ sealed_until: until }) => (until ? moment(until) : "not kept"), extra: true },
+    { title: "Replayed", cell: ({ replayed_by: run }) => (run ? element("a", { href: `#/runs/${run}` }, "yes") : "no"), extra: true },
+  ], rejects);
+}

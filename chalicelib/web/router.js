@@ -1,0 +1,45 @@
+// Which view the address asks for. Addresses are fragments, so that any prefix of the page's own will do.
+
+import { people } from "./people.js";
+import { personView } from "./person.js";
+import { pipeline } from "./pipeline.js";
+import { privacy } from "./privacy.js";
+import { runView } from "./run.js";
+
+const UUID = "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})";
+const VIEWS = [
+  { at: /^#\/$/, title: "Pipeline", part: "#/", view: pipeline },
+  { at: new RegExp(`^#/runs/${UUID}$`), title: "A run", part: "#/", view: runView },
+  { at: /^#\/people(?:\?(.*))?$/, title: "People", part: "#/people", view: people },
+  { at: new RegExp(`^#/people/${UUID}$`), title: "A person", part: "#/people", view: personView },
+  { at: /^#\/privacy$/, title: "Privacy", part: "#/privacy", view: privacy },
+];
+
+let leave = new AbortController();
+
+/** Shows the view that the address asks for, in place of the one before. Its heading takes the focus. */
+export function route(place, { first = false } = {}) {
+  const found = VIEWS.find(({ at }) => at.test(location.hash));
+  if (!found) {
+    history.replaceState(null, "", "#/");
+    return route(place, { first });
+  }
+  close();
+  document.title = `${found.title} · Decant`;
+  for (const link of document.querySelectorAll("#nav a")) {
+    if (link.getAttribute("href") === found.part) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  found.view(place, leave.signal, ...found.at.exec(location.hash).slice(1));
+  if (!first) {
+    scrollTo(0, 0);
+    place.querySelector("h1").focus({ preventScroll: true });
+  }
+  return undefined;
+}
+
+/** Ends the view that is open, and whatever it still waits for. */
+export function close() {
+  leave.abort();
+  leave = new AbortController();
+}

@@ -1,0 +1,112 @@
+// One run: what became of its records, where its time went, and what it refused. A running one moves by itself.
+
+import { ask, Refusal } from "./api.js";
+import { announce, element, fill } from "./dom.js";
+import { KINDS, STATUS_MEANS, lasted, total } from "./kinds.js";
+import { poll } from "./poll.js";
+import { rejectsPart } from "./rejects.js";
+import { badge } from "./runs.js";
+import { failure, loading } from "./states.js";
+import { counted, duration, moment, number, share } from "./words.js";
+
+const SECONDS = 0.7;
+const STEPS = ["fetch", "validate", "clean", "protect", "load", "cache"];
+
+export function runView(place, signal, runId) {
+  const title = element("h1", { tabindex: -1 }, "A run");
+  const body = element("div", {}, loading("the run"));
+  fill(place, element("p", { class: "back" }, element("a", { href: "#/" }, "All runs")), title, body);
+  let running = false;
+  poll(async () => {
+    let run;
+    try {
+      run = (await ask(`runs/${runId}`, { signal })).data;
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      fill(body, failure(error));
+      return error.status === 503 || error.status === 0 ? SECONDS * 4 : undefined;
+    }
+    title.textContent = `Run of ${moment(run.started_at)}`;
+    const rejects = element("section", { class: "card" });
+    fill(body, facts(run), counts(run), timings(run), rejects);
+    if (run.status === "running") {
+      rejects.remove();
+      running = true;
+      return SECONDS;
+    }
+    if (running) announce(`The run has ended: ${run.status}. ${counted(run.fetched, "record", "records")}.`);
+    rejectsPart(rejects, run, signal);
+    return undefined;
+  }, signal);
+}
+
+function facts(run) {
+  const spent = lasted(run);
+  const rows = [
+    ["Took", spent === null ? "not known" : duration(spent)],
+    ["Pages", `${number(run.pages_done)} of ${number(run.pages_planned)}`],
+    ["Begun by", run.queued ? `${run.trigger}, over the queue` : run.trigger],
+    ["Source", run.source],
+    ["Contract", element("code", {}, run.contract_hash)],
+    ["Key version", number(run.key_version)],
+    run.unknown_fields > 0 && ["Unknown fields", counted(run.unknown_fields, "dropped", "dropped")],
+    run.replay_of && ["Replay of", element("a", { href: `#/runs/${run.replay_of}` }, "an earlier run")],
+  ];
+  return [
+    element("p", { class: "lead" }, badge(run), " ", STATUS_MEANS[run.status] ?? ""),
+    run.status === "running" && element("progress", { max: run.pages_planned, value: run.pages_done, "aria-label": "Pages done" }),
+    run.error && element("p", { class: "error" }, run.error),
+    element("dl", { class: "facts" }, rows.filter(Boolean).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)))),
+  ];
+}
+
+/** The counts as a sum, written out: what was fetched is what became of it. */
+function counts(run) {
+  const sum = total(run);
+  const row = ({ name, means }) => element(
+    "tr",
+    {},
+    element("th", { scope: "row" }, element("span", { class: `swatch ${name}` }), name, element("span", { class: "fine" }, means)),
+    element("td", { class: "gauge", "aria-hidden": "true" }, element("span", { class: `fill ${name}`, vars: { share: sum ? run[name] / sum : 0 } })),
+    element("td", { class: "numeric fine" }, share(run[name], sum)),
+    element("td", { class: "numeric" }, `+ ${number(run[name])}`),
+  );
+  const adds = sum === run.fetched;
+  return element(
+    "section",
+    { class: "card" },
+    element("h2", {}, "What became of each record"),
+    element(
+      "table",
+      { class: "sum" },
+      element("thead", { class: "unseen" }, element("tr", {}, ["What", "As a bar", "Share", "Records"].map((text) => element("th", { scope: "col" }, text)))),
+      element("tbody", {}, KINDS.map(row)),
+      element("tfoot", {}, element("tr", {}, element("th", { scope: "row", colspan: 3 }, adds ? "Fetched" : `Sum, of ${number(run.fetched)} fetched`), element("td", { class: "numeric" }, `= ${number(sum)}`))),
+    ),
+    element("p", { class: adds ? "proof" : "error" }, adds ? "It adds up: no record is lost, and none counted twice." : "It does not add up."),
+  );
+}
+
+function timings(run) {
+  const steps = Object.entries(run.timings).sort(([one], [other]) => STEPS.indexOf(one) - STEPS.indexOf(other));
+  const all = steps.reduce((sum, [, spent]) => sum + spent, 0);
+  return element(
+    "section",
+    { class: "card" },
+    element("h2", {}, "Where the time went"),
+    steps.length
+      ? element(
+        "table",
+        { class: "sum" },
+        element("thead", { class: "unseen" }, element("tr", {}, ["Step", "As a bar", "Time"].map((text) => element("th", { scope: "col" }, text)))),
+        element("tbody", {}, steps.map(([name, spent]) => element(
+          "tr",
+          {},
+          element("th", { scope: "row" }, name),
+          element("td", { class: "gauge", "aria-hidden": "true" }, element("span", { class: "fill", vars: { share: all ? spent / all : 0 } })),
+          element("td", { class: "numeric" }, duration(spent)),
+        ))),
+      )
+      : element("p", { class: "fine" }, run.status === "running" ? "Known when the run ends." : "No step was timed."),
+  );
+}

@@ -1,0 +1,108 @@
+// The runs: their chart, and the same as a table.
+
+import { draw, inWords } from "./chart.js";
+import { element, fill } from "./dom.js";
+import { KINDS, STATUS_MEANS, lasted } from "./kinds.js";
+import { empty } from "./states.js";
+import { table } from "./table.js";
+import { duration, moment, number } from "./words.js";
+
+const HINT = "A bar is a run; its sediment lies at the bottom. Below stand how it ended, and how long it took.";
+
+/** The part of the page that shows runs; `update` takes the newest first. */
+export function runsPart(signal) {
+  const chart = element("div", { class: "chart-frame" });
+  const readout = element("p", { class: "readout", "aria-hidden": "true" });
+  const asTable = element("div");
+  let known = [];
+  let inShares = false;
+  const redraw = () => drawInto(chart, readout, known, inShares);
+  const switchTo = (shares) => { inShares = shares; redraw(); };
+  const node = element(
+    "div",
+    {},
+    element("div", { class: "chart-head" }, legend(), measure(switchTo)),
+    chart,
+    readout,
+    element("details", { class: "as-table" }, element("summary", {}, "The same as a table"), asTable),
+  );
+  const watcher = new ResizeObserver(redraw);
+  watcher.observe(chart);
+  signal.addEventListener("abort", () => watcher.disconnect());
+  const update = (runs) => {
+    if (JSON.stringify(runs) === JSON.stringify(known) && !runs.some((run) => run.status === "running")) return;
+    known = runs;
+    redraw();
+    fill(asTable, runsTable(runs));
+  };
+  return { node, update };
+}
+
+export const noRuns = () => empty("No run yet", "Start one above, or wait for the schedule. Each will stand here as a bar.");
+
+function legend() {
+  return element(
+    "ul",
+    { class: "legend" },
+    KINDS.map(({ name, means }) => element("li", { title: means }, element("span", { class: `swatch ${name}` }), name)),
+  );
+}
+
+function measure(switchTo) {
+  const choice = (label, inShares) => element(
+    "label",
+    {},
+    element("input", { type: "radio", name: "measure", checked: !inShares, change: () => switchTo(inShares) }),
+    element("span", {}, label),
+  );
+  return element("fieldset", { class: "choice" }, element("legend", { class: "unseen" }, "Height of a bar"), choice("Records", false), choice("Shares", true));
+}
+
+function drawInto(frame, readout, runs, inShares) {
+  if (!runs.length || !frame.isConnected) return;
+  const held = frame.contains(document.activeElement) ? document.activeElement.dataset.run : undefined;
+  const before = frame.querySelector(".scroll");
+  const fromEnd = before ? before.scrollWidth - before.scrollLeft : 0;
+  const oldestFirst = [...runs].reverse();
+  const { scales, picture } = draw(oldestFirst, inShares, Math.max(frame.clientWidth - 60, 200));
+  const scroll = element("div", { class: "scroll" }, picture);
+  fill(frame, scales, scroll);
+  scroll.scrollLeft = scroll.scrollWidth - (before ? fromEnd : 0);
+  const tell = (text) => { readout.textContent = text; };
+  tell(HINT);
+  walkable([...picture.querySelectorAll(".bar")], new Map(runs.map((run) => [run.run_id, inWords(run)])), tell, held);
+}
+
+/** One stop for the tab key; arrows, Home and End go from bar to bar. */
+function walkable(bars, words, tell, held) {
+  const go = (at) => {
+    const bar = bars[Math.min(Math.max(at, 0), bars.length - 1)];
+    for (const other of bars) other.setAttribute("tabindex", other === bar ? 0 : -1);
+    bar.focus();
+  };
+  bars.forEach((bar, at) => {
+    const steps = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: bars.length - 1 };
+    bar.addEventListener("keydown", (event) => {
+      if (event.key in steps) { event.preventDefault(); go(steps[event.key]); }
+    });
+    for (const kind of ["focus", "pointerenter"]) bar.addEventListener(kind, () => tell(words.get(bar.dataset.run)));
+  });
+  const first = bars.findIndex((bar) => bar.dataset.run === held);
+  bars[first < 0 ? bars.length - 1 : first].setAttribute("tabindex", 0);
+  if (first >= 0) go(first);
+}
+
+function runsTable(runs) {
+  const columns = [
+    { title: "Begun", cell: (run) => element("a", { href: `#/runs/${run.run_id}` }, moment(run.started_at)) },
+    { title: "Status", cell: badge },
+    { title: "Took", cell: (run) => (lasted(run) === null ? "–" : duration(lasted(run))), numeric: true },
+    { title: "Fetched", cell: (run) => number(run.fetched), numeric: true },
+    ...KINDS.map(({ name }) => ({ title: name, cell: (run) => number(run[name]), numeric: true })),
+  ];
+  return table("The last runs, the newest first", columns, runs);
+}
+
+export function badge(run) {
+  return element("span", { class: `badge ${run.status}`, title: STATUS_MEANS[run.status] ?? "" }, run.status);
+}

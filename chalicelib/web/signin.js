@@ -1,0 +1,47 @@
+// The form that asks for a key, where no link brought one.
+
+import { ask } from "./api.js";
+import { element, fill, freshId } from "./dom.js";
+import { complaint, isClosed } from "./states.js";
+
+const CLOSED = "This key does not open the page: it is not known here, or lacks the scope “read”.";
+const SENDABLE = /^[\x21-\x7e]+$/; // in a header
+
+/** Whether the key may read; "" if so, else why not. Asks for something that needs no database. */
+export async function whyNot(apiKey) {
+  if (!SENDABLE.test(apiKey)) return CLOSED;
+  try {
+    await ask("contract", { apiKey });
+    return "";
+  } catch (error) {
+    return error.status !== undefined && isClosed(error) ? CLOSED : complaint(error, "read");
+  }
+}
+
+export function signInForm(place, reason, enter) {
+  const id = freshId();
+  const field = element("input", { id, type: "password", autocomplete: "off", spellcheck: "false", autocapitalize: "off", required: true, "aria-describedby": `${id}-said` });
+  const said = element("p", { class: "said", role: "alert", id: `${id}-said` }, reason);
+  const button = element("button", { class: "main" }, "Sign in");
+  const submit = async (event) => {
+    event.preventDefault();
+    button.disabled = true;
+    const apiKey = field.value.trim();
+    said.textContent = await whyNot(apiKey);
+    button.disabled = false;
+    if (!said.textContent) enter(apiKey);
+    else field.focus();
+  };
+  document.title = "Sign in · Decant";
+  fill(
+    place,
+    element(
+      "section",
+      { class: "sign-in" },
+      element("h1", { tabindex: -1 }, "The wine, without the sediment."),
+      element("p", { class: "lead" }, "Decant stores people from somebody else’s API, and of their names, addresses and numbers only keyed tokens. To look in, it takes a key."),
+      element("form", { submit }, element("label", { for: id }, "API key"), element("div", { class: "together" }, field, button), said),
+      element("p", { class: "fine" }, element("code", {}, "make run"), " prints a link that brings the key along; ", element("code", {}, "make api-key"), " makes another. It stays in this tab, and goes with it."),
+    ),
+  );
+}

@@ -1,0 +1,27 @@
+// The button that starts a run. Whether the key may is only known by trying.
+
+import { ask } from "./api.js";
+import { announce, element, freshId } from "./dom.js";
+import { complaint } from "./states.js";
+
+export function startForm(signal) {
+  const id = freshId();
+  const pages = element("input", { id, type: "number", min: 1, max: 10_000, step: 1, required: true, value: 1, inputmode: "numeric" });
+  const button = element("button", { class: "main" }, "Start a run");
+  const said = element("p", { class: "said", role: "alert" });
+  const start = async (event) => {
+    event.preventDefault();
+    button.disabled = true;
+    said.textContent = "";
+    try {
+      const { data } = await ask("runs", { method: "POST", body: { pages: Number(pages.value) }, signal });
+      announce(data.status === "skipped" ? "Another run is under way; this one was skipped." : "A run has begun.");
+      location.hash = `#/runs/${data.run_id}`;
+    } catch (error) {
+      if (error.name !== "AbortError") said.textContent = complaint(error, "operate");
+    } finally {
+      button.disabled = false;
+    }
+  };
+  return element("form", { class: "start", submit: start }, element("label", { for: id }, "Pages"), pages, button, said);
+}

@@ -1,0 +1,27 @@
+// A table whose wide ones scroll by themselves, by keyboard too.
+
+import { element, freshId } from "./dom.js";
+
+/** Columns are `{ title, cell, numeric, extra }`; an extra one is left out where there is little room.
+ * In the manner `wrapping`, names break rather than widen the table. */
+export function table(caption, columns, rows, manner = null) {
+  const id = freshId();
+  return element(
+    "div",
+    { class: "scroll", role: "region", tabindex: 0, "aria-labelledby": id },
+    element(
+      "table",
+      { class: manner },
+      element("caption", { id }, caption),
+      element("thead", {}, element("tr", {}, columns.map((column) => element("th", { scope: "col", class: kind(column) }, column.title)))),
+      element("tbody", {}, rows.map((row) => element("tr", {}, columns.map((column, at) => cell(column, row, at))))),
+    ),
+  );
+}
+
+function cell(column, row, at) {
+  const attributes = { class: kind(column) };
+  return at ? element("td", attributes, column.cell(row)) : element("th", { ...attributes, scope: "row" }, column.cell(row));
+}
+
+const kind = ({ numeric, extra }) => [numeric && "numeric", extra && "extra"].filter(Boolean).join(" ") || null;

@@ -1,0 +1,38 @@
+"""`make screenshots`: the README's pictures, taken from the running page after a day of runs."""
+
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import expect, sync_playwright
+
+from tests.browser.chromium import LOOKS, find
+from tests.browser.house import house, live_a_day
+from tests.browser.tab import Tab
+
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+
+
+def main() -> None:
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        house(Path(folder)) as home,
+        sync_playwright() as playwright,
+    ):
+        live_a_day(home)
+        for person in home.server.get_json("/users?limit=6")["items"]:
+            for _ in range(8):  # or the cache would have nothing to show
+                home.server.get_json(f"/users/{person['uid']}")
+        with playwright.chromium.launch(executable_path=find()) as browser:
+            for name, look in LOOKS.items():
+                tab = Tab(browser.new_context(**look), home.url).sign_in()
+                expect(tab.bars()).to_have_count(50)
+                expect(tab(".figures")).to_contain_text("looks since this server began")
+                tab.page.mouse.move(0, 0)
+                picture = IMAGES / f"page-{name}.png"
+                tab.page.screenshot(path=picture, full_page=True)
+                print(f"{picture.relative_to(Path.cwd())}: {picture.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()

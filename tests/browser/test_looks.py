@@ -1,0 +1,128 @@
+"""How the page is to look at, to listen to and to type on, at each size and in each colour scheme."""
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from tests.browser.chromium import look
+from tests.browser.tab import Tab
+
+
+@pytest.fixture(params=[(width, scheme) for width in (360, 1280) for scheme in ("light", "dark")], ids=str)
+def looked_at(request, context_of, home):
+    tab = Tab(context_of(look(*request.param)), home.url)
+    yield tab
+    tab.page.close()
+    assert tab.troubles == []
+
+
+def every_view(tab, home):
+    """Each view of the page in turn, as it stands there when all has come."""
+    run = next(run for run in home.server.get_json("/runs")["items"] if run["rejected"])
+    person = home.server.get_json("/users?limit=1&country=Denmark")["items"][0]
+    tab.page.goto(home.url)
+    expect(tab.page.get_by_label("API key")).to_be_visible()
+    yield "sign in"
+    tab.sign_in()
+    expect(tab.bars()).to_have_count(50)
+    yield "pipeline"
+    tab.page.get_by_text("The same as a table").click()
+    yield "pipeline as a table"
+    tab.go(f"#/runs/{run['run_id']}")
+    tab.page.get_by_text("Where: each of").click()
+    yield "run"
+    tab.go("#/people?country=Denmark")
+    expect(tab.page.get_by_role("row").nth(1)).to_be_visible()
+    yield "people"
+    tab.go("#/people?country=Atlantis")
+    expect(tab.page.get_by_role("heading", name="Nobody fits")).to_be_visible()
+    yield "nobody"
+    tab.go(f"#/people/{person['uid']}")
+    expect(tab.page.get_by_text(person["email"])).to_be_visible()
+    yield "person"
+    tab.button("Erase this person …").click()
+    yield "erasure"
+    tab.page.keyboard.press("Escape")
+    tab.go("#/privacy")
+    expect(tab.page.get_by_text("k = ")).to_be_visible()
+    yield "privacy"
+    tab.refusals_expected = True
+    tab.go("#/runs/00000000-0000-4000-8000-000000000404")
+    expect(tab.page.get_by_role("alert")).to_be_visible()
+    yield "failure"
+
+
+def test_axe_finds_nothing_and_nothing_sticks_out(looked_at, home):
+    axe, found = Axe(), []
+    for view in every_view(looked_at, home):
+        found += [
+            (view, violation["id"], [node["target"] for node in violation["nodes"]])
+            for violation in axe.run(looked_at.page).response["violations"]
+        ]
+        beyond = looked_at.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        if beyond > 0:
+            found.append((view, "wider than the window by", beyond))
+
+    assert found == []
+
+
+def test_each_view_has_one_heading_of_the_first_order_that_takes_the_focus(tab, home):
+    for address, title in [("#/people", "People"), ("#/privacy", "Privacy"), ("#/", "All is well.")]:
+        tab.go(address)
+        expect(tab.title()).to_have_text(title)
+        expect(tab.title()).to_be_focused()
+        expect(tab("#nav [aria-current=page]")).to_have_count(1)
+        expect(tab.page).to_have_title(re.compile("· Decant$"))
+
+
+# What has the focus, as a few words, and whether that is seen on it or on what stands for it.
+_FOCUSED = """(() => {
+  const at = document.activeElement;
+  const seen = at.querySelector(".reach") ?? (at.matches(".choice input") ? at.nextSibling : at);
+  const { outlineStyle, stroke } = getComputedStyle(seen);
+  const isSeen = outlineStyle !== "none" || stroke !== "none";
+  return [(at.textContent || at.type || "").trim().slice(0, 20), isSeen];
+})()"""
+
+
+def test_the_tab_key_goes_through_the_page_in_its_order_and_what_it_reaches_is_seen(tab):
+    tab.page.reload()
+    expect(tab.bars()).to_have_count(50)
+    reached = []
+    for _ in range(12):
+        tab.page.keyboard.press("Tab")
+        reached.append(tab.page.evaluate(_FOCUSED))
+
+    names = [name for name, _ in reached]
+    order = [
+        "Skip to the content",
+        "Decant",
+        "Pipeline",
+        "People",
+        "Privacy",
+        "Start a run",
+        "The same as a table",
+    ]
+    assert [name for name in names if name in order] == order
+    assert all(seen for _, seen in reached), reached
+
+
+def test_the_skip_link_leads_to_the_content(tab):
+    tab("#skip").focus()
+    tab.page.keyboard.press("Enter")
+
+    expect(tab("main")).to_be_focused()
+
+
+def test_nothing_moves_for_those_who_want_it_still(tab):
+    tab.page.emulate_media(reduced_motion="reduce")
+
+    moving = tab.page.evaluate(
+        "[...document.querySelectorAll('*')].filter("
+        "node => getComputedStyle(node).animationName !== 'none').length"
+    )
+
+    tab.page.emulate_media(reduced_motion="no-preference")
+    assert moving == 0

@@ -1,0 +1,253 @@
+"""The people: filters, pages, look-ups, exports; one from Postgres and Redis, and none once erased."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.house import page_of_source
+from tests.fakes import person
+from tests.integration.api_support import READ, load
+
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+EVERYBODY = "Everybody, in the order of their id"
+THOSE_WHO_FIT = "Those who fit, in the order of their id"
+
+
+@pytest.fixture
+def people_tab(tab):
+    tab.link("People").click()
+    expect(tab.title()).to_be_focused()
+    return tab
+
+
+def opened(tab, summary):
+    """A tool, which is closed at first where there is little room."""
+    tool = tab(f"details.tool:has(h2:text-is('{summary}'))")
+    if tool.get_attribute("open") is None:
+        tool.locator("summary").click()
+    return tool
+
+
+def uids(tab, caption):
+    expect(tab.rows(caption).first).to_be_visible()
+    return [
+        link.rpartition("/")[2]
+        for link in tab.rows(caption).locator("a").evaluate_all("all => all.map(a => a.hash)")
+    ]
+
+
+def somebody(home, nth=20):
+    """A record as the source gave it, of a person who is stored."""
+    return json.loads(page_of_source(1))[nth]
+
+
+# The list
+
+
+def test_pages_lead_on_and_back_and_the_address_brings_one_again(people_tab, home):
+    tab = people_tab
+    first = uids(tab, EVERYBODY)
+    assert first == [one["uid"] for one in home.server.get_json("/users?limit=50")["items"]]
+
+    tab.link("Next page").click()
+    expect(tab.rows(EVERYBODY).first).not_to_contain_text(first[0][:8])
+    second = uids(tab, EVERYBODY)
+    assert min(second) > max(first)
+    tab.page.reload()
+    assert uids(tab, EVERYBODY) == second
+
+    tab.page.go_back()
+    expect(tab.rows(EVERYBODY).first).to_contain_text(first[0][:8])
+    tab.page.go_forward()
+    expect(tab.rows(EVERYBODY).first).to_contain_text(second[0][:8])
+    tab.link("First page").click()
+    expect(tab.rows(EVERYBODY).first).to_contain_text(first[0][:8])
+
+
+def test_filters_keep_those_who_fit_and_stand_in_the_address(people_tab, home):
+    tab = people_tab
+    tool = opened(tab, "Filter")
+    country = home.server.get_json("/stats")["country"][0]["value"]
+    expect(tool.locator("datalist").first.locator("option").first).to_have_attribute("value", country)
+
+    tool.get_by_label("Country").fill(country)
+    tool.get_by_label("Changed since").fill("2026-01-01T00:00")
+    tab.button("Show").click()
+
+    rows = tab.rows(THOSE_WHO_FIT)
+    expect(rows.first).to_be_visible()
+    assert set(rows.locator("td", has_text=country).all_inner_texts()) == {country}
+    assert "country=" in tab.page.url
+    assert "updated_since=2026-01-01T00%3A00%3A00.000Z" in tab.page.url
+    tab.link("Show everybody").click()
+    expect(tab.rows(EVERYBODY).first).to_be_visible()
+
+
+def test_nobody_who_fits_is_a_state_of_its_own(tab):
+    tab.go("#/people?country=Atlantis")
+
+    expect(tab.page.get_by_role("heading", name="Nobody fits")).to_be_visible()
+
+
+def test_what_the_source_says_is_shown_as_text(tab, home):
+    load(home.store, person(666, city=HOSTILE, country=HOSTILE, gender=HOSTILE, employment_title=HOSTILE))
+    uid = person(666)["uid"]
+
+    tab.go("#/people?country=" + HOSTILE.replace("<", "%3C").replace(">", "%3E"))
+    expect(tab.rows(THOSE_WHO_FIT)).to_contain_text([HOSTILE])
+    tab.go(f"#/people/{uid}")
+    expect(tab.page.get_by_text(HOSTILE)).to_have_count(4)
+    expect(tab("main img, main script")).to_have_count(0)
+
+    home.store.erase(uid, ["v1_" + "h" * 24])
+
+
+# One person
+
+
+def test_a_person_comes_from_postgres_and_asked_again_from_redis(tab, home):
+    uid = home.server.get_json("/users?limit=1&country=Japan")["items"][0]["uid"]
+    home.forget_cached()
+
+    tab.go(f"#/people/{uid}")
+
+    asks = tab(".asks li")
+    expect(asks).to_have_text([re.compile(r"Postgres.*\d m?s")])
+    tab.button("Ask again").click()
+    expect(asks).to_have_text([re.compile("Postgres"), re.compile(r"Redis.*\d m?s")])
+
+
+def test_a_person_is_shown_as_stored(tab, home):
+    person = home.server.get_json("/users?limit=1&country=Japan")["items"][0]
+
+    tab.go(f"#/people/{person['uid']}")
+
+    expect(tab.page.get_by_text(person["email"])).to_be_visible()
+    shown = tab("main").inner_text()
+    for value in (
+        person["first_name"],
+        person["address"]["street"],
+        str(person["birth_year"]),
+        person["address"]["city"],
+    ):
+        assert value in shown
+
+
+def test_nobody_by_an_id_is_told(tab):
+    tab.refusals_expected = True
+
+    tab.go("#/people/00000000-0000-4000-8000-000000000404")
+
+    expect(tab.page.get_by_role("alert")).to_contain_text("Not found")
+
+
+# Look-ups
+
+
+@pytest.mark.parametrize("field", ["email", "phone_number", "last_name"])
+def test_a_look_up_finds_the_person_and_leaves_the_value_nowhere(people_tab, home, field):
+    tab, record = people_tab, somebody(home)
+    tool = opened(tab, "Look up")
+    tool.get_by_label("By").select_option(field)
+    tool.get_by_label("Raw value").fill(record[field])
+
+    tool.get_by_role("button").click()
+
+    assert record["uid"] in uids(tab, "Found")
+    expect(tool.get_by_label("Raw value")).to_have_value("")
+    assert record[field] not in tab("body").inner_text()
+    assert all(record[field] not in request.url for request in tab.asked)
+    assert record[field] not in tab.page.url
+
+
+def test_a_look_up_of_nobody_says_so(people_tab):
+    tool = opened(people_tab, "Look up")
+    tool.get_by_label("Raw value").fill("nobody@example.com")
+    tool.get_by_label("Raw value").press("Enter")
+
+    expect(tool.get_by_role("status")).to_have_text("Nobody is stored with this e-mail address.")
+    expect(people_tab("#announcer")).to_have_text("Nobody is stored with this e-mail address.")
+
+
+# Exports
+
+
+def exported(tab, name):
+    with tab.page.expect_download() as download:
+        tab.button(name).click()
+    expect(tab(".exports .said")).to_contain_text(f"in people.{name.lower()}")
+    return download.value.suggested_filename, Path(download.value.path()).read_text(encoding="utf-8")
+
+
+def test_an_export_holds_everybody_once_whatever_the_number_of_pages(people_tab, home):
+    total = home.sql("SELECT count(*) FROM users")[0][0]
+    assert total > 2_000
+
+    name, text = exported(people_tab, "CSV")
+    rows = list(csv.DictReader(text.splitlines()))
+    assert (name, len(rows)) == ("people.csv", total)
+    assert len({row["uid"] for row in rows}) == total
+
+    name, text = exported(people_tab, "NDJSON")
+    assert name == "people.ndjson"
+    assert [json.loads(line)["uid"] for line in text.splitlines()] == [row["uid"] for row in rows]
+    expect(people_tab(".exports .said")).to_contain_text(f"{total:,} people")
+
+
+def test_an_export_keeps_to_the_filters(tab, home):
+    tab.go("#/people?gender=Female")
+    expect(tab.rows(THOSE_WHO_FIT).first).to_be_visible()
+
+    _, text = exported(tab, "CSV")
+
+    rows = list(csv.DictReader(text.splitlines()))
+    assert {row["gender"] for row in rows} == {"Female"}
+    assert len(rows) == home.sql("SELECT count(*) FROM users WHERE gender = 'Female'")[0][0]
+
+
+# Erasure
+
+
+def test_an_erasure_asks_first_and_answers_with_a_receipt(tab, home):
+    uid = home.server.get_json("/users?limit=1&country=Brazil")["items"][0]["uid"]
+    tab.go(f"#/people/{uid}")
+    tab.button("Erase this person …").click()
+    expect(tab.page.get_by_role("dialog")).to_contain_text(uid)
+    expect(tab.button("Keep")).to_be_focused()
+    tab.page.keyboard.press("Escape")
+    expect(tab.page.get_by_role("dialog")).to_be_hidden()
+    assert home.sql("SELECT count(*) FROM users WHERE uid = %s", uid) == [(1,)]
+
+    tab.button("Erase this person …").click()
+    tab.button("Erase for good").click()
+
+    receipt = tab(".receipt")
+    expect(receipt).to_contain_text("Remembered as")
+    expect(receipt.get_by_role("heading")).to_be_focused()
+    expect(receipt.locator("code.token")).to_have_text(
+        home.sql("SELECT uid_token FROM erasures ORDER BY erased_at DESC LIMIT 1")[0][0]
+    )
+    assert home.sql("SELECT count(*) FROM users WHERE uid = %s", uid) == [(0,)]
+    with tab.page.expect_download() as download:
+        tab.button("Save the receipt").click()
+    assert json.loads(Path(download.value.path()).read_text())["users"] == 1
+    tab.refusals_expected = True
+    tab.page.reload()
+    expect(tab.page.get_by_role("alert")).to_contain_text("Not found")
+
+
+def test_a_key_that_may_not_erase_is_told_so_and_erases_nobody(open_tab, home):
+    tab = open_tab(home.url).sign_in(READ)
+    tab.refusals_expected = True
+    uid = home.server.get_json("/users?limit=1")["items"][0]["uid"]
+    tab.go(f"#/people/{uid}")
+    tab.button("Erase this person …").click()
+
+    tab.button("Erase for good").click()
+
+    expect(tab.page.get_by_role("dialog")).to_contain_text("scope “erase”")
+    assert home.sql("SELECT count(*) FROM users WHERE uid = %s", uid) == [(1,)]

@@ -1,0 +1,221 @@
+"""The first view, its chart, and a run: what is shown is what the ledger says, by pointer and by keyboard."""
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.integration.api_support import READ
+
+KINDS = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
+
+
+def newest(home, count=50):
+    return home.server.get_json(f"/runs?limit={count}")["items"]
+
+
+def run_with(home, holds):
+    return next(run for run in newest(home) if holds(run))
+
+
+def number(text):
+    return int(re.sub(r"[^0-9]", "", text))
+
+
+# Now
+
+
+def test_the_figures_are_those_of_the_ledger(tab, home):
+    runs = newest(home)
+    figures = tab(".figures strong")
+
+    expect(figures).to_have_count(4)
+    expect(figures.nth(0)).to_have_text(f"{home.server.get_json('/stats')['total']:,}")
+    expect(figures.nth(1)).to_have_text(re.compile(r"^\d+ (second|minute)s?$"))
+    expect(figures.nth(2)).to_have_text(f"{sum(run['rejected'] for run in runs):,}")
+    expect(figures.nth(3)).to_have_text(re.compile(r"^(–|[\d.]+%)$"))
+    expect(tab("#health")).to_have_text("well")
+
+
+# The chart
+
+
+def heights(bar):
+    """Of its segments, by kind."""
+    return bar.evaluate(
+        "bar => Object.fromEntries([...bar.querySelectorAll('.kind')]"
+        ".map(part => [part.classList[1], part.height.baseVal.value]))"
+    )
+
+
+def test_each_of_the_last_fifty_runs_is_a_bar_and_the_newest_is_the_last(tab, home):
+    expect(tab.bars()).to_have_count(50)
+    shown = tab.bars().evaluate_all("bars => bars.map(bar => bar.dataset.run)")
+
+    assert shown == [run["run_id"] for run in reversed(newest(home))]
+
+
+def test_a_bar_is_stacked_of_the_counts_and_says_them(tab, home):
+    run = run_with(home, lambda run: sum(1 for kind in KINDS if run[kind]) >= 3)
+    bar = tab(f"[data-run='{run['run_id']}']")
+
+    drawn = heights(bar)
+    assert set(drawn) == {kind for kind in KINDS if run[kind]}
+    most, second = sorted(drawn, key=lambda kind: run[kind], reverse=True)[:2]
+    assert drawn[most] / drawn[second] == pytest.approx(run[most] / run[second], rel=0.3)
+    said = bar.get_attribute("aria-label")
+    assert run["status"] in said
+    assert all(f"{run[kind]} {kind}" in said for kind in drawn)
+
+
+def test_in_shares_all_bars_are_equally_tall(tab, home):
+    tab.page.get_by_text("Shares", exact=True).click()
+
+    full = [run["run_id"] for run in newest(home) if run["fetched"]]
+    tops = {round(sum(heights(tab(f"[data-run='{run_id}']")).values())) for run_id in full[:8]}
+    assert tops == {190}
+
+
+def test_a_run_that_failed_has_no_bar_but_its_mark(tab, home):
+    run = run_with(home, lambda run: run["status"] == "failed")
+    bar = tab(f"[data-run='{run['run_id']}']")
+
+    assert heights(bar) == {}
+    expect(bar.locator(".status")).to_have_count(1)
+    assert "failed" in bar.get_attribute("aria-label")
+
+
+def test_the_keyboard_goes_from_bar_to_bar_and_opens_a_run(tab, home):
+    runs = newest(home)
+    expect(tab.bars()).to_have_count(50)
+    assert tab.bars().evaluate_all("bars => bars.filter(bar => bar.tabIndex === 0).length") == 1
+    tab.bars().last.focus()
+    keyboard = tab.page.keyboard
+
+    def focused():
+        return tab.page.evaluate("document.activeElement.dataset.run")
+
+    keyboard.press("ArrowLeft")
+    keyboard.press("ArrowLeft")
+    assert focused() == runs[2]["run_id"]
+    expect(tab(".readout")).to_contain_text(runs[2]["status"])
+    keyboard.press("Home")
+    assert focused() == runs[-1]["run_id"]
+    keyboard.press("End")
+    assert focused() == runs[0]["run_id"]
+    keyboard.press("Enter")
+
+    expect(tab.title()).to_have_text(re.compile("^Run of "))
+    assert tab.page.url.endswith(f"#/runs/{runs[0]['run_id']}")
+    expect(tab.title()).to_be_focused()
+
+
+def test_the_chart_is_there_as_a_table_too(tab, home):
+    tab.page.get_by_text("The same as a table").click()
+
+    rows = tab.rows("The last runs, the newest first")
+    expect(rows).to_have_count(50)
+    run = newest(home)[4]
+    cells = rows.nth(4).locator("td.numeric").all_inner_texts()
+    assert [number(cell) for cell in cells[1:]] == [run[name] for name in ("fetched", *KINDS)]
+
+
+# One run
+
+
+def test_the_counts_of_a_run_visibly_add_up(tab, home):
+    run = run_with(home, lambda run: run["rejected"] and run["duplicate"])
+    tab.go(f"#/runs/{run['run_id']}")
+
+    sums = tab(".sum").first
+    expect(sums.locator("tbody tr")).to_have_count(6)
+    counts = [number(text) for text in sums.locator("tbody td:last-child").all_inner_texts()]
+    assert counts == [run[kind] for kind in KINDS]
+    assert number(sums.locator("tfoot td").inner_text()) == sum(counts) == run["fetched"]
+    expect(tab(".proof")).to_contain_text("It adds up")
+
+
+def test_the_timings_of_a_run_stand_by_step_in_their_order(tab, home):
+    run = run_with(home, lambda run: len(run["timings"]) == 6)
+    tab.go(f"#/runs/{run['run_id']}")
+
+    steps = tab(".sum").nth(1).locator("tbody th")
+    expect(steps).to_have_text(["fetch", "validate", "clean", "protect", "load", "cache"])
+
+
+def test_the_rejects_of_a_run_stand_by_rule_and_path_and_by_place(tab, home):
+    run = run_with(home, lambda run: run["rejected"] > 1)
+    rejects = home.server.get_json(f"/runs/{run['run_id']}/rejects")["items"]
+    expected = {}
+    for issue in (issue for reject in rejects for issue in reject["issues"]):
+        expected[issue["rule"], issue["path"]] = expected.get((issue["rule"], issue["path"]), 0) + 1
+    tab.go(f"#/runs/{run['run_id']}")
+
+    rows = tab.rows("Rejects by rule and path")
+    expect(rows).to_have_count(len(expected))
+    shown = [row.locator("th, td").all_inner_texts() for row in rows.all()]
+    assert {(rule, path): int(count) for rule, path, count in shown} == expected
+    tab.page.get_by_text("Where: each of").click()
+    expect(tab.rows("Rejects in the order of the source")).to_have_count(len(rejects))
+
+
+def test_a_failed_run_says_why(tab, home):
+    run = run_with(home, lambda run: run["status"] == "failed" and "invalid" in run["error"])
+
+    tab.go(f"#/runs/{run['run_id']}")
+
+    expect(tab(".error")).to_have_text(run["error"])
+    expect(tab(".lead .badge")).to_have_text("failed")
+    expect(tab.rows("Rejects by rule and path").first).to_be_visible()
+
+
+def test_a_run_that_is_none_is_told(tab):
+    tab.refusals_expected = True
+
+    tab.go("#/runs/00000000-0000-4000-8000-000000000404")
+
+    expect(tab.page.get_by_role("alert")).to_contain_text("Not found")
+
+
+# Starting one
+
+
+def test_a_run_that_is_started_moves_by_itself_until_it_adds_up(tab, home):
+    tab.page.get_by_label("Pages").fill("3")
+    tab.button("Start a run").click()
+
+    expect(tab.title()).to_have_text(re.compile("^Run of "))
+    expect(tab(".lead .badge")).to_have_text("running")
+    expect(tab("progress")).to_have_attribute("max", "3")
+    expect(tab(".lead .badge")).to_have_text("succeeded")
+    expect(tab(".proof")).to_contain_text("It adds up")
+    expect(tab("#announcer")).to_contain_text("The run has ended: succeeded. 300 records.")
+    run_id = tab.page.url.rpartition("/")[2]
+    assert home.server.get_json(f"/runs/{run_id}")["pages_done"] == 3
+    tab.link("All runs").click()
+    expect(tab.bars().last).to_have_attribute("data-run", run_id)
+
+
+def test_the_chart_shows_a_run_under_way_and_its_end(tab, home):
+    home.server.ask("POST", "/runs", {"pages": 8})
+    tab.page.reload()
+
+    expect(tab.title()).to_have_text("A run is under way.")
+    expect(tab("a.bar.running")).to_have_count(1)
+    tab.bars().last.focus()
+    expect(tab.title()).to_have_text("All is well.")
+    expect(tab("a.bar.running")).to_have_count(0)
+    expect(tab.bars().last).to_be_focused()
+    expect(tab("#announcer")).to_contain_text("A run ended: succeeded")
+
+
+def test_a_key_that_may_only_read_is_told_so_and_starts_nothing(open_tab, home):
+    tab = open_tab(home.url).sign_in(READ)
+    tab.refusals_expected = True
+    before = json.dumps(newest(home))
+
+    tab.button("Start a run").click()
+
+    expect(tab("form.start [role=alert]")).to_contain_text("scope “operate”")
+    assert json.dumps(newest(home)) == before

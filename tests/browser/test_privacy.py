@@ -1,0 +1,30 @@
+"""The contract, the keys and the risk, as the API tells them."""
+
+from playwright.sync_api import expect
+
+CAPTION = "What happens to each field of the source’s record"
+
+
+def test_every_field_of_the_contract_is_there_with_what_happens_and_what_is_stored(tab, home):
+    contract = home.server.get_json("/contract")
+    tab.link("Privacy").click()
+
+    rows = tab.rows(CAPTION)
+    expect(rows).to_have_count(len(contract["fields"]))
+    shown = {row.locator("th").inner_text(): row.locator("td").all_inner_texts() for row in rows.all()}
+    words = {"token": "keyed token", "generalise": "in part", "keep": "kept", "drop": "dropped"}
+    for field in contract["fields"]:
+        happens, stored = shown[field["path"]]
+        assert words[field["treatment"]] in happens
+        assert (field["column"] or "nothing") in stored
+        assert field["note"] in stored
+    expect(tab("main")).to_contain_text(contract["hash"])
+
+
+def test_the_keys_in_use_and_the_risk_are_told(tab, home):
+    tab.link("Privacy").click()
+    stats = home.server.get_json("/stats")
+
+    expect(tab.rows("Whose tokens were made by which key")).to_contain_text(["People, version 1"])
+    expect(tab("main")).to_contain_text(f"k = {stats['risk']['k_anonymity']}")
+    expect(tab("main")).to_contain_text(f"{stats['risk']['groups']:,} groups")

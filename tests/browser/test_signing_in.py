@@ -1,0 +1,97 @@
+"""Who may look: the key comes by link or by form, stays in the tab, and goes when asked to."""
+
+from playwright.sync_api import expect
+
+from tests.integration.api_support import READ
+from tests.keys import API_KEY, KEY_WITHOUT_SCOPES
+
+REFUSED = "This key does not open the page"
+
+
+def kept(tab):
+    """All that the browser holds on to."""
+    stores = tab.page.evaluate("JSON.stringify([{...localStorage}, document.cookie])")
+    return stores, tab.page.context.cookies()
+
+
+def test_a_link_signs_in_and_its_key_leaves_the_address_and_reaches_no_server_by_it(open_tab, home):
+    tab = open_tab(home.url).sign_in()
+
+    expect(tab.title()).to_have_text("All is well.")
+    assert tab.page.url == f"{home.url}/#/"
+    assert tab.page.evaluate("history.length") <= 2
+    assert all(API_KEY not in request.url for request in tab.asked)
+    assert API_KEY not in home.server.log.read_text(encoding="utf-8")
+
+
+def test_the_key_stays_in_its_tab(open_tab, home):
+    tab = open_tab(home.url).sign_in()
+    tab.page.reload()
+    expect(tab.title()).to_have_text("All is well.")
+
+    other = open_tab(home.url)
+    other.page.goto(home.url)
+
+    expect(other.page.get_by_label("API key")).to_be_visible()
+    assert API_KEY not in str(kept(tab))
+
+
+def test_a_link_followed_in_an_open_tab_signs_in_too(open_tab, home):
+    tab = open_tab(home.url)
+    tab.page.goto(f"{home.url}/")
+    expect(tab.page.get_by_label("API key")).to_be_visible()
+
+    tab.go(f"#key={API_KEY}")
+
+    expect(tab.title()).to_have_text("All is well.")
+    assert API_KEY not in tab.page.url
+
+
+def test_a_wrong_key_in_the_link_is_told_and_not_kept(open_tab, home):
+    tab = open_tab(home.url)
+    tab.refusals_expected = True
+
+    tab.page.goto(f"{home.url}/#key=guessed")
+
+    expect(tab.page.get_by_role("alert")).to_contain_text(REFUSED)
+    assert tab.page.evaluate("sessionStorage.length") == 0
+    assert "guessed" not in tab.page.url
+
+
+def test_the_form_takes_a_key_that_may_read_and_no_other(open_tab, home):
+    tab = open_tab(home.url)
+    tab.refusals_expected = True
+    tab.page.goto(home.url)
+    field = tab.page.get_by_label("API key")
+    assert (field.get_attribute("type"), field.get_attribute("autocomplete")) == ("password", "off")
+
+    for wrong in ("guessed", KEY_WITHOUT_SCOPES, "ключ"):
+        field.fill(wrong)
+        tab.button("Sign in").click()
+        expect(tab.page.get_by_role("alert")).to_contain_text(REFUSED)
+        expect(field).to_be_focused()
+    field.fill(READ)
+    field.press("Enter")
+
+    expect(tab.title()).to_have_text("All is well.")
+    expect(tab.title()).to_be_focused()
+
+
+def test_signing_out_forgets_the_key(tab):
+    tab.button("Sign out").click()
+
+    expect(tab.page.get_by_label("API key")).to_be_visible()
+    expect(tab("#nav")).to_be_hidden()
+    tab.page.reload()
+    expect(tab.page.get_by_label("API key")).to_be_visible()
+
+
+def test_a_key_that_opens_nothing_any_more_leads_to_another(tab):
+    tab.refusals_expected = True
+    tab.page.evaluate("sessionStorage.setItem('decant-key', 'withdrawn')")
+
+    tab.go("#/people")
+
+    expect(tab.page.get_by_role("alert")).to_contain_text("This key does not open that")
+    tab.button("Sign in with another key").click()
+    expect(tab.page.get_by_label("API key")).to_be_visible()

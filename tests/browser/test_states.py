@@ -1,0 +1,133 @@
+"""What the page shows when there is nothing, little, or a great deal to show, and when a server is away."""
+
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.house import house
+from tests.fakes import person
+from tests.integration.api_support import load
+from tests.keys import API_KEY
+
+MANY = 100_000
+_MANY_PEOPLE = """
+INSERT INTO users SELECT made.* FROM users AS one, generate_series(1, %s) AS n, LATERAL jsonb_populate_record(
+    one, jsonb_build_object('uid', gen_random_uuid(), 'birth_year', 1940 + n %% 70)) AS made;
+INSERT INTO users_address SELECT made.* FROM users_address AS one, users, LATERAL jsonb_populate_record(
+    one, jsonb_build_object('uid', users.uid, 'city', 'City ' || birth_year)) AS made
+    WHERE users.uid <> one.uid;
+ANALYZE;
+"""
+
+
+@pytest.fixture(scope="module")
+def bare(browser, tmp_path_factory):
+    """A house in which nothing has happened yet."""
+    with house(tmp_path_factory.mktemp("bare")) as home:
+        yield home
+
+
+@pytest.fixture
+def seat(bare, open_tab):
+    """A tab on it, with nobody stored."""
+    bare.empty()
+    return open_tab(bare.url).sign_in()
+
+
+def test_an_empty_house_says_what_to_do(seat):
+    expect(seat.title()).to_have_text("All is well.")
+    expect(seat(".figures")).to_contain_text("no run has succeeded yet")
+    expect(seat.page.get_by_role("heading", name="No run yet")).to_be_visible()
+
+    seat.go("#/people")
+    expect(seat.page.get_by_role("heading", name="Nobody is stored yet")).to_be_visible()
+    seat.go("#/privacy")
+    expect(seat("main")).to_contain_text("nobody can be singled out")
+
+
+def test_one_run_and_one_person_are_one(seat, bare):
+    load(bare.store, person(1))
+    bare.forget_cached()
+    seat.page.reload()
+
+    expect(seat.bars()).to_have_count(1)
+    expect(seat(".figures strong").first).to_have_text("1")
+    expect(seat(".figures")).to_contain_text("of 1 record in 1 run")
+    seat.go("#/people")
+    expect(seat.rows("Everybody, in the order of their id")).to_have_count(1)
+    expect(seat.link("Next page")).to_have_count(0)
+
+
+def test_with_postgres_away_the_page_says_so_and_comes_back_by_itself(seat, bare):
+    load(bare.store, person(1))
+    seat.page.reload()
+    expect(seat.bars()).to_have_count(1)
+    seat.go(f"#/people/{person(1)['uid']}")
+    expect(seat(".asks li")).to_have_count(1)
+    seat.refusals_expected = True
+
+    with bare.without(bare.postgres):
+        seat.button("Ask again").click()
+        expect(seat(".asks li").last).to_contain_text("Redis")
+        seat.go("#/people")
+        expect(seat.page.get_by_role("alert")).to_contain_text("Postgres is away")
+        seat.go("#/")
+        expect(seat.title()).to_have_text("Postgres is away.", timeout=20_000)
+        expect(seat.page.get_by_role("alert").filter(has_text="Postgres is away")).to_be_visible()
+        expect(seat("#health")).to_have_text("Postgres away")
+
+    expect(seat.title()).to_have_text("All is well.", timeout=20_000)
+    expect(seat.bars()).to_have_count(1)
+
+
+def test_with_redis_away_everything_comes_from_postgres(seat, bare):
+    load(bare.store, person(1))
+    with bare.without(bare.valkey):
+        seat.page.reload()
+        expect(seat.title()).to_have_text("Redis is away.", timeout=20_000)
+        seat.go(f"#/people/{person(1)['uid']}")
+        seat.button("Ask again").click()
+        expect(seat(".asks li .badge")).to_have_text(["Postgres", "Postgres"])
+
+
+def test_what_is_still_on_its_way_is_announced(seat):
+    seat.page.route("**/users?*", lambda route: (time.sleep(0.5), route.continue_()))
+
+    seat.go("#/people")
+
+    expect(seat.page.get_by_text("Asking for the people …")).to_be_visible()
+    expect(seat.page.get_by_role("heading", name="Nobody is stored yet")).to_be_visible()
+
+
+def test_a_server_that_is_gone_is_told(seat):
+    seat.refusals_expected = True
+    seat.page.context.set_offline(True)
+
+    seat.go("#/people")
+    expect(seat.page.get_by_role("alert")).to_contain_text("Decant does not answer")
+    seat.page.context.set_offline(False)
+    seat.button("Ask again").click()
+
+    expect(seat.page.get_by_role("heading", name="Nobody is stored yet")).to_be_visible()
+
+
+def test_a_hundred_thousand_people_are_no_slower_to_turn_over(bare, open_tab):
+    bare.empty()
+    load(bare.store, person(1))
+    bare.sql(_MANY_PEOPLE, MANY)
+    bare.forget_cached()
+    tab = open_tab(bare.url)
+    began = time.monotonic()
+
+    tab.page.goto(f"{bare.url}/#key={API_KEY}")
+    expect(tab(".figures strong").first).to_have_text(f"{MANY + 1:,}", timeout=20_000)
+    tab.go("#/people")
+    rows = tab.rows("Everybody, in the order of their id")
+    for _ in range(5):
+        expect(rows).to_have_count(50)
+        last = rows.last.inner_text()
+        tab.link("Next page").click()
+        expect(rows.last).not_to_have_text(last)
+
+    assert time.monotonic() - began < 20
