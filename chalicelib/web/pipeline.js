@@ -22,12 +22,15 @@ export function pipeline(place, signal) {
   fill(place, now.node, element("section", { "aria-labelledby": "runs", class: "card" }, head, ledger));
   onHealth((health) => now.update({ health }), signal);
   let before = [];
+  let refusal = null;
   poll(async () => {
     const news = await newest(signal);
     if (news instanceof Refusal) {
-      fill(ledger, failure(news));
+      if (refusal !== news.status) fill(ledger, failure(news)); // told once, however long it lasts
+      refusal = news.status;
       return BUSY_SECONDS * 3;
     }
+    refusal = null;
     now.update(news);
     if (ledger.firstChild !== runs.node || !news.runs.length) fill(ledger, news.runs.length ? runs.node : noRuns());
     runs.update(news.runs);

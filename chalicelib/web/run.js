@@ -17,15 +17,18 @@ export function runView(place, signal, runId) {
   const body = element("div", {}, loading("the run"));
   fill(place, element("p", { class: "back" }, element("a", { href: "#/" }, "All runs")), title, body);
   let running = false;
+  let refusal = null;
   poll(async () => {
     let run;
     try {
       run = (await ask(`runs/${runId}`, { signal })).data;
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      fill(body, failure(error));
+      if (refusal !== error.status) fill(body, failure(error)); // told once, however long it lasts
+      refusal = error.status;
       return error.status === 503 || error.status === 0 ? SECONDS * 4 : undefined;
     }
+    refusal = null;
     title.textContent = `Run of ${moment(run.started_at)}`;
     const rejects = element("section", { class: "card" });
     fill(body, facts(run), counts(run), timings(run), rejects);

@@ -15,7 +15,7 @@ from tests.browser.tab import Tab
 expect.set_options(timeout=10_000)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser():
     path = find()
     if path is None:
@@ -27,7 +27,7 @@ def browser():
         running.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def home(browser, tmp_path_factory):
     """A house after a day of runs."""
     with house(tmp_path_factory.mktemp("house")) as lived_in:
@@ -35,7 +35,7 @@ def home(browser, tmp_path_factory):
         yield lived_in
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def context_of(browser):
     """The browser at a size and in a colour scheme; what it has loaded once it keeps."""
     contexts = {}
@@ -71,7 +71,7 @@ def open_tab(context):
     assert [tab.troubles for tab in tabs if tab.troubles] == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kept_tabs():
     """By what they look like."""
     return {}
