@@ -73,7 +73,7 @@ def at_once(works):
 
 
 def test_two_hundred_threads_on_one_cold_key_look_once(containers, people):
-    people.seconds = 0.05
+    people.seconds = 0.5  # long enough for all to come meanwhile
 
     answers = at_once([lambda: containers[0].get_user(WHO)] * THREADS)
 
@@ -82,7 +82,7 @@ def test_two_hundred_threads_on_one_cold_key_look_once(containers, people):
 
 
 def test_two_hundred_threads_in_four_containers_look_once_a_container(containers, people):
-    people.seconds = 0.05
+    people.seconds = 0.5  # long enough for all to come meanwhile
 
     answers = at_once([lambda cache=cache: cache.get_user(WHO) for cache in containers * (THREADS // 4)])
 
@@ -91,7 +91,7 @@ def test_two_hundred_threads_in_four_containers_look_once_a_container(containers
 
 
 def test_two_hundred_threads_on_one_cold_key_look_seldom_without_redis(containers, people, redis_away):
-    people.seconds = 0.05
+    people.seconds = 0.5  # long enough for all to come meanwhile
     with redis_away():
         containers[0].get_user(WHO)  # and now knows that Redis is away
         answers = at_once([lambda: containers[0].get_user(WHO)] * THREADS)
@@ -101,7 +101,7 @@ def test_two_hundred_threads_on_one_cold_key_look_seldom_without_redis(container
 
 
 def test_two_hundred_threads_that_look_for_nobody_look_once(containers, people):
-    people.seconds = 0.05
+    people.seconds = 0.5  # long enough for all to come meanwhile
     people.erased.add(WHO)
 
     answers = at_once([lambda: containers[0].get_user(WHO)] * THREADS)
