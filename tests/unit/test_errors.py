@@ -66,7 +66,7 @@ def test_each_error_says_what_it_is(kind):
         ),
         (StoreUnavailable("connect"), "query connect failed"),
         (LeaseLost("load_page"), "query load_page failed"),
-        (RequestError(404, "Not found", "no such run"), "Not found"),
+        (RequestError(404, "Not found", "no such run"), "Not found: no such run"),
     ],
     ids=lambda value: type(value).__name__,
 )

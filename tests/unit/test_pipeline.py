@@ -84,7 +84,7 @@ def test_a_run_says_in_the_ledger_what_it_is_going_to_do():
     assert trial.ledger["trigger"] == "manual"
     assert trial.ledger["pages"] == 2
     assert trial.ledger["contract_hash"] == privacy.contract_hash()
-    assert trial.ledger["key_version"] == trial.store.loads[0].key_version == 1
+    assert trial.ledger["key_version"] == trial.store.loads[0].key.version == 1
 
 
 def test_the_pages_of_the_plan_are_fetched_from_the_first_in_the_plans_size():
