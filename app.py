@@ -18,7 +18,7 @@ from chalicelib import (
     telemetry,
     views,
     wiring,
-)  # fmt: skip
+)
 from chalicelib.answers import HTML, found, html, json
 from chalicelib.routes import Routes
 

@@ -19,13 +19,14 @@ from chalicelib.errors import ConfigError
 LARGEST_PAGE = 5_000
 DEFAULT_SCHEDULE = "rate(5 minutes)"
 
+# Wanted before the others can be read, or apart from them.
 _NOT_IN_SETTINGS = (
     "SECRET_ID",
     "INGEST_SCHEDULE",
     "ALLOWED_ORIGIN",
     "LOG_LEVEL",
     "QUEUE_NAME",
-)  # wanted before or apart
+)
 
 
 @dataclass(frozen=True)

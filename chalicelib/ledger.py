@@ -1,5 +1,6 @@
 """What passes between a run, the store and whoever asked for the run. Pure data."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,6 +12,8 @@ import msgspec
 from chalicelib.users import Issue
 
 _encode = msgspec.json.Encoder().encode
+
+_FIELD_NAME = re.compile(r"([A-Za-z][A-Za-z_]{0,39}[0-9]?(\.(?=.)|$)){1,4}")
 
 Trigger = Literal["schedule", "manual", "backfill", "replay"]
 
@@ -164,19 +167,24 @@ class Report:
     next_page: int | None = None
 
     def summary(self) -> dict[str, Any]:
-        """The report as JSON can hold it."""
-        return asdict(self) | {
-            "unknown_names": sorted(self.unknown_names),
+        """The report as JSON can hold it, without the names that the source made up."""
+        told = asdict(self) | {
             "rejects_by_rule": [
                 {"path": path, "rule": rule, "count": count}
                 for (path, rule), count in self.rejects_by_rule.most_common()
             ],
         }
+        del told["unknown_names"]
+        return told
 
     def note_unknown(self, unknown: Counter[str], fetched: int) -> None:
-        """Counts a page's unknown fields; a name that few of its records have may itself be a value."""
+        """Counts a page's unknown fields, and keeps the names that must be a field's.
+
+        A name that looks otherwise, or that few of the page's records have, may itself be a value.
+        """
         self.unknown_fields += unknown.total()
-        self.unknown_names |= {name for name, count in unknown.items() if count > max(1, fetched / 2)}
+        common = {name for name, count in unknown.items() if count > max(1, fetched / 2)}
+        self.unknown_names |= set(filter(_FIELD_NAME.fullmatch, common))
 
     def add(self, loaded: Loaded, fetched: int, duplicates: int) -> None:
         """Counts one loaded page."""

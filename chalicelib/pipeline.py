@@ -4,7 +4,6 @@ The edges arrive as arguments. The ledger knows of a run before its first fetch,
 """
 
 import logging
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,7 +34,6 @@ _log = logging.getLogger("decant.pipeline")
 _LEAST_RESERVE_SECONDS = 5.0  # for a page that takes longer than those before it
 
 _MOST_NAMES = 20
-_FIELD_NAME = re.compile(r"([A-Za-z][A-Za-z_]{0,39}[0-9]?(\.(?=.)|$)){1,4}")
 
 
 def no_progress(done: int, planned: int, report: Report) -> None:
@@ -202,10 +200,10 @@ def _reject_row(edges: Edges, run_id: str, page: int, reject: Reject) -> RejectR
 
 
 def _tell_unknown(report: Report) -> None:
-    """Names what the source added, but only what must be a field's name: a value may stand in a key too."""
+    """Names what the source added, once for a run (over the queue: for a page)."""
     if not report.unknown_fields:
         return
-    names = sorted(filter(_FIELD_NAME.fullmatch, report.unknown_names))[:_MOST_NAMES]
+    names = sorted(report.unknown_names)[:_MOST_NAMES]
     told = f": {', '.join(names)}" if names else ""
     fields = report.unknown_fields
     _log.warning("run %s dropped %s fields that are not in the contract%s", report.run_id, fields, told)

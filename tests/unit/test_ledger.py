@@ -37,7 +37,6 @@ def test_a_report_begins_with_nothing():
         "timings": {},
         "rejects_by_rule": [],
         "unknown_fields": 0,
-        "unknown_names": [],
         "first_page": 1,
         "next_page": None,
     }

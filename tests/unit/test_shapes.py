@@ -133,6 +133,14 @@ def test_a_name_that_few_records_have_may_be_a_value(caplog, fetched, count):
     assert "Zoe" not in told(caplog, fetched, Zoe=count)[0]
 
 
+def test_a_report_hands_on_no_name_that_the_source_made_up():
+    report = Report("run", "succeeded")
+    report.note_unknown(Counter({"zoe@example.com": 98, "Zoe": 98}), 100)
+
+    assert "zoe" not in str(report.summary()).lower()
+    assert "zoe" not in repr(report).lower()
+
+
 def test_however_many_names_a_source_makes_up_a_line_has_an_end(caplog):
     names = {f"{'abcdefghij'[n % 10]}{'abcdefghij'[n // 10]}": 9 for n in range(100)}
     assert told(caplog, 9, **names)[0].count(",") == 19
