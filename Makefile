@@ -99,6 +99,13 @@ localstack/.venv/installed: .venv/installed localstack/requirements.txt localsta
 	@localstack/.venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps -e localstack
 	@touch $@
 
+# The competitors of the benchmark, which nothing else needs.
+bench/.venv/installed: .venv/installed bench/requirements.txt
+	@echo "Installing the benchmark …"
+	@$(PY) -m venv --clear bench/.venv
+	@bench/.venv/bin/python -m pip install -qq --disable-pip-version-check -r bench/requirements.txt
+	@touch $@
+
 .venv/of-%: $(PY)
 	@python=$$(sh local/find_python.sh) || exit 1; \
 	version='import sys; print(sys.version_info[:2])'; \

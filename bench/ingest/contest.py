@@ -1,0 +1,87 @@
+"""Who takes part, and what came of it: records a second, and the ratio to the ceiling."""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+
+from bench.ingest.pages import Pages, pages_of
+from bench.ingest.way import Way
+from bench.rounds import Turns, take_turns
+from bench.servers import Servers
+
+# Each way's module and class, and its name in the table. Loaded when it takes part: dlt takes its time.
+WAYS = {
+    "tutorial": ("tutorial", "Tutorial", "the tutorial way: one connection and one INSERT a row"),
+    "dlt": ("dlt_merge", "DltMerge", "dlt, merge"),
+    "dlt-csv": ("dlt_merge", "DltCsv", "dlt, merge, with its CSV loader"),
+    "to-sql": ("to_sql", "ToSql", "pandas `to_sql`, no hashing, no cache"),
+    "by-hand": ("by_hand", "ByHand", "hand-written `execute_values` upsert, HMACs, Redis pipeline"),
+    "decant": ("decant", "Decant", "**Decant**"),
+    "decant-bad": ("decant", "Decant", "Decant, one record in a hundred invalid"),
+    "decant-again": ("decant", "DecantAgain", "Decant, the same pages again"),
+    "ceiling": ("ceiling", "Ceiling", "the ceiling: prepared rows and cache entries"),
+}
+_BAD = 0.01
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one way did with so many records in pages of such a size."""
+
+    way: str
+    records: int
+    page_size: int
+    turns: Turns
+
+    @property
+    def rate(self) -> float:
+        """Records a second, by the median."""
+        return self.records / self.turns.median
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """The slowest and the fastest turn."""
+        fastest, slowest = self.turns.spread
+        return self.records / slowest, self.records / fastest
+
+
+def contest(
+    servers: Servers, records: int, page_size: int, rounds: int, names: Sequence[str]
+) -> list[Result]:
+    """Lets these ways take turns. A page larger than all records is as large as they are."""
+    page_size = min(page_size, records)
+    clean = pages_of(records, page_size)
+    with contextlib.ExitStack() as opened:
+        ways = {name: _way(name)(servers, _pages(name, clean)) for name in names}
+        for way in ways.values():
+            opened.callback(way.close)
+        turns = take_turns(ways, rounds)
+    return [Result(name, ways[name].records, page_size, turns[name]) for name in names]
+
+
+def _way(name: str) -> Callable[[Servers, Pages], Way]:
+    module, kind, _ = WAYS[name]
+    found: Callable[[Servers, Pages], Way] = getattr(import_module(f"bench.ingest.{module}"), kind)
+    return found
+
+
+def _pages(name: str, clean: Pages) -> Pages:
+    return pages_of(clean.records, clean.page_size, _BAD) if name == "decant-bad" else clean
+
+
+def told(results: Sequence[Result]) -> str:
+    """A table for people."""
+    ceiling = _ceiling(results)
+    lines = ["| way | records/s | slowest – fastest | of the ceiling |", "|---|---:|---:|---:|"]
+    for result in results:
+        slowest, fastest = result.rates
+        ratio = f"{result.rate / ceiling:.3f}" if ceiling else ""
+        name = WAYS[result.way][2]
+        lines.append(f"| {name} | {result.rate:,.0f} | {slowest:,.0f} – {fastest:,.0f} | {ratio} |")
+    return "\n".join(lines)
+
+
+def _ceiling(results: Sequence[Result]) -> float | None:
+    rates: Mapping[str, float] = {result.way: result.rate for result in results}
+    return rates.get("ceiling")

@@ -1,0 +1,58 @@
+"""dlt's merge by primary key, with its standard loader and with its CSV loader. No hashing, no cache."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from bench.ingest import flat
+from bench.ingest.pages import Pages, records_of
+from bench.ingest.way import Way
+from bench.servers import Servers
+
+os.environ |= {"RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "ERROR"}  # read at its import
+
+import dlt
+
+
+class DltMerge(Way):
+    """One pipeline run for all pages, after one that made the tables."""
+
+    file_format: Any = None
+
+    def __init__(self, servers: Servers, pages: Pages) -> None:
+        super().__init__(servers, pages)
+        name = f"dlt_{type(self).__name__.lower()}"
+        self.users, self.addresses, self.cached = f"{name}.users", f"{name}.users_address", False
+        self._folder = tempfile.TemporaryDirectory(prefix="decant-bench-dlt-")
+        self._pipeline = dlt.pipeline(
+            pipeline_name=name,
+            pipelines_dir=self._folder.name,
+            destination=dlt.destinations.postgres(servers.database_url),
+            dataset_name=name,
+        )
+        self._run(pages.bodies[:1])
+
+    def work(self) -> None:
+        self._run(self.pages.bodies)
+
+    def close(self) -> None:
+        self._folder.cleanup()
+
+    def _run(self, bodies: list[bytes]) -> None:
+        def rows(row_of: Any) -> Iterator[list[dict[str, Any]]]:
+            for body in bodies:
+                yield [row_of(record) for record in records_of(body)]
+
+        tables = {"users": flat.user, "users_address": flat.address}
+        resources = [
+            dlt.resource(rows(row_of), name=name, primary_key="uid", write_disposition="merge")
+            for name, row_of in tables.items()
+        ]
+        self._pipeline.run(resources, loader_file_format=self.file_format).raise_on_failed_jobs()
+
+
+class DltCsv(DltMerge):
+    """The same with COPY from CSV files."""
+
+    file_format = "csv"

@@ -1,0 +1,54 @@
+"""Lets competitors take turns, round after round, and keeps what each turn took."""
+
+import gc
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Protocol
+
+
+class Competitor(Protocol):
+    """Whoever takes turns. Only ``work`` is timed; ``check`` raises if the work was not done."""
+
+    def prepare(self) -> None: ...
+    def work(self) -> None: ...
+    def check(self) -> None: ...
+
+
+@dataclass
+class Turns:
+    """What one competitor's turns took, in seconds."""
+
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        return median(self.seconds)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        return min(self.seconds), max(self.seconds)
+
+
+def take_turns(competitors: Mapping[str, Competitor], rounds: int) -> dict[str, Turns]:
+    """Everybody once a round, every other round in the opposite order, so that nobody is always first."""
+    turns = {name: Turns() for name in competitors}
+    for number in range(rounds):
+        order = list(competitors)
+        for name in order if number % 2 == 0 else reversed(order):
+            turns[name].seconds.append(_seconds(competitors[name]))
+    return turns
+
+
+def _seconds(competitor: Competitor) -> float:
+    """One turn. The garbage collector does not look at what was there before, such as others' modules."""
+    competitor.prepare()
+    gc.collect()
+    gc.freeze()
+    started = time.perf_counter()
+    competitor.work()
+    spent = time.perf_counter() - started
+    gc.unfreeze()
+    competitor.check()
+    return spent

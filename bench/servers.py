@@ -1,0 +1,68 @@
+"""Postgres and Valkey as `make run` starts them: with their defaults, and waiting for the disk."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import redis
+
+from chalicelib.store import Store
+from local import postgres
+from local.valkey import Valkey
+
+# All of Decant's tables, whichever there are, and those that the others have made beside them.
+_TABLES = r"""
+SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND schemaname NOT LIKE 'pg\_temp%'
+    AND tablename <> 'migrations' AND tablename NOT LIKE '\_dlt%'
+"""
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Two running servers, the tables made."""
+
+    database_url: str
+    redis_url: str
+
+    def empty(self) -> None:
+        """No row and no entry anywhere, and nothing left for the next checkpoint to do."""
+        tables = [name for (name,) in self.rows(_TABLES)]
+        self.rows(f"TRUNCATE {', '.join(tables)}")
+        self.rows("CHECKPOINT")
+        with redis.Redis.from_url(self.redis_url) as client:
+            client.flushall()
+
+    def count(self, table: str) -> int:
+        return int(self.rows(f"SELECT count(*) FROM {table}")[0][0])  # noqa: S608  names of our own
+
+    def entries(self) -> int:
+        """How many entries Redis holds."""
+        with redis.Redis.from_url(self.redis_url) as client:
+            return int(client.dbsize())
+
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        with contextlib.closing(psycopg2.connect(self.database_url)) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+                return cursor.fetchall() if cursor.description else []
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Servers]:
+    """Servers of this benchmark's own, removed in the end."""
+    with tempfile.TemporaryDirectory(prefix="decant-bench-") as folder:
+        place = Path(folder, "postgres")
+        try:
+            with postgres.Postgres(place) as database, Valkey(Path(folder, "valkey")) as cache:
+                servers = Servers(database.url, cache.url)
+                with contextlib.closing(Store(servers.database_url)) as store:
+                    store.migrate()
+                yield servers
+        finally:
+            postgres.remove(place)
