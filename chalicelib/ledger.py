@@ -128,6 +128,20 @@ class Loaded:
 
 
 @dataclass(frozen=True)
+class Counts:
+    """What the ledger counted of a whole run: its pages, and the sides of the conservation law."""
+
+    pages: int
+    fetched: int
+    inserted: int
+    updated: int
+    unchanged: int
+    duplicate: int
+    rejected: int
+    suppressed: int
+
+
+@dataclass(frozen=True)
 class Erased:
     """What an erasure removed from Postgres, and the runs that had brought, last changed or sealed it."""
 
@@ -185,6 +199,10 @@ class Report:
         self.unknown_fields += unknown.total()
         common = {name for name, count in unknown.items() if count > max(1, fetched / 2)}
         self.unknown_names |= set(filter(_FIELD_NAME.fullmatch, common))
+
+    def settle(self, counts: Counts) -> None:
+        """Takes over what the ledger knows better: a page may be loaded although its answer got lost."""
+        vars(self).update(asdict(counts))
 
     def add(self, loaded: Loaded, fetched: int, duplicates: int) -> None:
         """Counts one loaded page."""

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Mapping
 from typing import Protocol
 
-from chalicelib.errors import ConfigError
-from chalicelib.ledger import OpenRun, Report, Trigger
+from chalicelib.errors import ConfigError, StoreError
+from chalicelib.ledger import Counts, OpenRun, Report, Trigger
 from chalicelib.privacy import KeyLedger, Tokeniser, contract_hash, refuse_wrong_keys
 
 _log = logging.getLogger("decant.opening")
@@ -31,7 +31,7 @@ class Store(KeyLedger, Protocol):
         error: str | None,
         timings: Mapping[str, float],
         next_page: int | None = None,
-    ) -> bool: ...
+    ) -> Counts | None: ...
 
 
 def open_run(
@@ -44,14 +44,14 @@ def open_run(
     queued: bool = False,
 ) -> Report:
     """Enters a run into the ledger. Its status is ``running``; ``skipped`` if another of the source is under
-    way; ``failed`` if the keys are not those that what is stored needs."""
+    way; ``failed`` if the keys are not those that what is stored needs, or cannot be compared."""
     opened = store.open_run(source, trigger, pages, contract_hash(), tokeniser.version, replay_of, queued)
     report = Report(opened.run_id, opened.status, first_page=opened.first_page)
     if report.status != "running":
         return report
     try:
         refuse_wrong_keys(store, tokeniser)
-    except ConfigError as error:
+    except (ConfigError, StoreError) as error:
         report.status, report.error = "failed", str(error)
         _log.error("run %s: %s", report.run_id, error)
         store.finish_run(report.run_id, "failed", report.error, {})

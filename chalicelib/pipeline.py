@@ -89,7 +89,10 @@ def _work(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
         report.status, report.error = _status_after(error, report), str(error)
         report.next_page = error.page if isinstance(error, TimeUp) and not plan.replay_of else None
     ending = report.status, report.error, report.timings, report.next_page
-    if not edges.store.finish_run(report.run_id, *ending):
+    counts = edges.store.finish_run(report.run_id, *ending)
+    if counts:
+        report.settle(counts)
+    else:
         report.status = "lost"
     if isinstance(error, Unforeseen):
         raise error
@@ -131,11 +134,12 @@ def _status_at_end(edges: Edges, plan: Plan) -> tuple[str, str | None]:
 
 
 def _status_after(error: DecantError, report: Report) -> str:
-    """If source or time gave out midway there is a part; a page over the reject budget fails the run."""
+    """If source or time gave out after a page there is a part; one over the reject budget fails the run."""
     _log.error("run %s: %s", report.run_id, error)
     if isinstance(error, LeaseLost):
         return "lost"
-    return "partial" if isinstance(error, SourceError | TimeUp) and report.pages else "failed"
+    midway = isinstance(error, SourceError | TimeUp) and error.page > report.first_page
+    return "partial" if midway else "failed"
 
 
 def _work_page(edges: Edges, plan: Plan, page: int, report: Report) -> None:
@@ -169,7 +173,7 @@ def _work_page(edges: Edges, plan: Plan, page: int, report: Report) -> None:
     with _timed(report, "load"):
         loaded = edges.store.load_page(load)
     if loaded is None:
-        return  # somebody else was quicker
+        return  # by somebody who was quicker, or by an earlier try whose answer got lost
     report.add(loaded, valid.fetched, cleaned.duplicates)
     with _timed(report, "cache"):
         edges.cache.put_users(views.user_bodies(columns, loaded.versions, loaded.updated_at), loaded.versions)

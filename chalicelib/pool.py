@@ -33,6 +33,8 @@ _TRUSTED_IDLE_SECONDS = 1.0  # a connection idle for longer is tried before it i
 _TRY_SECONDS = 2.0
 _LOOK_SECONDS = 0.25
 _TRIES, _TRY_NO_LONGER_SECONDS = 5, 15.0
+_SOON_SECONDS = 1.0
+_READ_ONLY = "25006"
 
 
 class Pool:
@@ -54,8 +56,9 @@ class Pool:
             try:
                 with self._watch.over(held, seconds):
                     yield held
-            except psycopg2.Error:
-                if held.closed:  # the server went away: the idle ones are no better
+            except psycopg2.Error as error:
+                if _is_of_no_use(held, error):  # and the idle ones are no better
+                    held.close()
                     self.close_idle()
                 raise
             finally:
@@ -83,11 +86,15 @@ class Pool:
         return self._open()
 
     def _open(self) -> Connection:
-        opened: Connection = psycopg2.connect(
-            self._url, connect_timeout=3, tcp_user_timeout=5_000, application_name="decant"
-        )
-        opened.autocommit = True
-        return opened
+        try:
+            opened: Connection = psycopg2.connect(
+                self._url, connect_timeout=3, tcp_user_timeout=5_000, application_name="decant"
+            )
+            opened.autocommit = True
+            return opened
+        except psycopg2.OperationalError as error:
+            refusal = _refusal(str(error))
+        raise StoreUnavailable("connect", refusal)
 
     def _is_alive(self, held: Connection) -> bool:
         try:
@@ -154,6 +161,29 @@ def _readable(url: str) -> str:
     raise ConfigError("DATABASE_URL", "cannot be read as a URL")
 
 
+def _is_of_no_use(held: Connection, error: psycopg2.Error) -> bool:
+    """The server went away, talked nonsense, or is a standby by now: another may find the primary."""
+    return bool(held.closed) or error.pgcode in {None, _READ_ONLY}
+
+
+# What a server says when it refuses a connection. The driver hands on its words (English, unless
+# `lc_messages` is set), not its SQLSTATE.
+_REFUSALS = {
+    "too many c": "53300",  # clients, or connections for a role or a database
+    "remaining connection slots": "53300",
+    "starting up": "57P03",
+    "not yet accepting connections": "57P03",
+    "shutting down": "57P03",
+    "authentication failed": "28P01",
+    "does not exist": "3D000",
+}
+
+
+def _refusal(words: str) -> str | None:
+    """The SQLSTATE of a refused connection, if it can be told; the words themselves hold parts of the URL."""
+    return next((state for said, state in _REFUSALS.items() if said in words), None)
+
+
 def _passes(error: BaseException) -> bool:
     """Whether a failure may pass: Postgres is away, or this lost against another transaction."""
     return isinstance(error, StoreUnavailable) or (
@@ -168,6 +198,13 @@ again = Retrying(
     reraise=True,
 )
 
+# Not for what took long to fail: whoever asks would wait twice as long.
+at_once = Retrying(
+    retry=retry_if_exception(_passes),
+    stop=stop_after_attempt(2) | stop_after_delay(_SOON_SECONDS),
+    reraise=True,
+)
+
 
 def translated(query: str, work: Callable[[], T]) -> T:
     """Raises our errors for the driver's, outside its ``except``: not even their context holds a row."""
@@ -179,7 +216,12 @@ def translated(query: str, work: Callable[[], T]) -> T:
 
 
 def _ours(query: str, error: psycopg2.Error) -> StoreError:
-    unreachable = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
-    if unreachable and (error.pgcode is None or error.pgcode[:2] in {"08", "53", "57"}):
-        return StoreUnavailable(query, error.pgcode)
-    return StoreError(query, error.pgcode, error.diag.constraint_name)
+    state = error.pgcode
+    is_garbled = type(error) is psycopg2.DatabaseError  # the driver could not make sense of what came
+    if is_garbled or isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+        is_away = state is None or state[:2] in {"08", "53", "57"}
+    else:
+        is_away = state == _READ_ONLY
+    if is_away:
+        return StoreUnavailable(query, state)
+    return StoreError(query, state, error.diag.constraint_name)

@@ -8,10 +8,20 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from chalicelib.errors import KeysOvertaken, LeaseLost, SealsGone
-from chalicelib.ledger import Erased, KeyTrouble, Loaded, OpenRun, PageLoad, RejectRow, SealedReject
-from chalicelib.pool import Pool, again, translated
+from chalicelib.ledger import (
+    Counts,
+    Erased,
+    KeyTrouble,
+    Loaded,
+    OpenRun,
+    PageLoad,
+    RejectRow,
+    SealedReject,
+)
+from chalicelib.pool import Pool, again, at_once, translated
 from chalicelib.privacy import TOKENISED
 from chalicelib.stats import FEW_DISTINCT, SMALL_GROUP, risk_view, stats_view
 from chalicelib.views import RejectView, Run, UserView, encode, user_view
@@ -29,8 +39,11 @@ _SECONDS = {
     **dict.fromkeys(("stats", "risk", "check_keys"), 20.0),
 }
 
-# What may be done twice without doing more: a page is loaded once however often it is tried, and so on.
-_REPEATABLE = {"load_page", "note_rejects", "finish_run"}
+# What fails in a way that may pass is tried again: at once, since the connection may just have died while it
+# was idle; what a run has worked for, for some seconds. All may be done twice without doing more (a page is
+# loaded once however often it is tried), but of these a second answer would not tell what the first did.
+_PATIENTLY = {"load_page", "note_rejects", "finish_run"}
+_ONCE = {"erase", "end_page"}
 
 LEASE_SECONDS = 120
 QUEUED_LEASE_SECONDS = 1_800  # longer than a queue hides a message whose worker died
@@ -80,6 +93,7 @@ class Store:
         """Opens a run and takes the source's lease, or records that it was skipped; ends expired seals."""
         self._rows("expire_seals", {})
         values = {
+            "run_id": str(uuid4()),
             "source": source,
             "trigger": trigger,
             "pages": pages,
@@ -154,8 +168,8 @@ class Store:
         error: str | None,
         timings: Mapping[str, float],
         next_page: int | None = None,
-    ) -> bool:
-        """Ends a run; False if it had already been counted as lost. The next goes on with ``next_page``."""
+    ) -> Counts | None:
+        """Ends a run; None if it had already been counted as lost. The next goes on with ``next_page``."""
         values = {
             "run_id": run_id,
             "status": status,
@@ -163,7 +177,8 @@ class Store:
             "timings": json.dumps(dict(timings)),
             "next_page": next_page,
         }
-        return bool(self._rows("finish_run", values))
+        rows = self._rows("finish_run", values)
+        return Counts(*rows[0]) if rows else None
 
     def get_user(self, uid: str) -> bytes | None:
         """The JSON body of one person, or None."""
@@ -217,7 +232,9 @@ class Store:
         def ask() -> list[tuple[Any, ...]]:
             return translated(query, lambda: self._ask(query, values))
 
-        return again(ask) if query in _REPEATABLE else ask()
+        if query in _ONCE:
+            return ask()
+        return (again if query in _PATIENTLY else at_once)(ask)
 
     def _ask(self, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         with self._pool.connection(_SECONDS.get(query, _READ_SECONDS)) as held, held.cursor() as cursor:

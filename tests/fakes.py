@@ -4,11 +4,12 @@ the fakes to what the real edges do."""
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from chalicelib.dialect import Dialect
 from chalicelib.errors import LeaseLost
-from chalicelib.ledger import KeyInUse, KeyTrouble, Loaded, OpenRun, PageLoad, RejectRow, SealedReject
+from chalicelib.ledger import Counts, KeyInUse, KeyTrouble, Loaded, OpenRun, PageLoad, RejectRow, SealedReject
 from chalicelib.privacy import Tokeniser
 from chalicelib.sources import random_data_api
 from chalicelib.users import Issue
@@ -111,6 +112,7 @@ class FakeStore:
         self.erased: set[str] = set()
         self.rejects: list[tuple[str, int, RejectRow]] = []
         self.loads: list[PageLoad] = []
+        self._counts: dict[str, Counter[str]] = {}
         self.key_troubles: list[KeyTrouble] = []
 
     def open_run(
@@ -136,6 +138,7 @@ class FakeStore:
             "error": None,
             "timings": {},
         }
+        self._counts[run_id] = Counter({count.name: 0 for count in fields(Counts)})
         return OpenRun(run_id, status)
 
     def load_page(self, load: PageLoad) -> Loaded:
@@ -149,6 +152,8 @@ class FakeStore:
         rows = [dict(zip(load.columns, row, strict=True)) for row in zip(*load.columns.values(), strict=True)]
         for row, tokens in zip(rows, load.erasure_tokens, strict=True):
             counts[self._upsert(row, tokens, versions)] += 1
+        counts |= {"rejected": len(load.rejects), "duplicate": load.duplicates}
+        self._counts[load.run_id].update({"pages": 1, "fetched": counts.total(), **counts})
         return Loaded(
             counts["inserted"],
             counts["updated"],
@@ -195,17 +200,17 @@ class FakeStore:
         error: str | None,
         timings: Mapping[str, float],
         next_page: int | None = None,
-    ) -> bool:
+    ) -> Counts | None:
         self._do(f"finish {status}")
         if self.runs[run_id]["status"] != "running":
-            return False
+            return None
         self.runs[run_id] |= {
             "status": status,
             "error": error,
             "timings": dict(timings),
             "next_page": next_page,
         }
-        return True
+        return Counts(**self._counts[run_id])
 
     def lose(self, run_id: str) -> None:
         """As if the lease had run out, and somebody had noticed."""

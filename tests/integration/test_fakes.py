@@ -4,6 +4,7 @@ import pytest
 
 from chalicelib.cache import Cache
 from chalicelib.errors import LeaseLost
+from chalicelib.ledger import Counts
 from chalicelib.store import Store
 from tests.fakes import FakeCache, FakeStore, page_load, person, reject, token, uid
 
@@ -123,8 +124,20 @@ def test_a_run_that_was_lost_loads_nothing_and_stays_lost(database, run_id):
     with pytest.raises(LeaseLost):
         database.store.load_page(page_load(run_id, person(1)))
 
-    assert database.store.finish_run(run_id, "succeeded", None, {}) is False
+    assert database.store.finish_run(run_id, "succeeded", None, {}) is None
     assert (database.status(run_id), database.people()) == ("lost", [])
+
+
+def test_an_ended_run_is_told_all_that_was_counted(database, run_id):
+    database.erase(token("x"))
+    people = [person(1), person(2), person(3)]
+    erasure_tokens = [[token("x")], [token("y")], [token("z")]]
+    database.store.load_page(page_load(run_id, *people, erasure_tokens=erasure_tokens, duplicates=4))
+    database.store.load_page(page_load(run_id, person(2, city="Å"), person(3), rejects=[reject(5)], page=2))
+
+    counted = database.store.finish_run(run_id, "succeeded", None, {})
+
+    assert counted == Counts(2, 10, inserted=2, updated=1, unchanged=1, duplicate=4, rejected=1, suppressed=1)
 
 
 class RealCache:

@@ -419,7 +419,7 @@ def test_a_run_that_was_lost_cannot_be_finished(store, sql, run_id):
     expire_lease(sql, run_id)
     second = open_run(store)
 
-    assert store.finish_run(run_id, "succeeded", None, {}) is False
+    assert store.finish_run(run_id, "succeeded", None, {}) is None
     assert store.get_run(run_id).status == "lost"
     assert store.get_run(second).status == "running"
 
@@ -584,13 +584,11 @@ def test_a_store_that_slept_through_the_outage_notices_its_dead_connections(
     assert at_once(*[lambda: store.get_user(uid(1))] * 8) == [None] * 8
 
 
-def test_a_store_used_at_the_very_moment_of_a_restart_recovers_after_one_error(store, postgres_away):
+def test_a_question_at_the_very_moment_of_a_restart_is_asked_once_more(store, postgres_away):
     fill_pool(store)
     with postgres_away():
         pass
 
-    with pytest.raises(StoreUnavailable):
-        store.get_user(uid(1))
     assert store.get_user(uid(1)) is None
 
 
@@ -804,3 +802,77 @@ def test_an_ending_whose_answer_got_lost_is_an_ending(store, run_id):
     assert store.finish_run(run_id, "succeeded", None, {})
     assert store.finish_run(run_id, "succeeded", None, {})
     assert not store.finish_run(run_id, "failed", None, {})
+
+
+def test_an_opening_whose_answer_got_lost_is_an_opening(store, sql, monkeypatch):
+    ask, answers = store._ask, iter([True, False])
+
+    def lose_the_first_answer(query, values):
+        rows = ask(query, values)
+        if query == "open_run" and next(answers):
+            raise psycopg2.OperationalError("server closed the connection unexpectedly")
+        return rows
+
+    monkeypatch.setattr(store, "_ask", lose_the_first_answer)
+
+    opened = store.open_run("here", "manual", 3, "hash", 1)
+
+    assert (opened.status, opened.first_page) == ("running", 1)
+    assert sql("SELECT run_id::text, status, pages_planned FROM runs") == [(opened.run_id, "running", 3)]
+
+
+def test_an_opening_that_goes_on_where_another_stopped_does_so_in_its_second_try_too(store, monkeypatch):
+    stopped = open_run(store)
+    store.finish_run(stopped, "partial", "the time was up", {}, next_page=2)
+    ask = store._ask
+
+    def twice(query, values):
+        if query == "open_run":
+            ask(query, values)
+        return ask(query, values)
+
+    monkeypatch.setattr(store, "_ask", twice)
+
+    opened = store.open_run("here", "schedule", 3, "hash", 1)
+
+    assert (opened.status, opened.first_page) == ("running", 2)
+
+
+@pytest.fixture
+def read_only(sql):
+    """What connects from now on finds a standby; call it for those after to find the primary again."""
+    change = "ALTER DATABASE postgres {} default_transaction_read_only"
+    sql(change.format("SET") + " = on")
+    yield lambda: sql(change.format("RESET"))
+    sql(change.format("RESET"))
+
+
+def test_a_standby_is_read_from_but_a_run_does_not_begin(store, read_only):
+    assert store.get_user(uid(1)) is None
+    with pytest.raises(StoreUnavailable, match="SQLSTATE 25006"):
+        open_run(store)
+
+
+def test_a_store_that_is_connected_to_a_standby_looks_for_the_primary(store, read_only):
+    fill_pool(store)
+
+    read_only()
+
+    assert store.open_run("here", "manual", 1, "hash", 1).status == "running"
+
+
+def test_a_refused_connection_is_told_with_its_sqlstate(postgres, store, sql):
+    sql("CREATE ROLE crowded LOGIN PASSWORD 'crowded' CONNECTION LIMIT 0")
+    url = f"postgresql://crowded:crowded@127.0.0.1:{postgres.port}/postgres"
+    refusals = {
+        url: "53300",
+        postgres.url.replace("postgres:", "postgres:not-", 1): "28P01",
+        postgres.url + "-of-others": "3D000",
+    }
+    try:
+        for refused, sqlstate in refusals.items():
+            with contextlib.closing(Store(refused)) as outside, pytest.raises(StoreUnavailable) as error:
+                outside.get_user(uid(1))
+            assert str(error.value) == f"query connect failed: SQLSTATE {sqlstate}"
+    finally:
+        sql("DROP ROLE crowded")

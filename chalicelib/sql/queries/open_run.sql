@@ -2,6 +2,10 @@
 -- A run whose lease has run out, of whatever source, is lost, and said so first (one over a
 -- queue that got somewhere is partial).
 -- A scheduled run goes on where the one before it had to stop because its time was up.
+-- Saying it twice opens one run: the run's id comes from whoever opens it, and the lock, a statement of its own,
+-- lets a second try see what became of the first, even if that is still under way.
+SELECT pg_advisory_xact_lock(hashtext('decant.opening'));
+
 UPDATE runs SET
     status = status_now(runs),
     error = CASE
@@ -12,9 +16,11 @@ UPDATE runs SET
     finished_at = now()
 WHERE status = 'running' AND lease_expires_at < now();
 
-WITH latest AS (
+WITH earlier AS (
+    SELECT run_id, status FROM runs WHERE run_id = %(run_id)s
+), latest AS (
     SELECT next_page FROM runs
-    WHERE source = %(source)s AND status <> 'skipped'
+    WHERE source = %(source)s AND status <> 'skipped' AND run_id <> %(run_id)s
     ORDER BY started_at DESC
     LIMIT 1
 ), beginning AS (
@@ -23,13 +29,14 @@ WITH latest AS (
     ), 1) AS first_page
 ), wanted AS (
     SELECT
-        %(source)s AS source, %(trigger)s AS trigger, %(contract_hash)s AS contract_hash,
+        %(run_id)s::uuid AS run_id, %(source)s AS source, %(trigger)s AS trigger, %(contract_hash)s AS contract_hash,
         %(key_version)s AS key_version, %(pages)s - first_page + 1 AS pages_planned, %(replay_of)s::uuid AS replay_of,
         %(queued)s AS queued, %(lease_seconds)s AS lease_seconds
     FROM beginning
+    WHERE NOT EXISTS (SELECT FROM earlier)
 ), opened AS (
     INSERT INTO runs (
-        source, trigger, contract_hash, key_version, pages_planned, replay_of, queued, lease_seconds,
+        run_id, source, trigger, contract_hash, key_version, pages_planned, replay_of, queued, lease_seconds,
         lease_expires_at
     )
     SELECT wanted.*, now() + lease_seconds * interval '1 second' FROM wanted
@@ -37,7 +44,7 @@ WITH latest AS (
     RETURNING run_id, status
 ), skipped AS (
     INSERT INTO runs (
-        source, trigger, contract_hash, key_version, pages_planned, replay_of, queued, lease_seconds, status,
+        run_id, source, trigger, contract_hash, key_version, pages_planned, replay_of, queued, lease_seconds, status,
         finished_at, error
     )
     SELECT wanted.*, 'skipped', now(), 'another run of this source is under way'
@@ -46,4 +53,4 @@ WITH latest AS (
     RETURNING run_id, status
 )
 SELECT run_id, status, first_page
-FROM (SELECT * FROM opened UNION ALL SELECT * FROM skipped) AS run CROSS JOIN beginning;
+FROM (TABLE earlier UNION ALL TABLE opened UNION ALL TABLE skipped) AS run CROSS JOIN beginning;
