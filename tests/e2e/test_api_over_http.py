@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -26,6 +25,7 @@ from chalicelib.access import SCOPES, key_hash
 from chalicelib.store import Store
 from local import settings
 from local.user_api import UserApi
+from tests import curl
 from tests.chalice_local import RUN_SECONDS, Server, serving
 from tests.integration.api_support import crowd, load, pii_keys
 from tests.keys import API_KEY, PII_KEY
@@ -64,50 +64,14 @@ def server(tmp_path_factory, chosen, source):
         yield running
 
 
-# README.md, section "The API". Each command is run by a shell as it stands, and its answer's head is kept.
+# docs/api.md, section "Try it". Each command is run by a shell as it stands, and its answer's head is kept.
 
-# What `curl` is where there is none.
-CURL = """
-import sys, urllib.error, urllib.request
-method, body, headers, shown, dumped, argv = None, None, {}, False, None, sys.argv[1:]
-while argv:
-    word = argv.pop(0)
-    if word == "-H":
-        name, _, value = argv.pop(0).partition(":")
-        headers[name] = value.strip()
-    elif word == "-d":
-        body = argv.pop(0).encode()
-    elif word == "-X":
-        method = argv.pop(0)
-    elif word == "-D":
-        dumped = argv.pop(0)
-    elif word == "-i":
-        shown = True
-    elif not word.startswith("-"):
-        url = word
-request = urllib.request.Request(url, body, headers, method=method)
-try:
-    answer = urllib.request.urlopen(request, timeout=10)
-except urllib.error.HTTPError as refused:
-    sys.exit(22)
-lines = [f"HTTP/1.1 {answer.status}", *(f"{name}: {value}" for name, value in answer.headers.items()), "", ""]
-head = "\\r\\n".join(lines)
-if dumped:
-    open(dumped, "w").write(head)
-sys.stdout.write(head if shown else "")
-sys.stdout.flush()
-sys.stdout.buffer.write(answer.read())
-"""
-
-
-def api_section():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return text.partition("\n## The API\n")[2].partition("\n## ")[0]
+DOCUMENT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 
 
 def commands():
-    """Those of the section's block, each with the comment that it stands under."""
-    block = api_section().partition("```sh\n")[2].partition("```")[0].replace("\\\n", "")
+    """Those of the document's block, each with the comment that it stands under."""
+    block = DOCUMENT.partition("```sh\n")[2].partition("```")[0].replace("\\\n", "")
     comment, found = "", []
     for line in block.splitlines():
         if line.startswith("#"):
@@ -131,7 +95,7 @@ class Said:
 
 @dataclass
 class Terminal:
-    """A shell with what the README speaks of: $DECANT, $KEY, $USER_ID, $RUN_ID."""
+    """A shell with what the document speaks of: $DECANT, $KEY, $USER_ID, $RUN_ID."""
 
     server: Server
     folder: Path
@@ -152,9 +116,7 @@ class Terminal:
 @pytest.fixture(scope="module")
 def terminal(tmp_path_factory, server):
     folder = tmp_path_factory.mktemp("terminal")
-    if not shutil.which("curl"):
-        (folder / "curl").write_text(f"#!{sys.executable}{CURL}")
-        (folder / "curl").chmod(0o700)
+    curl.put_into(folder)
     run_id = server.get_json("/runs")["items"][-1]["run_id"]
     someone = server.get_json("/users?limit=1")["items"][0]["uid"]
     names = {"DECANT": server.url, "KEY": API_KEY, "USER_ID": someone, "RUN_ID": run_id}
@@ -251,7 +213,7 @@ def the_person_is_gone_and_does_not_come_back(terminal, said):
     assert terminal.server.ask("GET", path)[0] == 404
 
 
-# In the order of the README. A command without a check, or a check without a command, fails the next test.
+# In the order of the document. A command without a check, or a check without a command, fails the next test.
 CHECKS = [
     [health_is_ok],
     [the_document_says_what_can_be_asked],
@@ -270,19 +232,19 @@ CHECKS = [
 ]
 
 
-def test_every_command_of_the_readme_has_a_check():
+def test_every_command_of_the_document_has_a_check():
     assert len(commands()) == len(CHECKS) == 14
 
 
 @pytest.mark.parametrize("number", range(len(CHECKS)), ids=lambda number: CHECKS[number][0].__name__)
-def test_a_command_of_the_readme_does_what_its_comment_says(terminal, number):
+def test_a_command_of_the_document_does_what_its_comment_says(terminal, number):
     said = terminal(commands()[number][1])
 
     for check in CHECKS[number]:
         check(terminal, said)
 
 
-def test_every_command_of_the_readme_fails_if_the_answer_is_a_refusal(terminal):
+def test_every_command_of_the_document_fails_if_the_answer_is_a_refusal(terminal):
     """So that succeeding means something: all have -f."""
     assert all("-f" in shlex.split(command) for _, command in commands())
     refused = subprocess.run(
@@ -293,17 +255,11 @@ def test_every_command_of_the_readme_fails_if_the_answer_is_a_refusal(terminal):
     assert refused.returncode != 0
 
 
-def test_the_scopes_of_the_readme_are_those_that_there_are():
-    sentence = api_section().partition("Keys have scopes: ")[2].partition(".")[0]
-
-    assert set(re.findall(r"`(\w+)`", sentence)) == SCOPES
-
-
 def test_make_api_key_makes_a_key_of_the_scopes_and_tells_the_setting_that_holds_its_hash_alone(
     tmp_path, chosen, source
 ):
-    """The command that the README names, as the Makefile runs it."""
-    (named,) = re.findall(r"`make api-key SCOPES=(\S+)`", api_section())
+    """The command that the document names, as the Makefile runs it."""
+    (named,) = re.findall(r"`make api-key SCOPES=(\S+)`", DOCUMENT)
     environment = {name: value for name, value in os.environ.items() if name not in settings.NAMES}
     done = subprocess.run(
         [sys.executable, "-m", "local.api_key", "--scopes", named],

@@ -1,0 +1,41 @@
+"""docs/api.md names every route with its scope, every scope, and every status that an error may have."""
+
+import re
+from pathlib import Path
+
+import app
+from chalicelib import forms, openapi
+from chalicelib.access import SCOPES
+
+TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+
+
+def test_every_route_is_in_the_table_with_its_scope():
+    written = set(re.findall(r"^\| `(\w+) (/\S*)` \| (\w+) \|", TEXT, re.MULTILINE))
+
+    assert written == {(route.method, route.path, route.scope or "open") for route in app.route.all}
+
+
+def test_the_scopes_are_those_that_there_are():
+    sentence = TEXT.partition("Keys have scopes: ")[2].partition(".")[0]
+
+    assert set(re.findall(r"`(\w+)`", sentence)) == SCOPES
+
+
+def test_every_status_of_an_error_is_told_and_no_other():
+    document = openapi.document(app.route.all, "")
+    answered = {
+        int(status)
+        for methods in document["paths"].values()
+        for operation in methods.values()
+        for status in operation["responses"]
+    }
+    table = re.findall(r"^\| ([\d, ]+) \|", TEXT.partition("## Errors")[2], re.MULTILINE)
+
+    assert {int(status) for row in table for status in row.split(", ")} == {s for s in answered if s >= 400}
+
+
+def test_what_can_be_looked_up_is_what_is_named():
+    sentence = TEXT.partition("**Look-up** takes any tokenised field (")[2].partition(")")[0]
+
+    assert re.findall(r"`(\w+)`", sentence) == list(forms.Lookup.__struct_fields__)

@@ -1,0 +1,47 @@
+"""What the documents point at is there: files, headings, make targets."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "localstack").glob("*.md")})
+TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
+PLACE = re.compile(r"`((?:\.github|bench|chalicelib|docs|infra|local|localstack|tests)/[\w./*-]*)`")
+FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"^```sh$.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+
+every_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def headings(path):
+    """As they are linked to: lower case, dashes for spaces, no punctuation."""
+    text = FENCED.sub("", path.read_text(encoding="utf-8"))
+    titles = [
+        re.sub(r"[^\w\s-]", "", title.lower()) for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    ]
+    return {title.strip().replace(" ", "-") for title in titles}
+
+
+@every_document
+def test_every_link_leads_somewhere(path):
+    for file, heading in LINK.findall(path.read_text(encoding="utf-8")):
+        target = (path.parent / file) if file else path
+        assert target.exists(), file
+        assert not heading or heading in headings(target), f"{file}#{heading}"
+
+
+@every_document
+def test_every_place_of_the_tree_is_there(path):
+    for place in PLACE.findall(path.read_text(encoding="utf-8")):
+        assert any(ROOT.glob(place.rstrip("/"))), place
+
+
+@every_document
+def test_every_make_target_is_there(path):
+    code = " ".join(CODE.findall(path.read_text(encoding="utf-8")))
+
+    assert set(re.findall(r"\bmake ([a-z][a-z0-9-]*)", code)) <= TARGETS
