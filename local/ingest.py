@@ -5,6 +5,7 @@ Against the configured servers, else those of a running `make run`, else its own
 
 import argparse
 import contextlib
+import logging
 import os
 import shutil
 import sys
@@ -117,14 +118,17 @@ def table(report: Report, replay: bool = False) -> Iterator[str]:
     yield f"  fetched     {report.fetched:>9,}"
     for sign, outcome in zip("=+++++", _OUTCOMES, strict=True):
         yield f"  {sign} {outcome:<10}{getattr(report, outcome):>9,}"
-    if report.unknown_fields:
-        yield f"  {report.unknown_fields:,} fields that are not in the contract were dropped"
     reasons = sorted(report.rejects_by_rule.items(), key=lambda item: (-item[1], item[0]))
     for (path, rule), count in reasons[:_REASONS_SHOWN]:
         yield f"    {path or '(record)'}: {rule}  {count:,}"
     if len(reasons) > _REASONS_SHOWN:
         yield f"    and {len(reasons) - _REASONS_SHOWN} more reasons"
+    if report.unknown_fields:
+        names = ", ".join(sorted(report.unknown_names)[:_REASONS_SHOWN])
+        told = f": {names}" if names else ""
+        yield f"  unknown     {report.unknown_fields:>9,}  dropped, not in the contract{told}"
 
 
 if __name__ == "__main__":
+    logging.getLogger("decant.pipeline").setLevel(logging.ERROR)  # what it warns of is in the report
     sys.exit(main())

@@ -218,7 +218,7 @@ def test_ingest_reaches_the_running_servers(run):
 
     assert done.returncode == 0, done.stderr
     assert "fetched            60" in done.stdout
-    assert all("fields that are not in the contract" in line for line in done.stderr.splitlines())
+    assert not done.stderr
     runs = json.loads(run.get("/runs", run.key)[1])["items"]
     assert any(one["trigger"] == "manual" and one["fetched"] == 60 for one in runs)
 
