@@ -59,6 +59,7 @@ class Routes:
 
     def __init__(self, app: Chalice, authorizer: Any, allowed_origin: str | None) -> None:
         self._app, self._authorizer = app, authorizer
+        app.api.binary_types = []  # nothing here is binary: no answer needs to be looked at for it
         self._cors = _cors(allowed_origin) if allowed_origin else None
         self.all: list[Route] = []
 

@@ -1,15 +1,19 @@
-"""Structured logs and metrics, by Powertools for AWS Lambda; the only file that knows it.
+"""Structured logs and metrics: a JSON object a line, from the standard library's logging.
 
 A line in CloudWatch's embedded metric format is a log line and a metric at once: one for each request or run.
 No handler of the process lets a traceback's text or an e-mail address through.
 """
 
+import json
 import logging
 import re
+import sys
 import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
 
-from aws_lambda_powertools import Logger
-from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+import msgspec
 
 from chalicelib.errors import Unforeseen
 from chalicelib.ledger import Report
@@ -17,6 +21,8 @@ from chalicelib.ledger import Report
 _NAME = "decant"
 _EMAIL = re.compile(r"[^\s@'\"<>]+@[^\s@'\"<>]+\.[^\s@'\"<>]+")
 _OUTCOMES = ("fetched", "inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
+_UNITS = {"Latency": "Milliseconds", "Seconds": "Seconds"}  # all others are counts
+_PLAIN = {*vars(logging.makeLogRecord({})), "message", "asctime"}  # what every record has
 
 
 class NoValues(logging.Filter):
@@ -41,40 +47,69 @@ def _message(record: logging.LogRecord) -> str:
         return str(record.msg)  # its arguments do not fit it
 
 
+class AsJson(logging.Formatter):
+    """A record as one line of JSON, with what was given beside the message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "level": record.levelname,
+            "location": f"{record.funcName}:{record.lineno}",
+            "message": record.getMessage(),
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "service": _NAME,
+        }
+        beside = {name: value for name, value in vars(record).items() if name not in _PLAIN}
+        return json.dumps(line | beside, default=str)  # msgspec refuses half a surrogate pair
+
+
 def start(level: str) -> logging.Logger:
     """Sets up this process' logs, of Decant and of all it uses, and returns Decant's own."""
-    structured = Logger(service=_NAME, level=level, log_uncaught_exceptions=False)
-    for handler in (structured.registered_handler, logging.lastResort, *logging.getLogger().handlers):
+    ours, others = logging.StreamHandler(sys.stdout), logging.getLogger().handlers
+    ours.setFormatter(AsJson())
+    for handler in (ours, logging.lastResort, *others):
         if handler:
             handler.addFilter(NoValues())
-    return logging.getLogger(_NAME)
+    for handler in others:
+        handler.addFilter(_is_not_ours)  # the runtime's own would write our lines a second time
+    logger = logging.getLogger(_NAME)
+    logger.handlers = [ours]
+    logger.setLevel(level)
+    return logger
+
+
+def _is_not_ours(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] != _NAME
 
 
 def answered(method: str, route: str, status: int, source: str, started: float, request_id: str) -> None:
     """One line for a request; ``route`` is the pattern, never the path; ``started`` by perf_counter."""
-    line = EphemeralMetrics(namespace="Decant", service="api")
-    line.add_dimension("route", f"{method} {route}")
-    line.add_metric("Latency", MetricUnit.Milliseconds, round((time.perf_counter() - started) * 1000, 3))
-    line.add_metric("Errors", MetricUnit.Count, int(status >= 500))
+    metrics = {"Latency": round((time.perf_counter() - started) * 1000, 3), "Errors": int(status >= 500)}
+    beside: dict[str, Any] = {"status": status, "request_id": request_id}
     if source:
-        line.add_metric("CacheHits", MetricUnit.Count, int(source == "redis"))
-        line.add_metadata("data_source", source)
-    line.add_metadata("status", status)
-    line.add_metadata("request_id", request_id)
-    line.flush_metrics()
+        metrics["CacheHits"] = int(source == "redis")
+        beside["data_source"] = source
+    _write({"route": f"{method} {route}", "service": "api"}, metrics, beside)
 
 
 def ran(report: Report) -> None:
     """One line for a run."""
-    line = EphemeralMetrics(namespace="Decant", service="ingest")
-    for outcome in _OUTCOMES:
-        line.add_metric(outcome.capitalize(), MetricUnit.Count, getattr(report, outcome))
-    line.add_metric("UnknownFields", MetricUnit.Count, report.unknown_fields)
-    line.add_metric("Seconds", MetricUnit.Seconds, round(report.seconds, 3))
-    line.add_metric("Succeeded", MetricUnit.Count, int(report.status == "succeeded"))
-    line.add_metric(
-        "Failed", MetricUnit.Count, int(report.status not in {"succeeded", "skipped", "running", "ended"})
-    )
-    line.add_metadata("run_id", report.run_id)
-    line.add_metadata("status", report.status)
-    line.flush_metrics()
+    metrics = {outcome.capitalize(): getattr(report, outcome) for outcome in _OUTCOMES}
+    metrics |= {
+        "UnknownFields": report.unknown_fields,
+        "Seconds": round(report.seconds, 3),
+        "Succeeded": int(report.status == "succeeded"),
+        "Failed": int(report.status not in {"succeeded", "skipped", "running", "ended"}),
+    }
+    _write({"service": "ingest"}, metrics, {"run_id": report.run_id, "status": report.status})
+
+
+def _write(dimensions: Mapping[str, str], metrics: Mapping[str, float], beside: Mapping[str, Any]) -> None:
+    """A line in the embedded metric format; ``beside`` is only to be read and searched."""
+    directive = {
+        "Namespace": "Decant",
+        "Dimensions": [list(dimensions)],
+        "Metrics": [{"Name": name, "Unit": _UNITS.get(name, "Count")} for name in metrics],
+    }
+    embedded = {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]}
+    line = msgspec.json.encode({"_aws": embedded, **dimensions, **beside, **metrics})
+    sys.stdout.write(f"{line.decode()}\n")

@@ -22,7 +22,6 @@ UNUSED = (
     *("**/*.pyi", "**/*.pyx", "**/*.pxd", "**/*.pxi", "**/*.h", "**/*.a"),  # for compilers and type checkers
     *("numpy/**/tests", "pandas/tests", "numpy/conftest.py", "pandas/conftest.py"),
     *("numpy/f2py", "numpy/_pyinstaller"),  # a Fortran compiler's and a packager's helpers
-    "aws_lambda_powertools/event_handler",  # a router of its own; ours is Chalice's
 )
 
 

@@ -110,7 +110,6 @@ OWNERS = {
     "cryptography": {"privacy", "quarantine"},
     "boto3": {"aws"},
     "botocore": {"aws"},
-    "aws_lambda_powertools": {"telemetry"},
     "chalice": {"app", "answers", "routes"},
 }
 

@@ -223,9 +223,9 @@ def test_each_request_is_one_line_with_id_route_status_source_and_duration(api, 
     assert line["route"] == "GET /users/{uid}"
     assert line["status"] == 200
     assert line["data_source"] == "postgres"
-    assert line["CacheHits"] == [0.0]
-    assert 0 < line["Latency"][0] < 5_000
-    assert line["Errors"] == [0.0]
+    assert line["CacheHits"] == 0
+    assert 0 < line["Latency"] < 5_000
+    assert line["Errors"] == 0
 
 
 def test_the_line_of_a_hit_says_so(api, store, capsys):
@@ -236,7 +236,7 @@ def test_the_line_of_a_hit_says_so(api, store, capsys):
     api.get(f"/users/{uid(1)}")
 
     (line,) = lines(capsys)
-    assert (line["data_source"], line["CacheHits"]) == ("redis", [1.0])
+    assert (line["data_source"], line["CacheHits"]) == ("redis", 1)
 
 
 def test_the_line_of_a_failure_counts_an_error_and_that_of_a_refusal_does_not(api, breaking, capsys):
@@ -245,8 +245,8 @@ def test_the_line_of_a_failure_counts_an_error_and_that_of_a_refusal_does_not(ap
     api.get("/users/me")
 
     failure, refusal = [line for line in lines(capsys) if "Errors" in line]
-    assert (failure["status"], failure["Errors"]) == (500, [1.0])
-    assert (refusal["status"], refusal["Errors"]) == (400, [0.0])
+    assert (failure["status"], failure["Errors"]) == (500, 1)
+    assert (refusal["status"], refusal["Errors"]) == (400, 0)
 
 
 def test_no_line_holds_an_id_of_a_person(api, store, caplog, capsys):

@@ -8,10 +8,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-# Together they take half a second and more, and no request needs them all. Of botocore, Powertools loads the
-# bare package, which holds next to nothing.
+# Together they take half a second and more, and no request needs them all.
 HEAVY = (
-    *("pandas", "numpy", "boto3", "botocore.session"),
+    *("pandas", "numpy", "boto3", "botocore"),
     *("redis", "psycopg2", "requests", "urllib3", "tenacity", "cryptography"),
 )
 
