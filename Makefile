@@ -11,7 +11,7 @@ LOCALSTACK_RUNS = $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 12) or s
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
-.PHONY: help install run ingest replay api-key pii-key localstack localstack-down test leak-test e2e check format screenshots clean \
+.PHONY: help install run ingest replay api-key pii-key localstack localstack-down test leak-test e2e check audit format screenshots clean \
 	package deploy destroy redrive
 
 help: ## Show this list
@@ -65,11 +65,16 @@ e2e: localstack/.venv/installed ## Run only the tests in LocalStack
 leak-test: .venv/installed ## Look for raw values in all that is stored, logged or answered; tell what was searched
 	@exec $(PY) -m pytest -q tests/leaks --leak-report $(TESTARGS)
 
-check: .venv/installed ## Check style, types and the order of the house
+check: .venv/installed ## Check style, types, security and the order of the house
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+	@$(PY) -m bandit -c pyproject.toml -q -r -ll app.py chalicelib infra local localstack
+	@$(PY) -m infra.audit || test $$? -eq 75
 	@$(PY) -m pytest -q tests/test_house.py
+
+audit: .venv/installed ## Ask whether anything installed is known to be vulnerable
+	@exec $(PY) -m infra.audit
 
 format: .venv/installed ## Put the code into the house style
 	@$(PY) -m ruff check --fix --quiet .

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import urlsplit
 
+from chalicelib import transport
 from chalicelib.access import SCOPES
 from chalicelib.errors import ConfigError
 
@@ -49,15 +50,23 @@ class Settings:
     inline_pages: int = 10
 
 
+# How a Lambda has to reach what is elsewhere.
+_SAFELY = {
+    "DATABASE_URL": "must ask for sslmode=verify-full",
+    "REDIS_URL": "must begin with rediss:// and let the certificate be checked",
+    "SOURCE_URL": "must begin with https://",
+}
+
 NAMES = (*(setting.name.upper() for setting in fields(Settings)), *_NOT_IN_SETTINGS)
 
 
 def read(environ: Mapping[str, str] | None = None) -> Settings:
     """The settings as they stand now. Raises ConfigError for the first that is missing or malformed."""
     values = dict(os.environ if environ is None else environ)
+    in_lambda = bool(values.get("AWS_LAMBDA_FUNCTION_NAME"))
     if secret_id := values.get("SECRET_ID"):
         values |= _secret(secret_id)
-    get = _Reader(values)
+    get = _Reader(values, in_lambda)
     return Settings(
         database_url=get.url("DATABASE_URL", "postgresql", "postgres"),
         redis_url=get.url("REDIS_URL", "redis", "rediss", "unix"),
@@ -114,17 +123,20 @@ def log_level() -> str:
 @dataclass(frozen=True)
 class _Reader:
     values: Mapping[str, str] = field(repr=False)
+    in_lambda: bool
 
     def url(self, name: str, *schemes: str) -> str:
         value = self.values.get(name)
         if not value:
             raise ConfigError(name, "is not set")
         try:
-            scheme = urlsplit(value).scheme
+            scheme, is_safe = urlsplit(value).scheme, transport.is_safe(value)
         except ValueError:
-            scheme = ""
+            scheme, is_safe = "", False
         if scheme not in schemes:
             raise ConfigError(name, f"must be a URL; its scheme is {' or '.join(schemes)}")
+        if self.in_lambda and not is_safe:
+            raise ConfigError(name, f"{_SAFELY[name]}, because it leads out of this machine")
         return value
 
     def whole(self, name: str, default: int, least: int, most: int) -> int:

@@ -167,8 +167,10 @@ def _is_of_no_use(held: Connection, error: psycopg2.Error) -> bool:
 
 
 # What a server says when it refuses a connection. The driver hands on its words (English, unless
-# `lc_messages` is set), not its SQLSTATE.
+# `lc_messages` is set), not its SQLSTATE. The first two are the driver's own, and no server's.
 _REFUSALS = {
+    "certificate": "08001",  # not verified, not of this host, or nothing there to verify it by
+    "SSL was required": "08001",
     "too many c": "53300",  # clients, or connections for a role or a database
     "remaining connection slots": "53300",
     "starting up": "57P03",

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -31,6 +32,7 @@ def deploy(
     _change(base, {"TemplateBody": (ROOT / "infra/base.yaml").read_text(encoding="utf-8")}, common, ask)
     base.protect()
     made = base.outputs()
+    _refuse_package_without(made["DatabaseAuthorities"], ROOT / "build" / stage / "deployment.zip")
     changed = secret.complete(session.client("secretsmanager"), made, settings)
     print(f"Settings: {', '.join(changed) + ' set' if changed else 'as they were'}.")
     template, artifact = _upload(session.client("s3"), made["ArtifactBucket"], ROOT / "build" / stage)
@@ -80,6 +82,13 @@ def _change(stack: Stack, template: Mapping[str, str], parameters: Mapping[str, 
         raise DeployError(f"{stack.name} was left as it is")
     print("This takes some minutes …")
     stack.carry_out(plan)
+
+
+def _refuse_package_without(authorities: str, package: Path) -> None:
+    """Postgres would be out of reach: its certificate is checked by what the package holds."""
+    with ZipFile(package) as packed:
+        if authorities not in packed.namelist():
+            raise DeployError(f"the package lacks {authorities}; docs/deploy.md says where to get it")
 
 
 def _upload(s3: Any, bucket: str, build: Path) -> tuple[dict[str, str], str]:

@@ -15,7 +15,7 @@ from chalicelib.errors import ConfigError
 from infra.contents import IN_LAMBDA
 from infra.errors import DeployError
 
-# The proxy and the cache show certificates of Amazon Trust Services. The libpq in psycopg2's wheel knows no
+# The cache, and a proxy, show certificates of Amazon Trust Services. The libpq in psycopg2's wheel knows no
 # authority ("system" finds none), so both clients are shown certifi's, which are in the package.
 AUTHORITIES = PurePosixPath(IN_LAMBDA, "certifi/cacert.pem")
 
@@ -45,9 +45,7 @@ def _new_key() -> str:
 
 def _stores(secretsmanager: Any, base: Mapping[str, str]) -> dict[str, str]:
     database, cache = (_held(secretsmanager, base[name]) for name in ("DatabaseSecretArn", "CacheSecretArn"))
-    tls = f"sslmode={base['DatabaseTls']}"
-    if base["DatabaseTls"] == "verify-full":
-        tls += f"&sslrootcert={AUTHORITIES}"
+    tls = f"sslmode=verify-full&sslrootcert={PurePosixPath(IN_LAMBDA, base['DatabaseAuthorities'])}"
     login = f"{database['username']}:{database['password']}"
     return {
         "DATABASE_URL": f"postgresql://{login}@{base['DatabaseHost']}:5432/decant?{tls}",
@@ -59,10 +57,11 @@ def _check(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """That the functions could start with it, and that no version's key becomes another one."""
     if unknown := sorted(set(wanted) - set(config.NAMES)):
         raise DeployError(f"there is no setting {', '.join(unknown)}")
+    values = {name: one if isinstance(one, str) else json.dumps(one) for name, one in wanted.items()}
     try:
-        config.read({name: one if isinstance(one, str) else json.dumps(one) for name, one in wanted.items()})
+        config.read(values | {"AWS_LAMBDA_FUNCTION_NAME": "any"})
     except ConfigError as error:
-        raise DeployError(f"the settings are not complete: {error}") from None
+        raise DeployError(f"the functions could not start with the settings: {error}") from None
     after = _keys(wanted)
     for version, key in _keys(held).items():
         if after.get(version, key) not in {key, None}:

@@ -23,6 +23,10 @@ NEEDED = {
     "PII_KEYS": json.dumps({"1": base64.b64encode(KEY).decode()}),
 }
 READER = key_hash("reader-key")
+IN_LAMBDA = NEEDED | {
+    "AWS_LAMBDA_FUNCTION_NAME": "decant-prod",
+    "DATABASE_URL": NEEDED["DATABASE_URL"] + "?sslmode=verify-full",
+}
 
 
 def read(**changed: str) -> config.Settings:
@@ -421,3 +425,40 @@ def test_no_log_shows_what_a_secret_holds_even_at_debug(secret, caplog):
     with caplog.at_level(logging.DEBUG):
         assert config.read().source_dialect == "s3cret"
     assert "s3cret" not in caplog.text
+
+
+# In a Lambda
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "problem"),
+    [
+        ("DATABASE_URL", "postgresql://decant:s3cret@db.example/decant", "must ask for sslmode=verify-full"),
+        (
+            "REDIS_URL",
+            "redis://:s3cret@cache.example",
+            "must begin with rediss:// and let the certificate be checked",
+        ),
+        ("SOURCE_URL", "http://s3cret@api.example", "must begin with https://"),
+    ],
+)
+def test_a_lambda_reaches_nothing_elsewhere_that_does_not_prove_who_it_is(name, url, problem):
+    error = refusal(IN_LAMBDA | {name: url})
+    assert str(error) == f"{name}: {problem}, because it leads out of this machine"
+    assert config.read(NEEDED | {name: url})  # on a laptop it is the user's own network
+
+
+def test_what_runs_on_the_same_machine_as_a_lambda_needs_no_certificate():
+    here = {
+        "DATABASE_URL": "postgresql://decant@127.0.0.1:5432/decant",
+        "REDIS_URL": "redis://localhost",
+        "SOURCE_URL": "http://[::1]:9000",
+    }
+    assert config.read(IN_LAMBDA | here).database_url == here["DATABASE_URL"]
+
+
+def test_no_secret_can_say_that_this_is_no_lambda(secret, monkeypatch):
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "decant-prod")
+    secret(SecretString=json.dumps({"AWS_LAMBDA_FUNCTION_NAME": ""}))
+    with pytest.raises(ConfigError, match="DATABASE_URL: must ask for sslmode=verify-full"):
+        config.read()

@@ -2,6 +2,8 @@
 
 import json
 import sys
+from io import BytesIO
+from zipfile import ZipFile
 
 import boto3
 import moto
@@ -19,7 +21,7 @@ BASE = {
     "DatabaseSecretArn": "decant-prod-database",
     "CacheSecretArn": "decant-prod-cache",
     "DatabaseHost": "database.example",
-    "DatabaseTls": "verify-full",
+    "DatabaseAuthorities": "certifi/cacert.pem",
     "CacheHost": "cache.example",
 }
 SETTINGS = {"SOURCE_URL": "https://example.com/users?key=of-the-source"}
@@ -72,6 +74,8 @@ def session(monkeypatch, tmp_path):
     for name in ("build/prod/deployment.zip", "build/prod/sam.json", "infra/base.yaml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
+    with ZipFile(tmp_path / "build/prod/deployment.zip", "w") as package:
+        package.writestr("certifi/cacert.pem", "authorities")
     with moto.mock_aws():
         session = boto3.Session(region_name="us-east-1")
         session.client("s3").create_bucket(Bucket="packages")
@@ -107,13 +111,26 @@ def test_what_outlives_a_deployment_comes_first(session):
     ]
 
 
+def test_a_package_that_could_not_verify_postgres_is_refused_before_any_setting_changes(session, monkeypatch):
+    monkeypatch.setitem(BASE, "DatabaseAuthorities", "chalicelib/rds.pem")
+
+    with pytest.raises(DeployError, match=r"the package lacks chalicelib/rds\.pem"):
+        deploy.deploy("prod", session, {}, SETTINGS, yes)
+    assert secret_of(session) == {}
+
+
+def secret_of(session):
+    held = session.client("secretsmanager").get_secret_value(SecretId="decant-prod")
+    return json.loads(held["SecretString"])
+
+
 def test_the_app_is_told_where_its_package_its_network_and_its_secret_are(session):
     deploy.deploy("prod", session, {"AlarmEmail": "me@example.com"}, SETTINGS, yes)
 
     (_, _, template, given) = FakeStack.done[3]
     bucket, key = given["ArtifactBucket"], given["ArtifactKey"]
     package = session.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-    assert package == b"build/prod/deployment.zip"
+    assert ZipFile(BytesIO(package)).namelist() == ["certifi/cacert.pem"]
     assert template["TemplateURL"].startswith("https://packages.s3.us-east-1.amazonaws.com/")
     assert {name: given[name] for name in ("SubnetIds", "SecurityGroupId", "SettingsSecretArn")} == {
         name: BASE[name] for name in ("SubnetIds", "SecurityGroupId", "SettingsSecretArn")
@@ -123,7 +140,8 @@ def test_the_app_is_told_where_its_package_its_network_and_its_secret_are(sessio
 
 def test_another_package_has_another_key(session, tmp_path):
     deploy.deploy("prod", session, {}, SETTINGS, yes)
-    (tmp_path / "build/prod/deployment.zip").write_text("other")
+    with ZipFile(tmp_path / "build/prod/deployment.zip", "a") as package:
+        package.writestr("app.py", "other")
     deploy.deploy("prod", session, {}, {}, yes)
 
     first, second = (FakeStack.done[place][3]["ArtifactKey"] for place in (3, 8))

@@ -17,7 +17,7 @@ BASE = {
     "DatabaseSecretArn": "decant-prod-database",
     "CacheSecretArn": "decant-prod-cache",
     "DatabaseHost": "decant.proxy-x.us-east-1.rds.amazonaws.com",
-    "DatabaseTls": "verify-full",
+    "DatabaseAuthorities": "certifi/cacert.pem",
     "CacheHost": "master.decant.x.use1.cache.amazonaws.com",
 }
 KEY = base64.b64encode(bytes(32)).decode()
@@ -45,7 +45,7 @@ def test_an_empty_secret_becomes_one_that_the_app_can_start_with(manager):
     changed = secret.complete(manager, BASE, SOURCE)
 
     values = {name: one if isinstance(one, str) else json.dumps(one) for name, one in held(manager).items()}
-    settings = config.read(values)
+    settings = config.read(values | {"AWS_LAMBDA_FUNCTION_NAME": "decant-prod"})
     assert changed == ["DATABASE_URL", "PII_KEYS", "REDIS_URL", "SOURCE_URL"]
     assert len(settings.pii_keys[1]) == 32
 
@@ -63,10 +63,17 @@ def test_the_stores_are_reached_with_tls_and_verified(manager):
     )
 
 
-def test_without_the_proxy_a_certificate_that_nobody_here_knows_is_not_asked_for(manager):
-    secret.complete(manager, BASE | {"DatabaseTls": "require"}, SOURCE)
+def test_without_the_proxy_postgres_is_verified_by_the_authorities_of_rds(manager):
+    secret.complete(manager, BASE | {"DatabaseAuthorities": "chalicelib/rds.pem"}, SOURCE)
 
-    assert held(manager)["DATABASE_URL"].endswith("?sslmode=require")
+    assert held(manager)["DATABASE_URL"].endswith(
+        "?sslmode=verify-full&sslrootcert=/var/task/chalicelib/rds.pem"
+    )
+
+
+def test_a_source_that_could_be_overheard_is_refused(manager):
+    with pytest.raises(DeployError, match=r"SOURCE_URL: must begin with https://"):
+        secret.complete(manager, BASE, {"SOURCE_URL": "http://example.com/users"})
 
 
 def test_a_second_time_nothing_changes(manager):

@@ -1,0 +1,55 @@
+"""`make audit`: whether anything in this environment is known to be vulnerable, by OSV's database.
+
+Never passes without having looked: where OSV cannot be asked, it says so and has an exit status of its own.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterable
+from importlib.metadata import distributions
+from tempfile import NamedTemporaryFile
+
+import requests
+
+OSV = "https://api.osv.dev/v1/query"
+NOT_ASKED = 75  # "try again later", in the words of sysexits.h
+
+# pip is Python's own: the one that a new environment begins with is older than its fixes.
+_NOT_OURS = {"pip"}
+
+
+def main(service: str = OSV) -> int:
+    installed = sorted({f"{one.name}=={one.version}" for one in distributions() if one.name not in _NOT_OURS})
+    return audit(installed, service)
+
+
+def audit(pins: Iterable[str], service: str) -> int:
+    """The exit status: 0 only if the service was asked about each ``name==version``, and knows nothing."""
+    if not _answers(service):
+        print(f"make audit: left out, nothing was looked up, because {service} cannot be reached.")
+        return NOT_ASKED
+    with NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as listed:
+        listed.write("\n".join(pins))
+        listed.flush()
+        options = ["--strict", "--vulnerability-service", "osv", "--osv-url", service]
+        options += ["--no-deps", "--disable-pip", "--progress-spinner", "off", "--requirement", listed.name]
+        done = subprocess.run(
+            [sys.executable, "-m", "pip_audit", *options], capture_output=True, text=True, check=False
+        )
+    print(
+        f"{done.stdout}{done.stderr}" if done.returncode else "make audit: nothing is known to be vulnerable."
+    )
+    return done.returncode
+
+
+def _answers(service: str) -> bool:
+    """Whether anything is there at all; what it says is for pip-audit to judge."""
+    try:
+        requests.head(service, timeout=10)
+    except requests.RequestException:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

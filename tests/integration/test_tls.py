@@ -1,0 +1,98 @@
+"""Postgres and Redis over TLS, by URLs as a deployment has them: who cannot prove its name gets nothing."""
+
+import contextlib
+import logging
+
+import pytest
+import trustme
+
+from chalicelib import transport
+from chalicelib.cache import Cache
+from chalicelib.errors import StoreUnavailable
+from chalicelib.store import Store
+from tests.integration.tls import in_front_of
+
+AUTHORITY = trustme.CA()
+GOOD = AUTHORITY.issue_cert("127.0.0.1")
+BAD = {
+    "of nobody we know": trustme.CA().issue_cert("127.0.0.1"),
+    "of another server": AUTHORITY.issue_cert("db.example", "127.0.0.2"),
+}
+
+
+@pytest.fixture
+def authorities(tmp_path):
+    path = tmp_path / "authorities.pem"
+    AUTHORITY.cert_pem.write_to_path(path)
+    return path
+
+
+@pytest.fixture
+def stores(postgres, valkey, store, authorities):
+    """The store and the cache, as they reach servers that show a certificate; keeps what their URLs hold."""
+
+    @contextlib.contextmanager
+    def reach(certificate):
+        with (
+            in_front_of(postgres.port, certificate, asks_first=True) as database,
+            in_front_of(valkey.port, certificate, asks_first=False) as redis,
+        ):
+            database_url = postgres.url.replace(f":{postgres.port}/", f":{database}/")
+            redis_url = valkey.url.replace(f":{valkey.port}/", f":{redis}/")
+            database_url += f"?sslmode=verify-full&sslrootcert={authorities}"
+            redis_url = redis_url.replace("redis://", "rediss://") + f"?ssl_ca_certs={authorities}"
+            assert transport.is_safe(database_url)
+            assert transport.is_safe(redis_url)
+            with (
+                contextlib.closing(Store(database_url)) as verified,
+                contextlib.closing(Cache(redis_url, store, 120)) as cache,
+            ):
+                yield verified, cache
+
+    return reach
+
+
+def test_servers_that_prove_their_names_are_used(stores):
+    with stores(GOOD) as (store, cache):
+        assert store.last_success_age() is None
+        assert cache.is_up()
+
+
+@pytest.mark.parametrize("whose", BAD)
+def test_a_postgres_that_cannot_prove_its_name_learns_nothing(stores, whose):
+    with (
+        stores(BAD[whose]) as (store, _),
+        pytest.raises(StoreUnavailable, match="query connect failed: SQLSTATE 08001"),
+    ):
+        store.last_success_age()
+
+
+@pytest.mark.parametrize("whose", BAD)
+def test_a_redis_that_cannot_prove_its_name_learns_nothing_and_postgres_answers(stores, whose, caplog):
+    with stores(BAD[whose]) as (_, cache), caplog.at_level(logging.WARNING):
+        assert not cache.is_up()
+        assert cache.get_user("7e8a6b1c-0000-4000-8000-000000000000").source == "postgres"
+    assert "redis is away (ConnectionError)" in caplog.text
+
+
+def test_a_postgres_without_tls_is_not_spoken_to(postgres, authorities):
+    url = f"{postgres.url}?sslmode=verify-full&sslrootcert={authorities}"
+    with (
+        contextlib.closing(Store(url)) as store,
+        pytest.raises(StoreUnavailable, match="query connect failed: SQLSTATE 08001"),
+    ):
+        store.last_success_age()
+
+
+def test_an_authority_that_is_not_in_the_package_is_told_as_that_and_not_as_a_missing_database(
+    postgres, tmp_path
+):
+    url = f"{postgres.url}?sslmode=verify-full&sslrootcert={tmp_path / 'none.pem'}"
+    with contextlib.closing(Store(url)) as store, pytest.raises(StoreUnavailable, match="SQLSTATE 08001"):
+        store.last_success_age()
+
+
+def test_a_redis_without_tls_is_not_spoken_to(valkey, store, authorities):
+    url = valkey.url.replace("redis://", "rediss://") + f"?ssl_ca_certs={authorities}"
+    with contextlib.closing(Cache(url, store, 120)) as cache:
+        assert not cache.is_up()

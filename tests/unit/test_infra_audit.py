@@ -1,0 +1,75 @@
+"""`make audit`: it fails for what is known to be vulnerable, and never passes without having asked."""
+
+import contextlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from infra import audit
+from local.processes import free_port
+
+PINS = ("requests==2.30.0", "urllib3==2.6.0")
+
+
+@contextlib.contextmanager
+def service(status=200, known=None):
+    """Answers as OSV does; ``known``: a package's vulnerabilities. Gives its address, and what was asked."""
+    asked = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self):
+            question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            name = question["package"]["name"]
+            asked.append(f"{name}=={question['version']}")
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps({"vulns": known[name]} if name in (known or {}) else {}).encode())
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/v1/query", asked
+        finally:
+            server.shutdown()
+
+
+def test_it_asks_for_every_package_and_passes_when_nothing_is_known(capsys):
+    with service() as (address, asked):
+        assert audit.audit(PINS, address) == 0
+    assert sorted(asked) == sorted(PINS)
+    assert capsys.readouterr().out == "make audit: nothing is known to be vulnerable.\n"
+
+
+def test_it_fails_for_a_known_vulnerability_and_names_it(capsys):
+    affected = [{"package": {"name": "requests", "ecosystem": "PyPI"}, "ranges": []}]
+    with service(known={"requests": [{"id": "PYSEC-0000-1", "affected": affected}]}) as (address, _):
+        assert audit.audit(PINS, address) == 1
+    assert "PYSEC-0000-1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("status", [404, 500])  # 404 is what a mirror says that knows no vulnerabilities
+def test_a_service_that_knows_nothing_is_a_failure_and_not_a_pass(status):
+    with service(status) as (address, _):
+        assert audit.audit(PINS, address) == 1
+
+
+def test_what_could_not_be_asked_is_said_and_has_a_status_of_its_own(capsys):
+    address = f"http://127.0.0.1:{free_port()}/v1/query"
+    assert audit.audit(PINS, address) == audit.NOT_ASKED
+    assert capsys.readouterr().out == (
+        f"make audit: left out, nothing was looked up, because {address} cannot be reached.\n"
+    )
+
+
+def test_everything_that_is_installed_is_asked_for(monkeypatch):
+    seen = []
+    monkeypatch.setattr(audit, "audit", lambda pins, _: seen.extend(pins) or 0)
+    audit.main()
+    names = {pin.partition("==")[0] for pin in seen}
+    assert {"pandas", "psycopg2-binary", "certifi", "pytest"} <= names
+    assert "pip" not in names
