@@ -2,10 +2,10 @@
 
 import gc
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 
 class Competitor(Protocol):
@@ -31,24 +31,33 @@ class Turns:
         return min(self.seconds), max(self.seconds)
 
 
-def take_turns(competitors: Mapping[str, Competitor], rounds: int) -> dict[str, Turns]:
+T = TypeVar("T", bound=Competitor)
+
+
+def take_turns(
+    competitors: Mapping[str, T], rounds: int, measure: Callable[[T], float] = lambda one: _once(one.work)
+) -> dict[str, Turns]:
     """Everybody once a round, every other round in the opposite order, so that nobody is always first."""
     turns = {name: Turns() for name in competitors}
     for number in range(rounds):
         order = list(competitors)
         for name in order if number % 2 == 0 else reversed(order):
-            turns[name].seconds.append(_seconds(competitors[name]))
+            turns[name].seconds.append(_turn(competitors[name], measure))
     return turns
 
 
-def _seconds(competitor: Competitor) -> float:
+def _turn(competitor: T, measure: Callable[[T], float]) -> float:
     """One turn. The garbage collector does not look at what was there before, such as others' modules."""
     competitor.prepare()
     gc.collect()
     gc.freeze()
-    started = time.perf_counter()
-    competitor.work()
-    spent = time.perf_counter() - started
+    seconds = measure(competitor)
     gc.unfreeze()
     competitor.check()
-    return spent
+    return seconds
+
+
+def _once(work: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started

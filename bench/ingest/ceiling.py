@@ -17,6 +17,7 @@ import psycopg2
 from bench.ingest.pages import Pages
 from bench.ingest.way import Way
 from bench.servers import Servers
+from bench.settings import PII_KEY
 from chalicelib import privacy, views
 from chalicelib.clean import clean
 from chalicelib.privacy import Tokeniser
@@ -67,7 +68,7 @@ class Ceiling(Way):
 
 def _stored(body: bytes) -> Mapping[str, list[Any]]:
     users = validate(body, random_data_api.DIALECT, datetime.now(UTC).date()).users
-    return privacy.protect(clean(users).columns, Tokeniser({1: bytes(range(32))}))
+    return privacy.protect(clean(users).columns, Tokeniser({1: PII_KEY}))
 
 
 def _copy(columns: Mapping[str, list[Any]]) -> bytes:

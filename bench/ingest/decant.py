@@ -6,6 +6,7 @@ from typing import Any
 from bench.ingest.pages import Pages
 from bench.ingest.way import Way, WrongResult
 from bench.servers import Servers
+from bench.settings import PII_KEY
 from chalicelib import pipeline
 from chalicelib.cache import Cache
 from chalicelib.dialect import Dialect
@@ -15,7 +16,6 @@ from chalicelib.privacy import Tokeniser
 from chalicelib.sources import random_data_api
 from chalicelib.store import Store
 
-_KEY = bytes(range(32))
 _TTL_SECONDS = 3_600  # longer than any turn, so that the entries can be counted after it
 
 logging.getLogger("decant").setLevel(logging.ERROR)  # runs tell of the unknown fields in these records
@@ -41,7 +41,7 @@ class Decant(Way):
         super().__init__(servers, pages)
         self._store = Store(servers.database_url)
         self._cache = Cache(servers.redis_url, self._store, _TTL_SECONDS)
-        self.edges = Edges(_Memory(pages), self._store, self._cache, Tokeniser({1: _KEY}))
+        self.edges = Edges(_Memory(pages), self._store, self._cache, Tokeniser({1: PII_KEY}))
         self._plan = Plan("manual", len(pages.bodies), pages.page_size, max_reject_ratio=0.2)
         self._report = Report("", "")
 

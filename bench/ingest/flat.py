@@ -4,7 +4,8 @@ import base64
 import hmac
 from typing import Any
 
-KEY = bytes(range(32))
+from bench.settings import PII_KEY
+
 HASHED = ("first_name", "last_name", "username", "email", "phone_number", "social_insurance_number", "street")
 
 
@@ -51,5 +52,5 @@ def hashed(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _hmac(value: str) -> str:
-    digest = hmac.digest(KEY, value.encode("utf-8", "surrogatepass"), "sha256")
+    digest = hmac.digest(PII_KEY, value.encode("utf-8", "surrogatepass"), "sha256")
     return "v1_" + base64.urlsafe_b64encode(digest[:18]).decode()

@@ -1,0 +1,10 @@
+"""Chalice without a store: what the framework itself costs at a cold start."""
+
+from chalice.app import Chalice, Response
+
+handler = Chalice(app_name="alone")
+
+
+@handler.route("/users/{uid}")
+def get_user(uid: str) -> Response:
+    return Response("{}", {"Content-Type": "application/json"})

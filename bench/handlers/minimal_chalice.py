@@ -1,0 +1,20 @@
+"""The least that a Chalice app can be: the body as it comes, and its type."""
+
+from typing import Any
+
+from chalice.app import Chalice, Response
+
+from bench.handlers import people
+
+handler = Chalice(app_name="minimal")
+
+
+@handler.route("/users/{uid}")
+def get_user(uid: str) -> Response:
+    return Response(people.person(uid), {"Content-Type": "application/json"})
+
+
+@handler.route("/users")
+def list_users() -> Response:
+    request: Any = handler.current_request
+    return Response(people.people(int(request.query_params["limit"])), {"Content-Type": "application/json"})

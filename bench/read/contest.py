@@ -1,0 +1,185 @@
+"""Who takes part in which read, and what came of it: microseconds, and the ratio to the bare stores."""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from itertools import cycle
+from statistics import median
+from typing import Any
+
+from bench import events, settings
+from bench.ingest.decant import Decant
+from bench.ingest.pages import pages_of, records_of
+from bench.read.bare import Bare
+from bench.read.output import as_in_a_lambda
+from bench.rounds import Turns, take_turns
+from bench.servers import Servers
+
+_PEOPLE, _LISTED = 2_000, 50
+_ONE = "SELECT * FROM users JOIN users_address USING (uid) WHERE uid = %s"
+_LIST = "SELECT * FROM users JOIN users_address USING (uid) ORDER BY uid LIMIT %s"
+
+# Each handler's module and name, and how it is called in the tables.
+HANDLERS = {
+    "decant": ("app", "app", "**Decant**"),
+    "chalice": ("bench.handlers.minimal_chalice", "handler", "a minimal Chalice app"),
+    "powertools": ("bench.handlers.powertools", "handler", "Powertools' resolver"),
+    "fastapi": ("bench.handlers.fastapi_mangum", "handler", "FastAPI + Mangum, `async def`"),
+    "fastapi-def": ("bench.handlers.fastapi_mangum", "handler_of_functions", "FastAPI + Mangum, `def`"),
+}
+
+_TITLES = {
+    "hot": "one person, in Redis",
+    "miss": "one person, not in Redis",
+    "list": f"a list of {_LISTED}",
+}
+_NAMES = {name: title for name, (_, _, title) in HANDLERS.items()} | {
+    "GET, held": "bare Redis GET, one held connection",
+    "GET, pooled": "bare Redis GET, redis-py's pool",
+    "SELECT": "bare SELECT in a transaction, psycopg2",
+    "authorizer": "Decant's authorizer, once a minute and key",
+}
+
+
+class WrongAnswer(Exception):
+    """A handler has not answered as it should; its time means nothing."""
+
+
+@dataclass
+class Reader:
+    """Asks again and again; ``before`` sets the scene of each turn, ``check`` looks at the last answer."""
+
+    ask: Callable[[], Any]
+    calls: int
+    before: Callable[[], None] = lambda: None
+    good: Callable[[Any], bool] = bool
+    answer: Any = None
+
+    def prepare(self) -> None:
+        for _ in range(20):
+            self.ask()  # connects, and is warm
+        self.before()
+
+    def work(self) -> None:
+        self.answer = self.ask()
+
+    def check(self) -> None:
+        if not self.good(self.answer):
+            raise WrongAnswer(f"{self.answer}")
+
+
+def typical_call(reader: Reader) -> float:
+    """The median over the calls of a turn, in seconds."""
+    spent = []
+    for _ in range(reader.calls):
+        started = time.perf_counter()
+        reader.work()
+        spent.append(time.perf_counter() - started)
+    return median(spent)
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Who took which time for the same read; ``bare`` is what nobody can do without."""
+
+    title: str
+    bare: str
+    turns: dict[str, Turns]
+
+    def ratio(self, name: str, to: str = "") -> float:
+        return self.turns[name].median / self.turns[to or self.bare].median
+
+
+def contests(servers: Servers, rounds: int, calls: int = 400) -> list[Contest]:
+    """The hot read, the miss and the list, each by everybody."""
+    os.environ.update(settings.of(servers))
+    pages = pages_of(_PEOPLE, 1_000)
+    uids = list({record["uid"] for body in pages.bodies for record in records_of(body)})
+    decant = Decant(servers, pages)
+    decant.prepare()
+    decant.work()
+    with contextlib.closing(Bare(servers)) as bare, as_in_a_lambda():
+        reads = {
+            ("hot", "GET, pooled"): _hot(bare, uids, calls),
+            ("miss", "SELECT"): _miss(bare, uids, calls),
+            ("list", "SELECT"): _list(bare, calls // 2),
+        }
+        found = [Contest(*read, take_turns(each, rounds, typical_call)) for read, each in reads.items()]
+    decant.close()
+    return found
+
+
+def _hot(bare: Bare, uids: Sequence[str], calls: int) -> dict[str, Reader]:
+    held, pooled = bare.held_get(uids), bare.pooled_get(uids)
+    readers = {"GET, held": Reader(held, calls), "GET, pooled": Reader(pooled, calls)}
+    for name, ask in _askers([events.get_user(uid) for uid in uids]):
+        good = _from_redis if name == "decant" else _is_ok
+        readers[name] = Reader(ask, calls, good=good)
+    readers["authorizer"] = Reader(_authorizer(), calls, good=_opens_doors)
+    return readers
+
+
+def _miss(bare: Bare, uids: Sequence[str], calls: int) -> dict[str, Reader]:
+    """Nobody is asked for twice in a turn."""
+    readers = {"SELECT": Reader(bare.select(_ONE, uids), calls)}
+    for name, ask in _askers([events.get_user(uid) for uid in uids]):
+        good = _from_postgres if name == "decant" else _is_ok
+        readers[name] = Reader(ask, calls, bare.forget_all, good)
+    return readers
+
+
+def _list(bare: Bare, calls: int) -> dict[str, Reader]:
+    readers = {"SELECT": Reader(bare.select(_LIST, [_LISTED]), calls, good=lambda rows: len(rows) == _LISTED)}
+    for name, ask in _askers([events.list_users({"limit": str(_LISTED)})]):
+        readers[name] = Reader(ask, calls, good=_is_list)
+    return readers
+
+
+def _askers(sent: Sequence[dict[str, Any]]) -> Iterator[tuple[str, Callable[[], Any]]]:
+    for name, (module, attribute, _) in HANDLERS.items():
+        yield name, _asker(getattr(import_module(module), attribute), sent)
+
+
+def _asker(handler: Callable[[Any, Any], Any], sent: Sequence[dict[str, Any]]) -> Callable[[], Any]:
+    event, context = cycle(sent), events.Context()
+    return lambda: handler(next(event), context)
+
+
+def _authorizer() -> Callable[[], Any]:
+    authorize = import_module("app").authorize
+    return lambda: authorize(events.authorize(settings.API_KEY), events.Context())
+
+
+def _opens_doors(answer: Any) -> bool:
+    return any(one.endswith("/GET/users/*") for one in answer["policyDocument"]["Statement"][0]["Resource"])
+
+
+def _is_ok(answer: Any) -> bool:
+    return bool(answer["statusCode"] == 200 and json.loads(answer["body"])["uid"])
+
+
+def _from_redis(answer: Any) -> bool:
+    return _is_ok(answer) and answer["headers"]["X-Data-Source"] == "redis" and "ETag" in answer["headers"]
+
+
+def _from_postgres(answer: Any) -> bool:
+    return _is_ok(answer) and answer["headers"]["X-Data-Source"] == "postgres"
+
+
+def _is_list(answer: Any) -> bool:
+    return bool(answer["statusCode"] == 200 and len(json.loads(answer["body"])["items"]) == _LISTED)
+
+
+def told(contest: Contest) -> str:
+    """A table for people."""
+    title = _TITLES[contest.title]
+    lines = [f"| {title} | µs | fastest – slowest round | of the bare call |", "|---|---:|---:|---:|"]
+    for name, turns in contest.turns.items():
+        fastest, slowest = turns.spread
+        figures = f"{turns.median * 1e6:,.0f} | {fastest * 1e6:,.0f} – {slowest * 1e6:,.0f}"
+        lines.append(f"| {_NAMES.get(name, name)} | {figures} | {contest.ratio(name):.2f} |")
+    return "\n".join(lines)
