@@ -15,6 +15,8 @@ from chalicelib.privacy import CONTRACT, Tokeniser, contract_hash, refuse_wrong_
 from chalicelib.views import Contract, ContractField, Receipt, UserList, UserView, encode
 
 _CURSOR = "cursor"
+_LARGEST_LIST_BYTES = 5_500_000  # a Lambda's answer may have six million, headers and all
+_ALWAYS_FIT = 300  # however long their texts are
 
 
 class Store(Protocol):
@@ -84,9 +86,16 @@ def _page(
     which = blake2b(encode(lasting), digest_size=8).digest()
     after = None if query.cursor is UNSET else _opened(tokeniser, str(query.cursor), which)
     found = store.list_users(query.limit + 1, after, filters)
-    items = found[: query.limit]
-    more = len(found) > query.limit
+    items = _fitting(found[: query.limit])
+    more = len(found) > len(items)
     return UserList(items, tokeniser.seal(_CURSOR, UUID(items[-1].uid).bytes + which) if more else None)
+
+
+def _fitting(people: list[UserView]) -> list[UserView]:
+    """As many as fit into an answer, in which a body is a text within JSON; the next page has the rest."""
+    while len(people) > _ALWAYS_FIT and len(encode(encode(people).decode())) > _LARGEST_LIST_BYTES:
+        people = people[: len(people) // 2]
+    return people
 
 
 def _opened(tokeniser: Tokeniser, cursor: str, which: bytes) -> str:

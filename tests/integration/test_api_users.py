@@ -16,6 +16,8 @@ from tests.integration.api_support import ROOT, crowd, load, pii_keys
 from tests.keys import PII_KEY
 
 NOBODY = {"items": [], "next": None}
+KEPT_TEXTS = ["gender", "employment_title", "employment_key_skill", "city", "state", "country"]
+KEPT_TEXTS += ["subscription_plan", "subscription_status", "subscription_payment_method", "subscription_term"]
 
 
 def uids(pages):
@@ -63,6 +65,23 @@ def test_walking_all_pages_gives_everyone_exactly_once_in_the_order_of_their_uid
 @pytest.mark.usefixtures("people_stored")
 def test_a_page_holds_fifty_unless_told_otherwise(api):
     assert len(api.get("/users").json["items"]) == 50
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson", "text/csv"])
+def test_a_page_ends_early_rather_than_be_more_than_a_lambda_may_answer(api, store, accept):
+    longest = dict.fromkeys(KEPT_TEXTS, "\x01" * 200)  # of all characters those that JSON writes longest
+    rows = [person(number, **longest) for number in range(1, 702)]
+    load(store, *rows)
+
+    pages = api.walk("/users", query={"limit": 1000}, Accept=accept)
+
+    seen = [
+        found
+        for page in pages
+        for found in re.findall(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", page.body)
+    ]
+    assert [one.decode() for one in seen] == sorted(row["uid"] for row in rows)
+    assert max(len(json.dumps(page.body.decode(), ensure_ascii=False).encode()) for page in pages) < 6_000_000
 
 
 @pytest.mark.usefixtures("people_stored")
