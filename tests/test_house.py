@@ -211,6 +211,28 @@ def test_sql_is_written_in_sql_files():
                 assert len(words) < 3 or words[0] not in STATEMENTS, (room, words)
 
 
+@pytest.mark.parametrize("room", sorted(ALL))
+def test_a_statement_comes_whole_from_its_file(room):
+    """No statement is put together: what is executed is a file's text, or a text that stands there."""
+    executed = [
+        ast.unparse(node.args[0])
+        for node in ast.walk(tree(room))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "execute"
+        if node.args
+    ]
+    whole = re.compile(r"""_sql\(\w+\)|_sql\('\w+'\)|file\.read_text\(encoding='utf-8'\)|'[A-Z]+'""")
+    assert [text for text in executed if not whole.fullmatch(text)] == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "chalicelib/sql").rglob("*.sql")), ids=lambda path: path.name)
+def test_a_statement_takes_values_as_parameters_alone(path):
+    statement = re.sub(r"--.*|%%", "", path.read_text(encoding="utf-8"))
+    outside = re.sub(r"'[^']*'", "''", statement)  # a quoted placeholder would be a text, not a parameter
+    if path.parent.name == "queries":
+        assert outside.count("%") == statement.count("%") == len(re.findall(r"%\(\w+\)s", outside))
+    assert not re.search(r"\bexecute\b(?! function)", outside, re.IGNORECASE)  # no SQL made by SQL
+
+
 PAGE = sorted((ROOT / "chalicelib/web").iterdir())
 UNSAFE = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|\beval\(|Function\(|style=|[\"']javascript:"

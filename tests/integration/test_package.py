@@ -16,6 +16,7 @@ from infra import package, secret
 from infra.contents import IN_LAMBDA, UNUSED
 from tests.integration.lambda_runtime import Lambda, link_runtime
 from tests.keys import API_KEY
+from tests.secret_forms import secrets_in
 
 ROOT = Path(__file__).parents[2]
 UNCHECKED_HASH = (1).to_bytes(4, "little")
@@ -168,6 +169,25 @@ def test_the_package_holds_the_authorities_that_the_stores_are_verified_with(unp
     authorities = (unpacked / secret.AUTHORITIES.relative_to(IN_LAMBDA)).read_text(encoding="utf-8")
 
     assert all(f"Amazon Root CA {number}\n" in authorities.replace('"', "") for number in (1, 2, 3, 4))
+
+
+def test_neither_the_package_nor_the_template_holds_a_secret(built, unpacked, resources):
+    ours = [
+        unpacked / "app.py",
+        *(unpacked / "chalicelib").rglob("*"),
+        built / "sam.json",
+        built / "packages.txt",
+    ]
+    texts = {path: path.read_text(encoding="utf-8", errors="replace") for path in ours if path.is_file()}
+    variables = {
+        name
+        for one in resources.values()
+        if one["Type"] == "AWS::Serverless::Function"
+        for name in one["Properties"]["Environment"]["Variables"]
+    }
+
+    assert {str(path): found for path, text in texts.items() if (found := secrets_in(text))} == {}
+    assert variables == {"SECRET_ID", "QUEUE_URL", "QUEUE_NAME", "LOG_LEVEL"}
 
 
 def test_the_package_is_far_from_lambdas_limits(built):
