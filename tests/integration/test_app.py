@@ -247,7 +247,7 @@ def test_without_postgres_the_ingest_lambda_fails_without_a_value_in_its_error(
 ):
     password = postgres.url.split(":")[2].partition("@")[0]
 
-    with postgres_away(), pytest.raises(Exception, match="query expire_seals failed") as failed:
+    with postgres_away(), pytest.raises(Exception, match="query connect failed") as failed:
         ingest()
 
     assert password not in repr(failed.value)
