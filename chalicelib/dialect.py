@@ -1,6 +1,7 @@
 """How an API words a page of users, and the ways to read it: at once, one by one, leniently, strictly."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from chalicelib import shapes
 from chalicelib.users import User, numeric
 
 T = TypeVar("T", bound=Struct)
+
+_DEEPEST = 400  # levels within a record; the parsers follow some more
+_BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)  # and texts, whose brackets are none
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,16 @@ class Dialect(Generic[T]):
     def split(self, body: bytes) -> list[bytes]:
         """The records of a page, each as its own JSON. Raises ValueError if there is no list of records.
 
-        msgspec gives up on a page with a lone surrogate anywhere; the standard library does not.
+        msgspec gives up on a page with a lone surrogate anywhere; the standard library does not. Both give up
+        on one with something that is nested too deeply, whose end is then found without them.
         """
+        try:
+            return self._split(body)
+        except RecursionError:
+            shallow, deep = _without_depths(body, 1 if self.envelope is None else 2)
+        return [deep.get(raw, raw) for raw in self._split(shallow)]
+
+    def _split(self, body: bytes) -> list[bytes]:
         try:
             return [bytes(raw) for raw in self._opened(self._raw_page.decode(body))]
         except msgspec.ValidationError:
@@ -129,6 +141,26 @@ class Dialect(Generic[T]):
     @cached_property
     def _one(self) -> msgspec.json.Decoder[T]:
         return msgspec.json.Decoder(self.record, dec_hook=numeric)
+
+
+def _without_depths(body: bytes, outside: int) -> tuple[bytes, dict[bytes, bytes]]:
+    """The body with a mark in place of each value, so far inside it, that is nested too deeply; and what each
+    mark stands for."""
+    pieces, deep, kept = list[bytes](), dict[bytes, bytes](), 0
+    depth = deepest = start = 0
+    for bracket in _BRACKETS.finditer(body):
+        if bracket[0] in b"[{":
+            if depth == outside:
+                start, deepest = bracket.start(), 0
+            depth += 1
+            deepest = max(deepest, depth)
+        elif bracket[0] in b"]}":
+            depth -= 1
+            if depth == outside and deepest > _DEEPEST:
+                mark = b"[\t%d\t]" % len(deep)  # as nobody writes a list
+                pieces += body[kept:start], mark
+                deep[mark], kept = body[start : bracket.end()], bracket.end()
+    return b"".join([*pieces, body[kept:]]), deep
 
 
 def loads(raw: bytes) -> Any:

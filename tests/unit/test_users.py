@@ -481,10 +481,39 @@ def test_what_is_no_list_of_records_is_no_page(api, body):
 
 
 @both
-def test_a_page_with_a_record_nested_deeper_than_any_parser_goes_is_no_page(api):
-    # The one fault of a record that costs the whole page: no parser at hand finds its end.
-    with pytest.raises(RecursionError):
-        checked(api, api.record(), b"[" * 200_000 + b"]" * 200_000)
+def deeper_than_any_parser_goes(start: bytes = b"[", end: bytes = b"]") -> bytes:
+    return start * 200_000 + b"1" + end * 200_000
+
+
+DEEP = {
+    "lists": deeper_than_any_parser_goes(),
+    "objects": deeper_than_any_parser_goes(b'{"a":', b"}"),
+    "brackets in text": deeper_than_any_parser_goes(b'["]}\\"]",', b"]"),
+}
+
+
+@both
+@pytest.mark.parametrize("deep", DEEP.values(), ids=DEEP)
+def test_a_record_nested_deeper_than_any_parser_goes_is_told_as_json_and_costs_no_other(api, deep):
+    good, bad = api.record(), api.record({api.email: "nobody"})
+
+    page = checked(api, good, deep, api.record({api.unread: deep}), bad, api.record({api.email: deep}))
+
+    no_json, no_email = (Issue("", "json"),), (Issue(api.email, "format"),)
+    assert [(reject.position, reject.issues) for reject in page.rejects] == [
+        (1, no_json),
+        (2, no_json),
+        (3, no_email),
+        (4, no_json),
+    ]
+    assert facts(page.users) == facts([api.user()])
+    assert page.rejects[0].raw == deep
+
+
+@both
+def test_a_page_that_opens_more_than_it_closes_is_no_page(api):
+    with pytest.raises((ValueError, RecursionError)):
+        validate(b"[" * 200_000 + api.page(api.record()), api.dialect, TODAY)
 
 
 # Whatever comes
