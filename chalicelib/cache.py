@@ -75,7 +75,7 @@ class Cache:
         self._store, self._ttl_seconds = store, ttl_seconds
         self._redis = _client(url)
         self._resting = threading.Lock()
-        self._resting_until, self._is_away = 0.0, False
+        self._resting_until, self._is_away, self._refuses = 0.0, False, False
         self._flights = Flights()
         self._counting = threading.Lock()
         self.counts: Counter[str] = Counter(hits=0, misses=0, fills=0, errors=0)
@@ -98,7 +98,7 @@ class Cache:
 
     def forget_user(self, uid: str) -> bool:
         """Leaves the mark of an erasure, which no load and no reader overwrites; False if Redis is away."""
-        return bool(self._ask(lambda: self._redis.set(_key(uid), _ERASED, ex=_ERASED_SECONDS)))
+        return bool(self._ask(lambda: self._redis.set(_key(uid), _ERASED, ex=_ERASED_SECONDS), keeps=True))
 
     @property
     def longest_ttl_seconds(self) -> int:
@@ -107,7 +107,7 @@ class Cache:
     def put_users(self, bodies: Mapping[str, bytes], versions: Mapping[str, int]) -> None:
         """After a commit: the new bodies, by uid, each unless a newer one is there."""
         if bodies:
-            self._ask(lambda: self._put(bodies, versions))
+            self._ask(lambda: self._put(bodies, versions), keeps=True)
 
     def stats(self) -> CacheCounts:
         """What this cache did since it was made."""
@@ -123,14 +123,16 @@ class Cache:
         """Fills Redis only where nothing came in between: no slow reader overwrites a newer body."""
         key, body = _key(uid), self._store.get_user(uid)
         if body is None:
-            self._ask(lambda: self._redis.set(key, _ABSENT, nx=True, ex=_ABSENT_SECONDS))
-        elif self._ask(lambda: self._redis.set(key, body, nx=True, px=self._ttl_milliseconds())):
+            self._ask(lambda: self._redis.set(key, _ABSENT, nx=True, ex=_ABSENT_SECONDS), keeps=True)
+        elif self._ask(lambda: self._redis.set(key, body, nx=True, px=self._ttl_milliseconds()), keeps=True):
             self._count("fills")
         return Answer(body, "postgres")
 
     def _compute_stats(self) -> Answer:
         """One container computes; the others wait for it, but not for ever."""
-        alone = self._ask(lambda: self._redis.set(_STATS_LOCK, b"", nx=True, ex=_STATS_PATIENCE_SECONDS))
+        alone = self._ask(
+            lambda: self._redis.set(_STATS_LOCK, b"", nx=True, ex=_STATS_PATIENCE_SECONDS), keeps=True
+        )
         until = time.monotonic() + (0 if alone else _STATS_PATIENCE_SECONDS)
         while time.monotonic() < until and self._is_asked():
             held = self._ask(lambda: self._redis.get(_STATS))
@@ -139,7 +141,7 @@ class Cache:
             time.sleep(0.05)
         try:
             body = self._store.stats()
-            self._ask(lambda: self._redis.set(_STATS, body, ex=_STATS_SECONDS))
+            self._ask(lambda: self._redis.set(_STATS, body, ex=_STATS_SECONDS), keeps=True)
         finally:
             self._ask(lambda: self._redis.delete(_STATS_LOCK))
         return Answer(body, "postgres")
@@ -165,16 +167,19 @@ class Cache:
         spread = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  no secret
         return round(self._ttl_seconds * 1000 * spread)
 
-    def _ask(self, question: Callable[[], T]) -> T | None:
-        """Redis' answer; None while it is away, which is asked again only after a rest."""
+    def _ask(self, question: Callable[[], T], keeps: bool = False) -> T | None:
+        """Redis' answer; None while it is away, which is asked again only after a rest.
+
+        One that is full, or a replica, still reads: it is back when it ``keeps`` something.
+        """
         if not self._is_asked():
             return None
         try:
             answer = question()
         except (redis.RedisError, UnicodeError) as error:  # the latter for a host that cannot be one
-            self._rest(type(error).__name__)
+            self._rest(error)
             return None
-        if self._is_away:
+        if self._is_away and (keeps or not self._refuses):
             self._welcome()
         return answer
 
@@ -183,16 +188,19 @@ class Cache:
         with self._resting:
             if not self._is_asked() or not self._is_away:
                 return
-            self._is_away = False
+            self._is_away = self._refuses = False
         _log.warning("redis is back")
 
-    def _rest(self, reason: str) -> None:
+    def _rest(self, error: Exception) -> None:
         self._count("errors")
         with self._resting:
             self._resting_until = time.monotonic() + _REST_SECONDS
+            self._refuses = isinstance(error, redis.ResponseError)
             told, self._is_away = self._is_away, True
+        if isinstance(error, redis.ReadOnlyError):  # once the primary: its name may lead to another by now
+            self._redis.connection_pool.disconnect(inuse_connections=False)
         if not told:
-            _log.warning("redis is away (%s); asking again in %s s", reason, _REST_SECONDS)
+            _log.warning("redis is away (%s); asking again in %s s", type(error).__name__, _REST_SECONDS)
 
 
 class Flights:

@@ -304,6 +304,67 @@ def test_a_connection_that_died_while_idle_costs_nobody_an_answer(cache, redis_a
     assert warnings_in(caplog) == []
 
 
+@contextmanager
+def full(client):
+    held = client.config_get("maxmemory")
+    client.config_set("maxmemory", "1")
+    try:
+        yield
+    finally:
+        client.config_set("maxmemory", held["maxmemory"])
+
+
+@contextmanager
+def replica(client):
+    client.replicaof("127.0.0.1", 1)
+    try:
+        yield
+    finally:
+        client.replicaof("NO", "ONE")
+
+
+refusing = pytest.mark.parametrize(
+    ("refuse", "error"), [(full, "OutOfMemoryError"), (replica, "ReadOnlyError")], ids=["full", "a replica"]
+)
+
+
+@refusing
+def test_a_redis_that_refuses_to_keep_anything_is_told_once_and_postgres_answers(
+    cache, people, redis_client, short_rest, caplog, refuse, error
+):
+    people.bodies[WHO] = body(1)
+    redis_client.set(f"user:{uid(2)}", body(1, uid(2)))
+
+    with refuse(redis_client):
+        for _ in range(3):
+            assert cache.get_user(WHO) == Answer(body(1), "postgres")
+            cache.put_users({WHO: body(2)}, {WHO: 2})
+            assert cache.forget_user(WHO) is False
+            assert cache.get_stats() == Answer(b"{}", "postgres")
+            time.sleep(short_rest)
+            assert cache.get_user(uid(2)).source == "redis"  # what it holds it still gives
+
+    assert warnings_in(caplog) == [f"redis is away ({error}); asking again in 0.2 s"]
+    assert [cache.get_user(WHO).source for _ in range(2)] == ["postgres", "redis"]
+    assert warnings_in(caplog)[1:] == ["redis is back"]
+
+
+def test_a_replica_that_was_the_primary_is_connected_to_anew(cache, redis_client, short_rest):
+    def connections():
+        mine = redis_client.client_id()
+        return {client["id"] for client in redis_client.client_list() if int(client["id"]) != mine}
+
+    cache.is_up()
+    before = connections()
+    with replica(redis_client):
+        cache.put_users({WHO: body(1)}, {WHO: 1})
+    time.sleep(short_rest)
+
+    assert cache.is_up() is True
+    assert before
+    assert not before & connections()
+
+
 @pytest.mark.parametrize("raised", [KeyError, ZeroDivisionError])
 def test_only_an_error_of_redis_is_taken_for_an_outage(cache, people, raised):
     def fail():
