@@ -27,7 +27,7 @@ from tests.keys import API_KEY, KEY_WITHOUT_SCOPES, PII_KEY
 TTL_SECONDS = 120
 
 # Faster than TRUNCATE, which makes new files; addresses and rejects go with what they belong to.
-_EMPTY = "DELETE FROM users; DELETE FROM runs; DELETE FROM erasures; DELETE FROM key_versions"
+EMPTY = "DELETE FROM users; DELETE FROM runs; DELETE FROM erasures; DELETE FROM key_versions"
 
 
 class Sql:
@@ -71,7 +71,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 def sql(postgres: Postgres) -> Iterator[Sql]:
     """The migrated database, without a row."""
     with contextlib.closing(Sql(postgres.url)) as run:
-        run(_EMPTY)
+        run(EMPTY)
         yield run
 
 

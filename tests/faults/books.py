@@ -1,0 +1,91 @@
+"""What must be true of the tables and of Redis, whatever happened; told in sentences where it is not."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import redis
+
+from chalicelib.store import Store
+from tests.conftest import Sql
+
+_TIMES_AND_RUNS = "'{created_at,updated_at,first_run_id,last_run_id}'::text[]"
+_PEOPLE = f"""
+SELECT uid::text, to_jsonb(users) - {_TIMES_AND_RUNS}, to_jsonb(users_address)
+FROM users LEFT JOIN users_address USING (uid)
+"""
+
+# What the newest run that was no part of another rejected.
+_REJECTS = """
+SELECT page, position, issues, fingerprint FROM rejects
+WHERE run_id = (SELECT run_id FROM runs WHERE status = 'succeeded' ORDER BY started_at DESC LIMIT 1)
+ORDER BY page, position
+"""
+
+# Each finds what breaks a law; none may find a row.
+_LAWS = {
+    "a run's counts add up": """
+        SELECT run_id FROM runs
+        WHERE fetched <> inserted + updated + unchanged + duplicate + rejected + suppressed""",
+    "a run's pages are those that it counted": """
+        SELECT run_id FROM runs
+        WHERE pages_done <> (SELECT count(*) FROM pages WHERE pages.run_id = runs.run_id)""",
+    "a run's rejects are those that it counted": """
+        SELECT run_id FROM runs
+        WHERE rejected <> (SELECT count(*) FROM rejects WHERE rejects.run_id = runs.run_id)""",
+    "who was inserted is there, once": """
+        SELECT FROM (SELECT sum(inserted) FROM runs) AS told (people)
+        WHERE people <> (SELECT count(*) FROM users)""",
+    "who was updated is as many versions further": """
+        SELECT FROM (SELECT sum(updated) FROM runs) AS told (updates)
+        WHERE updates <> (SELECT sum(version - 1) FROM users)""",
+    "everybody has an address": """
+        SELECT uid FROM users FULL JOIN users_address USING (uid)
+        WHERE users.uid IS NULL OR users_address.uid IS NULL""",
+    "no run is left open": "SELECT run_id FROM runs WHERE status = 'running'",
+}
+
+
+def broken_laws(sql: Sql) -> list[str]:
+    return [f"it is not so that {law}" for law, counterexamples in _LAWS.items() if sql(counterexamples)]
+
+
+def differences(sql: Sql, undisturbed: Sql) -> list[str]:
+    """Between two databases that were given the same people: in all but times and the ids of runs."""
+    found, expected = (_people(one) for one in (sql, undisturbed))
+    told = [f"{uid} is lost" for uid in expected.keys() - found.keys()]
+    told += [f"{uid} came from nowhere" for uid in found.keys() - expected.keys()]
+    told += [
+        f"{uid} is not as it should be"
+        for uid in found.keys() & expected.keys()
+        if found[uid] != expected[uid]
+    ]
+    if sql(_REJECTS) != undisturbed(_REJECTS):
+        told.append("the rejects are others")
+    return told
+
+
+def _people(sql: Sql) -> dict[str, Any]:
+    return {uid: row for uid, *row in sql(_PEOPLE)}
+
+
+Held = Mapping[bytes, tuple[bytes, int]]
+
+
+def held(client: redis.Redis) -> Held:
+    """What Redis holds of people: each body, and the moment at which it goes."""
+    keys = list(client.scan_iter("user:*", count=1000))
+    with client.pipeline(transaction=False) as pipeline:
+        for key in keys:
+            pipeline.get(key).pexpiretime(key)
+        answers = pipeline.execute()
+    return dict(zip(keys, zip(answers[::2], answers[1::2], strict=True), strict=True))
+
+
+def stale(client: redis.Redis, store: Store, before: Held) -> list[str]:
+    """What is not as Postgres has it may be left from before, but must go when it was to go."""
+    told = []
+    for key, (body, goes) in held(client).items():
+        is_left = before.get(key) == (body, goes)
+        if goes < 0 or (not is_left and body != store.get_user(key.decode().partition(":")[2])):
+            told.append(f"{key.decode()} outlives its time")
+    return told

@@ -1,0 +1,41 @@
+"""A user API whose people change from day to day, with all that a page can hold."""
+
+import json
+from typing import Any
+
+from local import people
+from local.user_api import Headers, UserApi
+
+PAGES, SIZE = 2, 20
+_BAD = 0.1  # two of a page, as MAX_REJECT_RATIO allows
+_JSON = {"Content-Type": "application/json"}
+
+
+class Days(UserApi):
+    """Always the same people on the same pages; on each day every third of them has moved."""
+
+    day = 0
+
+    def receive(self, method: str, target: str) -> tuple[int, tuple[bytes, int, Headers] | None]:
+        nth, scripted = super().receive(method, target)
+        return nth, scripted or (self._page(_number(target)), 200, _JSON)
+
+    def somebody(self) -> str:
+        """The uid of one who comes every day."""
+        return str(json.loads(self._page(1))[1]["uid"])
+
+    def _page(self, number: int) -> bytes:
+        records = json.loads(people.random_data_api(people.Page("days", number, SIZE, _BAD)))
+        for position, record in enumerate(records):
+            if isinstance(record, dict) and (position + self.day) % 3 == 0:
+                _move(record, self.day)
+        return json.dumps([*records, records[0]]).encode()  # and one comes twice
+
+
+def _number(target: str) -> int:
+    return int(target.partition("page=")[2].partition("&")[0])
+
+
+def _move(record: dict[str, Any], day: int) -> None:
+    if isinstance(record.get("address"), dict):
+        record["address"]["city"] = f"City {day}"

@@ -1,0 +1,68 @@
+"""A run that is killed, wherever: the next one finds it lost, and all is as if nothing had happened."""
+
+import time
+from random import Random
+
+import pytest
+
+from tests.faults.child import Run
+from tests.faults.trial import Trial
+from tests.faults.wire import Cut, Happening, Passing, at
+
+STEPS = {
+    "open_run", "check_keys", "fetch", "validate", "clean", "protect", "load_page", "put_users", "finish_run",
+}  # fmt: skip
+RANDOM_KILLS = 10  # `make soak` has thousands
+
+
+def test_killed_before_and_after_every_step(trial: Trial):
+    trial.begin_day()
+    undisturbed = trial.recover()
+    assert {step.partition(" ")[2] for step in undisturbed.steps} >= STEPS
+
+    opened, ended = (undisturbed.steps.index(f"after {name}") + 1 for name in ("open_run", "finish_run"))
+    for die_at, step in enumerate(undisturbed.steps, 1):
+        trial.begin_day()
+        assert trial.start(die_at).wait() is None, step
+        assert trial.recover().ended == "succeeded", step
+        assert trial.problems() == [], step
+        expected = "lost" if opened <= die_at < ended else "succeeded"
+        assert trial.statuses(2) == [expected, "succeeded"], step
+
+
+def kill(run: Run) -> Happening:
+    def happen(_: Passing) -> bytes:
+        run.kill()
+        raise Cut
+
+    return happen
+
+
+@pytest.mark.parametrize("wire", ["source", "Postgres", "Redis"])
+def test_killed_while_something_passes(trial: Trial, wire: str):
+    """Before the server has it, if the run sent it; else after the server did it, before the run knows."""
+    trial.begin_day()
+    trial.recover()
+
+    for nth in range(1, trial.wires[wire].passed + 1):
+        trial.begin_day()
+        run = trial.start()
+        trial.wires[wire].begin(at(nth, kill(run)))
+        run.wait()
+        assert trial.recover().ended == "succeeded", nth
+        assert trial.problems() == [], nth
+
+
+def test_killed_at_any_moment(trial: Trial):
+    began = time.monotonic()
+    trial.recover()
+    takes, dice = time.monotonic() - began, Random()  # noqa: S311  no secret
+
+    for _ in range(RANDOM_KILLS):
+        trial.begin_day()
+        run, moment = trial.start(), dice.uniform(0, takes)
+        time.sleep(moment)
+        run.kill()
+        run.wait()
+        assert trial.recover().ended == "succeeded", moment
+        assert trial.problems() == [], moment

@@ -1,0 +1,39 @@
+"""A run whose lines are cut, truncated or slow goes on by itself, and has its effect once."""
+
+import pytest
+
+from tests.faults.trial import Trial
+from tests.faults.wire import at, cut, delayed, truncate
+
+WIRES = pytest.mark.parametrize("wire", ["source", "Postgres", "Redis"])
+
+
+@WIRES
+def test_a_line_that_is_cut_once_costs_no_run(trial: Trial, wire: str):
+    """Whatever just passed, in either direction: half of it arrives, or nothing."""
+    trial.begin_day()
+    trial.recover()
+
+    for nth in range(1, trial.wires[wire].passed + 1):
+        trial.begin_day()
+        trial.wires[wire].begin(at(nth, truncate if nth % 2 else cut))
+        assert trial.start().wait().ended == "succeeded", nth
+        assert trial.problems() == [], nth
+
+
+@WIRES
+def test_a_line_that_is_slow_costs_no_run(trial: Trial, wire: str):
+    trial.begin_day()
+    trial.wires[wire].begin(delayed(0.03))
+
+    assert trial.start().wait().ended == "succeeded"
+    assert trial.problems() == []
+
+
+def test_a_source_that_is_cut_off_whenever_it_answers_fails_the_run(trial: Trial):
+    trial.begin_day()
+    trial.wires["source"].happening = lambda passing: passing.data if passing.from_app else cut(passing)
+
+    assert trial.start().wait().ended == "failed"
+    assert trial.recover().ended == "succeeded"
+    assert trial.problems() == []

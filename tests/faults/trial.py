@@ -1,0 +1,113 @@
+"""The app between wires, to which things happen, and beside it one that is left in peace."""
+
+import base64
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+
+import redis
+
+from chalicelib.privacy import Tokeniser
+from chalicelib.store import Store
+from local.postgres import Postgres
+from local.valkey import Valkey
+from tests.conftest import EMPTY, Sql
+from tests.faults import books
+from tests.faults.child import Run, Told, get_ready
+from tests.faults.days import PAGES, SIZE, Days
+from tests.faults.wire import Wire
+from tests.keys import PII_KEY
+
+
+class Trial:
+    """Begin each day, let something happen to its run, let the next one go, and look at the books."""
+
+    def __init__(self, postgres: Postgres, valkey: Valkey) -> None:
+        """Wants databases called ``trial`` and ``peace``, which are migrated and empty."""
+        self._postgres, self._valkey, self.days = postgres, valkey, Days()
+        self.wires = {
+            "source": Wire(self.days.port), "Postgres": Wire(postgres.port), "Redis": Wire(valkey.port),
+        }  # fmt: skip
+        self.url = postgres.url.removesuffix("/postgres") + "/trial"
+        self.sql, self._peace = Sql(self.url), Sql(self._peace_settings["DATABASE_URL"])
+        self._store, self.redis = Store(self.url), redis.Redis.from_url(valkey.url)
+        self._held_before: books.Held = {}
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator["Trial"]:
+        get_ready()
+        closing = map(contextlib.closing, (self.sql, self._peace, self._store, self.redis))
+        with contextlib.ExitStack() as opened:
+            for part in (self.days, *self.wires.values(), *closing):
+                opened.enter_context(part)
+            self._begin()
+            yield self
+
+    def _begin(self) -> None:
+        """With nobody but one who was erased, and one quiet day."""
+        (token,) = Tokeniser({1: PII_KEY}).candidates("uid", self.days.somebody())
+        for sql in (self.sql, self._peace):
+            sql(EMPTY)
+            sql("INSERT INTO erasures (uid_token) VALUES (%s)", token)
+        self.redis.flushall()
+        self.begin_day()
+        self.recover()
+        assert self.problems() == []
+
+    def begin_day(self) -> None:
+        """The source has news, which whoever is left in peace takes up at once."""
+        self.days.day += 1
+        told = Run(self._peace_settings).wait()
+        assert told is not None
+        assert told.ended == "succeeded"
+        self._held_before = books.held(self.redis)
+        for wire in self.wires.values():
+            wire.begin()
+
+    def start(self, die_at: int = 0) -> Run:
+        return Run(self.settings, die_at)
+
+    def recover(self) -> Told | None:
+        """The next scheduled run, which comes when no lease of a dead one holds any more."""
+        for wire in self.wires.values():
+            wire.begin()
+        self.sql("UPDATE runs SET lease_expires_at = now() - interval '1 second' WHERE status = 'running'")
+        return self.start().wait()
+
+    def problems(self) -> list[str]:
+        """All that is wrong after the day's last run."""
+        return [
+            *books.broken_laws(self.sql),
+            *books.differences(self.sql, self._peace),
+            *books.stale(self.redis, self._store, self._held_before),
+        ]
+
+    def statuses(self, last: int) -> list[str]:
+        """Of the last runs, the newest last."""
+        rows = self.sql("SELECT status FROM runs ORDER BY started_at DESC LIMIT %s", last)
+        return [status for (status,) in reversed(rows)]
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """By way of the wires."""
+        through = {
+            name: setting.replace(f":{port}/", f":{self.wires[wire].port}/")
+            for name, wire, port, setting in (
+                ("DATABASE_URL", "Postgres", self._postgres.port, self.url),
+                ("REDIS_URL", "Redis", self._valkey.port, self._valkey.url),
+                ("SOURCE_URL", "source", self.days.port, self._peace_settings["SOURCE_URL"]),
+            )
+        }
+        return {**self._peace_settings, **through}
+
+    @property
+    def _peace_settings(self) -> Mapping[str, str]:
+        return {
+            "DATABASE_URL": self._postgres.url.removesuffix("/postgres") + "/peace",
+            "REDIS_URL": self._valkey.url.removesuffix("/0") + "/1",
+            "SOURCE_URL": self.days.url("random-data-api"),
+            "SOURCE_PAGES": str(PAGES),
+            "SOURCE_PAGE_SIZE": str(SIZE),
+            "PII_KEYS": json.dumps({"1": base64.b64encode(PII_KEY).decode()}),
+            "API_KEYS": "{}",
+        }

@@ -1,0 +1,146 @@
+"""A TCP relay between the app and one of its servers, on which things happen to what passes."""
+
+import contextlib
+import itertools
+import select
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import NamedTuple, Self
+
+_MOST_BYTES = 65_536
+_AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: what is closed is reset
+
+
+class Passing(NamedTuple):
+    """What passes: its place among all that passed, from 1, and whether the app sent it."""
+
+    nth: int
+    data: bytes
+    from_app: bool
+
+
+class Cut(Exception):
+    """Raised by a happening: both ends find their connection reset; nothing of this passes."""
+
+
+Happening = Callable[[Passing], bytes]
+
+
+def nothing(passing: Passing) -> bytes:
+    return passing.data
+
+
+def at(nth: int, happening: Happening) -> Happening:
+    """The same, once, to what passes as the n-th."""
+    return lambda passing: happening(passing) if passing.nth == nth else passing.data
+
+
+def cut(passing: Passing) -> bytes:
+    raise Cut
+
+
+def truncate(passing: Passing) -> bytes:
+    """Half of it passes, and then no more."""
+    raise Cut(passing.data[: len(passing.data) // 2])
+
+
+def delayed(seconds: float) -> Happening:
+    def delay(passing: Passing) -> bytes:
+        time.sleep(seconds)
+        return passing.data
+
+    return delay
+
+
+class Weather:
+    """Now and then one of several happenings, as the dice fall; counts them by name."""
+
+    def __init__(self, dice: Random, share: float, happenings: dict[str, Happening]) -> None:
+        self._dice, self._share, self._happenings = dice, share, happenings
+        self.counts = dict.fromkeys(happenings, 0)
+
+    def __call__(self, passing: Passing) -> bytes:
+        if self._dice.random() >= self._share:
+            return passing.data
+        name = self._dice.choice(list(self._happenings))
+        self.counts[name] += 1
+        return self._happenings[name](passing)
+
+
+class Wire:
+    """Relays whoever connects to its port. ``happening`` sees all that passes, in both directions."""
+
+    def __init__(self, server_port: int) -> None:
+        self.happening: Happening = nothing
+        self._server_port = server_port
+        self._numbers = itertools.count(1)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._open: set[socket.socket] = set()
+        self._thread = threading.Thread(target=self._serve, name="wire", daemon=True)
+        self.port: int = self._listening.getsockname()[1]
+        self.passed = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        self._thread.join()
+        for end in list(self._open):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def begin(self, happening: Happening = nothing) -> None:
+        """From now on this happens, and the count begins anew."""
+        self.happening, self._numbers, self.passed = happening, itertools.count(1), 0
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):  # the listening socket is closed when it is over
+            while True:
+                app, _ = self._listening.accept()
+                threading.Thread(target=self._connect, args=(app,), name="relay", daemon=True).start()
+
+    def _connect(self, app: socket.socket) -> None:
+        with app:
+            try:
+                server = socket.create_connection(("127.0.0.1", self._server_port))
+            except OSError:  # it is away
+                return
+            with server, self._known(app, server):
+                try:
+                    self._relay(app, server)
+                except (OSError, Cut):
+                    for end in (app, server):
+                        with contextlib.suppress(OSError):
+                            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+
+    def _relay(self, app: socket.socket, server: socket.socket) -> None:
+        """Until one of them hangs up."""
+        other = {app: server, server: app}
+        for end in other:
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while True:
+            for end in select.select(other, [], [])[0]:
+                data = end.recv(_MOST_BYTES)
+                if not data:
+                    return
+                self.passed = next(self._numbers)
+                try:
+                    other[end].sendall(self.happening(Passing(self.passed, data, end is app)))
+                except Cut as cut:
+                    other[end].sendall(*cut.args or (b"",))
+                    raise
+
+    @contextlib.contextmanager
+    def _known(self, *ends: socket.socket) -> Iterator[None]:
+        self._open.update(ends)
+        try:
+            yield
+        finally:
+            self._open.difference_update(ends)
