@@ -12,7 +12,7 @@ LOCALSTACK_RUNS = $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 12) or s
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
 .PHONY: help install run ingest replay api-key pii-key localstack localstack-down test leak-test e2e check audit format screenshots clean \
-	package deploy destroy redrive
+	package deploy destroy redrive soak
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +61,9 @@ redrive: .venv/installed ## Work the pages in the dead-letter queue again; STAGE
 
 e2e: localstack/.venv/installed ## Run only the tests in LocalStack
 	@exec $(PY) -m pytest $(IN_LOCALSTACK) $(TESTARGS)
+
+soak: .venv/installed ## Let servers, lines and processes fail for MINUTES=30; tell what was lost or double
+	@exec $(PY) -m tests.faults.soak --minutes '$(or $(MINUTES),30)' $(if $(SEED),--seed '$(SEED)')
 
 leak-test: .venv/installed ## Look for raw values in all that is stored, logged or answered; tell what was searched
 	@exec $(PY) -m pytest -q tests/leaks --leak-report $(TESTARGS)

@@ -1,6 +1,7 @@
 """What must be true of the tables and of Redis, whatever happened; told in sentences where it is not."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -8,6 +9,7 @@ import redis
 from chalicelib.store import Store
 from tests.conftest import Sql
 
+_TABLES = ("runs", "pages", "rejects", "erasures", "users", "users_address", "key_versions")
 _TIMES_AND_RUNS = "'{created_at,updated_at,first_run_id,last_run_id}'::text[]"
 _PEOPLE = f"""
 SELECT uid::text, to_jsonb(users) - {_TIMES_AND_RUNS}, to_jsonb(users_address)
@@ -53,15 +55,24 @@ def differences(sql: Sql, undisturbed: Sql) -> list[str]:
     """Between two databases that were given the same people: in all but times and the ids of runs."""
     found, expected = (_people(one) for one in (sql, undisturbed))
     told = [f"{uid} is lost" for uid in expected.keys() - found.keys()]
-    told += [f"{uid} came from nowhere" for uid in found.keys() - expected.keys()]
-    told += [
-        f"{uid} is not as it should be"
-        for uid in found.keys() & expected.keys()
-        if found[uid] != expected[uid]
-    ]
+    told += [f"{uid} is one too many" for uid in found.keys() - expected.keys()]
+    for uid in found.keys() & expected.keys():
+        if found[uid] != expected[uid]:
+            versions = [person["version"] for person, _ in (expected[uid], found[uid])]
+            told.append(f"{uid} has {'lost a change' if versions[0] >= versions[1] else 'changed too often'}")
     if sql(_REJECTS) != undisturbed(_REJECTS):
         told.append("the rejects are others")
     return told
+
+
+def raw_values(secrets: Iterable[str], sql: Sql, client: redis.Redis, log: Path) -> list[str]:
+    """Where a personal value is found that should be nowhere."""
+    places = {
+        "Postgres": "".join(str(sql(f"SELECT {table}::text FROM {table}")) for table in _TABLES),
+        "Redis": "".join(value.decode(errors="replace") for value, _ in held(client).values()),
+        "the log": log.read_text("utf-8", "replace"),
+    }
+    return [place for place, text in places.items() if any(secret in text for secret in secrets)]
 
 
 def _people(sql: Sql) -> dict[str, Any]:

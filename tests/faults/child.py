@@ -1,6 +1,6 @@
 """Runs of the app in processes of their own, which can be killed at any step.
 
-They are forked from one that has imported everything: a fresh Python with pandas would take a second for each.
+They are forked from one that has imported everything, since a fresh Python with pandas takes a second.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from local import settings
@@ -29,16 +30,17 @@ class Told(NamedTuple):
 
 
 class Run:
-    """One scheduled run, under way. ``die_at`` is the step, from 1, at which it kills itself."""
+    """A scheduled run, under way, that logs at DEBUG. It kills itself at the step ``die_at``, from 1."""
 
-    def __init__(self, chosen: Mapping[str, str], die_at: int = 0) -> None:
+    def __init__(self, chosen: Mapping[str, str], log: Path, die_at: int = 0) -> None:
         self._hears, tells = multiprocessing.Pipe(duplex=False)
-        self._process = _HOME.Process(target=_ingest, args=(dict(chosen), tells, die_at))
+        self._process = _HOME.Process(target=_ingest, args=(dict(chosen), log, tells, die_at))
         self._process.start()
         tells.close()
 
     def kill(self) -> None:
-        self._process.kill()
+        with contextlib.suppress(ValueError):  # it has ended
+            self._process.kill()
 
     def wait(self) -> Told | None:
         """What it told in the end; None if it was killed."""
@@ -65,15 +67,17 @@ def _nothing() -> None:
     pass
 
 
-def _ingest(chosen: Mapping[str, str], tells: Connection, die_at: int) -> None:
+def _ingest(chosen: Mapping[str, str], log: Path, tells: Connection, die_at: int) -> None:
     from chalicelib import runs
     from chalicelib.errors import DecantError
 
     for name in settings.NAMES:
         os.environ.pop(name, None)
     os.environ.update(chosen)
-    logging.disable()
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # metrics
+    with log.open("ab") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    logging.basicConfig(level=logging.DEBUG)
     steps = list[str]()
     _watch(functools.partial(_step, steps, die_at))
     try:

@@ -5,9 +5,9 @@ from random import Random
 
 import pytest
 
-from tests.faults.child import Run
+from tests.faults.faults import kill
 from tests.faults.trial import Trial
-from tests.faults.wire import Cut, Happening, Passing, at
+from tests.faults.wire import at
 
 STEPS = {
     "open_run", "check_keys", "fetch", "validate", "clean", "protect", "load_page", "put_users", "finish_run",
@@ -30,21 +30,10 @@ def test_killed_before_and_after_every_step(trial: Trial):
         assert trial.statuses(2) == [expected, "succeeded"], step
 
 
-def kill(run: Run) -> Happening:
-    def happen(_: Passing) -> bytes:
-        run.kill()
-        raise Cut
-
-    return happen
-
-
 @pytest.mark.parametrize("wire", ["source", "Postgres", "Redis"])
 def test_killed_while_something_passes(trial: Trial, wire: str):
     """Before the server has it, if the run sent it; else after the server did it, before the run knows."""
-    trial.begin_day()
-    trial.recover()
-
-    for nth in range(1, trial.wires[wire].passed + 1):
+    for nth in range(1, trial.messages[wire] + 1):
         trial.begin_day()
         run = trial.start()
         trial.wires[wire].begin(at(nth, kill(run)))

@@ -11,10 +11,7 @@ WIRES = pytest.mark.parametrize("wire", ["source", "Postgres", "Redis"])
 @WIRES
 def test_a_line_that_is_cut_once_costs_no_run(trial: Trial, wire: str):
     """Whatever just passed, in either direction: half of it arrives, or nothing."""
-    trial.begin_day()
-    trial.recover()
-
-    for nth in range(1, trial.wires[wire].passed + 1):
+    for nth in range(1, trial.messages[wire] + 1):
         trial.begin_day()
         trial.wires[wire].begin(at(nth, truncate if nth % 2 else cut))
         assert trial.start().wait().ended == "succeeded", nth
@@ -32,7 +29,7 @@ def test_a_line_that_is_slow_costs_no_run(trial: Trial, wire: str):
 
 def test_a_source_that_is_cut_off_whenever_it_answers_fails_the_run(trial: Trial):
     trial.begin_day()
-    trial.wires["source"].happening = lambda passing: passing.data if passing.from_app else cut(passing)
+    trial.wires["source"].begin(lambda passing: None if passing.from_app else cut(passing))
 
     assert trial.start().wait().ended == "failed"
     assert trial.recover().ended == "succeeded"

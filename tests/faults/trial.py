@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import redis
 
@@ -18,13 +19,24 @@ from tests.faults.days import PAGES, SIZE, Days
 from tests.faults.wire import Wire
 from tests.keys import PII_KEY
 
+DATABASES = ("trial", "peace")
+
+
+def make_databases(postgres: Postgres) -> None:
+    with contextlib.closing(Sql(postgres.url)) as sql:
+        for name in DATABASES:
+            sql(f"CREATE DATABASE {name}")
+            with contextlib.closing(Store(postgres.url.removesuffix("/postgres") + f"/{name}")) as store:
+                store.migrate()
+
 
 class Trial:
     """Begin each day, let something happen to its run, let the next one go, and look at the books."""
 
-    def __init__(self, postgres: Postgres, valkey: Valkey) -> None:
-        """Wants databases called ``trial`` and ``peace``, which are migrated and empty."""
-        self._postgres, self._valkey, self.days = postgres, valkey, Days()
+    def __init__(self, postgres: Postgres, valkey: Valkey, log: Path) -> None:
+        """Wants the DATABASES."""
+        self._log = log
+        self.postgres, self.valkey, self.days = postgres, valkey, Days()
         self.wires = {
             "source": Wire(self.days.port), "Postgres": Wire(postgres.port), "Redis": Wire(valkey.port),
         }  # fmt: skip
@@ -32,6 +44,7 @@ class Trial:
         self.sql, self._peace = Sql(self.url), Sql(self._peace_settings["DATABASE_URL"])
         self._store, self.redis = Store(self.url), redis.Redis.from_url(valkey.url)
         self._held_before: books.Held = {}
+        self.messages: Mapping[str, int] = {}  # that pass on each wire in a run to which nothing happens
 
     @contextlib.contextmanager
     def running(self) -> Iterator["Trial"]:
@@ -42,6 +55,7 @@ class Trial:
                 opened.enter_context(part)
             self._begin()
             yield self
+            assert books.raw_values(self.days.secrets(), self.sql, self.redis, self._log) == []
 
     def _begin(self) -> None:
         """With nobody but one who was erased, and one quiet day."""
@@ -52,27 +66,35 @@ class Trial:
         self.redis.flushall()
         self.begin_day()
         self.recover()
+        self.messages = {name: wire.passed for name, wire in self.wires.items()}
         assert self.problems() == []
 
     def begin_day(self) -> None:
         """The source has news, which whoever is left in peace takes up at once."""
         self.days.day += 1
-        told = Run(self._peace_settings).wait()
+        told = Run(self._peace_settings, self._log).wait()
         assert told is not None
         assert told.ended == "succeeded"
         self._held_before = books.held(self.redis)
-        for wire in self.wires.values():
-            wire.begin()
+        self._heal()
 
     def start(self, die_at: int = 0) -> Run:
-        return Run(self.settings, die_at)
+        return Run(self.settings, self._log, die_at)
 
     def recover(self) -> Told | None:
         """The next scheduled run, which comes when no lease of a dead one holds any more."""
-        for wire in self.wires.values():
-            wire.begin()
+        self._heal()
         self.sql("UPDATE runs SET lease_expires_at = now() - interval '1 second' WHERE status = 'running'")
         return self.start().wait()
+
+    def _heal(self) -> None:
+        for wire in self.wires.values():
+            wire.begin()
+
+    def hang_up(self) -> None:
+        """Before Postgres goes: the trial's own connections are no part of it."""
+        self.sql.close()
+        self._peace.close()
 
     def problems(self) -> list[str]:
         """All that is wrong after the day's last run."""
@@ -87,14 +109,18 @@ class Trial:
         rows = self.sql("SELECT status FROM runs ORDER BY started_at DESC LIMIT %s", last)
         return [status for (status,) in reversed(rows)]
 
+    def versions(self) -> dict[str, int]:
+        """Of everybody, as they stand in Postgres."""
+        return dict(self.sql("SELECT uid::text, version FROM users"))
+
     @property
     def settings(self) -> Mapping[str, str]:
         """By way of the wires."""
         through = {
             name: setting.replace(f":{port}/", f":{self.wires[wire].port}/")
             for name, wire, port, setting in (
-                ("DATABASE_URL", "Postgres", self._postgres.port, self.url),
-                ("REDIS_URL", "Redis", self._valkey.port, self._valkey.url),
+                ("DATABASE_URL", "Postgres", self.postgres.port, self.url),
+                ("REDIS_URL", "Redis", self.valkey.port, self.valkey.url),
                 ("SOURCE_URL", "source", self.days.port, self._peace_settings["SOURCE_URL"]),
             )
         }
@@ -103,8 +129,8 @@ class Trial:
     @property
     def _peace_settings(self) -> Mapping[str, str]:
         return {
-            "DATABASE_URL": self._postgres.url.removesuffix("/postgres") + "/peace",
-            "REDIS_URL": self._valkey.url.removesuffix("/0") + "/1",
+            "DATABASE_URL": self.postgres.url.removesuffix("/postgres") + "/peace",
+            "REDIS_URL": self.valkey.url.removesuffix("/0") + "/1",
             "SOURCE_URL": self.days.url("random-data-api"),
             "SOURCE_PAGES": str(PAGES),
             "SOURCE_PAGE_SIZE": str(SIZE),

@@ -7,7 +7,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import NamedTuple, Self
 
@@ -27,19 +27,19 @@ class Cut(Exception):
     """Raised by a happening: both ends find their connection reset; nothing of this passes."""
 
 
-Happening = Callable[[Passing], bytes]
+Happening = Callable[[Passing], bytes | None]  # what arrives; None: what passed, and nothing happened
 
 
-def nothing(passing: Passing) -> bytes:
-    return passing.data
+def nothing(_: Passing) -> None:
+    return None
 
 
 def at(nth: int, happening: Happening) -> Happening:
     """The same, once, to what passes as the n-th."""
-    return lambda passing: happening(passing) if passing.nth == nth else passing.data
+    return lambda passing: happening(passing) if passing.nth == nth else None
 
 
-def cut(passing: Passing) -> bytes:
+def cut(_: Passing) -> bytes:
     raise Cut
 
 
@@ -56,33 +56,23 @@ def delayed(seconds: float) -> Happening:
     return delay
 
 
-class Weather:
-    """Now and then one of several happenings, as the dice fall; counts them by name."""
-
-    def __init__(self, dice: Random, share: float, happenings: dict[str, Happening]) -> None:
-        self._dice, self._share, self._happenings = dice, share, happenings
-        self.counts = dict.fromkeys(happenings, 0)
-
-    def __call__(self, passing: Passing) -> bytes:
-        if self._dice.random() >= self._share:
-            return passing.data
-        name = self._dice.choice(list(self._happenings))
-        self.counts[name] += 1
-        return self._happenings[name](passing)
+def now_and_then(dice: Random, share: float, happenings: Sequence[Happening]) -> Happening:
+    """One of them to this share of what passes."""
+    return lambda passing: dice.choice(happenings)(passing) if dice.random() < share else None
 
 
 class Wire:
-    """Relays whoever connects to its port. ``happening`` sees all that passes, in both directions."""
+    """Relays whoever connects to its port, and lets something happen to what passes, in both directions."""
 
     def __init__(self, server_port: int) -> None:
-        self.happening: Happening = nothing
+        self._happening: Happening = nothing
         self._server_port = server_port
         self._numbers = itertools.count(1)
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._open: set[socket.socket] = set()
         self._thread = threading.Thread(target=self._serve, name="wire", daemon=True)
         self.port: int = self._listening.getsockname()[1]
-        self.passed = 0
+        self.passed = self.happened = 0
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -98,7 +88,8 @@ class Wire:
 
     def begin(self, happening: Happening = nothing) -> None:
         """From now on this happens, and the count begins anew."""
-        self.happening, self._numbers, self.passed = happening, itertools.count(1), 0
+        self._happening, self._numbers = happening, itertools.count(1)
+        self.passed = self.happened = 0
 
     def _serve(self) -> None:
         with contextlib.suppress(OSError):  # the listening socket is closed when it is over
@@ -132,8 +123,11 @@ class Wire:
                     return
                 self.passed = next(self._numbers)
                 try:
-                    other[end].sendall(self.happening(Passing(self.passed, data, end is app)))
+                    changed = self._happening(Passing(self.passed, data, end is app))
+                    self.happened += changed is not None
+                    other[end].sendall(data if changed is None else changed)
                 except Cut as cut:
+                    self.happened += 1
                     other[end].sendall(*cut.args or (b"",))
                     raise
 

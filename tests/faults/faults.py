@@ -1,0 +1,168 @@
+"""What happens to a run in the soak: each fault by its name, begun while the run is under way."""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from random import Random
+
+import psutil
+
+from tests.faults.child import Run
+from tests.faults.trial import Trial
+from tests.faults.wire import Cut, Happening, Passing, at, cut, delayed, now_and_then, truncate
+
+# What it gives is how often it happened, apart from what happened on wires; what it changed ends with it.
+Fault = Callable[[Trial, Run, Random], AbstractContextManager[int]]
+
+_RUN_SECONDS = 0.3  # that a run takes to which nothing happens, about
+_STORM = 0.15  # of all messages meet something
+
+
+def kill(run: Run) -> Happening:
+    def happen(_: Passing) -> bytes:
+        run.kill()
+        raise Cut
+
+    return happen
+
+
+def _sometime(dice: Random) -> None:
+    time.sleep(dice.uniform(0, _RUN_SECONDS))
+
+
+def _somewhere(trial: Trial, wire: str, happening: Happening, dice: Random) -> None:
+    trial.wires[wire].begin(at(dice.randint(1, trial.messages[wire]), happening))
+
+
+@contextmanager
+def _killed(_: Trial, run: Run, dice: Random) -> Iterator[int]:
+    _sometime(dice)
+    run.kill()
+    yield 1
+
+
+@contextmanager
+def _killed_by_a_message(trial: Trial, run: Run, dice: Random) -> Iterator[int]:
+    _somewhere(trial, dice.choice(list(trial.wires)), kill(run), dice)
+    yield 0
+
+
+def _once(wire: str, make: Callable[[Random], Happening]) -> Fault:
+    @contextmanager
+    def fault(trial: Trial, _: Run, dice: Random) -> Iterator[int]:
+        _somewhere(trial, wire, make(dice), dice)
+        yield 0
+
+    return fault
+
+
+def _storm(wire: str) -> Fault:
+    @contextmanager
+    def fault(trial: Trial, _: Run, dice: Random) -> Iterator[int]:
+        trial.wires[wire].begin(now_and_then(dice, _STORM, (cut, truncate, delayed(0.2))))
+        yield 0
+
+    return fault
+
+
+@contextmanager
+def _sessions_ended(trial: Trial, _: Run, dice: Random) -> Iterator[int]:
+    _sometime(dice)
+    theirs = "FROM pg_stat_activity WHERE application_name = 'decant' AND pid <> pg_backend_pid()"
+    ((ended,),) = trial.sql(f"SELECT count(pg_terminate_backend(pid)) {theirs}")
+    yield ended
+
+
+@contextmanager
+def _postgres_restarted(trial: Trial, _: Run, dice: Random) -> Iterator[int]:
+    _sometime(dice)
+    trial.hang_up()
+    trial.postgres.stop()
+    trial.postgres.start()
+    yield 1
+
+
+@contextmanager
+def _postgres_killed(trial: Trial, _: Run, dice: Random) -> Iterator[int]:
+    _sometime(dice)
+    trial.hang_up()
+    os.kill(trial.postgres.pid or 0, signal.SIGKILL)
+    trial.postgres.start()
+    yield 1
+
+
+@contextmanager
+def paused(pid: int | None) -> Iterator[None]:
+    """A server that is stopped, not ended: its sockets acknowledge, and nothing answers."""
+    family = [psutil.Process(pid), *psutil.Process(pid).children()]
+    for process in family:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in reversed(family):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
+
+
+def _paused(server: str) -> Fault:
+    @contextmanager
+    def fault(trial: Trial, _: Run, dice: Random) -> Iterator[int]:
+        _sometime(dice)
+        with paused(getattr(trial, server).pid):
+            time.sleep(dice.uniform(0.5, 3))
+        yield 1
+
+    return fault
+
+
+@contextmanager
+def _redis_killed(trial: Trial, _: Run, dice: Random) -> Iterator[int]:
+    _sometime(dice)
+    os.kill(trial.valkey.pid or 0, signal.SIGKILL)
+    trial.valkey.stop()
+    trial.valkey.start()
+    yield 1
+
+
+@contextmanager
+def full(trial: Trial, _: Run, dice: Random) -> Iterator[int]:
+    _sometime(dice)
+    trial.redis.config_set("maxmemory", 1)
+    try:
+        yield 1
+    finally:
+        trial.redis.config_set("maxmemory", 0)
+
+
+@contextmanager
+def replica(trial: Trial, _: Run, dice: Random) -> Iterator[int]:
+    """Of a primary that is not there."""
+    _sometime(dice)
+    trial.redis.replicaof("127.0.0.1", 1)
+    try:
+        yield 1
+    finally:
+        trial.redis.replicaof("NO", "ONE")
+
+
+_WIRES = ("source", "Postgres", "Redis")
+FAULTS: dict[str, Fault] = {
+    "run killed at any moment": _killed,
+    "run killed as a message passes": _killed_by_a_message,
+    **{f"{wire}: cut": _once(wire, lambda _: cut) for wire in _WIRES},
+    **{f"{wire}: truncated": _once(wire, lambda _: truncate) for wire in _WIRES},
+    **{f"{wire}: delayed": _once(wire, lambda dice: delayed(dice.uniform(0, 3))) for wire in _WIRES},
+    **{f"{wire}: a storm of these": _storm(wire) for wire in _WIRES},
+    "Postgres: sessions ended": _sessions_ended,
+    "Postgres: restarted": _postgres_restarted,
+    "Postgres: killed": _postgres_killed,
+    "Postgres: paused": _paused("postgres"),
+    "Redis: killed": _redis_killed,
+    "Redis: paused": _paused("valkey"),
+    "Redis: full": full,
+    "Redis: a replica": replica,
+}

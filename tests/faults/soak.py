@@ -1,0 +1,102 @@
+"""`make soak`: day after day, something happens to the day's run. Tells what came of it.
+
+Fails if anything is lost or double, a law is broken, a raw value stands somewhere, a reader is told nonsense,
+or the next scheduled run does not put it right.
+"""
+
+import argparse
+import contextlib
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from local.postgres import Postgres
+from local.valkey import Valkey
+from tests.faults.faults import FAULTS, Fault
+from tests.faults.readers import Readers
+from tests.faults.trial import Trial, make_databases
+
+_MOST_RUNS = 5  # to put things right; more are not waited for
+_HEAD = f"{'fault':32} {'times':>6} {'lost':>6} {'double':>6} {'other':>6} {'worst recovery':>15}"
+
+
+@dataclass
+class Line:
+    """What became of all that one fault did. ``runs`` is the worst number of runs that put it right."""
+
+    times: int = 0
+    lost: int = 0
+    double: int = 0
+    other: int = 0
+    runs: int = 0
+
+    def __str__(self) -> str:
+        runs = f"{self.runs} run{'s' if self.runs != 1 else ''}"
+        return f"{self.times:6} {self.lost:6} {self.double:6} {self.other:6} {runs:>15}"
+
+    @property
+    def is_good(self) -> bool:
+        return not (self.lost or self.double or self.other) and self.runs <= 1
+
+    def note(self, problems: list[str]) -> None:
+        lost = sum(" lost" in problem for problem in problems)
+        double = sum(problem.endswith(("too many", "too often")) for problem in problems)
+        self.lost, self.double = self.lost + lost, self.double + double
+        self.other += len(problems) - lost - double
+
+
+def live(trial: Trial, fault: Fault, dice: Random, line: Line) -> list[str]:
+    """One day: its run, what happens to it, and the runs that put it right. What is wrong then."""
+    trial.begin_day()
+    run = trial.start()
+    with fault(trial, run, dice) as times:
+        told = run.wait()
+    line.times += times + sum(wire.happened for wire in trial.wires.values())
+    recovery = 0
+    while (told is None or told.ended != "succeeded") and recovery < _MOST_RUNS:
+        told, recovery = trial.recover(), recovery + 1
+    line.runs = max(line.runs, recovery)
+    problems = trial.problems()
+    line.note(problems)
+    return problems
+
+
+@contextlib.contextmanager
+def house(folder: Path) -> Iterator[Trial]:
+    with Postgres(folder / "postgres", throwaway=True) as postgres, Valkey(folder / "valkey") as valkey:
+        make_databases(postgres)
+        with Trial(postgres, valkey, folder / "log").running() as trial:
+            yield trial
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
+    options = parser.parse_args()
+    logging.disable()  # the readers' cache tells of every outage
+    print(f"{options.minutes:g} minutes, --seed {options.seed}", flush=True)
+    dice = Random(options.seed)  # noqa: S311  no secret
+    lines = {name: Line() for name in FAULTS}
+    until = time.monotonic() + options.minutes * 60
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder, house(Path(folder)) as trial:
+        with Readers(trial.postgres, trial.valkey, trial.url, dice) as readers:
+            while time.monotonic() < until:
+                name = dice.choice(list(FAULTS))
+                if problems := live(trial, FAULTS[name], dice, lines[name]):
+                    print(f"day {trial.days.day}, {name}: {'; '.join(problems[:5])}", flush=True)
+                    break  # the next day would begin with what is wrong already
+                readers.know(trial.versions())
+        days = trial.days.day
+    print(_HEAD, *(f"{name:32} {line}" for name, line in lines.items()), sep="\n")
+    print(f"{days} days, {sum(line.times for line in lines.values())} faults; {readers}")
+    return 0 if all(line.is_good for line in lines.values()) and readers.are_content else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
