@@ -12,7 +12,7 @@ LOCALSTACK_RUNS = $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 12) or s
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
 .PHONY: help install run ingest replay api-key pii-key localstack localstack-down test leak-test e2e check audit format screenshots clean \
-	package deploy destroy redrive soak
+	package deploy destroy redrive soak bench bench-quick
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -82,6 +82,12 @@ audit: .venv/installed ## Ask whether anything installed is known to be vulnerab
 format: .venv/installed ## Put the code into the house style
 	@$(PY) -m ruff check --fix --quiet .
 	@$(PY) -m ruff format .
+
+bench: bench/.venv/installed ## Measure everything, and write docs/performance.md (20 minutes)
+	@exec bench/.venv/bin/python -m bench
+
+bench-quick: bench/.venv/installed ## Print the ratios that matter (a minute or two)
+	@exec bench/.venv/bin/python -m bench --quick
 
 screenshots: .venv/installed ## Take the README's pictures anew, from the running page
 	@exec $(PY) -m tests.browser.screenshots

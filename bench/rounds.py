@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Protocol, TypeVar
@@ -31,12 +31,13 @@ class Turns:
         return min(self.seconds), max(self.seconds)
 
 
+Name = TypeVar("Name", bound=Hashable)
 T = TypeVar("T", bound=Competitor)
 
 
 def take_turns(
-    competitors: Mapping[str, T], rounds: int, measure: Callable[[T], float] = lambda one: _once(one.work)
-) -> dict[str, Turns]:
+    competitors: Mapping[Name, T], rounds: int, measure: Callable[[T], float] = lambda one: _once(one.work)
+) -> dict[Name, Turns]:
     """Everybody once a round, every other round in the opposite order, so that nobody is always first."""
     turns = {name: Turns() for name in competitors}
     for number in range(rounds):

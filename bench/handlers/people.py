@@ -19,7 +19,7 @@ def person(uid: str) -> str:
     if isinstance(held, bytes):
         return held.decode()
     body = _rows(_ONE, uid)[0]
-    _redis.setex(f"user:{uid}", 120, body)
+    _redis.set(f"user:{uid}", body, ex=120)
     return body
 
 

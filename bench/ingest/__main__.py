@@ -3,7 +3,8 @@
 import argparse
 
 from bench import servers
-from bench.ingest.contest import WAYS, contest, told
+from bench.ingest import tables
+from bench.ingest.contest import WAYS, contest
 
 
 def main() -> None:
@@ -15,7 +16,7 @@ def main() -> None:
     options = parser.parse_args()
     with servers.running() as running:
         results = contest(running, options.records, options.page, options.rounds, options.only.split(","))
-    print(told(results))
+    print(tables.one(results))
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ class ByHand(Way):
     def _cache(self, users: list[dict[str, Any]], addresses: list[dict[str, Any]]) -> None:
         with self._redis.pipeline(transaction=False) as pipeline:
             for user, address in zip(users, addresses, strict=True):
-                pipeline.setex(f"user:{user['uid']}", 3_600, json.dumps(user | {"address": address}))
+                body = json.dumps(user | {"address": address})
+                pipeline.set(f"user:{user['uid']}", body, ex=3_600)
             pipeline.execute()
 
     def close(self) -> None:

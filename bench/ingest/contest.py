@@ -1,7 +1,7 @@
 """Who takes part, and what came of it: records a second, and the ratio to the ceiling."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -68,20 +68,3 @@ def _way(name: str) -> Callable[[Servers, Pages], Way]:
 
 def _pages(name: str, clean: Pages) -> Pages:
     return pages_of(clean.records, clean.page_size, _BAD) if name == "decant-bad" else clean
-
-
-def told(results: Sequence[Result]) -> str:
-    """A table for people."""
-    ceiling = _ceiling(results)
-    lines = ["| way | records/s | slowest – fastest | of the ceiling |", "|---|---:|---:|---:|"]
-    for result in results:
-        slowest, fastest = result.rates
-        ratio = f"{result.rate / ceiling:.3f}" if ceiling else ""
-        name = WAYS[result.way][2]
-        lines.append(f"| {name} | {result.rate:,.0f} | {slowest:,.0f} – {fastest:,.0f} | {ratio} |")
-    return "\n".join(lines)
-
-
-def _ceiling(results: Sequence[Result]) -> float | None:
-    rates: Mapping[str, float] = {result.way: result.rate for result in results}
-    return rates.get("ceiling")

@@ -1,4 +1,4 @@
-"""The tutorial way: for each record a connection, its INSERTs, a commit, and a SETEX."""
+"""The tutorial way: for each record a connection, its INSERTs, a commit, and a SET."""
 
 import contextlib
 import json
@@ -32,7 +32,7 @@ class Tutorial(Way):
                     with connection.cursor() as cursor:
                         cursor.execute(_INSERT, row)
                     connection.commit()
-                self._redis.setex(f"user:{row['uid']}", 3_600, json.dumps(row))
+                self._redis.set(f"user:{row['uid']}", json.dumps(row), ex=3_600)
 
     def close(self) -> None:
         self._redis.close()

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import cycle
@@ -37,12 +37,16 @@ _TITLES = {
     "miss": "one person, not in Redis",
     "list": f"a list of {_LISTED}",
 }
-_NAMES = {name: title for name, (_, _, title) in HANDLERS.items()} | {
+NAMES = {name: title for name, (_, _, title) in HANDLERS.items()} | {
     "GET, held": "bare Redis GET, one held connection",
     "GET, pooled": "bare Redis GET, redis-py's pool",
     "SELECT": "bare SELECT in a transaction, psycopg2",
     "authorizer": "Decant's authorizer, once a minute and key",
 }
+
+
+Handler = Callable[[Any, Any], Any]
+Handlers = Mapping[str, Handler]
 
 
 class WrongAnswer(Exception):
@@ -94,9 +98,12 @@ class Contest:
         return self.turns[name].median / self.turns[to or self.bare].median
 
 
-def contests(servers: Servers, rounds: int, calls: int = 400) -> list[Contest]:
-    """The hot read, the miss and the list, each by everybody."""
+def contests(
+    servers: Servers, rounds: int, calls: int = 400, names: Sequence[str] = tuple(HANDLERS)
+) -> list[Contest]:
+    """The hot read, the miss and the list, each by all these handlers."""
     os.environ.update(settings.of(servers))
+    handlers = {name: _handler(*HANDLERS[name]) for name in names}
     pages = pages_of(_PEOPLE, 1_000)
     uids = list({record["uid"] for body in pages.bodies for record in records_of(body)})
     decant = Decant(servers, pages)
@@ -104,47 +111,52 @@ def contests(servers: Servers, rounds: int, calls: int = 400) -> list[Contest]:
     decant.work()
     with contextlib.closing(Bare(servers)) as bare, as_in_a_lambda():
         reads = {
-            ("hot", "GET, pooled"): _hot(bare, uids, calls),
-            ("miss", "SELECT"): _miss(bare, uids, calls),
-            ("list", "SELECT"): _list(bare, calls // 2),
+            ("hot", "GET, pooled"): _hot(bare, handlers, uids, calls),
+            ("miss", "SELECT"): _miss(bare, handlers, uids, calls),
+            ("list", "SELECT"): _list(bare, handlers, calls // 2),
         }
         found = [Contest(*read, take_turns(each, rounds, typical_call)) for read, each in reads.items()]
     decant.close()
     return found
 
 
-def _hot(bare: Bare, uids: Sequence[str], calls: int) -> dict[str, Reader]:
+def _handler(module: str, name: str, _: str) -> Handler:
+    found: Handler = getattr(import_module(module), name)
+    return found
+
+
+def _hot(bare: Bare, handlers: Handlers, uids: Sequence[str], calls: int) -> dict[str, Reader]:
     held, pooled = bare.held_get(uids), bare.pooled_get(uids)
     readers = {"GET, held": Reader(held, calls), "GET, pooled": Reader(pooled, calls)}
-    for name, ask in _askers([events.get_user(uid) for uid in uids]):
+    for name, ask in _askers(handlers, [events.get_user(uid) for uid in uids]):
         good = _from_redis if name == "decant" else _is_ok
         readers[name] = Reader(ask, calls, good=good)
     readers["authorizer"] = Reader(_authorizer(), calls, good=_opens_doors)
     return readers
 
 
-def _miss(bare: Bare, uids: Sequence[str], calls: int) -> dict[str, Reader]:
+def _miss(bare: Bare, handlers: Handlers, uids: Sequence[str], calls: int) -> dict[str, Reader]:
     """Nobody is asked for twice in a turn."""
     readers = {"SELECT": Reader(bare.select(_ONE, uids), calls)}
-    for name, ask in _askers([events.get_user(uid) for uid in uids]):
+    for name, ask in _askers(handlers, [events.get_user(uid) for uid in uids]):
         good = _from_postgres if name == "decant" else _is_ok
         readers[name] = Reader(ask, calls, bare.forget_all, good)
     return readers
 
 
-def _list(bare: Bare, calls: int) -> dict[str, Reader]:
+def _list(bare: Bare, handlers: Handlers, calls: int) -> dict[str, Reader]:
     readers = {"SELECT": Reader(bare.select(_LIST, [_LISTED]), calls, good=lambda rows: len(rows) == _LISTED)}
-    for name, ask in _askers([events.list_users({"limit": str(_LISTED)})]):
+    for name, ask in _askers(handlers, [events.list_users({"limit": str(_LISTED)})]):
         readers[name] = Reader(ask, calls, good=_is_list)
     return readers
 
 
-def _askers(sent: Sequence[dict[str, Any]]) -> Iterator[tuple[str, Callable[[], Any]]]:
-    for name, (module, attribute, _) in HANDLERS.items():
-        yield name, _asker(getattr(import_module(module), attribute), sent)
+def _askers(handlers: Handlers, sent: Sequence[dict[str, Any]]) -> Iterator[tuple[str, Callable[[], Any]]]:
+    for name, handler in handlers.items():
+        yield name, _asker(handler, sent)
 
 
-def _asker(handler: Callable[[Any, Any], Any], sent: Sequence[dict[str, Any]]) -> Callable[[], Any]:
+def _asker(handler: Handler, sent: Sequence[dict[str, Any]]) -> Callable[[], Any]:
     event, context = cycle(sent), events.Context()
     return lambda: handler(next(event), context)
 
@@ -181,5 +193,5 @@ def told(contest: Contest) -> str:
     for name, turns in contest.turns.items():
         fastest, slowest = turns.spread
         figures = f"{turns.median * 1e6:,.0f} | {fastest * 1e6:,.0f} – {slowest * 1e6:,.0f}"
-        lines.append(f"| {_NAMES.get(name, name)} | {figures} | {contest.ratio(name):.2f} |")
+        lines.append(f"| {NAMES.get(name, name)} | {figures} | {contest.ratio(name):.2f} |")
     return "\n".join(lines)

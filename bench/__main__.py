@@ -1,0 +1,92 @@
+"""`python -m bench` measures everything and writes docs/performance.md; `--quick` only prints the ratios."""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import cold_start, cost, growth, machine, package, plot, quick, report, servers
+from bench.ingest import contest as ingest
+from bench.ingest import tables
+from bench.read import contest as read
+from bench.servers import Servers
+from infra.errors import PackageError
+
+_ROUNDS = 7
+_RECORDS, _PAGE = 10_000, 1_000  # what the picture and the costs are of
+
+# Who loads what: those whose pages matter pages of other sizes too, the slowest no more than they must.
+_PAGED = ("decant", "decant-again", "ceiling")
+_EVERYBODY = tuple(ingest.WAYS)
+_ALL_BUT_TUTORIAL = tuple(way for way in ingest.WAYS if way != "tutorial")
+_INGESTS: dict[tuple[int, int], Sequence[str]] = {
+    (1_000, 1_000): _EVERYBODY,
+    (10_000, 1_000): _EVERYBODY,
+    (100_000, 1_000): _ALL_BUT_TUTORIAL,
+    (1_000, 100): _PAGED,
+    (10_000, 100): _PAGED,
+    (10_000, 5_000): _PAGED,
+    (100_000, 100): _PAGED,
+    (100_000, 5_000): _PAGED,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="only the ratios, in under two minutes")
+    parser.add_argument("--rounds", type=int, default=_ROUNDS)
+    options = parser.parse_args()
+    with servers.running() as running:
+        if options.quick:
+            print(quick.ratios(running))
+            return 0
+        try:
+            _measure(running, options.rounds)
+        except PackageError as error:
+            print(f"make bench: {error}", file=sys.stderr)
+            return 1
+    return 0
+
+
+def _measure(running: Servers, rounds: int) -> None:
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="decant-bench-") as scratch, package.unpacked() as built:
+        parts = {"package": _said(package.told(built))}
+        parts["cold-start"] = _said(cold_start.told(cold_start.starts(running, built, Path(scratch), rounds)))
+    loads = {(records, page): _load(running, records, page, rounds) for records, page in _INGESTS}
+    parts["ingest"], parts["pages"] = tables.by_records(loads, _PAGE), tables.by_pages(loads)
+    reads = read.contests(running, rounds)
+    parts["read"] = _said("\n\n".join(map(read.told, reads)))
+    rates = {result.way: result.rate for result in loads[_RECORDS, _PAGE]}
+    hot, miss = (contest.turns["decant"].median for contest in reads[:2])
+    parts["cost"] = _said(cost.told(rates["decant"], _PAGE, hot, miss))
+    parts["picture"] = plot.PICTURE
+    plot.draw(report.PLOT, {ingest.WAYS[way][2]: rate for way, rate in rates.items()}, _hot(reads[0]))
+    parts["growth"] = _said(growth.told(growth.stages(running, growth.FULL)))
+    parts["machine"] = _said(machine.told(running, time.monotonic() - started))
+    report.write(parts)
+
+
+def _load(running: Servers, records: int, page_size: int, rounds: int) -> list[ingest.Result]:
+    ways = _INGESTS[records, page_size]
+    results = ingest.contest(running, records, page_size, rounds, ways)
+    _said(f"{records:,} records in pages of {page_size:,}:\n\n{tables.one(results)}")
+    return results
+
+
+def _said(part: str) -> str:
+    """Shows how far we are."""
+    print(part, end="\n\n", flush=True)
+    return part
+
+
+def _hot(contest: read.Contest) -> dict[str, float]:
+    turns = {read.NAMES[name]: turns.median * 1e6 for name, turns in contest.turns.items()}
+    del turns[read.NAMES["authorizer"]]
+    return turns
+
+
+if __name__ == "__main__":
+    sys.exit(main())

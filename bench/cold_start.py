@@ -1,0 +1,162 @@
+"""What a cold start costs: from a fresh interpreter to the first answer, with bytecode and without.
+
+Nothing may write into a Lambda's code folder; here `-B` stands for that, since root could write anywhere.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from shutil import copytree, ignore_patterns
+from typing import Any
+
+from bench import events, secret, settings
+from bench.ingest.decant import Decant
+from bench.ingest.pages import pages_of, records_of
+from bench.package import Package
+from bench.rounds import Turns, take_turns
+from bench.servers import Servers
+from infra import contents
+from infra.package import ROOT
+
+# What the competitors are made of, in the versions of Decant's package where it has them too.
+_LIBRARIES = ("chalice", "redis", "psycopg2-binary", "pandas", "boto3", "fastapi", "mangum")
+
+_BYTECODE = ignore_patterns("__pycache__")
+
+_SCRIPT = """
+import json, os, sys
+sys.path[:0] = {folders!r}
+import {module}
+context = type("Context", (), {{"aws_request_id": "0", "function_name": "bench"}})()
+answer = sys.modules[{module!r}].{name}(json.loads({event!r}), context)
+os.write({pipe}, json.dumps(answer).encode())
+"""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Whose handler is started. ``of_decant``: it lies in Decant's package, not in the competitors'."""
+
+    title: str
+    module: str
+    name: str = "handler"
+    of_decant: bool = False
+
+
+STARTS = {
+    "decant": Start("**Decant**, one person from Redis", "app", "app", of_decant=True),
+    "secret": Start("Decant, its settings in Secrets Manager", "app", "app", of_decant=True),
+    "authorizer": Start("Decant's authorizer", "app", "authorize", of_decant=True),
+    "ingest": Start("Decant's `ingest`, without its work", "bench.handlers.decant_ingest", of_decant=True),
+    "alone": Start("Chalice", "bench.handlers.chalice_alone"),
+    "chalice": Start("Chalice + redis + psycopg2, one person from Redis", "bench.handlers.minimal_chalice"),
+    "boto3": Start("the same + boto3", "bench.handlers.chalice_boto3"),
+    "pandas": Start("the same + pandas", "bench.handlers.chalice_pandas"),
+    "fastapi": Start("FastAPI + Mangum + redis + psycopg2", "bench.handlers.fastapi_mangum"),
+}
+
+
+class ColdStart:
+    """One interpreter a turn, which answers once and is ended."""
+
+    def __init__(
+        self, start: Start, folders: list[Path], event: dict[str, Any], env: Mapping[str, str]
+    ) -> None:
+        self._env, self._answer = env, b""
+        self._names = {
+            "module": start.module,
+            "name": start.name,
+            "folders": list(map(str, folders)),
+            "event": json.dumps(event),
+        }
+
+    def prepare(self) -> None:
+        self._ours, theirs = os.pipe()
+        script = _SCRIPT.format(**self._names, pipe=theirs)
+        self._theirs, self._argv = theirs, [sys.executable, "-I", "-S", "-B", "-c", script]
+
+    def work(self) -> None:
+        self._process = subprocess.Popen(
+            self._argv, env=self._env, cwd="/", stdout=subprocess.DEVNULL, pass_fds=[self._theirs]
+        )
+        os.close(self._theirs)
+        self._answer = os.read(self._ours, 1 << 16)
+
+    def check(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self._ours)
+        told: dict[str, Any] = json.loads(self._answer or "{}")
+        if told.get("statusCode") != 200 and "policyDocument" not in told:
+            raise ValueError(f"no good answer: {told}")
+
+
+Starts = dict[tuple[str, bool], Turns]  # by name, and whether bytecode was there
+
+
+def starts(servers: Servers, built: Package, scratch: Path, rounds: int) -> Starts:
+    """Everybody, with bytecode and without."""
+    uid, folders = _somebody(servers), _folders(built, scratch)
+    with secret.kept(settings.of(servers)) as secretly:
+        competitors = {}
+        for name, start in STARTS.items():
+            event = events.authorize(settings.API_KEY) if name == "authorizer" else events.get_user(uid)
+            env = secretly if name == "secret" else settings.of(servers)
+            for compiled in (True, False):
+                places = [folders[start.of_decant, compiled]]
+                if name == "secret":
+                    places.append(folders[False, compiled])  # boto3 comes from AWS's runtime
+                competitors[name, compiled] = ColdStart(start, places, event, env)
+        return take_turns(competitors, rounds)
+
+
+def _somebody(servers: Servers) -> str:
+    """The uid of a person who is in Redis."""
+    pages = pages_of(100, 100)
+    with contextlib.closing(Decant(servers, pages)) as decant:
+        decant.prepare()
+        decant.work()
+    return str(records_of(pages.bodies[0])[-1]["uid"])
+
+
+def _folders(built: Package, scratch: Path) -> dict[tuple[bool, bool], Path]:
+    """By whether Decant's package is in it or what the others need, and whether bytecode is there."""
+    compiled = {True: built.folder, False: _competitors(built, scratch / "competitors")}
+    folders = {}
+    for of_decant, folder in compiled.items():
+        copytree(ROOT / "bench/handlers", folder / "bench/handlers", ignore=_BYTECODE)
+        contents.compile_sources(folder / "bench")
+        folders[of_decant, True] = folder
+        folders[of_decant, False] = copytree(folder, scratch / f"sources-{of_decant}", ignore=_BYTECODE)
+    return folders
+
+
+def _competitors(built: Package, folder: Path) -> Path:
+    """One folder with all that they need; each imports its own share."""
+    pins = dict(line.split("==") for line in built.pins.read_text(encoding="utf-8").split())
+    wanted = [f"{name}=={pins.get(name.replace('-', '_')) or version(name)}" for name in _LIBRARIES]
+    command = ("-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-compile", "--target")
+    subprocess.run([sys.executable, *command, folder, *wanted], check=True)
+    contents.compile_sources(folder)
+    return folder
+
+
+def told(found: Starts) -> str:
+    """A table for people."""
+    lines = [
+        "| first answer of | ms, bytecode there | fastest – slowest | ms, not there | of the minimal app |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, start in STARTS.items():
+        there, missing = found[name, True], found[name, False]
+        fastest, slowest = (f"{seconds * 1000:,.0f}" for seconds in there.spread)
+        ratio = there.median / found["chalice", True].median
+        figures = f"{there.median * 1000:,.0f} | {fastest} – {slowest} | {missing.median * 1000:,.0f}"
+        lines.append(f"| {start.title} | {figures} | {ratio:.2f} |")
+    return "\n".join(lines)

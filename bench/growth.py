@@ -1,0 +1,146 @@
+"""Whether anything becomes dearer as rows come in: one process ingests up to a million people.
+
+At each stage it looks what a page, a hot read and a list cost by then, and how much memory it ever took.
+"""
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from importlib import import_module
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench import events, settings
+from bench.ingest.decant import Decant
+from bench.ingest.pages import Pages, records_of
+from bench.ingest.way import WrongResult
+from bench.read.output import as_in_a_lambda
+from bench.servers import Servers
+from chalicelib import pipeline
+from chalicelib.config import LARGEST_PAGE
+from chalicelib.edges import Edges, Plan
+from chalicelib.store import Store
+from local import people
+
+FULL, QUICK = (1_000, 10_000, 100_000, 1_000_000), (1_000, 10_000)
+
+_PAGE, _PAGES, _CALLS, _LISTED = 1_000, 5, 300, 50
+_DEEP = "e0000000-0000-4000-8000-000000000000"  # seven eighths of all uids come before
+
+
+@dataclass(frozen=True)
+class Stage:
+    """With so many people stored: seconds by what was asked, and the most memory until then, in MB."""
+
+    stored: int
+    page: float
+    hot: float
+    first_list: float
+    deep_list: float
+    peak_mb: float
+
+
+def stages(servers: Servers, sizes: Sequence[int]) -> list[Stage]:
+    """In a process of its own, so that its memory is that of an ingest alone."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+        return alone.submit(_stages, servers, sizes).result()
+
+
+def _stages(servers: Servers, sizes: Sequence[int]) -> list[Stage]:
+    os.environ.update(settings.of(servers))
+    servers.empty()
+    with contextlib.closing(_Growing(servers)) as growing, as_in_a_lambda():
+        return [growing.stage(size) for size in sizes]
+
+
+class _People:
+    """A source of people who are new each time; invents a page when it is fetched, unless it is ready."""
+
+    def __init__(self, dialect: Any) -> None:
+        self.name, self.dialect, self.ready = "random-data-api http://growth", dialect, list[bytes]()
+        self._invented = 0
+
+    def fetch(self, page: int, size: int) -> bytes:
+        return self.ready.pop() if self.ready else self.invent(size)
+
+    def invent(self, size: int) -> bytes:
+        self._invented += 1
+        return people.random_data_api(people.Page("growth", self._invented, size, 0.0))
+
+
+class _Growing:
+    """A database that grows by Decant's own runs."""
+
+    def __init__(self, servers: Servers) -> None:
+        self._decant = Decant(servers, Pages([], 1, 0, 0))
+        edges = self._decant.edges
+        self._source = _People(edges.source.dialect)
+        self._edges = Edges(self._source, edges.store, edges.cache, edges.tokeniser)
+        self._store = Store(servers.database_url)
+        self._stored = 0
+
+    def stage(self, size: int) -> Stage:
+        """Grows to this size, in pages as large as they may be, and looks."""
+        page_size = min(LARGEST_PAGE, size - self._stored)
+        self._run((size - self._stored) // page_size, page_size)
+        stored, peak_mb = self._stored, _peak_mb()
+        bodies = [self._source.invent(_PAGE) for _ in range(_PAGES)]
+        self._source.ready += bodies
+        pages = [self._timed(lambda: self._run(1, _PAGE)) for _ in bodies]
+        event = events.get_user(records_of(bodies[0])[-1]["uid"])
+        handler, context = import_module("app").app, events.Context()
+        return Stage(
+            stored,
+            median(pages),
+            self._typical(lambda: handler(event, context)),
+            self._typical(lambda: self._store.list_users(_LISTED)),
+            self._typical(lambda: self._store.list_users(_LISTED, _DEEP)),
+            peak_mb,
+        )
+
+    def close(self) -> None:
+        self._store.close()
+        self._decant.close()
+
+    def _run(self, pages: int, page_size: int) -> None:
+        report = pipeline.run(self._edges, Plan("backfill", pages, page_size, max_reject_ratio=0.2))
+        if report.status != "succeeded":
+            raise WrongResult(f"the run ended {report.status}: {report.error}")
+        self._stored += report.inserted
+
+    def _typical(self, ask: Callable[[], Any]) -> float:
+        return median(self._timed(ask) for _ in range(_CALLS))
+
+    @staticmethod
+    def _timed(work: Callable[[], Any]) -> float:
+        started = time.perf_counter()
+        work()
+        return time.perf_counter() - started
+
+
+def _peak_mb() -> float:
+    """The most memory that this process ever held; getrusage's would begin with its parent's."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) / 1024 if found else float("nan")
+
+
+def told(found: Sequence[Stage]) -> str:
+    """A table for people."""
+    lines = [
+        f"| people stored | a page of {_PAGE:,}, ms | a hot read, µs | first list of {_LISTED}, µs "
+        f"| deep list of {_LISTED}, µs | peak memory, MB |",
+        "|---:|---:|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {stage.stored:,} | {stage.page * 1e3:,.0f} | {stage.hot * 1e6:,.0f} "
+        f"| {stage.first_list * 1e6:,.0f} | {stage.deep_list * 1e6:,.0f} | {stage.peak_mb:,.0f} |"
+        for stage in found
+    ]
+    return "\n".join(lines)

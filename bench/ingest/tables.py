@@ -1,0 +1,42 @@
+"""The results as Markdown."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from bench.ingest.contest import WAYS, Result
+
+Results = Mapping[tuple[int, int], Sequence[Result]]  # by the number of records and the size of a page
+
+
+def one(results: Sequence[Result]) -> str:
+    """Everybody with the same pages."""
+    rates = {result.way: result.rate for result in results}
+    lines = ["| way | records/s | slowest – fastest | of the ceiling |", "|---|---:|---:|---:|"]
+    for result in results:
+        slowest, fastest = result.rates
+        ratio = f"{result.rate / rates['ceiling']:.3f}" if "ceiling" in rates else ""
+        name = WAYS[result.way][2]
+        lines.append(f"| {name} | {result.rate:,.0f} | {slowest:,.0f} – {fastest:,.0f} | {ratio} |")
+    return "\n".join(lines)
+
+
+def by_records(results: Results, page_size: int) -> str:
+    """A table for each number of records in such pages."""
+    tables = [
+        f"{records:,} records in pages of {page_size:,}:\n\n{one(found)}"
+        for (records, size), found in results.items()
+        if size == page_size
+    ]
+    return "\n\n".join(tables)
+
+
+def by_pages(results: Results) -> str:
+    """Decant alone, with pages of all sizes."""
+    heading = "| records | in pages of | Decant, records/s | of the ceiling | again, records/s |"
+    return "\n".join([heading, "|---:|---:|---:|---:|---:|", *_by_pages(results)])
+
+
+def _by_pages(results: Results) -> Iterator[str]:
+    for (records, page_size), found in sorted(results.items()):
+        rates = {result.way: result.rate for result in found}
+        ours, ceiling, again = (rates[way] for way in ("decant", "ceiling", "decant-again"))
+        yield f"| {records:,} | {page_size:,} | {ours:,.0f} | {ours / ceiling:.2f} | {again:,.0f} |"
