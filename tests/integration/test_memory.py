@@ -1,0 +1,19 @@
+"""A long backfill takes no more memory than a short one."""
+
+import os
+import subprocess
+import sys
+
+from tests.integration.api_support import ROOT
+
+PAGES, SIZE, WARM = 300, 20, 100
+
+
+def test_memory_does_not_grow_with_the_number_of_pages(app_environment):
+    """A kilobyte that is kept of each record would be four megabytes."""
+    program = [sys.executable, "-m", "bench.memory", "--here", "--pages", str(PAGES), "--size", str(SIZE)]
+    done = subprocess.run(program, cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, text=True, check=True)
+
+    resident = [int(line.split()[2]) for line in done.stdout.splitlines()]
+    assert len(resident) == PAGES
+    assert max(resident[WARM:]) - resident[WARM] < 1_000_000
