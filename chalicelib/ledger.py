@@ -14,6 +14,7 @@ from chalicelib.users import Issue
 _encode = msgspec.json.Encoder().encode
 
 _FIELD_NAME = re.compile(r"([A-Za-z][A-Za-z_]{0,39}[0-9]?(\.(?=.)|$)){1,4}")
+_FAMILY = 9  # so few records may share a value because their people belong together
 
 Trigger = Literal["schedule", "manual", "backfill", "replay"]
 
@@ -197,7 +198,7 @@ class Report:
         A name that looks otherwise, or that few of the page's records have, may itself be a value.
         """
         self.unknown_fields += unknown.total()
-        common = {name for name, count in unknown.items() if count > max(1, fetched / 2)}
+        common = {name for name, count in unknown.items() if count > max(_FAMILY, fetched / 2)}
         self.unknown_names |= set(filter(_FIELD_NAME.fullmatch, common))
 
     def settle(self, counts: Counts) -> None:

@@ -261,6 +261,18 @@ def test_every_function_is_told_its_settings_and_its_queue(resources):
         assert function["Runtime"] == "python3.13"
 
 
+def test_what_can_be_at_work_at_once_is_bounded(resources):
+    """And so are the connections to Postgres, and what a stranger can make it cost."""
+    pages = resources["IngestPage"]["Properties"]["Events"]["IngestPageSqsEventSource"]["Properties"]
+    (throttle,) = resources["RestAPI"]["Properties"]["MethodSettings"]
+
+    assert pages["ScalingConfig"] == {"MaximumConcurrency": 5}
+    assert resources["Ingest"]["Properties"]["ReservedConcurrentExecutions"] == 1
+    assert (throttle["ThrottlingRateLimit"], throttle["ThrottlingBurstLimit"]) == (50, 100)
+    assert resources["Pages"]["Properties"]["RedrivePolicy"]["maxReceiveCount"] == 3
+    assert resources["APIHandler"]["Properties"]["Timeout"] <= 29  # API Gateway waits no longer
+
+
 def test_api_gateways_own_answers_are_part_of_what_is_deployed(resources):
     """As resources of their own they would come after the deployment of the API, and go with its next one."""
     responses = resources["RestAPI"]["Properties"]["DefinitionBody"]["x-amazon-apigateway-gateway-responses"]
