@@ -19,13 +19,15 @@ API_KEY, TOKEN_KEY, SEAL_KEY = (
 WORD = "word-that-nobody-may-see"  # a password, a name, a part of a query
 
 _PROGRAM = """
-import json, logging, os, sys
+import functools, json, logging, os, sys
 logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
 from chalice.test import Client
 import app
 from chalicelib import wiring
 from chalicelib.errors import DecantError
+from chalicelib.sources import client as source
 
+source.Limits = functools.partial(source.Limits, pause=0.01)
 client, before = Client(app.app, "local"), dict(os.environ)
 for changed in json.loads(sys.argv[1]):
     os.environ.clear()

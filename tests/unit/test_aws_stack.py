@@ -1,7 +1,5 @@
 """The answer to CloudFormation, as its own bucket would take it: over HTTPS, without a type, once."""
 
-import datetime
-import ipaddress
 import json
 import ssl
 import threading
@@ -9,10 +7,7 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+import trustme
 
 from chalicelib import aws, wiring
 from chalicelib.errors import AwsError, StoreError
@@ -24,26 +19,6 @@ EVENT = {
     "LogicalResourceId": "Migration",
     "ResourceProperties": {"Code": "a-key"},
 }
-
-
-def certificate(folder):
-    """A certificate of its own for 127.0.0.1, with its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "it")])
-    now, here = datetime.datetime.now(datetime.UTC), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([here]), False)
-        .add_extension(x509.BasicConstraints(True, 0), True)
-        .sign(key, hashes.SHA256())
-    )
-    encoding, no_password = serialization.Encoding.PEM, serialization.NoEncryption()
-    file = folder / "certificate.pem"
-    file.write_bytes(
-        made.public_bytes(encoding)
-        + key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, no_password)
-    )
-    return file
 
 
 class Bucket(BaseHTTPRequestHandler):
@@ -61,11 +36,12 @@ class Bucket(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def bucket(tmp_path, monkeypatch):
-    file = certificate(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
     monkeypatch.setattr(urllib.request, "_opener", None)  # it knows the authorities of its first use
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
     with HTTPServer(("127.0.0.1", 0), Bucket) as server:
         server.taken = []
         server.socket = context.wrap_socket(server.socket, server_side=True)
