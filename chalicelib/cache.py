@@ -1,7 +1,6 @@
 """Redis in front of the store: recent people, as the exact JSON that the API returns. Disposable.
 
-The only file that knows redis. If Redis is away or slow, Postgres answers, and Redis is left alone for some
-seconds.
+If Redis is away or slow, Postgres answers, and Redis is left alone for some seconds.
 """
 
 import hashlib
@@ -10,22 +9,17 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from math import ceil
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
-from chalicelib.errors import ConfigError, DecantError
+from chalicelib.errors import DecantError
+from chalicelib.resp import Connections, Refused, command
 from chalicelib.views import CacheCounts
 
 _log = logging.getLogger("decant.cache")
-
-T = TypeVar("T")
 
 _ABSENT = b""  # nobody has this uid
 _ABSENT_SECONDS = 10
@@ -36,7 +30,6 @@ _STATS_SECONDS = 30
 _STATS_PATIENCE_SECONDS = 5
 _REST_SECONDS = 5
 _TIMEOUT_SECONDS = 0.5
-_CONNECTIONS = 32  # more threads than these wait for one another, which is no outage
 _JITTER = 0.1
 
 # Sets a body unless a newer one is there, or the mark of an erasure. The version stands near a body's start.
@@ -73,7 +66,7 @@ class Cache:
 
     def __init__(self, url: str, store: Reader, ttl_seconds: int) -> None:
         self._store, self._ttl_seconds = store, ttl_seconds
-        self._redis = _client(url)
+        self._redis = Connections(url, _TIMEOUT_SECONDS)
         self._resting = threading.Lock()
         self._resting_until, self._is_away, self._refuses = 0.0, False, False
         self._flights = Flights()
@@ -82,7 +75,7 @@ class Cache:
 
     def get_user(self, uid: str) -> Answer:
         """The person from Redis, else from the store; those who miss together share one look."""
-        held = self._ask(lambda: self._redis.get(_key(uid)))
+        held = self._ask("GET", _key(uid))
         if isinstance(held, bytes):
             self._count("hits")
             return Answer(held if held.startswith(b"{") else None, "redis")
@@ -91,14 +84,14 @@ class Cache:
 
     def get_stats(self) -> Answer:
         """The statistics, at most half a minute old; those who miss together share one computation."""
-        held = self._ask(lambda: self._redis.get(_STATS))
+        held = self._ask("GET", _STATS)
         if isinstance(held, bytes):
             return Answer(held, "redis")
         return self._flights.share(_STATS, self._compute_stats)
 
     def forget_user(self, uid: str) -> bool:
         """Leaves the mark of an erasure, which no load and no reader overwrites; False if Redis is away."""
-        return bool(self._ask(lambda: self._redis.set(_key(uid), _ERASED, ex=_ERASED_SECONDS), keeps=True))
+        return bool(self._ask("SET", _key(uid), _ERASED, "EX", _ERASED_SECONDS, keeps=True))
 
     @property
     def longest_ttl_seconds(self) -> int:
@@ -107,14 +100,14 @@ class Cache:
     def put_users(self, bodies: Mapping[str, bytes], versions: Mapping[str, int]) -> None:
         """After a commit: the new bodies, by uid, each unless a newer one is there."""
         if bodies:
-            self._ask(lambda: self._put(bodies, versions), keeps=True)
+            self._ask_all(self._commands(bodies, versions), keeps=True)
 
     def stats(self) -> CacheCounts:
         """What this cache did since it was made."""
         return CacheCounts(**self.counts)
 
     def is_up(self) -> bool:
-        return bool(self._ask(self._redis.ping))
+        return bool(self._ask("PING"))
 
     def close(self) -> None:
         self._redis.close()
@@ -123,27 +116,25 @@ class Cache:
         """Fills Redis only where nothing came in between: no slow reader overwrites a newer body."""
         key, body = _key(uid), self._store.get_user(uid)
         if body is None:
-            self._ask(lambda: self._redis.set(key, _ABSENT, nx=True, ex=_ABSENT_SECONDS), keeps=True)
-        elif self._ask(lambda: self._redis.set(key, body, nx=True, px=self._ttl_milliseconds()), keeps=True):
+            self._ask("SET", key, _ABSENT, "NX", "EX", _ABSENT_SECONDS, keeps=True)
+        elif self._ask("SET", key, body, "NX", "PX", self._ttl_milliseconds(), keeps=True):
             self._count("fills")
         return Answer(body, "postgres")
 
     def _compute_stats(self) -> Answer:
         """One container computes; the others wait for it, but not for ever."""
-        alone = self._ask(
-            lambda: self._redis.set(_STATS_LOCK, b"", nx=True, ex=_STATS_PATIENCE_SECONDS), keeps=True
-        )
+        alone = self._ask("SET", _STATS_LOCK, b"", "NX", "EX", _STATS_PATIENCE_SECONDS, keeps=True)
         until = time.monotonic() + (0 if alone else _STATS_PATIENCE_SECONDS)
         while time.monotonic() < until and self._is_asked():
-            held = self._ask(lambda: self._redis.get(_STATS))
+            held = self._ask("GET", _STATS)
             if isinstance(held, bytes):
                 return Answer(held, "redis")
             time.sleep(0.05)
         try:
             body = self._store.stats()
-            self._ask(lambda: self._redis.set(_STATS, body, ex=_STATS_SECONDS), keeps=True)
+            self._ask("SET", _STATS, body, "EX", _STATS_SECONDS, keeps=True)
         finally:
-            self._ask(lambda: self._redis.delete(_STATS_LOCK))
+            self._ask("DEL", _STATS_LOCK)
         return Answer(body, "postgres")
 
     def _count(self, what: str) -> None:
@@ -153,35 +144,37 @@ class Cache:
     def _is_asked(self) -> bool:
         return time.monotonic() >= self._resting_until
 
-    def _put(self, bodies: Mapping[str, bytes], versions: Mapping[str, int]) -> None:
-        with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.script_load(_SET_IF_NEWER)
-            for uid, body in bodies.items():
-                pipeline.evalsha(
-                    _SET_IF_NEWER_SHA, 1, _key(uid), versions[uid], body, self._ttl_milliseconds()
-                )
-            pipeline.execute()
+    def _commands(self, bodies: Mapping[str, bytes], versions: Mapping[str, int]) -> Iterator[bytes]:
+        """Redis learns the script with every page, since it may have been started anew."""
+        yield command("SCRIPT", "LOAD", _SET_IF_NEWER)
+        for uid, body in bodies.items():
+            ttl = self._ttl_milliseconds()
+            yield command("EVALSHA", _SET_IF_NEWER_SHA, 1, _key(uid), versions[uid], body, ttl)
 
     def _ttl_milliseconds(self) -> int:
         """Jittered, so that what was loaded together does not expire together."""
         spread = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  no secret
         return round(self._ttl_seconds * 1000 * spread)
 
-    def _ask(self, question: Callable[[], T], keeps: bool = False) -> T | None:
-        """Redis' answer; None while it is away, which is asked again only after a rest.
+    def _ask(self, *words: str | bytes | int, keeps: bool = False) -> Any:
+        """Redis' answer to one command; None while it is away, which is asked again only after a rest.
 
         One that is full, or a replica, still reads: it is back when it ``keeps`` something.
         """
+        answers = self._ask_all([command(*words)], keeps)
+        return answers[0] if answers else None
+
+    def _ask_all(self, commands: Iterable[bytes], keeps: bool) -> list[Any] | None:
         if not self._is_asked():
             return None
         try:
-            answer = question()
-        except (redis.RedisError, UnicodeError) as error:  # the latter for a host that cannot be one
+            answers = self._redis.ask(*commands)
+        except (OSError, Refused, UnicodeError) as error:  # the last for a host that cannot be one
             self._rest(error)
             return None
         if self._is_away and (keeps or not self._refuses):
             self._welcome()
-        return answer
+        return answers
 
     def _welcome(self) -> None:
         """Not for an answer that was under way when Redis went."""
@@ -193,14 +186,15 @@ class Cache:
 
     def _rest(self, error: Exception) -> None:
         self._count("errors")
+        reason = str(error) if isinstance(error, Refused) else type(error).__name__
         with self._resting:
             self._resting_until = time.monotonic() + _REST_SECONDS
-            self._refuses = isinstance(error, redis.ResponseError)
+            self._refuses = isinstance(error, Refused)
             told, self._is_away = self._is_away, True
-        if isinstance(error, redis.ReadOnlyError):  # once the primary: its name may lead to another by now
-            self._redis.connection_pool.disconnect(inuse_connections=False)
+        if reason == "READONLY":  # once the primary: its name may lead to another by now
+            self._redis.close_idle()
         if not told:
-            _log.warning("redis is away (%s); asking again in %s s", type(error).__name__, _REST_SECONDS)
+            _log.warning("redis is away (%s); asking again in %s s", reason, _REST_SECONDS)
 
 
 class Flights:
@@ -226,24 +220,6 @@ class Flights:
                 del self._under_way[name]
             mine.cancel()  # if nobody foresaw how it ended, the others must not wait for ever
         return mine.result()
-
-
-def _client(url: str) -> redis.Redis:
-    try:
-        pool = redis.BlockingConnectionPool.from_url(
-            url,
-            max_connections=_CONNECTIONS,
-            timeout=_TIMEOUT_SECONDS,
-            socket_timeout=_TIMEOUT_SECONDS,
-            socket_connect_timeout=_TIMEOUT_SECONDS,
-            # a connection that died while idle costs one more try; a silent server does not get a second
-            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
-        )
-        pool.make_connection()  # type: ignore[no-untyped-call]  # what the URL's query asks for is only seen here
-        return redis.Redis.from_pool(pool)
-    except (TypeError, ValueError):
-        pass  # their text may hold a part of the password
-    raise ConfigError("REDIS_URL", "cannot be read as a URL")
 
 
 def _key(uid: str) -> str:

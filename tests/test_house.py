@@ -78,7 +78,8 @@ MAY_IMPORT = {
     "people": {"errors", "forms", "ledger", "privacy", "views"},
     "store": {"errors", "ledger", "pool", "privacy", "stats", "views"},
     "pool": {"errors"},
-    "cache": {"errors", "views"},
+    "cache": {"errors", "resp", "views"},
+    "resp": {"errors"},
     "config": {"access", "aws", "errors", "transport"},
     "aws": {"errors"},
     "sources.__init__": set(),
@@ -104,7 +105,7 @@ MAY_IMPORT = {
 OWNERS = {
     "pandas": {"clean"},
     "psycopg2": {"pool"},
-    "redis": {"cache"},
+    "ssl": {"resp"},
     "requests": {"sources.client"},
     "urllib3": {"sources.client"},
     "tenacity": {"sources.client", "pool"},

@@ -12,30 +12,23 @@ const FORMS = [
 ];
 
 export function exportPart(filters, signal) {
-  const said = element("p", { class: "said" });
+  const said = element("p", { class: "said", role: "status" });
   const buttons = FORMS.map((form) => element("button", { type: "button", click: () => run(form) }, form.name));
   const place = element("div", { class: "exports" }, element("h2", {}, "Export all who fit"), element("div", { class: "buttons" }, buttons), said);
   async function run(form) {
     const stop = new AbortController();
     const stopped = AbortSignal.any([signal, stop.signal]);
-    const soFar = element("span", {}, "Asking …");
-    const tell = (count) => { soFar.textContent = `${counted(count, "person", "people")} so far …`; };
+    const tell = (count) => fill(said, `${counted(count, "person", "people")} so far … `, element("button", { type: "button", class: "quiet", click: () => stop.abort() }, "Stop"));
     for (const button of buttons) button.disabled = true;
-    fill(said, soFar, " ", element("button", { type: "button", class: "quiet", click: () => stop.abort() }, "Stop"));
-    said.lastChild.focus(); // the button that began it can take no focus now
     try {
       const { parts, count } = await collect(form, filters, stopped, tell);
       save(form.file, parts, form.media);
-      end(`${counted(count, "person", "people")} in ${form.file}.`);
+      fill(said, `${counted(count, "person", "people")} in ${form.file}.`);
     } catch (error) {
-      end(error.name === "AbortError" ? "Stopped; nothing was saved." : complaint(error, "read"));
-    }
-    function end(text) {
-      const held = said.contains(document.activeElement);
+      fill(said, error.name === "AbortError" ? "Stopped; nothing was saved." : complaint(error, "read"));
+    } finally {
       for (const button of buttons) button.disabled = false;
-      fill(said, text);
-      announce(text);
-      if (held) buttons[FORMS.indexOf(form)].focus();
+      announce(said.textContent);
     }
   }
   return place;

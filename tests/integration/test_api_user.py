@@ -133,12 +133,12 @@ def test_the_etag_is_strong(api):
     assert re.fullmatch(r'"[!#-~]+"', api.get(WHO).headers["etag"])
 
 
-def test_every_version_of_everyone_has_an_etag_of_its_own(api, store):
+def test_every_version_of_everyone_has_an_etag_of_its_own(api, store, redis_client):
     rows = crowd(20)
     etags = []
     for year in (1950, 1951, 1950):
         load(store, *[row | {"birth_year": year} for row in rows])
-        wiring.cache()._redis.flushall()
+        redis_client.flushall()
         etags += [api.get(f"/users/{row['uid']}").headers["etag"] for row in rows]
 
     assert len(set(etags)) == 60

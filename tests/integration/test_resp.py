@@ -1,0 +1,291 @@
+"""Redis' protocol: against a real server (Valkey), and against ones that break it."""
+
+import contextlib
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from chalicelib.errors import ConfigError
+from chalicelib.resp import Connections, Refused, command
+
+PATIENCE = 0.3
+
+
+@pytest.fixture
+def connect():
+    """Makes connections to a URL, closed in the end."""
+    with contextlib.ExitStack() as opened:
+        yield lambda url, seconds=PATIENCE: opened.enter_context(
+            contextlib.closing(Connections(url, seconds))
+        )
+
+
+@pytest.fixture
+def redis(connect, valkey, redis_client):
+    return connect(valkey.url)
+
+
+# A real server
+
+
+def test_replies_come_in_the_order_of_the_commands(redis):
+    said = redis.ask(
+        command("SET", "key", b"\r\n\x00\xff$5\r\n"),
+        command("GET", "key"),
+        command("GET", "another"),
+        command("DEL", "key", "another"),
+        command("PING"),
+    )
+
+    assert said == [b"OK", b"\r\n\x00\xff$5\r\n", None, 1, b"PONG"]
+
+
+def test_words_are_text_bytes_or_numbers(redis, redis_client):
+    redis.ask(command("SET", "Ærø", "日本", "PX", 60_000))
+
+    assert redis_client.get("Ærø") == "日本".encode()
+
+
+def test_large_values_come_back_whole(redis):
+    large = b"\r\n" * 1_000_000
+
+    assert redis.ask(command("SET", "large", large), command("GET", "large")) == [b"OK", large]
+
+
+def test_many_commands_are_one_question(redis, redis_client):
+    redis.ask(*[command("SET", f"key:{number}", number) for number in range(10_000)])
+
+    assert redis_client.dbsize() == 10_000
+
+
+def test_a_refusal_tells_its_code_and_repeats_nothing(redis):
+    with pytest.raises(Refused) as refused:
+        redis.ask(command("NOSUCH", "hush"))
+
+    assert str(refused.value) == "ERR"
+    assert "hush" not in repr(vars(refused.value))
+
+
+def test_after_a_refusal_every_question_has_its_own_reply(redis):
+    redis.ask(command("RPUSH", "list", "one"))
+    with pytest.raises(Refused, match=r"^WRONGTYPE$"):
+        redis.ask(command("SET", "key", "one"), command("GET", "list"), command("SET", "key", "two"))
+
+    assert redis.ask(command("GET", "key")) == [b"two"]
+
+
+def test_a_name_and_a_password_open_as_a_url_writes_them(connect, valkey, redis_client):
+    redis_client.execute_command("ACL", "SETUSER", "ann", "on", ">p@ss/word:", "~*", "+@all")
+    try:
+        ann = connect(f"redis://ann:p%40ss%2Fword%3A@127.0.0.1:{valkey.port}")
+        assert ann.ask(command("ACL", "WHOAMI")) == [b"ann"]
+    finally:
+        redis_client.execute_command("ACL", "DELUSER", "ann")
+
+
+@pytest.mark.parametrize("where", ["/3", "/0?db=3", "?db=3"])
+def test_the_database_is_the_one_in_the_url(connect, valkey, redis_client, where):
+    connect(valkey.url.removesuffix("/0") + where).ask(command("SET", "key", "three"))
+
+    assert redis_client.get("key") is None
+    redis_client.swapdb(0, 3)
+    assert redis_client.get("key") == b"three"
+
+
+def test_threads_share_connections_and_never_replies(redis):
+    def ask(number):
+        sent = f"{number}:".encode() * 50
+        return redis.ask(command("SET", f"key:{number}", sent), command("GET", f"key:{number}"))[1] == sent
+
+    with ThreadPoolExecutor(100) as threads:
+        assert all(threads.map(ask, range(3_000)))
+
+
+def test_no_more_than_thirty_two_connections_are_open(redis, redis_client):
+    with ThreadPoolExecutor(100) as threads:
+        list(threads.map(lambda _: redis.ask(command("PING")), range(3_000)))
+
+    assert len(redis_client.client_list()) <= 32 + 1
+
+
+def test_one_at_a_time_needs_one_connection(redis, redis_client):
+    for _ in range(100):
+        redis.ask(command("PING"))
+
+    assert len(redis_client.client_list()) == 1 + 1
+
+
+def test_nothing_stays_open_after_the_end(redis, redis_client):
+    redis.ask(command("PING"))
+    redis.close()
+
+    assert len(redis_client.client_list()) == 1
+
+
+# Servers that break the protocol
+
+
+class Scripted:
+    """Says one thing to each who connects, in turn, after having heard something; then hangs up."""
+
+    def __init__(self, *acts, listening=None):
+        self.acts, self.heard = list(acts), []
+        self._listening = listening or socket.create_server(("127.0.0.1", 0))
+        self.url = f"redis://127.0.0.1:{self._listening.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._play, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._listening.close()
+
+    def _play(self):
+        for act in self.acts:
+            with contextlib.suppress(OSError), self._listening.accept()[0] as line:
+                self.heard.append(line.recv(65_536))
+                act(line)
+
+
+def says(*parts):
+    """Says the parts, a little apart."""
+
+    def act(line):
+        for part in parts:
+            line.sendall(part)
+            time.sleep(0.01)
+
+    return act
+
+
+def trickle(line):
+    for _ in range(60):
+        line.sendall(b"+")
+        time.sleep(0.1)
+
+
+def silence(line):
+    line.recv(1)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (b"$5\r\nhello\r\n",),
+        (b"$5", b"\r\nhello\r\n"),
+        (b"$5\r\nhe", b"llo\r\n"),
+        (b"$5\r\nhello\r", b"\n"),
+        tuple(b"$5\r\nhello\r\n"[at : at + 1] for at in range(11)),
+    ],
+)
+def test_a_reply_may_come_in_any_pieces(connect, parts):
+    with Scripted(says(*parts)) as server:
+        assert connect(server.url).ask(command("GET", "key")) == [b"hello"]
+
+
+NO_REPLY = [
+    b"",
+    b"+OK",
+    b"$5\r\nhel",
+    b"$5\r\nhello",
+    b"$500000000000\r\n",
+    b"$-2\r\n",
+    b"$five\r\n",
+    b":\r\n",
+    b"*1\r\n$5\r\nhello\r\n",
+    b"\r\n",
+    b"HTTP/1.1 200 OK\r\n",
+    b"+" * 200_000,
+    b"\x15\x03\x01\x00\x02\x02\x16",
+]
+
+
+@pytest.mark.parametrize("said", NO_REPLY, ids=range(len(NO_REPLY)))
+def test_what_is_no_reply_is_a_failure_and_ends_the_connection(connect, said):
+    with Scripted(says(said), says(b"+PONG\r\n")) as server:
+        redis = connect(server.url)
+        with pytest.raises(ConnectionError) as failure:
+            redis.ask(command("GET", "hush"))
+
+        assert redis.ask(command("PING")) == [b"PONG"]
+        assert "hush" not in repr(failure.value)
+
+
+def test_a_reply_that_came_too_late_answers_no_later_question(connect):
+    def late(line):
+        time.sleep(PATIENCE * 2)
+        line.sendall(b"$5\r\nfirst\r\n")
+
+    with Scripted(late, says(b"$6\r\nsecond\r\n")) as server:
+        redis = connect(server.url)
+        with pytest.raises(TimeoutError):
+            redis.ask(command("GET", "one"))
+        time.sleep(PATIENCE * 2)
+
+        assert redis.ask(command("GET", "two")) == [b"second"]
+
+
+@pytest.mark.parametrize("act", [trickle, silence])
+def test_a_question_takes_about_twice_the_patience_at_most(connect, act):
+    with Scripted(act) as server:
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            connect(server.url).ask(command("PING"))
+
+    assert time.monotonic() - began < 2.5 * PATIENCE
+
+
+def test_a_connection_that_died_while_idle_is_replaced_and_the_question_put_again(connect):
+    with Scripted(says(b"+PONG\r\n"), says(b"+PONG\r\n")) as server:
+        redis = connect(server.url)
+        redis.ask(command("PING"))
+
+        assert redis.ask(command("PING")) == [b"PONG"]
+        assert len(server.heard) == 2
+
+
+def test_a_new_connection_that_fails_is_not_tried_again(connect):
+    with Scripted(says(b""), says(b"+PONG\r\n")) as server:
+        with pytest.raises(ConnectionError):
+            connect(server.url).ask(command("PING"))
+        assert len(server.heard) == 1
+
+
+def test_who_finds_all_connections_in_use_waits_no_longer_than_for_an_answer(connect):
+    with Scripted(silence) as server:
+        redis = connect(server.url)
+        for _ in range(32):
+            redis._free.acquire()
+
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            redis.ask(command("PING"))
+
+    assert time.monotonic() - began < 2 * PATIENCE
+
+
+def test_a_unix_socket_is_one_more_place(connect, tmp_path):
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(tmp_path / "redis sock"))
+    listening.listen()
+
+    def let_in(line):
+        line.sendall(b"+OK\r\n+OK\r\n")
+        assert line.recv(100) == command("PING")
+        line.sendall(b"+PONG\r\n")
+
+    with Scripted(let_in, listening=listening) as server:
+        url = f"unix://:secret@{tmp_path}/redis%20sock?db=2"
+        assert connect(url).ask(command("PING")) == [b"PONG"]
+
+    assert server.heard == [command("AUTH", "secret") + command("SELECT", 2)]
+
+
+@pytest.mark.parametrize("asked", ["ssl_cert_reqs=none", "ssl_check_hostname=false", "timeout=1", "db=-"])
+def test_a_url_cannot_ask_for_less_security_or_for_what_we_do_not_know(asked):
+    with pytest.raises(ConfigError, match=r"^REDIS_URL: "):
+        Connections(f"rediss://:secret@127.0.0.1/0?{asked}", 1)
