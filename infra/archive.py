@@ -1,5 +1,6 @@
 """Zip files that hold the same bytes whenever and wherever the same folder is packed; and what is in them."""
 
+import os
 from collections import Counter
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
@@ -10,7 +11,7 @@ _FILE_MODE = 0o100644 << 16
 
 def pack(folder: Path, target: Path) -> None:
     """Files alone, in the order of their names, without their times and modes. Complete, or not there."""
-    unfinished = target.with_suffix(".unfinished")
+    unfinished = target.with_suffix(f".{os.getpid()}")  # of two that pack at once, each has its own
     with ZipFile(unfinished, "w", ZIP_DEFLATED, compresslevel=9) as packed:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             entry = ZipInfo(path.relative_to(folder).as_posix(), _LONG_AGO)

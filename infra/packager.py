@@ -5,6 +5,7 @@ import inspect
 import os
 import sys
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from shutil import copyfile
 from tempfile import TemporaryDirectory
@@ -62,10 +63,9 @@ class Packager(LambdaDeploymentPackager):
         raise PackageError(f"there is nothing for {python_version} to install of {', '.join(lacking)}")
 
     def _iter_app_filenames(self, project_dir: str) -> Iterator[tuple[str, str]]:
-        """In a fixed order, and without the caches of this machine."""
-        yield from sorted(
-            pair for pair in super()._iter_app_filenames(project_dir) if "__pycache__" not in pair[1]
-        )
+        """In the order of their places, wherever they come from, and without the caches of this machine."""
+        pairs = super()._iter_app_filenames(project_dir)
+        yield from sorted((pair for pair in pairs if "__pycache__" not in pair[1]), key=itemgetter(1))
 
     def _hash_project_dir(self, requirements_filename: str, vendor_dir: str, project_dir: str) -> str:
         """Names the package in Chalice's cache: what goes in, and how it is treated."""

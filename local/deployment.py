@@ -1,14 +1,12 @@
-"""`chalice deploy` into a LocalStack, from a copy of the app, so that neither touches the checkout.
+"""`chalice deploy` into a LocalStack: the checkout's app, in the package that AWS would get.
 
-What Chalice notes of a deployment lies in the copy, and goes with the LocalStack that it is about.
+What Chalice notes of a deployment lies beside the LocalStack that it is about, and goes with it.
 """
 
 import json
 import os
-import shutil
 import sys
 import time
-import zipfile
 from pathlib import Path
 
 import boto3
@@ -29,23 +27,15 @@ ANYBODY = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
-_CHALICE = (
-    "import sys; from chalice.cli import main; sys.exit(main())"  # its script's first line may be too long
-)
-_PARTS_MISSING = "Could not install dependencies"
+_PACKAGES = ROOT / ".chalice" / "deployments"
 _MIGRATION_SECONDS = 70
 
 
 def deploy(folder: Path, endpoint: str, log: Path) -> str:
     """Gives the URL of the API. Raises ServerFailed."""
-    project = _copy(folder / "project")
-    packages, cache = make_private(project / ".chalice" / "deployments"), ROOT / ".local" / "package"
-    _adopt(cache, packages)
-    said = _chalice(project, endpoint, log)
-    if _PARTS_MISSING in said:
-        shutil.rmtree(packages)  # Chalice would take the same broken zip again, and say nothing
-        raise ServerFailed("chalice deploy", "could not put all dependencies into the package", log)
-    _keep(packages, cache)
+    project = _project(folder / "project")
+    _chalice(project, endpoint, log)
+    _forget_older_packages()
     deployed = json.loads((project / ".chalice" / "deployed" / f"{STAGE}.json").read_text(encoding="utf-8"))
     api = next(one for one in deployed["resources"] if one["resource_type"] == "rest_api")
     return f"{endpoint}/_aws/execute-api/{api['rest_api_id']}/api"
@@ -67,37 +57,34 @@ def migrate(endpoint: str) -> None:
         raise LocalError(f"the migration failed: {said.get('errorType')}: {said.get('errorMessage')}")
 
 
-def _copy(project: Path) -> Path:
-    """Without bytecode: Chalice would package it, and name the package by it."""
-    for name in ("chalicelib", "app.py", "requirements.txt"):
-        _replace(ROOT / name, project / name)
-    for name in ("config.json", f"policy-{STAGE}.json"):
-        _replace(ROOT / ".chalice" / name, project / ".chalice" / name)
+def _project(project: Path) -> Path:
+    """Links to the checkout's code, Chalice's settings, and packages, the last of which may do again."""
+    make_private(project / ".chalice")
+    _PACKAGES.mkdir(exist_ok=True)
+    settings = (".chalice/config.json", f".chalice/policy-{STAGE}.json", ".chalice/deployments")
+    for name in ("app.py", "chalicelib", "requirements.txt", *settings):
+        (project / name).unlink(missing_ok=True)
+        (project / name).symlink_to(ROOT / name)
     return project
 
 
-def _replace(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_dir():
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-    else:
-        shutil.copyfile(source, target)
-
-
-def _chalice(project: Path, endpoint: str, log: Path) -> str:
-    """What it said. Raises ServerFailed, and StopRequested."""
+def _chalice(project: Path, endpoint: str, log: Path) -> None:
+    """Raises ServerFailed, and StopRequested."""
     outside = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     child = Child(
         "chalice deploy",
-        [sys.executable, "-c", _CHALICE, "--project-dir", str(project), "deploy", "--stage", STAGE],
-        env={
-            **outside,
-            "AWS_ENDPOINT_URL": endpoint,
-            **ANYBODY,
-            "PYTHONDONTWRITEBYTECODE": "1",
-        },
-        cwd=project,
+        [
+            sys.executable,
+            "-m",
+            "infra.chalice_cli",
+            "--project-dir",
+            str(project),
+            "deploy",
+            "--stage",
+            STAGE,
+        ],
+        env={**outside, "AWS_ENDPOINT_URL": endpoint, **ANYBODY, "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=ROOT,
         log=log,
     )
     try:
@@ -108,22 +95,10 @@ def _chalice(project: Path, endpoint: str, log: Path) -> str:
         child.stop()
     if child.exit_status:
         raise ServerFailed(child.name, f"failed (exit status {child.exit_status})", log)
-    return log.read_text(encoding="utf-8", errors="replace")
 
 
-def _adopt(cache: Path, packages: Path) -> None:
-    """The last package that was made: Chalice takes it again if nothing in it has changed since."""
-    for package in cache.glob("*.zip"):
-        if zipfile.is_zipfile(package) and not (packages / package.name).exists():
-            shutil.copyfile(package, packages / package.name)
-
-
-def _keep(packages: Path, cache: Path) -> None:
-    """The newest alone; two deployments at once each leave a whole file."""
-    newest = max(packages.glob("*.zip"), key=lambda package: package.stat().st_mtime)
-    make_private(cache)
-    for older in cache.glob("*.zip"):
+def _forget_older_packages() -> None:
+    """Chalice keeps one for each state of the code that was ever deployed."""
+    by_age = sorted(_PACKAGES.glob("*.zip"), key=lambda package: package.stat().st_mtime)
+    for older in by_age[:-1]:
         older.unlink(missing_ok=True)
-    draft = cache / f"{os.getpid()}.new"
-    shutil.copyfile(newest, draft)
-    draft.replace(cache / newest.name)

@@ -22,12 +22,8 @@ _PACKAGES = _ROOT / "packages"
 _RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _ARCHITECTURE = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
-# As on Lambda, or in place of what is there. Bytecode lies apart, since the code cannot be written to.
-_DEFAULTS = {
-    "LANG": "C.UTF-8",
-    "PATH": "/usr/local/bin:/usr/bin:/bin",
-    "PYTHONPYCACHEPREFIX": str(_ROOT / "bytecode"),
-}
+# As on Lambda, or in place of what is there.
+_DEFAULTS = {"LANG": "C.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin"}
 
 _code = CodeFolders(_ROOT / "code")
 

@@ -25,6 +25,7 @@ from local.localstack_keeper import ENDPOINT
 ROOT = Path(__file__).parent.parent.parent
 START_SECONDS, STOP_SECONDS, WAIT_SECONDS = 390, 90, 100
 STACK = "decant-localstack"
+OUTCOMES = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
 
 
 def until(holds, seconds=WAIT_SECONDS):
@@ -120,6 +121,13 @@ class Cloud:
     def processes(self, function):
         """The function's execution environments at work."""
         return [one for one in self.lambdas() if _variable(one, "AWS_LAMBDA_FUNCTION_NAME") == function]
+
+    def kill(self, function):
+        """Kills the function's execution environments; how many there were."""
+        processes = self.processes(function)
+        for process in processes:
+            process.kill()
+        return len(processes)
 
     def lambdas(self):
         """Whatever runs from this LocalStack's folder of Lambdas."""

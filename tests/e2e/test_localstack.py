@@ -4,13 +4,12 @@ import json
 
 import pytest
 
-from tests.e2e.cloud import STACK, command, until
+from chalicelib.aws import scheduled_event
+from tests.e2e.cloud import OUTCOMES, STACK, command, until
 from tests.e2e.conftest import READER
 from tests.keys import API_KEY, KEY_WITHOUT_SCOPES
 
 pytestmark = pytest.mark.timeout(500)
-
-OUTCOMES = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
 
 
 @pytest.fixture(scope="module")
@@ -119,15 +118,6 @@ def test_cloudwatch_holds_the_structured_lines_and_nothing_that_was_sent(cloud, 
         assert secret not in everything
 
 
-def test_a_second_make_localstack_deploys_again_and_keeps_the_data(cloud, loaded):
-    again = command(cloud.folder, "local.localstack", "up")
-
-    assert again.returncode == 0, again.stderr
-    assert again.stdout.strip().splitlines()[-1] == f"Decant serves at {cloud.url}/"
-    assert "Starting" not in again.stdout
-    assert cloud.get_json(f"/runs/{loaded['run_id']}", API_KEY) == loaded
-
-
 def test_the_schedule_fires_by_itself(cloud):
     rules = cloud.client("events").list_rules()["Rules"]
     assert [rule["ScheduleExpression"] for rule in rules] == ["rate(1 minute)"]
@@ -139,3 +129,26 @@ def test_the_schedule_fires_by_itself(cloud):
     run = until(scheduled)[0]
     assert run["fetched"] == 100
     assert run["inserted"] + run["unchanged"] + run["updated"] > 0
+
+
+def test_a_second_make_localstack_deploys_again_and_keeps_the_data(cloud, loaded):
+    again = command(cloud.folder, "local.localstack", "up")
+
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.strip().splitlines()[-1] == f"Decant serves at {cloud.url}/"
+    assert "Starting" not in again.stdout
+    assert cloud.get_json(f"/runs/{loaded['run_id']}", API_KEY) == loaded
+
+
+def test_an_ingest_that_is_killed_is_reported_and_the_next_invocation_works(cloud):
+    """The last test of all: what was killed keeps its lease for a while, and no other run may begin."""
+    function = f"{STACK}-ingest"
+    run_id = cloud.start_run(API_KEY, pages=10, page_size=5_000)
+    until(lambda: cloud.get_json(f"/runs/{run_id}", API_KEY)["inserted"])
+
+    assert cloud.kill(function)
+
+    until(lambda: "Runtime exited with error: signal: killed" in "".join(cloud.logged(function)))
+    said, error = cloud.invoke(function, scheduled_event({}))
+    assert error is None
+    assert said["status"] in ("skipped", "succeeded")

@@ -74,6 +74,16 @@ def test_a_package_is_made_once(project):
     assert packager(Builder("numpy")).create_deployment_package(str(project), "python3.13") == first
 
 
+def test_a_project_of_links_is_the_same_package(project, tmp_path_factory):
+    """As `make localstack` makes one: what `make package` has made need not be made again."""
+    links = tmp_path_factory.mktemp("a-links")
+    for name in ("app.py", "chalicelib", "requirements.txt"):
+        (links / name).symlink_to(project / name)
+
+    first, second = (packager().deployment_package_filename(str(p), "python3.13") for p in (project, links))
+    assert Path(first).name == Path(second).name
+
+
 def test_an_old_python_is_refused(project, monkeypatch):
     monkeypatch.setattr(sys, "version_info", (3, 11, 7))
 

@@ -1,0 +1,82 @@
+"""AWS::CloudFormation::CustomResource: a function is told what is wanted, and answers at a signed address."""
+
+import json
+import uuid
+from typing import Any, ClassVar
+
+from localstack.services.cloudformation.resource_provider import (
+    OperationStatus,
+    ProgressEvent,
+    ResourceProvider,
+    ResourceRequest,
+)
+
+_BUCKET = "custom-resource-answers"
+
+
+class CustomResource(ResourceProvider):  # type: ignore[misc]  # LocalStack is not typed
+    """LocalStack asks again until there is an answer, or its own patience ends (CFN_PER_RESOURCE_TIMEOUT)."""
+
+    SCHEMA: ClassVar[dict[str, Any]] = {"primaryIdentifier": ["/properties/PhysicalResourceId"]}
+
+    def create(self, request: ResourceRequest) -> ProgressEvent:
+        return _asked("Create", request)
+
+    def update(self, request: ResourceRequest) -> ProgressEvent:
+        return _asked("Update", request)
+
+    def delete(self, request: ResourceRequest) -> ProgressEvent:
+        return _asked("Delete", request)
+
+
+def _asked(kind: str, request: ResourceRequest) -> ProgressEvent:
+    if "request_id" not in request.custom_context:
+        return ProgressEvent(
+            OperationStatus.IN_PROGRESS,
+            request.desired_state,
+            custom_context={"request_id": _ask(kind, request)},
+        )
+    answer = _answer(request)
+    if answer is None:
+        return ProgressEvent(
+            OperationStatus.IN_PROGRESS, request.desired_state, custom_context=request.custom_context
+        )
+    if answer["Status"] != "SUCCESS":
+        return ProgressEvent(OperationStatus.FAILED, request.desired_state, message=answer["Reason"])
+    known = answer.get("Data", {}) | {"PhysicalResourceId": answer["PhysicalResourceId"]}
+    return ProgressEvent(OperationStatus.SUCCESS, request.desired_state | known)
+
+
+def _ask(kind: str, request: ResourceRequest) -> str:
+    """The id under which the function will answer."""
+    request_id, s3 = str(uuid.uuid4()), request.aws_client_factory.s3
+    s3.create_bucket(Bucket=_BUCKET)
+    where = {"Bucket": _BUCKET, "Key": request_id}
+    event = {
+        "RequestType": kind,
+        "RequestId": request_id,
+        "ResponseURL": s3.generate_presigned_url("put_object", Params=where),
+        "StackId": request.stack_id,
+        "LogicalResourceId": request.logical_resource_id,
+        "ResourceType": request.resource_type,
+        "ResourceProperties": request.desired_state,
+    }
+    if request.previous_state:
+        event["PhysicalResourceId"] = request.previous_state["PhysicalResourceId"]
+        event["OldResourceProperties"] = request.previous_state
+    token = request.desired_state["ServiceToken"]
+    request.aws_client_factory.lambda_.invoke(
+        FunctionName=token, InvocationType="Event", Payload=json.dumps(event)
+    )
+    return request_id
+
+
+def _answer(request: ResourceRequest) -> dict[str, Any] | None:
+    """What the function has put where it was told to; None if it has not yet."""
+    s3, key = request.aws_client_factory.s3, request.custom_context["request_id"]
+    try:
+        said: dict[str, Any] = json.load(s3.get_object(Bucket=_BUCKET, Key=key)["Body"])
+    except s3.exceptions.NoSuchKey:
+        return None
+    s3.delete_object(Bucket=_BUCKET, Key=key)
+    return said

@@ -1,0 +1,24 @@
+"""AWS::EC2::EIP, without which there is no NAT gateway."""
+
+from typing import Any, ClassVar
+
+from localstack.services.cloudformation.resource_provider import (
+    OperationStatus,
+    ProgressEvent,
+    ResourceProvider,
+    ResourceRequest,
+)
+
+
+class ElasticIp(ResourceProvider):  # type: ignore[misc]  # LocalStack is not typed
+    SCHEMA: ClassVar[dict[str, Any]] = {"primaryIdentifier": ["/properties/PublicIp"]}
+
+    def create(self, request: ResourceRequest) -> ProgressEvent:
+        made = request.aws_client_factory.ec2.allocate_address(Domain="vpc")
+        known = {name: made[name] for name in ("AllocationId", "PublicIp")}
+        return ProgressEvent(OperationStatus.SUCCESS, request.desired_state | known)
+
+    def delete(self, request: ResourceRequest) -> ProgressEvent:
+        allocation = request.desired_state["AllocationId"]
+        request.aws_client_factory.ec2.release_address(AllocationId=allocation)
+        return ProgressEvent(OperationStatus.SUCCESS, {})

@@ -1,0 +1,63 @@
+"""A backfill over SQS whose workers are killed at random, and whose pages come twice."""
+
+import json
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.e2e.cloud import OUTCOMES, STACK
+from tests.keys import API_KEY
+
+pytestmark = pytest.mark.timeout(500)
+
+WORKER = f"{STACK}-ingest_page"
+PAGES, SIZE, DOUBLES = 200, 5, 20
+
+# A page whose worker was killed comes again after 15 s, and by then nobody kills: three times are too often.
+KILLING_SECONDS = 14
+
+
+@pytest.fixture
+def queue_url(cloud):
+    return lambda end="": cloud.client("sqs").get_queue_url(QueueName=f"{STACK}-pages{end}")["QueueUrl"]
+
+
+def message(run_id, page):
+    return json.dumps({"run_id": run_id, "trigger": "backfill", "page_size": SIZE, "page": page})
+
+
+def event(body):
+    """As Lambda gives a message of the queue to the function."""
+    return {"Records": [{"body": body, "receiptHandle": "", "attributes": {"ApproximateReceiveCount": "1"}}]}
+
+
+def kill_at_random(cloud, ended):
+    killed, last = 0, time.monotonic() + KILLING_SECONDS
+    while time.monotonic() < last and not ended.wait(random.uniform(0.2, 1.5)):  # noqa: S311
+        killed += cloud.kill(WORKER)
+    return killed
+
+
+def test_a_backfill_survives_workers_killed_at_random_and_pages_that_come_twice(cloud, queue_url):
+    """Half of the doubles follow in the queue, the others are worked at the same time as the queue's."""
+    ended = threading.Event()
+    run_id = cloud.start_run(API_KEY, pages=PAGES, page_size=SIZE)
+    doubles = [message(run_id, page) for page in random.sample(range(1, PAGES + 1), DOUBLES)]
+    for body in doubles[::2]:
+        cloud.client("sqs").send_message(QueueUrl=queue_url(), MessageBody=body)
+
+    with ThreadPoolExecutor(3) as threads:
+        killed = threads.submit(kill_at_random, cloud, ended)
+        for body in doubles[1::2]:
+            threads.submit(cloud.invoke, WORKER, event(body))
+        run = cloud.finished(run_id, API_KEY)
+        ended.set()
+
+    assert killed.result() > 5
+    assert (run["status"], run["pages_done"]) == ("succeeded", PAGES)
+    assert run["fetched"] == PAGES * SIZE == sum(run[outcome] for outcome in OUTCOMES)
+    dead = cloud.client("sqs").receive_message(QueueUrl=queue_url("-dead"))
+    assert "Messages" not in dead
