@@ -108,7 +108,7 @@ def test_cloudwatch_holds_the_structured_lines_and_nothing_that_was_sent(cloud, 
         lines = [json.loads(line) for line in cloud.logged(f"{STACK}-ingest") if line.startswith("{")]
         return [line for line in lines if line.get("run_id") == loaded["run_id"] and "Fetched" in line]
 
-    assert until(counted)[0]["Fetched"] == [100.0]
+    assert until(counted)[0]["Fetched"] == 100
     asked = until(lambda: [line for line in cloud.logged(STACK) if "POST /users/lookup" in line])
     assert json.loads(asked[0])["status"] == 200
     everything = "".join(
