@@ -20,7 +20,7 @@ from tenacity import (
     retry_if_exception,
     stop_after_attempt,
     stop_after_delay,
-    wait_random_exponential,
+    wait_exponential_jitter,
 )
 
 from chalicelib.errors import ConfigError, StoreError, StoreUnavailable
@@ -34,7 +34,7 @@ _TRY_SECONDS = 2.0
 _LOOK_SECONDS = 0.25
 _TRIES, _TRY_NO_LONGER_SECONDS = 5, 15.0
 _SOON_SECONDS = 1.0
-_READ_ONLY = "25006"
+_READ_ONLY, _DISK_FULL = "25006", "53100"
 
 
 class Pool:
@@ -188,15 +188,15 @@ def _refusal(words: str) -> str | None:
 
 def _passes(error: BaseException) -> bool:
     """Whether a failure may pass: Postgres is away, or this lost against another transaction."""
-    return isinstance(error, StoreUnavailable) or (
-        isinstance(error, StoreError) and error.sqlstate in {"40001", "40P01"}
-    )
+    if isinstance(error, StoreUnavailable):
+        return error.sqlstate != _DISK_FULL
+    return isinstance(error, StoreError) and error.sqlstate in {"40001", "40P01"}
 
 
 again = Retrying(
     retry=retry_if_exception(_passes),
     stop=stop_after_attempt(_TRIES) | stop_after_delay(_TRY_NO_LONGER_SECONDS),
-    wait=wait_random_exponential(0.5, 5),
+    wait=wait_exponential_jitter(multiplier=0.5, max=5, jitter=0.5),  # 8 s in all: Postgres may be starting
     reraise=True,
 )
 

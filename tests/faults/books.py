@@ -9,6 +9,8 @@ import redis
 from chalicelib.store import Store
 from tests.conftest import Sql
 
+LONGEST_TTL_SECONDS = 133
+
 _TABLES = ("runs", "pages", "rejects", "erasures", "users", "users_address", "key_versions")
 _TIMES_AND_RUNS = "'{created_at,updated_at,first_run_id,last_run_id}'::text[]"
 _PEOPLE = f"""
@@ -97,6 +99,12 @@ def stale(client: redis.Redis, store: Store, before: Held) -> list[str]:
     told = []
     for key, (body, goes) in held(client).items():
         is_left = before.get(key) == (body, goes)
-        if goes < 0 or (not is_left and body != store.get_user(key.decode().partition(":")[2])):
-            told.append(f"{key.decode()} outlives its time")
+        if not is_left and body != store.get_user(key.decode().partition(":")[2]):
+            told.append(f"{key.decode()} is too old")
     return told
+
+
+def everlasting(client: redis.Redis) -> list[str]:
+    """All must go, and soon."""
+    latest = (client.time()[0] + LONGEST_TTL_SECONDS) * 1000
+    return [f"{key.decode()} will stay" for key, (_, goes) in held(client).items() if not 0 < goes < latest]

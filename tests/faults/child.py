@@ -10,10 +10,13 @@ import logging
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import psutil
 
 from local import settings
 
@@ -23,24 +26,42 @@ _PATIENCE_SECONDS = 100
 
 
 class Told(NamedTuple):
-    """What a run that lived to its end took for steps, and what came of it: a status, or an error's name."""
+    """The steps of a run that lived to its end, what came of it (a status, or an error's name), and why."""
 
     steps: list[str]
     ended: str
+    error: str | None
+
+
+class Order(NamedTuple):
+    """Which run, and the step, from 1, at which it sends itself a signal."""
+
+    trigger: str = "schedule"
+    step: int = 0
+    sends: signal.Signals = signal.SIGKILL
 
 
 class Run:
-    """A scheduled run, under way, that logs at DEBUG. It kills itself at the step ``die_at``, from 1."""
+    """A run of the app, under way, that logs at DEBUG."""
 
-    def __init__(self, chosen: Mapping[str, str], log: Path, die_at: int = 0) -> None:
+    def __init__(self, chosen: Mapping[str, str], log: Path, order: Order) -> None:
         self._hears, tells = multiprocessing.Pipe(duplex=False)
-        self._process = _HOME.Process(target=_ingest, args=(dict(chosen), log, tells, die_at))
+        self._process = _HOME.Process(target=_ingest, args=(dict(chosen), log, tells, order))
         self._process.start()
         tells.close()
 
     def kill(self) -> None:
         with contextlib.suppress(ValueError):  # it has ended
             self._process.kill()
+
+    def wait_until_stopped(self) -> None:
+        process, until = psutil.Process(self._process.pid), time.monotonic() + _PATIENCE_SECONDS
+        while process.status() != psutil.STATUS_STOPPED:
+            assert time.monotonic() < until, "a run does not stop"
+            time.sleep(0.005)
+
+    def go_on(self) -> None:
+        os.kill(self._process.pid or 0, signal.SIGCONT)
 
     def wait(self) -> Told | None:
         """What it told in the end; None if it was killed."""
@@ -67,7 +88,7 @@ def _nothing() -> None:
     pass
 
 
-def _ingest(chosen: Mapping[str, str], log: Path, tells: Connection, die_at: int) -> None:
+def _ingest(chosen: Mapping[str, str], log: Path, tells: Connection, order: Order) -> None:
     from chalicelib import runs
     from chalicelib.errors import DecantError
 
@@ -79,18 +100,19 @@ def _ingest(chosen: Mapping[str, str], log: Path, tells: Connection, die_at: int
             os.dup2(file.fileno(), stream)
     logging.basicConfig(level=logging.DEBUG)
     steps = list[str]()
-    _watch(functools.partial(_step, steps, die_at))
+    _watch(functools.partial(_step, steps, order))
     try:
-        ended = runs.ingest({}).status
-    except DecantError as error:
-        ended = type(error).__name__
-    tells.send(Told(steps, ended))
+        report = runs.ingest({}) if order.trigger == "schedule" else runs.run_ingest(order.trigger)
+        ended, error = report.status, report.error
+    except DecantError as raised:
+        ended, error = type(raised).__name__, str(raised)
+    tells.send(Told(steps, ended, error))
 
 
-def _step(steps: list[str], die_at: int, name: str) -> None:
+def _step(steps: list[str], order: Order, name: str) -> None:
     steps.append(name)
-    if len(steps) == die_at:
-        os.kill(os.getpid(), signal.SIGKILL)
+    if len(steps) == order.step:
+        os.kill(os.getpid(), order.sends)
 
 
 def _watch(step: Callable[[str], None]) -> None:

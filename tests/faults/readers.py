@@ -13,9 +13,11 @@ from chalicelib.errors import StoreUnavailable
 from chalicelib.store import Store
 from local.postgres import Postgres
 from local.valkey import Valkey
+from tests.faults.books import LONGEST_TTL_SECONDS
 from tests.faults.wire import Wire, cut, delayed, now_and_then, truncate
 
-_TTL_SECONDS, _LONGEST_TTL_SECONDS = 120, 132
+_TTL_SECONDS = 120
+_FLIGHT_SECONDS = 10  # who asks while another's look is under way gets what that one finds
 _LONGEST_SECONDS = 20  # that one may wait for an answer; a gateway would wait for 29
 _STORM, _SLOW_SECONDS = 0.02, 0.7
 _PAUSE_SECONDS = 0.02
@@ -67,7 +69,7 @@ class Readers:
         return not self.wrong and self.answered > self.refused and self.slowest < _LONGEST_SECONDS
 
     def know(self, versions: Mapping[str, int]) -> None:
-        """From now on nobody is older than this in Postgres; in Redis, when a TTL is over."""
+        """From now on nobody is older than this in Postgres; what is cached, when a TTL is over."""
         self._known.append((time.monotonic(), versions))
 
     def _read(self) -> None:
@@ -93,5 +95,5 @@ class Readers:
 
     def _least(self, uid: str, began: float, source: str) -> int:
         """The least version that an answer may have."""
-        when = began - (_LONGEST_TTL_SECONDS if source == "redis" else 0)
+        when = began - _FLIGHT_SECONDS - (LONGEST_TTL_SECONDS if source == "redis" else 0)
         return max((versions[uid] for known, versions in self._known if known <= when), default=0)

@@ -56,12 +56,14 @@ def live(trial: Trial, fault: Fault, dice: Random, line: Line) -> list[str]:
     run = trial.start()
     with fault(trial, run, dice) as times:
         told = run.wait()
+    ended = [told.ended] if told else []
     line.times += times + sum(wire.happened for wire in trial.wires.values())
     recovery = 0
     while (told is None or told.ended != "succeeded") and recovery < _MOST_RUNS:
         told, recovery = trial.recover(), recovery + 1
+        ended += [told.ended] if told else []
     line.runs = max(line.runs, recovery)
-    problems = trial.problems()
+    problems = trial.problems() + (["a defect: nobody foresaw it"] if "Unforeseen" in ended else [])
     line.note(problems)
     return problems
 
@@ -85,6 +87,7 @@ def main() -> int:
     lines = {name: Line() for name in FAULTS}
     until = time.monotonic() + options.minutes * 60
     with tempfile.TemporaryDirectory(prefix="soak-") as folder, house(Path(folder)) as trial:
+        trial.is_read = True
         with Readers(trial.postgres, trial.valkey, trial.url, dice) as readers:
             while time.monotonic() < until:
                 name = dice.choice(list(FAULTS))

@@ -1,10 +1,10 @@
 """A run that is killed, wherever: the next one finds it lost, and all is as if nothing had happened."""
 
-import time
-from random import Random
+import signal
 
 import pytest
 
+from tests.faults.child import Order
 from tests.faults.faults import kill
 from tests.faults.trial import Trial
 from tests.faults.wire import at
@@ -12,7 +12,6 @@ from tests.faults.wire import at
 STEPS = {
     "open_run", "check_keys", "fetch", "validate", "clean", "protect", "load_page", "put_users", "finish_run",
 }  # fmt: skip
-RANDOM_KILLS = 10  # `make soak` has thousands
 
 
 def test_killed_before_and_after_every_step(trial: Trial):
@@ -23,7 +22,7 @@ def test_killed_before_and_after_every_step(trial: Trial):
     opened, ended = (undisturbed.steps.index(f"after {name}") + 1 for name in ("open_run", "finish_run"))
     for die_at, step in enumerate(undisturbed.steps, 1):
         trial.begin_day()
-        assert trial.start(die_at).wait() is None, step
+        assert trial.start(Order(step=die_at)).wait() is None, step
         assert trial.recover().ended == "succeeded", step
         assert trial.problems() == [], step
         expected = "lost" if opened <= die_at < ended else "succeeded"
@@ -42,16 +41,17 @@ def test_killed_while_something_passes(trial: Trial, wire: str):
         assert trial.problems() == [], nth
 
 
-def test_killed_at_any_moment(trial: Trial):
-    began = time.monotonic()
-    trial.recover()
-    takes, dice = time.monotonic() - began, Random()  # noqa: S311  no secret
+def test_stopped_at_every_step_and_overtaken(trial: Trial):
+    """A process that was only asleep, and wakes when its lease is gone, changes nothing any more."""
+    trial.begin_day()
+    steps = trial.recover().steps
 
-    for _ in range(RANDOM_KILLS):
+    for stop_at in range(steps.index("after open_run") + 1, steps.index("before finish_run") + 2):
         trial.begin_day()
-        run, moment = trial.start(), dice.uniform(0, takes)
-        time.sleep(moment)
-        run.kill()
-        run.wait()
-        assert trial.recover().ended == "succeeded", moment
-        assert trial.problems() == [], moment
+        sleeper = trial.start(Order(step=stop_at, sends=signal.SIGSTOP))
+        sleeper.wait_until_stopped()
+        assert trial.recover().ended == "succeeded", steps[stop_at - 1]
+        sleeper.go_on()
+        assert sleeper.wait().ended == "lost", steps[stop_at - 1]
+        assert trial.statuses(2) == ["lost", "succeeded"], steps[stop_at - 1]
+        assert trial.problems() == [], steps[stop_at - 1]
