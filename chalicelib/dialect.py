@@ -157,7 +157,7 @@ def _without_depths(body: bytes, outside: int) -> tuple[bytes, dict[bytes, bytes
         elif bracket[0] in b"]}":
             depth -= 1
             if depth == outside and deepest > _DEEPEST:
-                mark = b"[\t%d\t]" % len(deep)  # as nobody writes a list
+                mark = b'"\\u0000%d"' % len(deep)  # nobody writes it, and written anew it is the same
                 pieces += body[kept:start], mark
                 deep[mark], kept = body[start : bracket.end()], bracket.end()
     return b"".join([*pieces, body[kept:]]), deep

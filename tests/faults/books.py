@@ -37,10 +37,10 @@ _LAWS = {
         SELECT run_id FROM runs
         WHERE rejected <> (SELECT count(*) FROM rejects WHERE rejects.run_id = runs.run_id)""",
     "who was inserted is there, once": """
-        SELECT FROM (SELECT sum(inserted) FROM runs) AS told (people)
+        SELECT people FROM (SELECT sum(inserted) FROM runs) AS told (people)
         WHERE people <> (SELECT count(*) FROM users)""",
     "who was updated is as many versions further": """
-        SELECT FROM (SELECT sum(updated) FROM runs) AS told (updates)
+        SELECT updates FROM (SELECT sum(updated) FROM runs) AS told (updates)
         WHERE updates <> (SELECT sum(version - 1) FROM users)""",
     "everybody has an address": """
         SELECT uid FROM users FULL JOIN users_address USING (uid)

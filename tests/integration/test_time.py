@@ -1,6 +1,8 @@
 """A run that would pass its function's time stops between two pages, and the next one goes on there."""
 
+import itertools
 import json
+import time
 
 import pytest
 
@@ -128,3 +130,21 @@ def test_outside_lambda_there_is_no_end_whatever_an_emulator_says(slow, monkeypa
     report = runs.ingest({}, Context(3))
 
     assert (report.status, report.pages) == ("succeeded", PAGES)
+
+
+def test_a_clock_that_jumps_breaks_no_lease(app_environment, user_api, sql, monkeypatch):
+    """The machine's may; the database's own clock decides how long a lease lasts."""
+    app_environment(SOURCE_URL=user_api.url("random-data-api", seed=3), SOURCE_PAGE_SIZE=str(SIZE))
+    years = itertools.cycle((0, 10, -10, 1))
+    now, year = time.time, 365 * 86_400
+    monkeypatch.setattr(time, "time", lambda: now() + next(years) * year)
+    left = []
+
+    def on_page(done, planned, report):
+        left.extend(sql("SELECT extract(epoch FROM lease_expires_at - clock_timestamp()) FROM runs"))
+
+    report = runs.run_ingest("manual", pages=PAGES, on_page=on_page)
+
+    assert (report.status, report.pages) == ("succeeded", PAGES)
+    assert len(left) == PAGES
+    assert all(100 < seconds <= 120 for (seconds,) in left)

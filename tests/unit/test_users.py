@@ -511,6 +511,20 @@ def test_a_record_nested_deeper_than_any_parser_goes_is_told_as_json_and_costs_n
 
 
 @both
+def test_a_page_may_hold_both_what_is_nested_too_deeply_and_half_a_surrogate_pair(api):
+    deep = DEEP["lists"]
+
+    page = checked(api, api.record({api.email: b'"\\ud800"'}), deep, api.record())
+
+    assert [reject.issues for reject in page.rejects] == [
+        (Issue(api.email, "encoding"),),
+        (Issue("", "json"),),
+    ]
+    assert page.rejects[1].raw == deep
+    assert facts(page.users) == facts([api.user()])
+
+
+@both
 def test_a_page_that_opens_more_than_it_closes_is_no_page(api):
     with pytest.raises((ValueError, RecursionError)):
         validate(b"[" * 200_000 + api.page(api.record()), api.dialect, TODAY)
