@@ -60,6 +60,7 @@ def _measure(running: Servers, rounds: int) -> None:
     reads = read.contests(running, rounds)
     parts["read"] = _said("\n\n".join(map(read.told, reads)))
     rates = {result.way: result.rate for result in loads[_RECORDS, _PAGE]}
+    parts["steps"] = tables.steps(next(one for one in loads[_RECORDS, _PAGE] if one.way == "decant"))
     hot, miss = (contest.turns["decant"].median for contest in reads[:2])
     parts["cost"] = _said(cost.told(rates["decant"], _PAGE, hot, miss))
     parts["picture"] = plot.PICTURE

@@ -1,7 +1,7 @@
 """Who takes part, and what came of it: records a second, and the ratio to the ceiling."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -27,12 +27,13 @@ _BAD = 0.01
 
 @dataclass(frozen=True)
 class Result:
-    """What one way did with so many records in pages of such a size."""
+    """What one way did with so many records in pages of such a size; see ``Way`` for its steps."""
 
     way: str
     records: int
     page_size: int
     turns: Turns
+    steps: Mapping[str, float]
 
     @property
     def rate(self) -> float:
@@ -57,7 +58,7 @@ def contest(
         for way in ways.values():
             opened.callback(way.close)
         turns = take_turns(ways, rounds)
-    return [Result(name, ways[name].records, page_size, turns[name]) for name in names]
+    return [Result(name, way.records, page_size, turns[name], way.steps) for name, way in ways.items()]
 
 
 def _way(name: str) -> Callable[[Servers, Pages], Way]:

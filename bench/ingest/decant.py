@@ -47,6 +47,7 @@ class Decant(Way):
 
     def work(self) -> None:
         self._report = pipeline.run(self.edges, self._plan)
+        self.steps = self._report.timings
 
     def check(self) -> None:
         told = self._report

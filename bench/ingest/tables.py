@@ -40,3 +40,12 @@ def _by_pages(results: Results) -> Iterator[str]:
         rates = {result.way: result.rate for result in found}
         ours, ceiling, again = (rates[way] for way in ("decant", "ceiling", "decant-again"))
         yield f"| {records:,} | {page_size:,} | {ours:,.0f} | {ours / ceiling:.2f} | {again:,.0f} |"
+
+
+def steps(result: Result) -> str:
+    """What one way's last turn was spent on."""
+    lines = ["| step | µs a record | share |", "|---|---:|---:|"]
+    for step, milliseconds in result.steps.items():
+        share = milliseconds / sum(result.steps.values())
+        lines.append(f"| {step} | {milliseconds * 1_000 / result.records:.1f} | {share:.0%} |")
+    return "\n".join(lines)

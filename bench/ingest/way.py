@@ -1,5 +1,8 @@
 """What all ways have in common: they get pages and servers, and can show that the work was done."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from bench.ingest.pages import Pages
 from bench.servers import Servers
 
@@ -9,9 +12,12 @@ class WrongResult(Exception):
 
 
 class Way:
-    """One way to load pages. ``cached`` says whether it promises a cache entry for each person."""
+    """One way to load pages. ``cached`` says whether it promises a cache entry for each person; ``steps`` are
+    milliseconds of the last turn, by what they were spent on, where a way can tell.
+    """
 
     users, addresses, cached = "users", "users_address", True
+    steps: Mapping[str, float] = MappingProxyType({})
 
     def __init__(self, servers: Servers, pages: Pages) -> None:
         self.servers, self.pages = servers, pages

@@ -25,6 +25,7 @@ def test_every_way_stores_what_it_is_given(servers):
     assert [result.way for result in results] == list(WAYS)
     assert all(result.rate > 0 for result in results)
     assert "| the ceiling: prepared rows and cache entries |" in tables.one(results)
+    assert "| load |" in tables.steps(results[WAYS.index("decant")])
     assert "| 200 | 100 |" in tables.by_pages({(200, 100): results})
 
 

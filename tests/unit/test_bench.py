@@ -67,7 +67,8 @@ def test_figures_without_a_place_are_not_lost_in_silence(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["picture", "machine", "ingest", "pages", "read", "cold-start", "package", "growth", "cost"]
+    "name",
+    ["picture", "machine", "ingest", "steps", "pages", "read", "cold-start", "package", "growth", "cost"],
 )
 def test_the_page_has_a_place_for_every_part(name):
     assert f"<!-- bench: {name} -->" in report.PAGE.read_text(encoding="utf-8")
