@@ -86,7 +86,7 @@ format: .venv/installed ## Put the code into the house style
 bench: bench/.venv/installed ## Measure everything, and write docs/performance.md (20 minutes)
 	@exec bench/.venv/bin/python -m bench
 
-bench-quick: bench/.venv/installed ## Print the ratios that matter (a minute or two)
+bench-quick: bench/.venv/installed ## Print the ratios that matter (two minutes)
 	@exec bench/.venv/bin/python -m bench --quick
 
 screenshots: .venv/installed ## Take the README's pictures anew, from the running page

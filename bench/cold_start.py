@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,9 +24,6 @@ from bench.servers import Servers
 from infra import contents
 from infra.package import ROOT
 
-# What the competitors are made of, in the versions of Decant's package where it has them too.
-_LIBRARIES = ("chalice", "redis", "psycopg2-binary", "pandas", "boto3", "fastapi", "mangum")
-
 _BYTECODE = ignore_patterns("__pycache__")
 
 _SCRIPT = """
@@ -39,26 +36,35 @@ os.write({pipe}, json.dumps(answer).encode())
 """
 
 
+_MINIMAL = ("chalice", "redis", "psycopg2-binary")
+
+
 @dataclass(frozen=True)
 class Start:
-    """Whose handler is started. ``of_decant``: it lies in Decant's package, not in the competitors'."""
+    """Whose handler is started, and what is installed for it; nothing if it lies in Decant's package."""
 
     title: str
     module: str
     name: str = "handler"
-    of_decant: bool = False
+    needs: tuple[str, ...] = ()
 
 
 STARTS = {
-    "decant": Start("**Decant**, one person from Redis", "app", "app", of_decant=True),
-    "secret": Start("Decant, its settings in Secrets Manager", "app", "app", of_decant=True),
-    "authorizer": Start("Decant's authorizer", "app", "authorize", of_decant=True),
-    "ingest": Start("Decant's `ingest`, without its work", "bench.handlers.decant_ingest", of_decant=True),
-    "alone": Start("Chalice", "bench.handlers.chalice_alone"),
-    "chalice": Start("Chalice + redis + psycopg2, one person from Redis", "bench.handlers.minimal_chalice"),
-    "boto3": Start("the same + boto3", "bench.handlers.chalice_boto3"),
-    "pandas": Start("the same + pandas", "bench.handlers.chalice_pandas"),
-    "fastapi": Start("FastAPI + Mangum + redis + psycopg2", "bench.handlers.fastapi_mangum"),
+    "decant": Start("**Decant**, one person from Redis", "app", "app"),
+    "secret": Start("Decant, its settings in Secrets Manager", "app", "app"),
+    "authorizer": Start("Decant's authorizer", "app", "authorize"),
+    "ingest": Start("Decant's `ingest`, without its work", "bench.handlers.decant_ingest"),
+    "alone": Start("Chalice", "bench.handlers.chalice_alone", needs=("chalice",)),
+    "chalice": Start(
+        "Chalice + redis + psycopg2, one person from Redis", "bench.handlers.minimal_chalice", needs=_MINIMAL
+    ),
+    "boto3": Start("the same + boto3", "bench.handlers.chalice_boto3", needs=(*_MINIMAL, "boto3")),
+    "pandas": Start("the same + pandas", "bench.handlers.chalice_pandas", needs=(*_MINIMAL, "pandas")),
+    "fastapi": Start(
+        "FastAPI + Mangum + redis + psycopg2",
+        "bench.handlers.fastapi_mangum",
+        needs=("fastapi", "mangum", "redis", "psycopg2-binary"),
+    ),
 }
 
 
@@ -100,16 +106,19 @@ class ColdStart:
 Starts = dict[tuple[str, bool], Turns]  # by name, and whether bytecode was there
 
 
-def starts(servers: Servers, built: Package, scratch: Path, rounds: int) -> Starts:
-    """Everybody, with bytecode and without."""
-    uid, folders = _somebody(servers), _folders(built, scratch)
+def starts(
+    servers: Servers, built: Package, scratch: Path, rounds: int, names: Sequence[str] = tuple(STARTS)
+) -> Starts:
+    """All these, with bytecode and without."""
+    chosen = {name: STARTS[name] for name in names}
+    uid, folders = _somebody(servers), _folders(built, scratch, chosen.values())
     with secret.kept(settings.of(servers)) as secretly:
         competitors = {}
-        for name, start in STARTS.items():
+        for name, start in chosen.items():
             event = events.authorize(settings.API_KEY) if name == "authorizer" else events.get_user(uid)
             env = secretly if name == "secret" else settings.of(servers)
             for compiled in (True, False):
-                places = [folders[start.of_decant, compiled]]
+                places = [folders[not start.needs, compiled]]
                 if name == "secret":
                     places.append(folders[False, compiled])  # boto3 comes from AWS's runtime
                 competitors[name, compiled] = ColdStart(start, places, event, env)
@@ -125,9 +134,10 @@ def _somebody(servers: Servers) -> str:
     return str(records_of(pages.bodies[0])[-1]["uid"])
 
 
-def _folders(built: Package, scratch: Path) -> dict[tuple[bool, bool], Path]:
+def _folders(built: Package, scratch: Path, chosen: Iterable[Start]) -> dict[tuple[bool, bool], Path]:
     """By whether Decant's package is in it or what the others need, and whether bytecode is there."""
-    compiled = {True: built.folder, False: _competitors(built, scratch / "competitors")}
+    needs = {library for start in chosen for library in start.needs}
+    compiled = {True: built.folder, False: _installed(needs, built.pins, scratch / "competitors")}
     folders = {}
     for of_decant, folder in compiled.items():
         copytree(ROOT / "bench/handlers", folder / "bench/handlers", ignore=_BYTECODE)
@@ -137,10 +147,10 @@ def _folders(built: Package, scratch: Path) -> dict[tuple[bool, bool], Path]:
     return folders
 
 
-def _competitors(built: Package, folder: Path) -> Path:
-    """One folder with all that they need; each imports its own share."""
-    pins = dict(line.split("==") for line in built.pins.read_text(encoding="utf-8").split())
-    wanted = [f"{name}=={pins.get(name.replace('-', '_')) or version(name)}" for name in _LIBRARIES]
+def _installed(libraries: Iterable[str], pins: Path, folder: Path) -> Path:
+    """In the versions of Decant's package, where it has them too. Each handler imports its own share."""
+    pinned = dict(line.split("==") for line in pins.read_text(encoding="utf-8").split())
+    wanted = [f"{name}=={pinned.get(name.replace('-', '_')) or version(name)}" for name in sorted(libraries)]
     command = ("-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-compile", "--target")
     subprocess.run([sys.executable, *command, folder, *wanted], check=True)
     contents.compile_sources(folder)

@@ -103,12 +103,12 @@ def contests(
 ) -> list[Contest]:
     """The hot read, the miss and the list, each by all these handlers."""
     os.environ.update(settings.of(servers))
-    handlers = {name: _handler(*HANDLERS[name]) for name in names}
     pages = pages_of(_PEOPLE, 1_000)
     uids = list({record["uid"] for body in pages.bodies for record in records_of(body)})
     decant = Decant(servers, pages)
     decant.prepare()
     decant.work()
+    handlers = {name: _handler(*HANDLERS[name]) for name in names}  # importing the app turns its log on
     with contextlib.closing(Bare(servers)) as bare, as_in_a_lambda():
         reads = {
             ("hot", "GET, pooled"): _hot(bare, handlers, uids, calls),
