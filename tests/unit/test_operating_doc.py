@@ -1,0 +1,55 @@
+"""docs/operating.md says what is true: every status, alarm and number."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from chalicelib import pool
+from chalicelib import store as rooms
+from chalicelib.sources.client import Limits
+from chalicelib.views import Health
+
+ROOT = Path(__file__).parents[2]
+OPERATING = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
+WORDS = {5: "five"}
+
+
+def section(title):
+    return re.split(r"^## ", OPERATING.partition(f"\n## {title}\n")[2], flags=re.MULTILINE)[0]
+
+
+def test_every_status_of_a_run_is_explained_and_no_other():
+    tables = (ROOT / "chalicelib/sql/migrations/0001_the_five_tables.sql").read_text(encoding="utf-8")
+    allowed = re.search(r"CHECK \(status IN \(([^)]*)\)", tables)[1]
+    explained = re.findall(r"^\| `(\w+)` \|", section("What a run's status means"), flags=re.MULTILINE)
+
+    assert set(explained) == set(re.findall(r"'(\w+)'", allowed))
+
+
+def test_every_status_of_health_is_explained():
+    for status in re.findall(r"'(\w+)'", str(Health.__annotations__["status"])):
+        assert f"`{status}`:" in section("At three in the morning")
+
+
+@pytest.mark.parametrize("name", ["docs/operating.md", "docs/deploy.md"])
+def test_every_alarm_is_explained_and_no_other(name):
+    resources = yaml.safe_load((ROOT / "infra/app.yaml").read_text(encoding="utf-8"))["Resources"]
+    alarms = {alarm for alarm, one in resources.items() if one.get("Type") == "AWS::CloudWatch::Alarm"}
+    text = (ROOT / name).read_text(encoding="utf-8")
+    table = text.partition("| alarm | says")[2].partition("\n\n")[0]
+
+    assert set(re.findall(r"^\| `?(\w+)`? \|", table, flags=re.MULTILINE)) == alarms
+
+
+def test_the_bounds_are_those_of_the_code():
+    text, limits = " ".join(OPERATING.split()), Limits()
+
+    assert f"each function keeps {pool._SIZE} connections" in text
+    leases = (
+        f"({rooms.LEASE_SECONDS // 60} minutes; {rooms.QUEUED_LEASE_SECONDS // 60} minutes over the queue)"
+    )
+    assert leases in text
+    assert f"the source {WORDS[limits.attempts]} times within {limits.page} s" in text
+    assert re.search(rf"a load\b[^;.]* {WORDS[pool._TRIES]} times", text)
