@@ -51,7 +51,7 @@ def _run(folder: Path, port: int) -> None:
         _localstack(stack, port) as endpoint,
         settings.publish(folder, {**stack.settings, ENDPOINT: endpoint}),
     ):
-        watch(stack)
+        watch(stack, mortal="LocalStack")  # it would come back without the app
 
 
 def _forget_the_last(folder: Path) -> None:

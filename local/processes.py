@@ -42,24 +42,29 @@ class Child:
     ) -> None:
         """Without a log the child writes to our own terminal; stdin is all that it will ever read."""
         self.name, self.log, self.argv = name, log, list(argv)
+        self._env, self._cwd, self._user, self._stdin = dict(env), cwd, user, stdin
         self._stop_signal = stop_signal
+        self.start()
+
+    def start(self) -> None:
+        """Also anew, after it has ended."""
         identity: dict[str, Any] = {}
-        if user:
+        if user := self._user:
             identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
         with contextlib.ExitStack() as opened:
-            output = opened.enter_context(_open_log(log)) if log else None
+            output = opened.enter_context(_open_log(self.log)) if self.log else None
             errors = subprocess.STDOUT if output else None
             self._process = subprocess.Popen(
-                argv, env=env, cwd=cwd, stdin=subprocess.PIPE, stdout=output, stderr=errors,
+                self.argv, env=self._env, cwd=self._cwd, stdin=subprocess.PIPE, stdout=output, stderr=errors,
                 start_new_session=True, **identity,
             )  # fmt: skip
-        self._feed(stdin)
+        self._feed()
 
-    def _feed(self, stdin: bytes) -> None:
+    def _feed(self) -> None:
         with contextlib.suppress(BrokenPipeError):  # it ended already, which the caller will notice
             if self._process.stdin:
                 with self._process.stdin as pipe:
-                    pipe.write(stdin)
+                    pipe.write(self._stdin)
 
     @property
     def pid(self) -> int:

@@ -44,6 +44,12 @@ class Stack:
         processes.record(record_file(self.folder), child)
         return child
 
+    def revive(self, server: Server) -> None:
+        """Starts again what has ended by itself."""
+        server.start()
+        if isinstance(server, Child):
+            processes.record(record_file(self.folder), server)
+
     @contextlib.contextmanager
     def running(self, name: str, argv: Sequence[str], log: str) -> Iterator[Child]:
         child = self.start(name, argv, log)

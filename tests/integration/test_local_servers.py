@@ -23,7 +23,9 @@ from redis.retry import Retry
 from local import postgres, processes, quarters, valkey
 from local.errors import DataFolderBroken, FolderNotOurs, ServerFailed
 from local.postgres import Postgres
+from local.stack import Stack
 from local.valkey import Valkey
+from local.watch import watch
 
 ROOT = Path(__file__).parent.parent.parent
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to run Postgres as somebody else")
@@ -399,3 +401,17 @@ def test_a_child_that_is_never_ready_is_not_waited_for_for_ever(tmp_path):
     with pytest.raises(ServerFailed, match="slow was not ready within 0 seconds"):
         child.wait_until(lambda: False, 0.1)
     child.stop()
+
+
+@pytest.mark.parametrize(("mortal", "lives"), [("", 5), ("the mayfly", 1)])
+def test_what_cannot_be_kept_alive_is_given_up(tmp_path, monkeypatch, capsys, mortal, lives):
+    monkeypatch.setattr("local.watch._REVIVE_SECONDS", 0)
+    stack = Stack(tmp_path, {})
+
+    with (
+        stack.running("the mayfly", ["-c", ""], "mayfly.log"),
+        pytest.raises(ServerFailed, match=r"the mayfly ended by itself \(exit status 0\)"),
+    ):
+        watch(stack, mortal)
+
+    assert capsys.readouterr().out.count("the mayfly is back.") == lives - 1
