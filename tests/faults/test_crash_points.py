@@ -41,12 +41,13 @@ def test_killed_while_something_passes(trial: Trial, wire: str):
         assert trial.problems() == [], nth
 
 
-def test_stopped_at_every_step_and_overtaken(trial: Trial):
+def test_stopped_before_every_step_and_overtaken(trial: Trial):
     """A process that was only asleep, and wakes when its lease is gone, changes nothing any more."""
-    trial.begin_day()
     steps = trial.recover().steps
 
     for stop_at in range(steps.index("after open_run") + 1, steps.index("before finish_run") + 2):
+        if steps[stop_at - 1].startswith("after"):
+            continue  # there is nothing in between
         trial.begin_day()
         sleeper = trial.start(Order(step=stop_at, sends=signal.SIGSTOP))
         sleeper.wait_until_stopped()

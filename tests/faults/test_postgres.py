@@ -69,8 +69,10 @@ def test_a_load_whose_session_ends_midway_is_made_anew(trial: Trial, happen: Cal
     assert trial.problems() == []
 
 
-@passing
-@pytest.mark.parametrize("step", ["after fetch", "before finish_run"])
+@pytest.mark.parametrize(
+    ("happen", "step"),
+    [(end_sessions, "after fetch"), (end_sessions, "before finish_run"), (restart, "before finish_run")],
+)
 def test_connections_that_died_while_a_lambda_was_frozen_cost_nothing(
     trial: Trial, happen: Callable[[Trial], None], step: str
 ):
