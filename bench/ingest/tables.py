@@ -38,8 +38,9 @@ def by_pages(results: Results) -> str:
 def _by_pages(results: Results) -> Iterator[str]:
     for (records, page_size), found in sorted(results.items()):
         rates = {result.way: result.rate for result in found}
-        ours, ceiling, again = (rates[way] for way in ("decant", "ceiling", "decant-again"))
-        yield f"| {records:,} | {page_size:,} | {ours:,.0f} | {ours / ceiling:.2f} | {again:,.0f} |"
+        ours, ratio = f"{rates['decant']:,.0f}", f"{rates['decant'] / rates['ceiling']:.2f}"
+        again = f"{rates['decant-again']:,.0f}" if "decant-again" in rates else ""
+        yield f"| {records:,} | {page_size:,} | {ours} | {ratio} | {again} |"
 
 
 def steps(result: Result) -> str:
