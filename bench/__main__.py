@@ -66,7 +66,7 @@ def _measure(running: Servers, rounds: int) -> None:
     parts["picture"] = plot.PICTURE
     plot.draw(report.PLOT, {ingest.WAYS[way][2]: rate for way, rate in rates.items()}, _hot(reads[0]))
     parts["growth"] = _said(growth.told(growth.stages(running, growth.FULL)))
-    parts["machine"] = _said(machine.told(running, time.monotonic() - started))
+    parts["machine"] = _said(machine.told(running, rounds, time.monotonic() - started))
     report.write(parts)
 
 

@@ -17,15 +17,15 @@ _LIBRARIES = (
 )
 
 
-def told(servers: Servers, seconds: float) -> str:
+def told(servers: Servers, rounds: int, seconds: float) -> str:
     """A paragraph."""
     postgres = str(servers.rows("SHOW server_version")[0][0]).split()[0]
     with redis.Redis.from_url(servers.redis_url) as client:
         valkey = client.info("server").get("valkey_version", "unknown")
     libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
     return (
-        f"Measured on {datetime.now(UTC).date()} in {seconds / 60:.0f} minutes, on {os.cpu_count()} cores "
-        f"({_cpu()}) with {_memory_gb():.0f} GB of memory, {platform.system()}; "
+        f"Measured on {datetime.now(UTC).date()} in {rounds} rounds ({seconds / 60:.0f} minutes), "
+        f"on {os.cpu_count()} cores ({_cpu()}) with {_memory_gb():.0f} GB of memory, {platform.system()}; "
         f"Python {platform.python_version()}, PostgreSQL {postgres}, Valkey {valkey}; {libraries}."
     )
 
