@@ -60,6 +60,9 @@ class Run:
             assert time.monotonic() < until, "a run does not stop"
             time.sleep(0.005)
 
+    def freeze(self) -> None:
+        os.kill(self._process.pid or 0, signal.SIGSTOP)
+
     def go_on(self) -> None:
         os.kill(self._process.pid or 0, signal.SIGCONT)
 

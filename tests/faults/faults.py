@@ -10,7 +10,7 @@ from random import Random
 
 import psutil
 
-from tests.faults.child import Run
+from tests.faults.child import Order, Run
 from tests.faults.trial import Trial
 from tests.faults.wire import Cut, Happening, Passing, at, cut, delayed, now_and_then, truncate
 
@@ -45,6 +45,24 @@ def _killed(_: Trial, run: Run, dice: Random) -> Iterator[int]:
 
 
 @contextmanager
+def _overtaken(trial: Trial, run: Run, dice: Random) -> Iterator[int]:
+    """It sleeps until its lease is gone and another has run."""
+    _sometime(dice)
+    run.freeze()
+    trial.recover()
+    run.go_on()
+    yield 1
+
+
+@contextmanager
+def _two_at_once(trial: Trial, _: Run, dice: Random) -> Iterator[int]:
+    _sometime(dice)
+    other = trial.start(Order("manual"))
+    yield 1
+    other.wait()
+
+
+@contextmanager
 def _killed_by_a_message(trial: Trial, run: Run, dice: Random) -> Iterator[int]:
     _somewhere(trial, dice.choice(list(trial.wires)), kill(run), dice)
     yield 0
@@ -74,6 +92,17 @@ def _sessions_ended(trial: Trial, _: Run, dice: Random) -> Iterator[int]:
     theirs = "FROM pg_stat_activity WHERE application_name = 'decant' AND pid <> pg_backend_pid()"
     ((ended,),) = trial.sql(f"SELECT count(pg_terminate_backend(pid)) {theirs}")
     yield ended
+
+
+@contextmanager
+def _session_killed(trial: Trial, _: Run, dice: Random) -> Iterator[int]:
+    """By which Postgres ends all others too, and recovers. It is our own: a run's might be gone by now."""
+    _sometime(dice)
+    ((pid,),) = trial.sql("SELECT pg_backend_pid()")
+    os.kill(pid, signal.SIGKILL)
+    trial.hang_up()
+    trial.wait_for_postgres()
+    yield 1
 
 
 @contextmanager
@@ -153,11 +182,14 @@ _WIRES = ("source", "Postgres", "Redis")
 FAULTS: dict[str, Fault] = {
     "run killed at any moment": _killed,
     "run killed as a message passes": _killed_by_a_message,
+    "run frozen and overtaken": _overtaken,
+    "two runs at once": _two_at_once,
     **{f"{wire}: cut": _once(wire, lambda _: cut) for wire in _WIRES},
     **{f"{wire}: truncated": _once(wire, lambda _: truncate) for wire in _WIRES},
     **{f"{wire}: delayed": _once(wire, lambda dice: delayed(dice.uniform(0, 3))) for wire in _WIRES},
     **{f"{wire}: a storm of these": _storm(wire) for wire in _WIRES},
     "Postgres: sessions ended": _sessions_ended,
+    "Postgres: a session killed": _session_killed,
     "Postgres: restarted": _postgres_restarted,
     "Postgres: killed": _postgres_killed,
     "Postgres: paused": _paused("postgres"),

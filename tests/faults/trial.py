@@ -3,9 +3,11 @@
 import base64
 import contextlib
 import json
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import psycopg2
 import redis
 
 from chalicelib.privacy import Tokeniser
@@ -20,6 +22,7 @@ from tests.faults.wire import Wire
 from tests.keys import PII_KEY
 
 _SCHEDULED = Order()
+_PATIENCE_SECONDS = 30
 DATABASES = ("trial", "peace")
 
 
@@ -101,6 +104,19 @@ class Trial:
         """Before Postgres goes: the trial's own connections are no part of it."""
         self.sql.close()
         self._peace.close()
+
+    def wait_for_postgres(self) -> None:
+        """Until it has recovered from what it has just been told."""
+        until = time.monotonic() + _PATIENCE_SECONDS
+        time.sleep(0.1)
+        while time.monotonic() < until:
+            try:
+                self.sql("SELECT")
+                return
+            except psycopg2.Error:
+                self.hang_up()
+                time.sleep(0.05)
+        raise AssertionError("Postgres does not come back")
 
     def problems(self) -> list[str]:
         """All that is wrong after the day's last run."""
