@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import islice
 from math import ceil
 from typing import Any, Literal, Protocol
 
@@ -31,17 +32,20 @@ _STATS_PATIENCE_SECONDS = 5
 _REST_SECONDS = 5
 _TIMEOUT_SECONDS = 0.5
 _JITTER = 0.1
+_AT_ONCE = 500  # bodies that a script writes, so that it holds up the others for a moment only
 
-# Sets a body unless a newer one is there, or the mark of an erasure. The version stands near a body's start.
+# Sets each body unless a newer one is there, or the mark of an erasure; a version stands near a body's start.
+# Many at once, since a command for each takes several times as long. Arguments: a seed (a script's dice begin
+# anew each time it runs), the bounds of the time to live in milliseconds, the bodies.
 _SET_IF_NEWER = """
-local held = redis.call('GET', KEYS[1])
-if held then
-    if held == 'erased' then return 0 end
-    local version = tonumber(string.match(held, '"version":(%d+)'))
-    if version and version >= tonumber(ARGV[1]) then return 0 end
+local function version(body) return tonumber(string.match(body, '"version":(%d+)')) end
+math.randomseed(ARGV[1])
+for i, key in ipairs(KEYS) do
+    local held, body = redis.call('GET', key), ARGV[3 + i]
+    if not held or held ~= 'erased' and (version(held) or 0) < version(body) then
+        redis.call('SET', key, body, 'PX', math.random(ARGV[2], ARGV[3]))
+    end
 end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-return 1
 """
 _SET_IF_NEWER_SHA = hashlib.sha1(_SET_IF_NEWER.encode(), usedforsecurity=False).hexdigest()
 
@@ -65,7 +69,8 @@ class Cache:
     """Wraps a store's reads. Every failure of Redis ends here; no method raises for one."""
 
     def __init__(self, url: str, store: Reader, ttl_seconds: int) -> None:
-        self._store, self._ttl_seconds = store, ttl_seconds
+        self._store = store
+        self._ttl_bounds = [round(ttl_seconds * 1000 * part) for part in (1 - _JITTER, 1 + _JITTER)]
         self._redis = Connections(url, _TIMEOUT_SECONDS)
         self._resting = threading.Lock()
         self._resting_until, self._is_away, self._refuses = 0.0, False, False
@@ -95,12 +100,12 @@ class Cache:
 
     @property
     def longest_ttl_seconds(self) -> int:
-        return ceil(self._ttl_seconds * (1 + _JITTER))
+        return ceil(self._ttl_bounds[1] / 1000)
 
-    def put_users(self, bodies: Mapping[str, bytes], versions: Mapping[str, int]) -> None:
+    def put_users(self, bodies: Mapping[str, bytes]) -> None:
         """After a commit: the new bodies, by uid, each unless a newer one is there."""
         if bodies:
-            self._ask_all(self._commands(bodies, versions), keeps=True)
+            self._ask_all(self._commands(bodies), keeps=True)
 
     def stats(self) -> CacheCounts:
         """What this cache did since it was made."""
@@ -144,17 +149,17 @@ class Cache:
     def _is_asked(self) -> bool:
         return time.monotonic() >= self._resting_until
 
-    def _commands(self, bodies: Mapping[str, bytes], versions: Mapping[str, int]) -> Iterator[bytes]:
+    def _commands(self, bodies: Mapping[str, bytes]) -> Iterator[bytes]:
         """Redis learns the script with every page, since it may have been started anew."""
         yield command("SCRIPT", "LOAD", _SET_IF_NEWER)
-        for uid, body in bodies.items():
-            ttl = self._ttl_milliseconds()
-            yield command("EVALSHA", _SET_IF_NEWER_SHA, 1, _key(uid), versions[uid], body, ttl)
+        entries = iter(bodies.items())
+        while some := dict(islice(entries, _AT_ONCE)):
+            numbers = random.getrandbits(31), *self._ttl_bounds
+            yield command("EVALSHA", _SET_IF_NEWER_SHA, len(some), *map(_key, some), *numbers, *some.values())
 
     def _ttl_milliseconds(self) -> int:
         """Jittered, so that what was loaded together does not expire together."""
-        spread = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  no secret
-        return round(self._ttl_seconds * 1000 * spread)
+        return random.randint(*self._ttl_bounds)  # noqa: S311  no secret
 
     def _ask(self, *words: str | bytes | int, keeps: bool = False) -> Any:
         """Redis' answer to one command; None while it is away, which is asked again only after a rest.

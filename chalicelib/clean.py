@@ -6,6 +6,7 @@ Pure. What comes in holds raw values, and so does what goes out, but for the gen
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import compress
 from operator import attrgetter
 from typing import Any
 
@@ -14,6 +15,7 @@ import pandas as pd
 from chalicelib.users import Employment, Subscription, User
 
 _MISSING = {"", "n/a"}
+_LONGEST_MISSING = max(map(len, _MISSING))
 
 _NO_EMPLOYMENT, _NO_SUBSCRIPTION = Employment(), Subscription()
 
@@ -50,57 +52,54 @@ class CleanPage:
 
 def clean(users: list[User]) -> CleanPage:
     """Tidies text, generalises dates, zip codes and coordinates, and lets the last of each uid win."""
-    frame = _frame(users)
-    unique = frame[~frame["uid"].duplicated(keep="last")]
-    text = {name: _over_distinct(unique[name], _tidy) for name in _TEXT}
+    uids = pd.Series([str(user.uid) for user in users], dtype=object)
+    is_last = ~uids.duplicated(keep="last")
+    last = list(compress(users, is_last))
+    text = _tidied(last)
     columns = {
-        "uid": unique["uid"].map(str),
-        **text,
-        "email": _over_distinct(text["email"], _lower),
-        "username": _over_distinct(text["username"], _lower),
-        "birth_year": unique["date_of_birth"].map(attrgetter("year")),
-        "zip_prefix": _over_distinct(text["zip_code"], lambda code: code[:3].rstrip()),
+        "uid": uids[is_last].tolist(),
+        **{name: text[name].tolist() for name in _TEXT},
+        "email": _each(text["email"], _lower),
+        "username": _each(text["username"], _lower),
+        "birth_year": [user.date_of_birth.year for user in last],
+        "zip_prefix": _each(text["zip_code"], _first_three),
         "street": _street(text["street_address"], text["street_name"]),
-        "lat": _tenth_of_a_degree(unique["lat"]),
-        "lng": _tenth_of_a_degree(unique["lng"]),
+        "lat": [_tenth(user.address.coordinates.lat) for user in last],
+        "lng": [_tenth(user.address.coordinates.lng) for user in last],
     }
-    return CleanPage({name: column.tolist() for name, column in columns.items()}, len(frame) - len(unique))
+    return CleanPage(columns, len(users) - len(last))
 
 
-def _frame(users: list[User]) -> pd.DataFrame:
-    columns = {name: pd.Series([get(user) for user in users], dtype=object) for name, get in _TEXT.items()}
-    return pd.DataFrame(
-        {
-            "uid": pd.Series([user.uid for user in users], dtype=object),
-            "date_of_birth": pd.Series([user.date_of_birth for user in users], dtype=object),
-            "lat": pd.Series([user.address.coordinates.lat for user in users], dtype=float),
-            "lng": pd.Series([user.address.coordinates.lng for user in users], dtype=float),
-            **columns,
-        }
-    )
-
-
-def _over_distinct(column: pd.Series, change: Callable[[str], str | None]) -> pd.Series:
-    """Applies ``change`` once to each distinct text; what is missing stays None, never NaN."""
-    codes, distinct = pd.factorize(column)
-    changed = pd.Series([*map(change, distinct), None], dtype=object)
-    return changed.take(codes)  # the code of a missing value is -1: the last
+def _tidied(users: list[User]) -> pd.DataFrame:
+    """The columns of text, each distinct text tidied once; what is missing is None, never NaN."""
+    texts = pd.Series([get(user) for get in _TEXT.values() for user in users], dtype=object)
+    codes, distinct = pd.factorize(texts)
+    tidied = pd.Series([*map(_tidy, distinct), None], dtype=object)
+    columns = tidied.take(codes).to_numpy()  # the code of a missing value is -1: the last
+    return pd.DataFrame(columns.reshape(len(_TEXT), len(users)).T, columns=list(_TEXT), dtype=object)
 
 
 def _tidy(text: str) -> str | None:
     tidy = unicodedata.normalize("NFC", text).strip()
-    return None if tidy.lower() in _MISSING else tidy
+    return None if len(tidy) <= _LONGEST_MISSING and tidy.lower() in _MISSING else tidy
+
+
+def _each(column: pd.Series, change: Callable[[str], str]) -> list[str | None]:
+    return [None if text is None else change(text) for text in column]
 
 
 def _lower(text: str) -> str:
     return unicodedata.normalize("NFC", text.lower())  # a capital may fall apart when it becomes small
 
 
-def _street(address: pd.Series, name: pd.Series) -> pd.Series:
-    parts = zip(address, name, strict=True)
-    return pd.Series([", ".join(filter(None, part)) or None for part in parts], dtype=object)
+def _first_three(code: str) -> str:
+    return code[:3].rstrip()
 
 
-def _tenth_of_a_degree(degrees: pd.Series) -> pd.Series:
+def _street(address: pd.Series, name: pd.Series) -> list[str | None]:
+    return [", ".join(filter(None, parts)) or None for parts in zip(address, name, strict=True)]
+
+
+def _tenth(degrees: float) -> float:
     """By the number's exact value, where pandas' own rounding multiplies first and takes 12.35 for a tie."""
-    return degrees.map(lambda exact: round(exact, 1)) + 0.0  # no negative zero: Postgres' numeric has none
+    return round(degrees, 1) + 0.0  # no negative zero: Postgres' numeric has none

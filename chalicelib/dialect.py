@@ -1,8 +1,7 @@
-"""How an API words a page of users, and the ways to read it: at once, one by one, leniently, strictly."""
+"""How an API words a page of users, and the ways to read it: at once, one by one, strictly, leniently."""
 
 import json
 import re
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -36,31 +35,20 @@ class Dialect(Generic[T]):
     dropped: tuple[str, ...] = ()
     envelope: str | None = None
 
-    def decode(self, body: bytes, strictly: bool = False) -> list[User]:
-        """A whole page at once. Raises ValueError as soon as one record is wrong, or all is.
-
-        ``strictly`` also refuses a field that is not known.
-        """
-        page = self._strict_page if strictly else self._page
-        return [self.to_user(record) for record in self._opened(page.decode(body))]
+    def decode(self, body: bytes) -> list[User]:
+        """A whole page at once. Raises ValueError as soon as a record is wrong, or has a field not known."""
+        return [self.to_user(record) for record in self._opened(self._page.decode(body))]
 
     def decode_one(self, raw: bytes, strictly: bool = False) -> User:
+        """Raises ValueError if the record is wrong; ``strictly`` also if it has a field not known."""
         return self.to_user((self._strict_one if strictly else self._one).decode(raw))
 
     def unknown(self, raw: bytes) -> set[str]:
         """The dotted paths of a record's fields that are not known. One that cannot be read has no fields."""
         try:
-            return set(self._known.unknown(loads(raw)))
+            return set(self._known.unknown(_loads_fast(raw)))
         except (ValueError, RecursionError):
             return set()
-
-    def unknown_in(self, body: bytes) -> Counter[str]:
-        """How many records of a page that can be decoded have which unknown field."""
-        try:
-            records = self._opened(self._any_page.decode(body))
-        except (ValueError, RecursionError):  # what is skipped is not looked at as closely as what is decoded
-            return Counter(path for raw in self.split(body) for path in self.unknown(raw))
-        return Counter(path for record in records for path in self._known.unknown(record))
 
     def uid_of(self, raw: bytes) -> str | None:
         """The uid of a record that may be wrong in any way, if it has one."""
@@ -112,19 +100,11 @@ class Dialect(Generic[T]):
 
     @cached_property
     def _page(self) -> msgspec.json.Decoder[Any]:
-        return msgspec.json.Decoder(self._page_of(self.record), dec_hook=numeric)
-
-    @cached_property
-    def _strict_page(self) -> msgspec.json.Decoder[Any]:
         return msgspec.json.Decoder(self._page_of(self._strict), dec_hook=numeric)
 
     @cached_property
     def _strict_one(self) -> msgspec.json.Decoder[Any]:
         return msgspec.json.Decoder(self._strict, dec_hook=numeric)
-
-    @cached_property
-    def _any_page(self) -> msgspec.json.Decoder[Any]:
-        return msgspec.json.Decoder(self._page_of(Any))
 
     @cached_property
     def _known(self) -> shapes.Known:
@@ -161,6 +141,14 @@ def _without_depths(body: bytes, outside: int) -> tuple[bytes, dict[bytes, bytes
                 pieces += body[kept:start], mark
                 deep[mark], kept = body[start : bracket.end()], bracket.end()
     return b"".join([*pieces, body[kept:]]), deep
+
+
+def _loads_fast(raw: bytes) -> Any:
+    """JSON as msgspec reads it, if it can."""
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        return loads(raw)
 
 
 def loads(raw: bytes) -> Any:

@@ -34,7 +34,7 @@ class Store(opening.Store, Archive, Protocol):
 class Cache(Protocol):
     """Where recent people are at hand."""
 
-    def put_users(self, bodies: Mapping[str, bytes], versions: Mapping[str, int]) -> None: ...
+    def put_users(self, bodies: Mapping[str, bytes]) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -88,12 +88,16 @@ class KeyInUse:
 
 @dataclass(frozen=True)
 class PageLoad:
-    """One page, ready to store: protected columns of equal length, and each row's erasure tokens."""
+    """One page, ready to store: protected columns of equal length, and each row's erasure tokens.
+
+    ``drafts`` are, by uid, the bodies that the API will answer with, but for version and time.
+    """
 
     run_id: str
     page: int
-    columns: Mapping[str, Sequence[Any]] = field(repr=False)
+    columns: dict[str, list[Any]] = field(repr=False)
     erasure_tokens: Sequence[Sequence[str]] = field(repr=False)
+    drafts: Mapping[str, bytes] = field(repr=False)
     rejects: Sequence[RejectRow]
     duplicates: int
     key: KeyInUse
@@ -101,18 +105,25 @@ class PageLoad:
     unknown_fields: int = 0
     replay: Replay | None = None
 
-    def rows_json(self) -> str:
-        """The rows as one JSON document, each with the hash of its content."""
-        record = msgspec.defstruct("Record", list(self.columns))
-        encoded = [_encode(record(*row)) for row in zip(*self.columns.values(), strict=True)]
-        marked = zip(encoded, self.erasure_tokens, strict=True)
-        return "[" + ",".join(_with_marks(row, tokens) for row, tokens in marked) + "]"
+    @property
+    def fetched(self) -> int:
+        return len(self.drafts) + self.duplicates + len(self.rejects)
 
+    def columns_json(self) -> dict[str, str]:
+        """Each column as a JSON list, and two more: the hash of each row's content, and its erasure tokens.
 
-def _with_marks(encoded: bytes, erasure_tokens: Sequence[str]) -> str:
-    digest = blake2b(encoded, digest_size=16).hexdigest()
-    marks = _encode({"content_hash": f"\\x{digest}", "erasure_tokens": erasure_tokens})
-    return (marks[:-1] + b"," + encoded[1:]).decode()
+        The two are in Postgres' own words, since JSON has none for bytes. Raises ValueError if the columns
+        differ in length.
+        """
+        drafts = self.drafts.values()
+        columns = {
+            **self.columns,
+            "content_hash": [f"\\x{blake2b(draft, digest_size=16).hexdigest()}" for draft in drafts],
+            "erasure_tokens": [f"{{{','.join(tokens)}}}" for tokens in self.erasure_tokens],
+        }
+        if len(set(map(len, columns.values()))) > 1:
+            raise ValueError("columns of different lengths")  # Postgres would fill up the shorter ones
+        return {name: _encode(values).decode() for name, values in columns.items()}
 
 
 @dataclass(frozen=True)

@@ -5,29 +5,15 @@ The edges arrive as arguments. The ledger knows of a run before its first fetch,
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, date, datetime
-from json import JSONDecodeError
-from typing import Any
+from collections.abc import Callable, Sequence
+from itertools import count
 
-from chalicelib import opening, privacy, views
-from chalicelib.clean import clean
-from chalicelib.dialect import Dialect
+from chalicelib import opening
 from chalicelib.edges import Edges, Plan
-from chalicelib.errors import (
-    ConfigError,
-    DecantError,
-    LeaseLost,
-    RejectBudgetExceeded,
-    SourceError,
-    SourceInvalid,
-    TimeUp,
-    Unforeseen,
-)
-from chalicelib.ledger import PageLoad, RejectRow, Replay, Report
-from chalicelib.replay import recalled
-from chalicelib.validation import Reject, ValidPage, validate
+from chalicelib.errors import DecantError, LeaseLost, SourceError, TimeUp, Unforeseen
+from chalicelib.ledger import Report
+from chalicelib.loading import Loads
+from chalicelib.prepare import prepare
 
 _log = logging.getLogger("decant.pipeline")
 
@@ -110,15 +96,30 @@ def _caught(work: Callable[[], None]) -> DecantError | None:
 
 
 def _work_pages(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
-    slowest = _LEAST_RESERVE_SECONDS
-    pages = _pages(edges, plan, report)
-    for done, page in enumerate(pages, 1):
-        began = time.monotonic()
-        if done > 1 and began + 2 * slowest > plan.until:
-            raise TimeUp(page)
-        _work_page(edges, plan, page, report)
-        slowest = max(slowest, time.monotonic() - began)
-        on_page(done, len(pages), report)
+    """Prepares each page while the one before it is being loaded."""
+    pages, done, slowest = _pages(edges, plan, report), count(1), _LEAST_RESERVE_SECONDS
+    with Loads(edges, report, lambda: on_page(next(done), len(pages), report)) as loads:
+        for page in pages:
+            began = time.monotonic()
+            _heed_time(plan, pages, page, 2 * slowest)
+            load = prepare(edges, plan, page, report)
+            loads.end()
+            slowest = max(slowest, time.monotonic() - began)
+            _heed_time(plan, pages, page, slowest)
+            if load:
+                loads.begin(load)
+
+
+def _heed_time(plan: Plan, pages: Sequence[int], page: int, wanted_seconds: float) -> None:
+    """Raises TimeUp unless so much time is left, or this is the first page."""
+    if page != pages[0] and time.monotonic() + wanted_seconds > plan.until:
+        raise TimeUp(page)
+
+
+def _work_page(edges: Edges, plan: Plan, page: int, report: Report) -> None:
+    with Loads(edges, report) as loads:
+        if load := prepare(edges, plan, page, report):
+            loads.begin(load)
 
 
 def _pages(edges: Edges, plan: Plan, report: Report) -> Sequence[int]:
@@ -142,67 +143,6 @@ def _status_after(error: DecantError, report: Report) -> str:
     return "partial" if midway else "failed"
 
 
-def _work_page(edges: Edges, plan: Plan, page: int, report: Report) -> None:
-    valid, replay = _extracted(edges, plan, page, report)
-    if not valid.fetched:
-        return
-    rejects = [_reject_row(edges, report.run_id, page, reject) for reject in valid.rejects]
-    report.rejects_by_rule.update((issue.path, issue.rule) for row in rejects for issue in row.issues)
-    report.note_unknown(valid.unknown, valid.fetched)
-    seal_days = edges.quarantine.days if edges.quarantine else 0
-    if len(rejects) / valid.fetched > plan.max_reject_ratio:
-        edges.store.note_rejects(report.run_id, page, rejects, seal_days)
-        raise RejectBudgetExceeded(page, len(rejects), valid.fetched)
-    with _timed(report, "clean"):
-        cleaned = clean(valid.users)
-    with _timed(report, "protect"):
-        columns = privacy.protect(cleaned.columns, edges.tokeniser)
-        erasure_tokens = privacy.erasure_tokens(columns["uid"], edges.tokeniser)
-    load = PageLoad(
-        report.run_id,
-        page,
-        columns,
-        erasure_tokens,
-        rejects,
-        cleaned.duplicates,
-        edges.tokeniser.in_use,
-        seal_days,
-        valid.unknown.total(),
-        replay,
-    )
-    with _timed(report, "load"):
-        loaded = edges.store.load_page(load)
-    if loaded is None:
-        return  # by somebody who was quicker, or by an earlier try whose answer got lost
-    report.add(loaded, valid.fetched, cleaned.duplicates)
-    with _timed(report, "cache"):
-        edges.cache.put_users(views.user_bodies(columns, loaded.versions, loaded.updated_at), loaded.versions)
-
-
-def _extracted(edges: Edges, plan: Plan, page: int, report: Report) -> tuple[ValidPage, Replay | None]:
-    """A page of the source, or of the quarantine, sorted into valid users and rejects."""
-    today = datetime.now(UTC).date()
-    if plan.replay_of:
-        if edges.quarantine is None:
-            raise ConfigError("QUARANTINE_KEY", "is not set, so nothing that was sealed can be opened")
-        with _timed(report, "validate"):
-            return recalled(edges.store, edges.quarantine, edges.source.dialect, plan.replay_of, page, today)
-    with _timed(report, "fetch"):
-        body = edges.source.fetch(page, plan.page_size)
-    with _timed(report, "validate"):
-        return _validated(body, edges.source.dialect, page, today), None
-
-
-def _reject_row(edges: Edges, run_id: str, page: int, reject: Reject) -> RejectRow:
-    fingerprint = edges.tokeniser.fingerprint(reject.raw)
-    if edges.quarantine is None:
-        return RejectRow(reject.position, reject.issues, fingerprint)
-    sealed = edges.quarantine.seal(reject.raw, run_id, page, reject.position)
-    uid = edges.source.dialect.uid_of(reject.raw)
-    tokens = edges.tokeniser.candidates("uid", uid) if uid else []
-    return RejectRow(reject.position, reject.issues, fingerprint, sealed, tokens)
-
-
 def _tell_unknown(report: Report) -> None:
     """Names what the source added, once for a run (over the queue: for a page)."""
     if not report.unknown_fields:
@@ -211,26 +151,3 @@ def _tell_unknown(report: Report) -> None:
     told = f": {', '.join(names)}" if names else ""
     fields = report.unknown_fields
     _log.warning("run %s dropped %s fields that are not in the contract%s", report.run_id, fields, told)
-
-
-def _validated(body: bytes, dialect: Dialect[Any], page: int, today: date) -> ValidPage:
-    try:
-        valid = validate(body, dialect, today)
-        problem = "" if valid.fetched else "no records"
-    except (JSONDecodeError, RecursionError):
-        problem = "the body is not JSON, or not all of it"
-    except ValueError:
-        problem = f"the body holds no list of records as {dialect.name} words it"
-    if problem:
-        raise SourceInvalid(page, problem)  # outside the except clauses, whose errors may hold a value
-    return valid
-
-
-@contextmanager
-def _timed(report: Report, step: str) -> Iterator[None]:
-    started = time.perf_counter()
-    try:
-        yield
-    finally:
-        spent = (time.perf_counter() - started) * 1000
-        report.timings[step] = round(report.timings.get(step, 0.0) + spent, 3)

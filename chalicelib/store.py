@@ -113,7 +113,7 @@ class Store:
         values = {
             "run_id": load.run_id,
             "page": load.page,
-            "rows": load.rows_json(),
+            **load.columns_json(),
             "rejects": encode(load.rejects).decode(),
             "duplicate": load.duplicates,
             "key": encode(load.key).decode(),

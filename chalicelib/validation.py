@@ -46,24 +46,17 @@ class ValidPage:
 def validate(body: bytes, dialect: Dialect[Any], today: date) -> ValidPage:
     """Sorts a page's records into valid users and rejects.
 
-    A page without a fault is decoded in one go, and so is one with unknown fields; otherwise its records are
-    taken one by one, and only those that are wrong pay for the detail. Raises ValueError if the body is not a
-    page of records at all.
+    A page without a fault is decoded in one go; otherwise its records are taken one by one, and only those
+    that are wrong, or have fields that are not known, pay for the detail. Raises ValueError if the body is
+    not a page of records at all.
     """
-    users, are_known = _at_once(body, dialect)
+    try:
+        users = dialect.decode(body)
+    except (ValueError, RecursionError):
+        users = None
     if users is None or _may_hide_nul(body) or any(user.date_of_birth > today for user in users):
         return validate_records(enumerate(dialect.split(body)), dialect, today)
-    return ValidPage(users, [], Counter() if are_known else dialect.unknown_in(body))
-
-
-def _at_once(body: bytes, dialect: Dialect[Any]) -> tuple[list[User] | None, bool]:
-    """The users of a page, and whether all their fields are known; None if a record is wrong."""
-    for strictly in (True, False):
-        try:
-            return dialect.decode(body, strictly), strictly
-        except (ValueError, RecursionError):
-            continue
-    return None, False
+    return ValidPage(users, [])
 
 
 def validate_records(records: Iterable[tuple[int, bytes]], dialect: Dialect[Any], today: date) -> ValidPage:

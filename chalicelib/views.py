@@ -209,13 +209,22 @@ def user_view(row: Sequence[Any]) -> UserView:
     )
 
 
-def user_bodies(
-    columns: Mapping[str, Sequence[Any]], versions: Mapping[str, int], updated_at: str
-) -> dict[str, bytes]:
-    """The JSON bodies, by uid, of those people of a loaded page whose uid is in ``versions``."""
+def user_drafts(columns: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
+    """The JSON bodies of a page's people, by uid, as far as they are known before a load."""
     rows = zip(*columns.values(), strict=True)  # stored columns come in the order of the views
-    changed = (row for row in rows if row[0] in versions)
-    return {row[0]: encode(user_view((row[0], versions[row[0]], updated_at, *row[1:]))) for row in changed}
+    return {row[0]: encode(user_view((row[0], 0, "", *row[1:]))) for row in rows}
 
+
+def user_bodies(
+    drafts: Mapping[str, bytes], versions: Mapping[str, int], updated_at: str
+) -> dict[str, bytes]:
+    """The JSON bodies, by uid, of the people whom a load inserted or updated."""
+    return {
+        uid: drafts[uid].replace(_DRAFTED, f'"version":{version},"updated_at":"{updated_at}"'.encode(), 1)
+        for uid, version in versions.items()
+    }
+
+
+_DRAFTED = b'"version":0,"updated_at":""'
 
 encode = msgspec.json.Encoder().encode

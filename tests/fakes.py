@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+from chalicelib import views
 from chalicelib.dialect import Dialect
 from chalicelib.errors import LeaseLost
 from chalicelib.ledger import Counts, KeyInUse, KeyTrouble, Loaded, OpenRun, PageLoad, RejectRow, SealedReject
@@ -76,7 +77,7 @@ def page_load(
     columns = {name: [row[name] for row in people] for name in person(0)}
     tokens = [[]] * len(people) if erasure_tokens is None else erasure_tokens
     key = key or Tokeniser({1: PII_KEY}).in_use
-    return PageLoad(run_id, page, columns, tokens, rejects, duplicates, key)
+    return PageLoad(run_id, page, columns, tokens, views.user_drafts(columns), rejects, duplicates, key)
 
 
 class FakeSource:
@@ -229,8 +230,9 @@ class FakeCache:
         self._journal = journal if journal is not None else []
         self.held: dict[str, tuple[bytes, int]] = {}
 
-    def put_users(self, bodies: Mapping[str, bytes], versions: Mapping[str, int]) -> None:
+    def put_users(self, bodies: Mapping[str, bytes]) -> None:
         self._journal.append(f"put {len(bodies)}")
         for who, body in bodies.items():
-            if versions[who] > self.held.get(who, (b"", 0))[1]:
-                self.held[who] = body, versions[who]
+            version = json.loads(body)["version"]
+            if version > self.held.get(who, (b"", 0))[1]:
+                self.held[who] = body, version

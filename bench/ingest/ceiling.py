@@ -88,7 +88,7 @@ def _hash(line: str) -> str:
 def _commands(columns: Mapping[str, list[Any]]) -> bytes:
     """SET user:<uid> <body> PX <ttl>, as Redis' protocol words it."""
     versions = dict.fromkeys(columns["uid"], 1)
-    bodies = views.user_bodies(columns, versions, _NOW)
+    bodies = views.user_bodies(views.user_drafts(columns), versions, _NOW)
     return b"".join(b for uid, body in bodies.items() for b in _command(f"user:{uid}".encode(), body))
 
 

@@ -21,7 +21,17 @@ import psutil
 from local import settings
 
 _HOME = multiprocessing.get_context("forkserver")
-_ROOMS = ("runs", "telemetry", "pipeline", "store", "cache", "sources.client", "sources.random_data_api")
+_ROOMS = (
+    "runs",
+    "telemetry",
+    "prepare",
+    "loading",
+    "pipeline",
+    "store",
+    "cache",
+    "sources.client",
+    "sources.random_data_api",
+)
 _PATIENCE_SECONDS = 100
 
 
@@ -120,7 +130,7 @@ def _step(steps: list[str], order: Order, name: str) -> None:
 
 def _watch(step: Callable[[str], None]) -> None:
     """Makes a step before and after all that a run asks of the world, and each thing that it does itself."""
-    from chalicelib import pipeline, privacy
+    from chalicelib import prepare, privacy
     from chalicelib.cache import Cache
     from chalicelib.sources.client import Source
     from chalicelib.store import Store
@@ -129,8 +139,8 @@ def _watch(step: Callable[[str], None]) -> None:
         for name, _ in inspect.getmembers(edge, inspect.isfunction):
             if not name.startswith("_"):
                 _wrap(edge, name, step)
-    _wrap(pipeline, "validate", step)
-    _wrap(pipeline, "clean", step)
+    _wrap(prepare, "validate", step)
+    _wrap(prepare, "clean", step)
     _wrap(privacy, "protect", step)
 
 

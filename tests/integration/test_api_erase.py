@@ -235,7 +235,7 @@ def test_an_erasure_wins_against_a_load_and_readers_however_they_fall(store, sql
             who: b'{"uid":"%s","version":%d}' % (who.encode(), version)
             for who, version in loaded.versions.items()
         }
-        containers[0].put_users(bodies, loaded.versions)
+        containers[0].put_users(bodies)
         return loaded.suppressed
 
     with ThreadPoolExecutor(4) as threads:

@@ -154,7 +154,7 @@ def test_a_slow_reader_never_leaves_an_old_value_behind_a_newer_load(containers,
             time.sleep((number % 7) * 0.0003)
             newer = 2 * number + 2
             people.version = newer
-            loading = threads.submit(loader.put_users, {WHO: body(newer)}, {WHO: newer})
+            loading = threads.submit(loader.put_users, {WHO: body(newer)})
             reading.result(10), loading.result(10)
             stale += [number] * (version_of(redis_client.get(KEY)) != newer)
 
@@ -187,7 +187,7 @@ def test_a_slow_load_never_brings_back_who_was_erased(containers, redis_client):
         for number in range(ROUNDS):
             redis_client.delete(KEY)
             works = [
-                threads.submit(loader.put_users, {WHO: body(number + 1)}, {WHO: number + 1}),
+                threads.submit(loader.put_users, {WHO: body(number + 1)}),
                 threads.submit(eraser.forget_user, WHO),
             ]
             [work.result(10) for work in works[:: 1 - 2 * (number % 2)]]
@@ -202,7 +202,7 @@ def test_of_many_loads_in_any_order_the_newest_stays(containers, redis_client):
         redis_client.delete(KEY)
         loads = [
             lambda cache=containers[n % 4], version=start + (n * 7) % 16: cache.put_users(
-                {WHO: body(version)}, {WHO: version}
+                {WHO: body(version)}
             )
             for n in range(16)
         ]
@@ -213,7 +213,7 @@ def test_of_many_loads_in_any_order_the_newest_stays(containers, redis_client):
 def test_a_reader_sees_versions_only_grow(containers, people):
     """Any number of readers in any container, while a run loads one version after the other."""
     loaded, ended = [1], threading.Event()
-    containers[0].put_users({WHO: body(1)}, {WHO: 1})
+    containers[0].put_users({WHO: body(1)})
     fell = []
 
     def read(cache):
@@ -230,7 +230,7 @@ def test_a_reader_sees_versions_only_grow(containers, people):
         reader.start()
     for version in range(2, 300):
         people.version = version
-        containers[0].put_users({WHO: body(version)}, {WHO: version})
+        containers[0].put_users({WHO: body(version)})
         loaded.append(version)
     ended.set()
     for reader in readers:
@@ -322,7 +322,7 @@ def test_a_redis_that_is_full_is_no_error_to_a_reader(containers, people, redis_
     redis_client.config_set("maxmemory", "1")
     try:
         assert containers[0].get_user(WHO) == Answer(body(1), "postgres")
-        containers[0].put_users({WHO: body(2)}, {WHO: 2})
+        containers[0].put_users({WHO: body(2)})
     finally:
         redis_client.config_set("maxmemory", "0")
 

@@ -169,14 +169,14 @@ def body(version):
 
 
 def test_a_newer_body_takes_the_place_of_an_older_one(shelf):
-    shelf.put_users({uid(1): body(1)}, {uid(1): 1})
-    shelf.put_users({uid(1): body(2)}, {uid(1): 2})
+    shelf.put_users({uid(1): body(1)})
+    shelf.put_users({uid(1): body(2)})
 
     assert shelf.body(uid(1)) == body(2)
 
 
 def test_an_older_body_never_takes_the_place_of_a_newer_one(shelf):
-    shelf.put_users({uid(1): body(2)}, {uid(1): 2})
-    shelf.put_users({uid(1): body(1)}, {uid(1): 1})
+    shelf.put_users({uid(1): body(2)})
+    shelf.put_users({uid(1): body(1)})
 
     assert shelf.body(uid(1)) == body(2)

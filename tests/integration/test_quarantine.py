@@ -8,7 +8,7 @@ from datetime import datetime
 
 import pytest
 
-from chalicelib import pipeline, runs, wiring
+from chalicelib import prepare, runs, wiring
 from chalicelib.errors import RequestError
 from tests.builders import APIS, RANDOM_DATA_API
 from tests.fakes import uid
@@ -54,7 +54,7 @@ class Later(datetime):
 @pytest.fixture
 def change_rules(monkeypatch):
     """Lets other rules hold from now on: those of the year 2990."""
-    return lambda: monkeypatch.setattr(pipeline, "datetime", Later)
+    return lambda: monkeypatch.setattr(prepare, "datetime", Later)
 
 
 def sealed(sql):

@@ -64,9 +64,9 @@ def _invoke_ingest() -> Any:
 
 
 def _plant_in_clean(defect: Callable[[Any], Any]) -> None:
-    from chalicelib import pipeline
+    from chalicelib import prepare
 
-    pipeline.clean = defect
+    prepare.clean = defect
 
 
 def _raise(users: Any) -> None:

@@ -16,7 +16,7 @@ import pytest
 import redis
 from tenacity import stop_after_attempt
 
-from chalicelib import pipeline, pool, privacy, quarantine, store, views, wiring
+from chalicelib import pool, prepare, privacy, quarantine, store, views, wiring
 from tests.builders import Api
 from tests.leaks.canaries import leaves
 from tests.leaks.faults import DAWDLE, REFUSE, REFUSED_TABLES, RELENT, SQLSTATES, spoiled
@@ -29,12 +29,13 @@ Act = Callable[[int], object]  # what is done to a session, given its process id
 
 # Every step of a run, by where a defect is put in its place.
 STEPS = (
-    (pipeline, "validate"),
-    (pipeline, "clean"),
+    (prepare, "validate"),
+    (prepare, "clean"),
     (privacy, "protect"),
     (privacy, "erasure_tokens"),
     (privacy.Tokeniser, "fingerprint"),
     (store.Store, "load_page"),
+    (views, "user_drafts"),
     (views, "user_bodies"),
     (quarantine.Quarantine, "seal"),  # last: there is not always one
 )

@@ -5,6 +5,7 @@ import hmac
 import json
 import re
 import unicodedata
+from collections.abc import Collection
 from dataclasses import FrozenInstanceError
 from typing import Any
 
@@ -384,13 +385,13 @@ class Counting(Tokeniser):
         super().__init__({1: KEY})
         self.signed = self.derived = 0
 
-    def _sign(self, version: int, field: str, message: bytes) -> str:
-        self.signed += 1
-        return super()._sign(version, field, message)
+    def _sign(self, version: int, field: str, messages: Collection[bytes]) -> list[str]:
+        self.signed += len(messages)
+        return super()._sign(version, field, messages)
 
-    def _mac(self, version: int, field: str) -> hmac.HMAC:
+    def _derive(self, version: int, field: str) -> bytes:
         self.derived += 1
-        return super()._mac(version, field)
+        return super()._derive(version, field)
 
 
 def test_a_column_costs_one_signature_a_distinct_value_and_one_key():

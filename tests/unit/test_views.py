@@ -67,26 +67,26 @@ def test_a_row_is_read_in_the_order_of_its_query(query):
 
 def test_a_body_of_a_load_is_the_body_of_a_read(stored):
     moment, versions = MOMENT, {uid: number for number, uid in enumerate(UIDS, 1)}
-    bodies = views.user_bodies(stored, versions, moment)
+    bodies = views.user_bodies(views.user_drafts(stored), versions, moment)
     known = stored | {"version": list(versions.values()), "updated_at": [moment] * 3}
     rows = zip(*[known[column] for column in selected("user.sql")], strict=True)
     assert bodies == {row[0]: views.encode(views.user_view(row)) for row in rows}
 
 
 def test_only_people_that_changed_have_a_body(stored):
-    assert list(views.user_bodies(stored, {UIDS[1]: 7}, MOMENT)) == [UIDS[1]]
-    assert views.user_bodies(stored, {}, MOMENT) == {}
+    assert list(views.user_bodies(views.user_drafts(stored), {UIDS[1]: 7}, MOMENT)) == [UIDS[1]]
+    assert views.user_bodies(views.user_drafts(stored), {}, MOMENT) == {}
 
 
 def test_a_body_has_the_version_and_the_moment_of_its_load(stored):
-    body = json.loads(views.user_bodies(stored, {UIDS[1]: 7}, MOMENT)[UIDS[1]])
+    body = json.loads(views.user_bodies(views.user_drafts(stored), {UIDS[1]: 7}, MOMENT)[UIDS[1]])
     assert (body["uid"], body["version"], body["updated_at"]) == (UIDS[1], 7, MOMENT)
 
 
 def test_columns_of_different_lengths_make_no_bodies(stored):
     stored["gender"].pop()
     with pytest.raises(ValueError, match="shorter"):
-        views.user_bodies(stored, dict.fromkeys(UIDS, 1), MOMENT)
+        views.user_drafts(stored)
 
 
 def test_what_is_missing_is_null_and_not_left_out():

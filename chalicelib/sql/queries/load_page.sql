@@ -36,24 +36,55 @@ WITH sealed AS MATERIALIZED (
     INSERT INTO pages (run_id, page) SELECT run_id, %(page)s FROM run
     ON CONFLICT (run_id, page) DO UPDATE SET error = NULL, worked_at = now() WHERE pages.error IS NOT NULL
     RETURNING run_id
-), page AS MATERIALIZED (
-    SELECT record.*
-    FROM claimed, json_to_recordset(%(rows)s) AS record (
-        uid uuid, first_name token, last_name token, username token, email token, phone_number token,
-        social_insurance_number token, birth_year integer, gender text, employment_title text,
-        employment_key_skill text, subscription_plan text, subscription_status text,
-        subscription_payment_method text, subscription_term text, city text, state text, country text,
-        zip_prefix text, lat numeric, lng numeric, street token, content_hash bytea, erasure_tokens text[]
+), sent AS (
+    SELECT
+        uid::uuid, first_name::token, last_name::token, username::token, email::token,
+        phone_number::token, social_insurance_number::token, birth_year::integer, gender,
+        employment_title, employment_key_skill, subscription_plan, subscription_status,
+        subscription_payment_method, subscription_term, city, state, country, zip_prefix,
+        lat::numeric, lng::numeric, street::token, content_hash::bytea, erasure_tokens::text[]
+    FROM claimed CROSS JOIN ROWS FROM (
+        json_array_elements_text(%(uid)s),
+        json_array_elements_text(%(first_name)s),
+        json_array_elements_text(%(last_name)s),
+        json_array_elements_text(%(username)s),
+        json_array_elements_text(%(email)s),
+        json_array_elements_text(%(phone_number)s),
+        json_array_elements_text(%(social_insurance_number)s),
+        json_array_elements_text(%(birth_year)s),
+        json_array_elements_text(%(gender)s),
+        json_array_elements_text(%(employment_title)s),
+        json_array_elements_text(%(employment_key_skill)s),
+        json_array_elements_text(%(subscription_plan)s),
+        json_array_elements_text(%(subscription_status)s),
+        json_array_elements_text(%(subscription_payment_method)s),
+        json_array_elements_text(%(subscription_term)s),
+        json_array_elements_text(%(city)s),
+        json_array_elements_text(%(state)s),
+        json_array_elements_text(%(country)s),
+        json_array_elements_text(%(zip_prefix)s),
+        json_array_elements_text(%(lat)s),
+        json_array_elements_text(%(lng)s),
+        json_array_elements_text(%(street)s),
+        json_array_elements_text(%(content_hash)s),
+        json_array_elements_text(%(erasure_tokens)s)
+    ) AS record (
+        uid, first_name, last_name, username, email, phone_number, social_insurance_number,
+        birth_year, gender, employment_title, employment_key_skill, subscription_plan,
+        subscription_status, subscription_payment_method, subscription_term, city, state, country,
+        zip_prefix, lat, lng, street, content_hash, erasure_tokens
     )
-), welcome AS MATERIALIZED (
-    SELECT * FROM page
-    WHERE NOT EXISTS (SELECT FROM erasures WHERE uid_token = ANY (page.erasure_tokens))
+), page AS MATERIALIZED (
+    SELECT
+        sent.*,
+        EXISTS (SELECT FROM erasures WHERE uid_token = ANY (sent.erasure_tokens)) AS is_erased,
+        (users.content_hash = sent.content_hash) IS TRUE AS is_known
+    FROM sent LEFT JOIN users USING (uid)
     ORDER BY uid -- all loads lock rows in the same order, so none waits for another in a circle
-), suppressed AS (
-    SELECT erasure_tokens FROM page WHERE uid NOT IN (SELECT uid FROM welcome)
 ), recognised AS ( -- an erasure moves to the newest key as soon as its person is met
     SELECT erasures.uid_token AS old_token, erasure_tokens[1] AS uid_token, erased_at
-    FROM suppressed JOIN erasures ON erasures.uid_token = ANY (erasure_tokens[2:])
+    FROM page JOIN erasures ON erasures.uid_token = ANY (erasure_tokens[2:])
+    WHERE is_erased
     ORDER BY old_token
     FOR UPDATE OF erasures SKIP LOCKED
 ), renewed AS (
@@ -72,7 +103,8 @@ WITH sealed AS MATERIALIZED (
         uid, first_name, last_name, username, email, phone_number, social_insurance_number, birth_year, gender,
         employment_title, employment_key_skill, subscription_plan, subscription_status,
         subscription_payment_method, subscription_term, %(key_version)s, content_hash, %(run_id)s, %(run_id)s
-    FROM welcome
+    FROM page
+    WHERE NOT is_erased AND NOT is_known
     ON CONFLICT (uid) DO UPDATE SET
         first_name = excluded.first_name,
         last_name = excluded.last_name,
@@ -98,7 +130,7 @@ WITH sealed AS MATERIALIZED (
     RETURNING uid, version
 ), moved AS (
     INSERT INTO users_address (uid, city, state, country, zip_prefix, lat, lng, street)
-    SELECT uid, city, state, country, zip_prefix, lat, lng, street FROM welcome
+    SELECT uid, city, state, country, zip_prefix, lat, lng, street FROM page
     WHERE (uid IN (SELECT uid FROM changed)) IS TRUE -- as a join it would be done row by row
     ON CONFLICT (uid) DO UPDATE SET
         city = excluded.city,
@@ -134,8 +166,8 @@ WITH sealed AS MATERIALIZED (
     SELECT
         (SELECT count(*) FROM changed WHERE version = 1) AS inserted,
         (SELECT count(*) FROM changed WHERE version > 1) AS updated,
-        (SELECT count(*) FROM welcome) - (SELECT count(*) FROM changed) AS unchanged,
-        (SELECT count(*) FROM page) - (SELECT count(*) FROM welcome) AS suppressed,
+        (SELECT count(*) FROM page WHERE NOT is_erased) - (SELECT count(*) FROM changed) AS unchanged,
+        (SELECT count(*) FROM page WHERE is_erased) AS suppressed,
         (SELECT count(*) FROM refused) AS rejected
 ), counted AS (
     UPDATE runs SET

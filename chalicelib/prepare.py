@@ -1,0 +1,88 @@
+"""Turns one page of the source into what can be stored: extract, validate, clean, protect."""
+
+from datetime import UTC, date, datetime
+from json import JSONDecodeError
+from typing import Any
+
+from chalicelib import privacy, views
+from chalicelib.clean import clean
+from chalicelib.dialect import Dialect
+from chalicelib.edges import Edges, Plan
+from chalicelib.errors import ConfigError, RejectBudgetExceeded, SourceInvalid
+from chalicelib.ledger import PageLoad, RejectRow, Replay, Report
+from chalicelib.replay import recalled
+from chalicelib.timing import timed
+from chalicelib.validation import Reject, ValidPage, validate
+
+
+def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | None:
+    """A page, ready to load; None if a replay finds nothing in it. What it meets is noted in the report.
+
+    Raises SourceError, or RejectBudgetExceeded after it has put the page's rejects into the ledger.
+    """
+    valid, replay = _extracted(edges, plan, page, report)
+    if not valid.fetched:
+        return None
+    rejects = [_reject_row(edges, report.run_id, page, reject) for reject in valid.rejects]
+    report.rejects_by_rule.update((issue.path, issue.rule) for row in rejects for issue in row.issues)
+    report.note_unknown(valid.unknown, valid.fetched)
+    seal_days = edges.quarantine.days if edges.quarantine else 0
+    if len(rejects) / valid.fetched > plan.max_reject_ratio:
+        edges.store.note_rejects(report.run_id, page, rejects, seal_days)
+        raise RejectBudgetExceeded(page, len(rejects), valid.fetched)
+    with timed(report, "clean"):
+        cleaned = clean(valid.users)
+    with timed(report, "protect"):
+        columns = privacy.protect(cleaned.columns, edges.tokeniser)
+        erasure_tokens = privacy.erasure_tokens(columns["uid"], edges.tokeniser)
+        drafts = views.user_drafts(columns)
+    return PageLoad(
+        report.run_id,
+        page,
+        columns,
+        erasure_tokens,
+        drafts,
+        rejects,
+        cleaned.duplicates,
+        edges.tokeniser.in_use,
+        seal_days,
+        valid.unknown.total(),
+        replay,
+    )
+
+
+def _extracted(edges: Edges, plan: Plan, page: int, report: Report) -> tuple[ValidPage, Replay | None]:
+    """A page of the source, or of the quarantine, sorted into valid users and rejects."""
+    today = datetime.now(UTC).date()
+    if plan.replay_of:
+        if edges.quarantine is None:
+            raise ConfigError("QUARANTINE_KEY", "is not set, so nothing that was sealed can be opened")
+        with timed(report, "validate"):
+            return recalled(edges.store, edges.quarantine, edges.source.dialect, plan.replay_of, page, today)
+    with timed(report, "fetch"):
+        body = edges.source.fetch(page, plan.page_size)
+    with timed(report, "validate"):
+        return _validated(body, edges.source.dialect, page, today), None
+
+
+def _reject_row(edges: Edges, run_id: str, page: int, reject: Reject) -> RejectRow:
+    fingerprint = edges.tokeniser.fingerprint(reject.raw)
+    if edges.quarantine is None:
+        return RejectRow(reject.position, reject.issues, fingerprint)
+    sealed = edges.quarantine.seal(reject.raw, run_id, page, reject.position)
+    uid = edges.source.dialect.uid_of(reject.raw)
+    tokens = edges.tokeniser.candidates("uid", uid) if uid else []
+    return RejectRow(reject.position, reject.issues, fingerprint, sealed, tokens)
+
+
+def _validated(body: bytes, dialect: Dialect[Any], page: int, today: date) -> ValidPage:
+    try:
+        valid = validate(body, dialect, today)
+        problem = "" if valid.fetched else "no records"
+    except (JSONDecodeError, RecursionError):
+        problem = "the body is not JSON, or not all of it"
+    except ValueError:
+        problem = f"the body holds no list of records as {dialect.name} words it"
+    if problem:
+        raise SourceInvalid(page, problem)  # outside the except clauses, whose errors may hold a value
+    return valid
