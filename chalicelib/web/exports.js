@@ -12,23 +12,30 @@ const FORMS = [
 ];
 
 export function exportPart(filters, signal) {
-  const said = element("p", { class: "said", role: "status" });
+  const said = element("p", { class: "said" });
   const buttons = FORMS.map((form) => element("button", { type: "button", click: () => run(form) }, form.name));
   const place = element("div", { class: "exports" }, element("h2", {}, "Export all who fit"), element("div", { class: "buttons" }, buttons), said);
   async function run(form) {
     const stop = new AbortController();
     const stopped = AbortSignal.any([signal, stop.signal]);
-    const tell = (count) => fill(said, `${counted(count, "person", "people")} so far … `, element("button", { type: "button", class: "quiet", click: () => stop.abort() }, "Stop"));
+    const soFar = element("span", {}, "Asking …");
+    const tell = (count) => { soFar.textContent = `${counted(count, "person", "people")} so far …`; };
     for (const button of buttons) button.disabled = true;
+    fill(said, soFar, " ", element("button", { type: "button", class: "quiet", click: () => stop.abort() }, "Stop"));
+    said.lastChild.focus(); // the button that began it can take no focus now
     try {
       const { parts, count } = await collect(form, filters, stopped, tell);
       save(form.file, parts, form.media);
-      fill(said, `${counted(count, "person", "people")} in ${form.file}.`);
+      end(`${counted(count, "person", "people")} in ${form.file}.`);
     } catch (error) {
-      fill(said, error.name === "AbortError" ? "Stopped; nothing was saved." : complaint(error, "read"));
-    } finally {
+      end(error.name === "AbortError" ? "Stopped; nothing was saved." : complaint(error, "read"));
+    }
+    function end(text) {
+      const held = said.contains(document.activeElement);
       for (const button of buttons) button.disabled = false;
-      announce(said.textContent);
+      fill(said, text);
+      announce(text);
+      if (held) buttons[FORMS.indexOf(form)].focus();
     }
   }
   return place;

@@ -1,6 +1,7 @@
 // Asks how the servers are, on every view, and tells whoever listens.
 
 import { askHealth, Refusal } from "./api.js";
+import { announce } from "./dom.js";
 import { poll } from "./poll.js";
 
 const SECONDS = 10;
@@ -10,9 +11,12 @@ let latest;
 
 /** Keeps the pill in the page's head up to date for as long as the page is open. */
 export function watchHealth(pill) {
+  let before = "ok";
   poll(async () => {
     latest = await askHealth().catch(silence);
     const status = latest?.status ?? "silent";
+    if (status !== before) announce(`Decant: ${WORDS[status]}.`);
+    before = status;
     pill.textContent = WORDS[status];
     pill.className = `pill ${status}`;
     for (const listener of listeners) listener(latest);

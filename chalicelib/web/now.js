@@ -1,6 +1,7 @@
 // Now: is it well, and the few figures that tell.
 
 import { element, fill } from "./dom.js";
+import { STATUS_MEANS } from "./kinds.js";
 import { age, counted, number, share } from "./words.js";
 
 const HEADLINES = {
@@ -8,6 +9,11 @@ const HEADLINES = {
   degraded: ["Redis is away.", "Everything comes from Postgres meanwhile, a little slower. Nothing is lost."],
   down: ["Postgres is away.", "Nothing can be read or written until it is back. Nothing is lost."],
   silent: ["Decant does not answer.", "The server is away, or the network is. This page goes on asking."],
+};
+const ENDED_BADLY = {
+  partial: "The last run ended in part.",
+  failed: "The last run failed.",
+  lost: "The last run was lost.",
 };
 
 /** The head of the view; `update` takes what has changed of `{ health, stats, runs }`. */
@@ -18,13 +24,24 @@ export function nowPart() {
   const known = {};
   const update = (news) => {
     Object.assign(known, news);
-    const [headline, told] = HEADLINES[known.health?.status ?? "silent"];
-    const running = known.runs?.some((run) => run.status === "running");
-    title.textContent = known.health?.status === "ok" && running ? "A run is under way." : headline;
-    text.textContent = told;
+    const [headline, ...told] = howItStands(known);
+    title.textContent = headline;
+    fill(text, told);
     fill(figures, figure("People stored", people(known)), figure("Last good run", lastGood(known)), figure("Rejected", rejected(known)), figure("Found in Redis", hits(known)));
   };
   return { node: element("section", { class: "now" }, title, text, figures), update };
+}
+
+/** A headline and what there is to say to it: of the servers first, then of the newest run that was not skipped. */
+function howItStands({ health, runs }) {
+  const status = health?.status ?? "silent";
+  if (status !== "ok" || !runs) return HEADLINES[status];
+  const newest = runs.find((run) => run.status !== "skipped");
+  if (!newest) return ["Ready.", "Postgres and Redis answer. The first run brings the people."];
+  if (newest.status === "running") return ["A run is under way.", HEADLINES.ok[1]];
+  if (!(newest.status in ENDED_BADLY)) return HEADLINES.ok;
+  const why = `${newest.error ?? STATUS_MEANS[newest.status]}. `;
+  return [ENDED_BADLY[newest.status], why, element("a", { href: `#/runs/${newest.run_id}` }, "Look at it")];
 }
 
 function figure(name, [value, note]) {

@@ -44,7 +44,7 @@ function contractPart({ hash, key_version: version, key_versions: versions, fiel
 
 function stored({ column, note, treatment }) {
   if (!column) return element("span", { class: "fine" }, treatment === "drop" ? "nothing" : note);
-  return [element("code", {}, breakable(column)), note && element("span", { class: "fine" }, ` ${note}`)];
+  return [element("code", {}, breakable(column)), note && element("span", { class: "fine" }, " ", breakable(note))];
 }
 
 /** A name that may be broken after its dots and underscores. */

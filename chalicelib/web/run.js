@@ -87,6 +87,7 @@ function counts(run) {
       element("tfoot", {}, element("tr", {}, element("th", { scope: "row", colspan: 3 }, adds ? "Fetched" : `Sum, of ${number(run.fetched)} fetched`), element("td", { class: "numeric" }, `= ${number(sum)}`))),
     ),
     element("p", { class: adds ? "proof" : "error" }, adds ? "It adds up: no record is lost, and none counted twice." : "It does not add up."),
+    ["failed", "partial"].includes(run.status) && element("p", { class: "fine" }, "A page that was not loaded changed nothing, and is not counted here."),
   );
 }
 

@@ -68,6 +68,16 @@ def test_axe_finds_nothing_and_nothing_sticks_out(looked_at, home):
     assert found == []
 
 
+def test_the_people_and_the_contract_fit_a_phone(context_of, home):
+    tab = Tab(context_of(look(360, "light")), home.url).sign_in()
+    for address in ("#/people", "#/people?country=United+Kingdom", "#/people?country=Ukraine", "#/privacy"):
+        tab.go(address)
+        expect(tab(".scroll tbody tr").nth(1)).to_be_visible()
+        beyond = tab(".scroll").first.evaluate("node => node.scrollWidth - node.clientWidth")
+        assert beyond <= 0, address
+    tab.page.close()
+
+
 def test_each_view_has_one_heading_of_the_first_order_that_takes_the_focus(tab, home):
     for address, title in [("#/people", "People"), ("#/privacy", "Privacy"), ("#/", "All is well.")]:
         tab.go(address)

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -207,6 +208,20 @@ def test_an_export_keeps_to_the_filters(tab, home):
     rows = list(csv.DictReader(text.splitlines()))
     assert {row["gender"] for row in rows} == {"Female"}
     assert len(rows) == home.sql("SELECT count(*) FROM users WHERE gender = 'Female'")[0][0]
+
+
+def test_an_export_can_be_stopped_by_keyboard_and_gives_the_focus_back(people_tab):
+    people_tab.page.route("**/users?*limit=1000*", lambda route: (time.sleep(0.3), route.continue_()))
+    people_tab.button("CSV").press("Enter")
+
+    expect(people_tab.button("Stop")).to_be_focused()
+    expect(people_tab(".exports .said")).to_contain_text("people so far")
+    expect(people_tab.button("Stop")).to_be_focused()
+    people_tab.page.keyboard.press("Enter")
+
+    expect(people_tab(".exports .said")).to_have_text("Stopped; nothing was saved.")
+    expect(people_tab("#announcer")).to_have_text("Stopped; nothing was saved.")
+    expect(people_tab.button("CSV")).to_be_focused()
 
 
 # Erasure

@@ -36,7 +36,7 @@ def seat(bare, open_tab):
 
 
 def test_an_empty_house_says_what_to_do(seat):
-    expect(seat.title()).to_have_text("All is well.")
+    expect(seat.title()).to_have_text("Ready.")
     expect(seat(".figures")).to_contain_text("no run has succeeded yet")
     expect(seat.page.get_by_role("heading", name="No run yet")).to_be_visible()
 
@@ -59,6 +59,26 @@ def test_one_run_and_one_person_are_one(seat, bare):
     expect(seat.link("Next page")).to_have_count(0)
 
 
+@pytest.mark.parametrize(
+    ("status", "headline"),
+    [
+        ("failed", "The last run failed."),
+        ("partial", "The last run ended in part."),
+        ("lost", "The last run was lost."),
+    ],
+)
+def test_a_run_that_ended_badly_is_the_headline_whatever_was_skipped_since(seat, bare, status, headline):
+    run_id = bare.store.open_run("here", "schedule", 1, "", 1).run_id
+    bare.store.open_run("here", "schedule", 1, "", 1)  # skipped
+    bare.store.finish_run(run_id, status, "page 1: status 503", {})
+    seat.page.reload()
+
+    expect(seat.title()).to_have_text(headline)
+    expect(seat(".now .lead")).to_contain_text("page 1: status 503.")
+    seat.link("Look at it").click()
+    expect(seat(".error")).to_have_text("page 1: status 503")
+
+
 def test_with_postgres_away_the_page_says_so_and_comes_back_by_itself(seat, bare):
     load(bare.store, person(1))
     seat.page.reload()
@@ -76,6 +96,7 @@ def test_with_postgres_away_the_page_says_so_and_comes_back_by_itself(seat, bare
         expect(seat.title()).to_have_text("Postgres is away.", timeout=20_000)
         expect(seat.page.get_by_role("alert").filter(has_text="Postgres is away")).to_be_visible()
         expect(seat("#health")).to_have_text("Postgres away")
+        expect(seat("#announcer")).to_have_text("Decant: Postgres away.")
 
     expect(seat.title()).to_have_text("All is well.", timeout=20_000)
     expect(seat.bars()).to_have_count(1)
