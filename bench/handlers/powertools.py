@@ -21,4 +21,5 @@ def list_users() -> Response[str]:
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    return _app.resolve(event, context)
+    answer: dict[str, Any] = _app.resolve(event, context)
+    return answer
