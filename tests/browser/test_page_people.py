@@ -1,6 +1,7 @@
 """The people: filters, pages, look-ups, exports; one from Postgres and Redis, and none once erased."""
 
 import csv
+import io
 import json
 import re
 import time
@@ -199,6 +200,23 @@ def test_an_export_holds_everybody_once_whatever_the_number_of_pages(people_tab,
     expect(people_tab(".exports .said")).to_contain_text(f"{total:,} people")
 
 
+def test_an_export_counts_people_also_where_a_page_ends_early(people_tab):
+    """As it does if texts are long. A field may hold line breaks, and a quote is doubled."""
+    pages = {"": 'uid,city\r\n1,"a\nb"\r\n2,"""c"\r\n', "more": "uid,city\r\n3,d\r\n"}
+
+    def answer(route):
+        cursor = "more" if "cursor=" in route.request.url else ""
+        link = {} if cursor else {"Link": '</users?cursor=more>; rel="next"'}
+        route.fulfill(body=pages[cursor], headers={"Content-Type": "text/csv", **link})
+
+    people_tab.page.route("**/users?*limit=1000*", answer)
+    _, text = exported(people_tab, "CSV")
+    people_tab.page.unroute_all()
+
+    expect(people_tab(".exports .said")).to_have_text("3 people in people.csv.")
+    assert [row["uid"] for row in csv.DictReader(io.StringIO(text, newline=""))] == ["1", "2", "3"]
+
+
 def test_an_export_keeps_to_the_filters(tab, home):
     tab.go("#/people?gender=Female")
     expect(tab.rows(THOSE_WHO_FIT).first).to_be_visible()
@@ -219,6 +237,7 @@ def test_an_export_can_be_stopped_by_keyboard_and_gives_the_focus_back(people_ta
     expect(people_tab.button("Stop")).to_be_focused()
     people_tab.page.keyboard.press("Enter")
 
+    people_tab.page.unroute_all()
     expect(people_tab(".exports .said")).to_have_text("Stopped; nothing was saved.")
     expect(people_tab("#announcer")).to_have_text("Stopped; nothing was saved.")
     expect(people_tab.button("CSV")).to_be_focused()
