@@ -138,13 +138,12 @@ def quarantine() -> Quarantine | None:
 
 @_Once
 def source() -> Source:
-    from chalicelib.sources import random_data_api, randomuser
+    from chalicelib import sources
     from chalicelib.sources.client import Source
 
-    dialects = {module.DIALECT.name: module for module in (random_data_api, randomuser)}
-    module = dialects.get(settings().source_dialect)
+    module = sources.BY_NAME.get(settings().source_dialect)
     if module is None:
-        raise ConfigError("SOURCE_DIALECT", f"must be one of {', '.join(dialects)}")
+        raise ConfigError("SOURCE_DIALECT", f"must be one of {', '.join(sources.BY_NAME)}")
     return Source(settings().source_url, module.DIALECT, module.query)
 
 

@@ -3,26 +3,18 @@
 A command that is neither run here nor known to be run elsewhere fails a test.
 """
 
-import contextlib
 import os
 import re
-import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from local import settings
-from local.processes import free_port
 from local.user_api import UserApi
 from tests import curl
+from tests.checkout import copied
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-START_SECONDS, STOP_SECONDS, PATIENCE_SECONDS = 90, 30, 60
 
 # What is larger than a test, or needs more than there is here: the file that runs it, and in which words.
 ELSEWHERE = {
@@ -53,61 +45,14 @@ IN_A_SENTENCE = re.findall(r"`((?:make|docker|chalice) [^`]+)`", README.replace(
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
-    """Without the developer's `.env` and `.local`, but with the environment that runs these tests."""
-    copy = tmp_path_factory.mktemp("decant")
-    for name in ("chalicelib", "local"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("app.py", "Makefile", "requirements.txt", "requirements-dev.txt", ".chalice/config.json"):
-        (copy / name).parent.mkdir(exist_ok=True)
-        shutil.copy2(ROOT / name, copy / name)
-    (copy / ".venv").mkdir()
-    for part in Path(sys.prefix).iterdir():
-        if part.name != "installed":
-            (copy / ".venv" / part.name).symlink_to(part)
-    (copy / ".venv" / "installed").touch()
-    yield copy
-    shell(copy, "make clean").check_returncode()
+    with copied(tmp_path_factory.mktemp("decant")) as copy:
+        yield copy
 
 
 @pytest.fixture(scope="module")
 def source():
     with UserApi() as running:
         yield running
-
-
-def environment(**changes):
-    ours = settings.NAMES | {"DECANT_LOCAL_DIR", "PORT", "PYTHON", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
-    return {name: value for name, value in os.environ.items() if name not in ours} | changes
-
-
-def shell(checkout, command, **changes):
-    return subprocess.run(
-        ["/bin/sh", "-ec", command],
-        cwd=checkout, env=environment(**changes), capture_output=True, text=True, check=False,
-        timeout=PATIENCE_SECONDS,
-    )  # fmt: skip
-
-
-@contextlib.contextmanager
-def under_way(checkout, command):
-    """A command that goes on until Ctrl-C, and what it has said by the time that it serves; and its port."""
-    port = str(free_port())
-    said = checkout / "said"
-    with said.open("w") as out:
-        process = subprocess.Popen(
-            ["/bin/sh", "-c", f"exec env {command}"],
-            cwd=checkout, env=environment(PORT=port), stdout=out, stderr=out, start_new_session=True,
-        )  # fmt: skip
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while "Decant serves at" not in said.read_text():
-            assert process.poll() is None, said.read_text()
-            assert time.monotonic() < deadline, said.read_text()
-            time.sleep(0.1)
-        yield said.read_text(), port
-    finally:
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        process.wait(STOP_SECONDS)
 
 
 def test_every_command_is_run_here_or_known_to_be_run_elsewhere():
@@ -126,7 +71,7 @@ def test_what_is_run_elsewhere_is_run_there(command):
 
 
 def test_make_help_lists_every_target(checkout):
-    listed = shell(checkout, "make help").stdout
+    listed = checkout.shell("make help").stdout
 
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", "")
     declared = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE).group(1)
@@ -138,17 +83,17 @@ def test_it_is_read_in_two_minutes():
 
 
 def test_make_run_says_what_the_readme_shows_and_the_next_commands_work(checkout, tmp_path):
-    with under_way(checkout, "make run") as (said, port):
+    with checkout.under_way("make run") as (said, port):
         shown = [shape(line) for line in SAID.splitlines()]
         assert [shape(line) for line in said.replace(port, "8000").splitlines() if line] == shown
 
         script = "\n".join(ASKING).replace(":8000", f":{port}")
         curl.put_into(tmp_path)
-        done = shell(checkout, script, PATH=f"{tmp_path}:{os.environ['PATH']}")
+        done = checkout.shell(script, PATH=f"{tmp_path}:{os.environ['PATH']}")
 
         assert done.returncode == 0, done.stderr
         assert re.search(r"fetched +20,000$", done.stdout, re.MULTILINE)
-    assert "version 2 makes the tokens" in shell(checkout, "make pii-key").stdout
+    assert "version 2 makes the tokens" in checkout.shell("make pii-key").stdout
 
 
 def shape(line):
@@ -164,6 +109,6 @@ def test_another_source_is_one_setting(checkout, source, command):
     stand_in = f"http://127.0.0.1:{source.port}"
     moved = re.sub(r"https://[^/]+", stand_in, command)
 
-    with under_way(checkout, moved) as (said, _):
+    with checkout.under_way(moved) as (said, _):
         assert "Ingest succeeded" in said
     assert len(source.requests) > before

@@ -10,7 +10,7 @@ DOCUMENTS = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / 
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
-PLACE = re.compile(r"`((?:\.github|bench|chalicelib|docs|infra|local|localstack|tests)/[\w./*-]*)`")
+PLACE = re.compile(r"`((?:\.github|bench|chalicelib|docs|infra|local|localstack|tests)/[\w*/-][\w./*-]*)`")
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"^```sh$.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 
@@ -36,8 +36,9 @@ def test_every_link_leads_somewhere(path):
 
 @every_document
 def test_every_place_of_the_tree_is_there(path):
+    ours = re.compile(r"members\.py|/1\d{3}_") if path.name == "adapting.md" else None  # it makes them
     for place in PLACE.findall(path.read_text(encoding="utf-8")):
-        assert any(ROOT.glob(place.rstrip("/"))), place
+        assert any(ROOT.glob(place.rstrip("/"))) or (ours and ours.search(place)), place
 
 
 @every_document

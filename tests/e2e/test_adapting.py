@@ -1,0 +1,142 @@
+"""docs/adapting.md, done as it is written in a copy of the tree: another API, another field, the answer."""
+
+import json
+import re
+import shutil
+import sys
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from tests import curl
+from tests.checkout import ROOT, copied
+from tests.unit.test_sql_columns import STORED, named, unlike_the_others
+
+TEXT = (ROOT / "docs" / "adapting.md").read_text(encoding="utf-8")
+FILE_OR_BLOCK = re.compile(
+    r"`(?P<file>\w+/[\w/.]+)`|^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
+PAGE = "https://api.example.com/v1/members"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced text, and the files that were named last before it."""
+
+    kind: str
+    text: str
+    files: tuple[str, ...]
+
+
+def blocks():
+    files, named = (), []
+    for found in FILE_OR_BLOCK.finditer(TEXT):
+        if found["file"]:
+            named.append(found["file"])
+        else:
+            files, named = tuple(named) or files, []
+            yield Block(found["kind"], found["text"], files)
+
+
+BLOCKS = list(blocks())
+(SAMPLE,) = (block.text for block in BLOCKS if block.kind == "json")
+(SAID,) = (block.text for block in BLOCKS if not block.kind)
+RUN, ASK = (block.text.strip() for block in BLOCKS if block.kind == "sh")
+
+
+def change(path, difference):
+    """Puts the lines with + in place of those with -, where those without a sign stand around them."""
+    lines = [(line[:1] or " ", line[1:]) for line in difference.splitlines()]
+    before, after = ("".join(f"{text}\n" for sign, text in lines if sign in signs) for signs in (" -", " +"))
+    text = path.read_text(encoding="utf-8")
+    assert text.count(before) == 1, f"{path.name} holds this {text.count(before)} times:\n{before}"
+    path.write_text(text.replace(before, after), encoding="utf-8")
+
+
+def follow(folder):
+    for block in BLOCKS:
+        for file in block.files:
+            path = folder / file
+            if block.kind == "diff":
+                change(path, block.text)
+            elif block.kind in {"python", "sql"}:
+                assert not path.exists()
+                path.write_text(block.text, encoding="utf-8")
+
+
+@contextmanager
+def members():
+    """The API that the document speaks of; gives its address."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = SAMPLE.encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/v1/members"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def adapted(tmp_path_factory):
+    with copied(tmp_path_factory.mktemp("adapted")) as checkout:
+        follow(checkout.folder)
+        yield checkout
+
+
+def test_the_run_and_the_answer_are_as_the_document_shows(adapted, tmp_path):
+    curl.put_into(tmp_path)
+    with members() as address, adapted.under_way(RUN.replace(PAGE, address)) as (said, port):
+        ask = ASK.replace(":8000", f":{port}")
+
+        def answer(path):
+            asked = adapted.shell(ask.replace("/users", path), PATH=f"{tmp_path}:/usr/bin:/bin")
+            assert asked.returncode == 0, asked.stderr
+            return asked.stdout
+
+        assert SAID in said
+        (person,) = json.loads(answer("/users"))["items"]
+        assert person["language"] == "pt"
+        assert person["email"].startswith("v1_")
+        assert person["address"]["coordinates"] == {"lat": 38.7, "lng": -9.1}
+        assert json.loads(answer(f"/users/{person['uid']}")) == person  # as a cache filled it
+        (row,) = [field for field in json.loads(answer("/contract"))["fields"] if field["path"] == "language"]
+        assert (row["treatment"], row["column"]) == ("keep", "language")
+
+
+def test_the_tests_that_the_document_names_find_nothing_else_to_do(adapted):
+    names = ("tests/test_house.py", "tests/unit/test_sql_columns.py")
+    for name in ("pyproject.toml", *names):
+        (adapted.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, adapted.folder / name)
+
+    done = adapted.shell(f"{sys.executable} -m pytest -q -p no:cacheprovider {' '.join(names)}")
+
+    assert done.returncode == 0, done.stdout
+    assert "`tests/unit/test_sql_columns.py`" in TEXT
+
+
+IN_THE_LOAD = [block.text for block in BLOCKS if block.files == ("chalicelib/sql/queries/load_page.sql",)]
+
+
+@pytest.mark.parametrize("number", range(len(IN_THE_LOAD)))
+def test_a_place_in_the_load_that_was_forgotten_is_found(adapted, tmp_path, number):
+    path = tmp_path / "load_page.sql"
+    shutil.copy(adapted.folder / "chalicelib/sql/queries" / path.name, path)
+    change(path, IN_THE_LOAD[number].translate(str.maketrans("+-", "-+")))
+
+    counts = named(path.read_text(encoding="utf-8"))
+
+    assert unlike_the_others(counts, {*STORED, "language"}) == {"language"}

@@ -1,0 +1,40 @@
+"""Who adds a column must name it in several places of a statement; here it shows if one was forgotten."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from chalicelib.privacy import TREATMENT_OF
+
+QUERIES = Path(__file__).parents[2] / "chalicelib" / "sql" / "queries"
+STORED = TREATMENT_OF.keys() - {"uid"}
+
+
+def named(statement):
+    """How often which name stands in it, outside of comments."""
+    return Counter(re.findall(r"\w+", re.sub(r"--.*", "", statement)))
+
+
+def unlike_the_others(counts, columns):
+    """The columns that are named more or less often than most are."""
+    usual = Counter(counts[column] for column in columns).most_common(1)[0][0]
+    return {column for column in columns if counts[column] != usual or not usual}
+
+
+def read(query):
+    return (QUERIES / f"{query}.sql").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("query", ["load_page", "user"])
+def test_a_statement_names_each_stored_column_as_often_as_the_others(query):
+    assert unlike_the_others(named(read(query)), STORED) == set()
+
+
+def test_a_list_of_people_selects_what_the_query_for_one_selects():
+    lists = [
+        re.search(r"^SELECT.*?^FROM", read(query), re.MULTILINE | re.DOTALL) for query in ("user", "users")
+    ]
+
+    assert lists[0].group() == lists[1].group()
