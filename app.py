@@ -5,20 +5,7 @@ from typing import Any
 
 from chalice.app import AuthResponse, Chalice, Response
 
-from chalicelib import (
-    answers,
-    config,
-    emulator,
-    forms,
-    manual,
-    openapi,
-    people,
-    runs,
-    stats,
-    telemetry,
-    views,
-    wiring,
-)
+from chalicelib import answers, config, emulator, forms, people, runs, stats, telemetry, views, wiring
 from chalicelib.answers import HTML, found, html, json
 from chalicelib.routes import Routes
 
@@ -47,12 +34,16 @@ def health(request: Any, query: forms.Nothing) -> Response:
 @route("GET", "/openapi.json")
 def describe_api(request: Any, query: forms.Nothing) -> Response:
     """This document."""
+    from chalicelib import openapi  # late: few ask for it, and each cold start would pay
+
     return json(openapi.document(route.all, request.context["path"].removesuffix("/openapi.json")))
 
 
 @route("GET", "/docs", media=HTML)
 def read_api(request: Any, query: forms.Nothing) -> Response:
     """This document, to read."""
+    from chalicelib import manual, openapi
+
     return html(manual.page(openapi.document(route.all, request.context["path"].removesuffix("/docs"))))
 
 

@@ -5,25 +5,24 @@ Driver errors end here: theirs hold rows in their DETAIL, ours hold the query's 
 psycopg2's own pools either open all at once or keep none, and do not wait when all are out.
 """
 
+from __future__ import annotations
+
 import contextlib
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from queue import Empty, LifoQueue
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812  the class is named in lower case
-from tenacity import (
-    Retrying,
-    retry_if_exception,
-    stop_after_attempt,
-    stop_after_delay,
-    wait_exponential_jitter,
-)
 
 from chalicelib.errors import ConfigError, StoreError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from tenacity import Retrying
 
 T = TypeVar("T")
 
@@ -193,19 +192,34 @@ def _passes(error: BaseException) -> bool:
     return isinstance(error, StoreError) and error.sqlstate in {"40001", "40P01"}
 
 
-again = Retrying(
-    retry=retry_if_exception(_passes),
-    stop=stop_after_attempt(_TRIES) | stop_after_delay(_TRY_NO_LONGER_SECONDS),
-    wait=wait_exponential_jitter(multiplier=0.5, max=5, jitter=0.5),  # 8 s in all: Postgres may be starting
-    reraise=True,
-)
+@cache
+def again() -> Retrying:
+    """For what a run has worked for: tries for some seconds."""
+    from tenacity import (  # late: it imports asyncio, which would take a third of a cold start
+        Retrying,
+        retry_if_exception,
+        stop_after_attempt,
+        stop_after_delay,
+        wait_exponential_jitter,
+    )
 
-# Not for what took long to fail: whoever asks would wait twice as long.
-at_once = Retrying(
-    retry=retry_if_exception(_passes),
-    stop=stop_after_attempt(2) | stop_after_delay(_SOON_SECONDS),
-    reraise=True,
-)
+    return Retrying(
+        retry=retry_if_exception(_passes),
+        stop=stop_after_attempt(_TRIES) | stop_after_delay(_TRY_NO_LONGER_SECONDS),
+        wait=wait_exponential_jitter(multiplier=0.5, max=5, jitter=0.5),  # 8 s: Postgres may be starting
+        reraise=True,
+    )
+
+
+def at_once(work: Callable[[], T]) -> T:
+    """Does it once more if that may help, but not after what took long to fail: whoever asks is waiting."""
+    began = time.monotonic()
+    try:
+        return work()
+    except StoreError as error:
+        if not _passes(error) or time.monotonic() - began > _SOON_SECONDS:
+            raise
+    return work()
 
 
 def translated(query: str, work: Callable[[], T]) -> T:

@@ -24,7 +24,7 @@ from chalicelib.ledger import (
 from chalicelib.pool import Pool, again, at_once, translated
 from chalicelib.privacy import TOKENISED
 from chalicelib.stats import FEW_DISTINCT, SMALL_GROUP, risk_view, stats_view
-from chalicelib.views import RejectView, Run, UserView, encode, user_view
+from chalicelib.views import RejectView, Run, UserView, encode, read_user, user_view
 
 _SQL = Path(__file__).parent / "sql"
 
@@ -61,7 +61,7 @@ class Store:
         self._pool = Pool(url)
 
     def migrate(self) -> list[str]:
-        """Applies the migrations that are missing, all or none; returns their names."""
+        """Applies missing migrations and defines the functions, all or none; returns the former's names."""
         return translated("migrate", self._migrate)
 
     def _migrate(self) -> list[str]:
@@ -73,6 +73,8 @@ class Store:
             for file in missing:
                 cursor.execute(file.read_text(encoding="utf-8"))
                 cursor.execute(_sql("note_migration"), {"name": file.stem})
+            for file in sorted((_SQL / "functions").glob("*.sql")):
+                cursor.execute(file.read_text(encoding="utf-8"))
             return [file.stem for file in missing]
 
     def check_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]:
@@ -182,8 +184,8 @@ class Store:
 
     def get_user(self, uid: str) -> bytes | None:
         """The JSON body of one person, or None."""
-        rows = self._rows("user", {"uid": uid})
-        return encode(user_view(rows[0])) if rows else None
+        found = self._rows("user", {"uid": uid})[0][0]
+        return encode(read_user(found)) if found else None
 
     def list_users(
         self, limit: int, after: str | None = None, filters: Mapping[str, Any] | None = None
@@ -234,7 +236,7 @@ class Store:
 
         if query in _ONCE:
             return ask()
-        return (again if query in _PATIENTLY else at_once)(ask)
+        return again()(ask) if query in _PATIENTLY else at_once(ask)
 
     def _ask(self, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         with self._pool.connection(_SECONDS.get(query, _READ_SECONDS)) as held, held.cursor() as cursor:

@@ -200,7 +200,7 @@ class Health(Struct):
 
 
 def user_view(row: Sequence[Any]) -> UserView:
-    """The view of a row in the order of ``user.sql``."""
+    """The view of a row in the order of ``users.sql``."""
     return UserView(  # type: ignore[call-arg]  # mypy cannot count a slice
         *row[:11],
         Employment(*row[11:13]),
@@ -228,3 +228,4 @@ def user_bodies(
 _DRAFTED = b'"version":0,"updated_at":""'
 
 encode = msgspec.json.Encoder().encode
+read_user = msgspec.json.Decoder(UserView).decode

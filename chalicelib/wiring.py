@@ -1,6 +1,6 @@
 """Builds the real objects, each once per container and on first use, and anew when a secret has changed.
 
-Imports late: an HTTP Lambda never loads pandas, and one that answers without Redis never loads its client.
+Imports late: an HTTP Lambda never loads pandas, and one that answers from Redis loads no driver.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _replace(read: config.Settings) -> None:
     settings.built.append(read)
     try:
         for once, built in before:
-            if built:
+            if built or once is store:  # which the cache may need at any moment
                 once()
     except ConfigError:
         for once, built in before:
@@ -117,7 +117,17 @@ def cache() -> Cache:
     """The cache in front of the store: what single people are read from."""
     from chalicelib.cache import Cache
 
-    return Cache(settings().redis_url, store(), settings().cache_ttl_seconds)
+    return Cache(settings().redis_url, _Stored(), settings().cache_ttl_seconds)
+
+
+class _Stored:
+    """The store, as the cache needs it: built when somebody is not in Redis."""
+
+    def get_user(self, uid: str) -> bytes | None:
+        return store().get_user(uid)
+
+    def stats(self) -> bytes:
+        return store().stats()
 
 
 @_Once

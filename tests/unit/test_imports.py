@@ -1,5 +1,7 @@
 """What a cold start loads. Each claim is checked in an interpreter of its own."""
 
+import base64
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +42,24 @@ def test_importing_the_app_does_not_load(loaded_by_the_app, library):
 
 def test_importing_the_app_reads_no_setting_that_could_be_missing():
     assert "app" in loaded_by("import os; os.environ.clear(); import app")
+
+
+SETTINGS = {
+    "DATABASE_URL": "postgresql://localhost",
+    "REDIS_URL": "redis://localhost",
+    "SOURCE_URL": "http://localhost",
+    "PII_KEYS": json.dumps({"1": base64.b64encode(bytes(32)).decode()}),
+}
+
+
+def test_the_cache_loads_no_driver_before_it_needs_postgres():
+    cache = f"import os; os.environ.update({SETTINGS!r}); import app; app.wiring.cache()"
+
+    assert not loaded_by(cache) & {*HEAVY, "ssl", "asyncio", "concurrent.futures.thread"}
+
+
+def test_reading_from_postgres_loads_its_driver_and_nothing_else_that_is_heavy():
+    assert loaded_by("import app, chalicelib.store") & {*HEAVY, "asyncio"} == {"psycopg2"}
 
 
 def test_the_pipeline_is_what_brings_pandas():

@@ -31,9 +31,8 @@ def stored() -> dict[str, list]:
     return protect(clean(users).columns, Tokeniser({1: bytes(32)}))
 
 
-@pytest.mark.parametrize("query", ["user.sql", "users.sql"])
-def test_a_row_is_read_in_the_order_of_its_query(query):
-    columns = selected(query)
+def test_a_row_is_read_in_the_order_of_its_query():
+    columns = selected("users.sql")
     view = json.loads(views.encode(views.user_view([f"the {column}" for column in columns])))
     assert view == {
         "uid": "the uid",
@@ -69,7 +68,7 @@ def test_a_body_of_a_load_is_the_body_of_a_read(stored):
     moment, versions = MOMENT, {uid: number for number, uid in enumerate(UIDS, 1)}
     bodies = views.user_bodies(views.user_drafts(stored), versions, moment)
     known = stored | {"version": list(versions.values()), "updated_at": [moment] * 3}
-    rows = zip(*[known[column] for column in selected("user.sql")], strict=True)
+    rows = zip(*[known[column] for column in selected("users.sql")], strict=True)
     assert bodies == {row[0]: views.encode(views.user_view(row)) for row in rows}
 
 
@@ -90,7 +89,7 @@ def test_columns_of_different_lengths_make_no_bodies(stored):
 
 
 def test_what_is_missing_is_null_and_not_left_out():
-    view = views.user_view([None] * len(selected("user.sql")))
+    view = views.user_view([None] * len(selected("users.sql")))
     body = json.loads(views.encode(view))
     assert set(body) == set(views.UserView.__struct_fields__)
     assert body["employment"] == {"title": None, "key_skill": None}
