@@ -141,6 +141,8 @@ class Source:
                 break
         if time.monotonic() > deadline:  # also where the cut looks like an end
             raise self._too_slow(page)
+        if not body and _may_have_broken_off(response):
+            raise _Passing("the head broke off")
         return bytes(body)
 
     def _too_slow(self, page: int) -> SourceUnavailable:
@@ -193,7 +195,16 @@ def _check(response: requests.Response, page: int) -> None:
         raise SourceUnavailable(page, f"status {status}")
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind not in _JSON_TYPES and not kind.endswith("+json"):
+        if _may_have_broken_off(response):
+            raise _Passing("the head broke off")
         raise SourceInvalid(page, "the answer is not JSON by its Content-Type")
+
+
+def _may_have_broken_off(response: requests.Response) -> bool:
+    """Its head does not tell the body's end; http.client takes one that is cut anywhere for a whole one."""
+    told = response.headers
+    has_length = told.get("Content-Length", "").isdigit()
+    return not (has_length or "Transfer-Encoding" in told or "Connection" in told)
 
 
 def _retry_after(header: str) -> float:

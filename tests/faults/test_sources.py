@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chalicelib import runs
+from chalicelib import runs, wiring
 from chalicelib.sources import client
 from tests.builders import RANDOM_DATA_API
 from tests.fakes import uid
@@ -100,6 +100,15 @@ def test_a_source_that_gives_out_midway(source, sql, fault):
     source.script(*GOOD)
     report = runs.ingest({})
     assert (report.status, report.inserted, report.unchanged) == ("succeeded", SIZE * (PAGES - 1), SIZE)
+
+
+def test_an_answer_whose_head_breaks_off_anywhere_is_asked_for_again(source):
+    whole = GOOD[0].sent
+    fetch = wiring.source().fetch
+
+    for end in range(whole.index(page(1)) + 1):
+        source.script(Answer(whole[:end]), GOOD[1])
+        assert fetch(1, SIZE) == page(2), whole[:end][-20:]
 
 
 DEEP = b"[" * 200_000 + b"]" * 200_000
