@@ -46,3 +46,11 @@ def test_every_make_target_is_there(path):
     code = " ".join(CODE.findall(path.read_text(encoding="utf-8")))
 
     assert set(re.findall(r"\bmake ([a-z][a-z0-9-]*)", code)) <= TARGETS
+
+
+def test_the_map_of_the_house_has_every_room_and_no_other():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", text.partition("## The rooms")[2], re.MULTILINE)
+    mapped = {Path(name).name for row in rows for name in re.findall(r"`([\w/]+\.py)`", row)}
+
+    assert mapped == {path.name for path in (ROOT / "chalicelib").glob("*.py")} - {"__init__.py"} | {"app.py"}
