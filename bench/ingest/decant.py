@@ -18,7 +18,7 @@ from chalicelib.store import Store
 
 _TTL_SECONDS = 3_600  # longer than any turn, so that the entries can be counted after it
 
-logging.getLogger("decant").setLevel(logging.ERROR)  # runs tell of the unknown fields in these records
+_log = logging.getLogger("decant")
 
 
 class _Memory:
@@ -44,6 +44,8 @@ class Decant(Way):
         self.edges = Edges(_Memory(pages), self._store, self._cache, Tokeniser({1: PII_KEY}))
         self._plan = Plan("manual", len(pages.bodies), pages.page_size, max_reject_ratio=0.2)
         self._report = Report("", "")
+        self._log_level = _log.level
+        _log.setLevel(logging.ERROR)  # runs tell of the unknown fields in these records
 
     def work(self) -> None:
         self._report = pipeline.run(self.edges, self._plan)
@@ -57,6 +59,7 @@ class Decant(Way):
             raise WrongResult(f"{told} does not fit the stored {stored}")
 
     def close(self) -> None:
+        _log.setLevel(self._log_level)
         self._cache.close()
         self._store.close()
 

@@ -365,15 +365,6 @@ def test_a_replica_that_was_the_primary_is_connected_to_anew(cache, redis_client
     assert not before & connections()
 
 
-def test_a_crowd_of_threads_shares_a_few_connections(cache, redis_client):
-    redis_client.set(f"user:{WHO}", body(1))
-    with ThreadPoolExecutor(100) as threads:
-        answers = list(threads.map(lambda _: cache.get_user(WHO).source, range(2_000)))
-
-    assert set(answers) == {"redis"}
-    assert 1 < len(redis_client.client_list()) <= 32 + 1  # and the one that asks
-
-
 @pytest.mark.parametrize("raised", [KeyError, ZeroDivisionError])
 def test_only_an_error_of_redis_is_taken_for_an_outage(cache, people, raised):
     def fail():

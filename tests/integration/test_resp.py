@@ -104,7 +104,8 @@ def test_threads_share_connections_and_never_replies(redis):
         assert all(threads.map(ask, range(3_000)))
 
 
-def test_no_more_than_thirty_two_connections_are_open(redis, redis_client):
+def test_no_more_than_thirty_two_connections_are_open(connect, valkey, redis_client):
+    redis = connect(valkey.url, 20)  # a hundred threads have to wait for one another
     with ThreadPoolExecutor(100) as threads:
         list(threads.map(lambda _: redis.ask(command("PING")), range(3_000)))
 

@@ -82,5 +82,6 @@ if __name__ == "__main__":
     parser.add_argument("--times", type=int, default=1)
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+    logging.getLogger("a.library").debug("whatever is logged is seen")
     client.Limits = functools.partial(client.Limits, pause=0.01)  # type: ignore[misc,assignment]
     PROGRAMS[chosen.program](chosen.times)

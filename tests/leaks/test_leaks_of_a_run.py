@@ -68,5 +68,5 @@ def test_a_lambda_that_logs_at_debug(scene: Scene, api: Api):
     said = process.stdout.read_text(encoding="utf-8").splitlines()
     statuses = [json.loads(line)["status"] for line in said if line.startswith('{"run_id"')]
     assert statuses == [*["succeeded"] * 3, "failed", *(fault.status for fault in SOURCE_FAULTS)]
-    assert "DEBUG" in process.stderr.read_text(encoding="utf-8")
+    assert "whatever is logged is seen" in process.stderr.read_text(encoding="utf-8")
     assert scene.leaks() == []

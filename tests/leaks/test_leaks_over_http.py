@@ -46,6 +46,12 @@ def _ask_server(scene: Scene, port: int, sent: Request) -> tuple[int, bytes]:
     return answered.status, body
 
 
+def _answer_to(port: int, raw: bytes) -> bytes:
+    """A server that answers before it has read everything ends the line by a reset, which may overtake the
+    answer."""
+    return next(filter(None, (_send(port, raw) for _ in range(20))), b"")
+
+
 def _send(port: int, raw: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", port), timeout=20) as line:
         line.sendall(raw)
@@ -97,7 +103,7 @@ def a_run(ask: Ask, scene: Scene, page: bytes) -> str:
 def test_what_is_no_http(scene: Scene):
     scene.speak(RANDOM_DATA_API)
     with scene.house.serving(scene.environment) as port:
-        answered = [_send(port, raw) for raw in no_http(scene.canaries.text("no HTTP"))]
+        answered = [_answer_to(port, raw) for raw in no_http(scene.canaries.text("no HTTP"))]
     for one in answered:
         head, _, body = one.partition(b"\r\n\r\n")
         scene.house.note_answer("no HTTP answered", head.decode(), body)
