@@ -9,6 +9,9 @@ MAKE_VENV = { echo "Making .venv with $$("$$python" --version) …"; "$$python" 
 IN_LOCALSTACK = $(addprefix tests/e2e/test_,backfill.py cloudformation.py lambda_processes.py localstack.py)
 LOCALSTACK_RUNS = $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 12) or sys.platform != "linux")'
 
+# Each process has servers of its own and takes file after file, in their order, in which the slowest are the first.
+SPREAD = --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
 .PHONY: help install run ingest replay api-key pii-key localstack localstack-down test leak-test e2e check audit format screenshots clean \
@@ -36,7 +39,7 @@ localstack-down: .venv/installed ## End LocalStack and remove all that belongs t
 
 test: .venv/installed ## Run all tests; TESTARGS="-k token"
 	@if $(LOCALSTACK_RUNS); then $(MAKE) --no-print-directory localstack/.venv/installed; fi
-	@exec $(PY) -m pytest --cov=app --cov=chalicelib --cov=local --cov=infra --cov-branch \
+	@exec $(PY) -m pytest $(SPREAD) --cov=app --cov=chalicelib --cov=local --cov=infra --cov-branch \
 		--cov-report=term:skip-covered $(TESTARGS)
 
 pii-key: .venv/installed ## Add a key for the tokens, and say what to do next

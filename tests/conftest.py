@@ -6,12 +6,14 @@ A unit test that asks for none of these fixtures starts nothing.
 import base64
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg2
 import pytest
 import redis
+from xdist.scheduler import LoadFileScheduling
 
 from chalicelib import wiring
 from chalicelib.access import SCOPES, key_hash
@@ -28,6 +30,18 @@ TTL_SECONDS = 120
 
 # Faster than TRUNCATE, which makes new files; addresses and rejects go with what they belong to.
 EMPTY = "DELETE FROM users; DELETE FROM runs; DELETE FROM erasures; DELETE FROM key_versions"
+
+
+class AFileAtATime(LoadFileScheduling):
+    """Over several processes a file's tests stay together, and so do the files that share one LocalStack."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "LocalStack" if re.match("tests/e2e/test_[bcl]", nodeid) else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> AFileAtATime:
+    return AFileAtATime(config, log)
 
 
 class Sql:
