@@ -36,7 +36,7 @@ def describe_api(request: Any, query: forms.Nothing) -> Response:
     """This document."""
     from chalicelib import openapi  # late: few ask for it, and each cold start would pay
 
-    return json(openapi.document(route.all, request.context["path"].removesuffix("/openapi.json")))
+    return json(openapi.document(route.all))
 
 
 @route("GET", "/docs", media=HTML)
@@ -44,7 +44,7 @@ def read_api(request: Any, query: forms.Nothing) -> Response:
     """This document, to read."""
     from chalicelib import manual, openapi
 
-    return html(manual.page(openapi.document(route.all, request.context["path"].removesuffix("/docs"))))
+    return html(manual.page(openapi.document(route.all)))
 
 
 @route("GET", "/", media=HTML)

@@ -105,8 +105,9 @@ def one_user(request: Any, body: bytes, source: str) -> Response:
 
 
 def started(request: Any, run_id: str, status: str) -> Response:
-    """A run that has begun, and where to ask how it goes."""
-    location = f"{request.context['path'].rstrip('/')}/{run_id}"
+    """A run that has begun, and where to ask how it goes: relative to where it was asked for."""
+    asked_for = request.context["path"].rpartition("/")[2]
+    location = f"{asked_for}/{run_id}" if asked_for else run_id
     return json(RunStarted(run_id, status), 202, {"Location": location})
 
 
@@ -120,7 +121,7 @@ def user_list(request: Any, people: UserList) -> Response:
     }
     if people.next:
         query = {**(request.query_params or {}), "cursor": people.next}
-        headers["Link"] = f'<{request.context["path"]}?{urlencode(query)}>; rel="next"'
+        headers["Link"] = f'<?{urlencode(query)}>; rel="next"'
     return Response(_written(people, media), headers)
 
 

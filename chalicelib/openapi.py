@@ -28,13 +28,13 @@ _HEADERS = {
     "X-Request-Id": "Finds the request in the log.",
     "X-Data-Source": "Where the answer was found: redis or postgres.",
     "ETag": "Names this version of the answer.",
-    "Link": 'The next page, as rel="next"; absent on the last.',
-    "Location": "Where to ask how the run goes.",
+    "Link": 'The next page, as rel="next", relative to this one; absent on the last.',
+    "Location": "Where to ask how the run goes, relative to where it was asked for.",
 }
 
 
-def document(routes: Iterable[Route], server: str) -> dict[str, Any]:
-    """The document. ``server`` is the path that the routes stand below, such as ``/api``."""
+def document(routes: Iterable[Route]) -> dict[str, Any]:
+    """The document. Where it was fetched from, without its own name, is what the routes stand below."""
     declared = list(routes)
     types = [route.gives for route in declared if route.gives] + [
         route.body for route in declared if route.body
@@ -50,7 +50,7 @@ def document(routes: Iterable[Route], server: str) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Decant", "version": __version__, "description": "People without personal data."},
-        "servers": [{"url": server or "/"}],
+        "servers": [{"url": "."}],
         "paths": paths,
         "components": {
             "schemas": schemas,

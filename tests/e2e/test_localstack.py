@@ -1,6 +1,7 @@
 """The app in LocalStack, deployed by `chalice deploy`: through API Gateway's URL, by EventBridge's clock."""
 
 import json
+from urllib.parse import urljoin
 
 import pytest
 
@@ -40,6 +41,20 @@ def test_people_are_served_to_the_key(cloud, loaded):
 
     assert len(people) == 3
     assert cloud.get_json(f"/users/{people[0]['uid']}", API_KEY) == people[0]
+
+
+def test_what_an_answer_leads_to_is_there(cloud, loaded):
+    """Also below the path that LocalStack puts before every API."""
+    first = f"{cloud.url}/users?limit=1"
+    link = cloud.ask("GET", "/users?limit=1", API_KEY)[1]["Link"].partition(">")[0].removeprefix("<")
+    _, headers, run = cloud.ask("POST", "/runs", API_KEY, {"pages": 1, "page_size": 1})
+    (server,) = cloud.get_json("/openapi.json", None)["servers"]
+
+    further = urljoin(first, link).removeprefix(cloud.url)
+    assert cloud.get_json(further, API_KEY)["items"] != cloud.get_json("/users?limit=1", API_KEY)["items"]
+    place = urljoin(f"{cloud.url}/runs", headers["Location"]).removeprefix(cloud.url)
+    assert cloud.get_json(place, API_KEY)["run_id"] == json.loads(run)["run_id"]
+    assert urljoin(f"{cloud.url}/openapi.json", server["url"]) == f"{cloud.url}/"
 
 
 def test_without_a_key_the_gateway_says_401(cloud):

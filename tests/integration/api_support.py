@@ -7,7 +7,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 import chalice.test  # before app: Chalice's emulator is corrected only if it is loaded
 
@@ -65,6 +65,7 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    path: str
 
     @property
     def json(self):
@@ -76,9 +77,9 @@ class Answer:
         link = self.headers.get("link")
         if link is None:
             return None
-        path, relation = link.split("; ")
-        assert (path[0], path[-1], relation) == ("<", ">", 'rel="next"')
-        return path[1:-1]
+        leads_to, relation = link.split("; ")
+        assert (leads_to[0], leads_to[-1], relation) == ("<", ">", 'rel="next"')
+        return urljoin(self.path, leads_to[1:-1])
 
     def without_id(self):
         """All that tells one refusal from another."""
@@ -106,9 +107,8 @@ class Api:
             sent.setdefault("Content-Type", "application/json")
         target = f"{path}?{urlencode(query, doseq=True)}" if query else path
         answer = self._http.request(method, target, headers=sent, body=body or b"")
-        return Answer(
-            answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, answer.body
-        )
+        told = {name.lower(): value for name, value in answer.headers.items()}
+        return Answer(answer.status_code, told, answer.body, path)
 
     def get(self, path, **how):
         return self("GET", path, **how)

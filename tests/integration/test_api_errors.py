@@ -334,15 +334,13 @@ def test_the_request_id_is_the_gateways_where_there_is_one():
 
 
 @pytest.mark.usefixtures("api")
-def test_links_and_locations_stand_below_the_stage(store):
+def test_a_link_leads_on_wherever_the_routes_stand(store):
     load(store, person(1), person(2))
     listed = event("GET", "/users", multiValueQueryStringParameters={"limit": ["1"]})
 
     answer = app.app(listed, None)
 
-    assert answer["headers"]["Link"].startswith("</api/users?limit=1&cursor=")
-    served = json.loads(app.app(event("GET", "/openapi.json"), None)["body"])["servers"]
-    assert served == [{"url": "/api"}]
+    assert answer["headers"]["Link"].startswith("<?limit=1&cursor=")
 
 
 @pytest.mark.usefixtures("api")

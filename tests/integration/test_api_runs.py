@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 import boto3
 import pytest
@@ -43,7 +43,7 @@ def test_a_run_begins_at_once_and_says_where_to_look(api):
 
     started = answer.json
     assert started["status"] == "running"
-    assert answer.headers["location"] == f"/runs/{started['run_id']}"
+    assert urljoin("/runs", answer.headers["location"]) == f"/runs/{started['run_id']}"
     assert ended(api, started["run_id"])["run_id"] == started["run_id"]
 
 
@@ -105,7 +105,7 @@ def test_a_second_run_while_one_is_under_way_is_skipped_and_has_an_id_too(api):
 
     assert second.json["status"] == "skipped"
     assert second.json["run_id"] != first
-    assert api.get(second.headers["location"]).json["status"] == "skipped"
+    assert api.get(f"/{second.headers['location']}").json["status"] == "skipped"
     assert ended(api, first)["status"] == "succeeded"
 
 

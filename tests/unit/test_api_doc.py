@@ -23,7 +23,7 @@ def test_the_scopes_are_those_that_there_are():
 
 
 def test_every_status_of_an_error_is_told_and_no_other():
-    document = openapi.document(app.route.all, "")
+    document = openapi.document(app.route.all)
     answered = {
         int(status)
         for methods in document["paths"].values()

@@ -2,6 +2,8 @@
 
 import csv
 import io
+from types import SimpleNamespace
+from urllib.parse import urljoin
 
 import msgspec
 import pytest
@@ -224,3 +226,12 @@ def test_what_is_to_be_looked_up_is_not_in_a_repr():
 
 def test_the_page_is_html():
     assert answers.html("<p>").headers["Content-Type"].startswith(HTML)
+
+
+@pytest.mark.parametrize("path", ["/runs", "/runs/", "/api/runs", "/_aws/x/api/runs", "/api/runs/"])
+def test_a_run_that_began_is_to_be_found_below_where_it_was_asked_for(path):
+    """Relative, because a gateway may tell the app less of the path than it was asked for."""
+    answer = answers.started(SimpleNamespace(context={"path": path}), "the-id", "running")
+
+    place = urljoin(f"https://decant.example{path}", answer.headers["Location"])
+    assert place == f"https://decant.example{path.rstrip('/')}/the-id"

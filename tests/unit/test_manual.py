@@ -37,7 +37,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def document():
-    return openapi.document(app.route.all, "")
+    return openapi.document(app.route.all)
 
 
 @pytest.fixture(scope="module")
