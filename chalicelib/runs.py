@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import config, wiring
-from chalicelib.errors import AwsError, DecantError, RequestError
+from chalicelib.errors import AwsError, ConfigError, DecantError, RequestError
 from chalicelib.ledger import Report
 from chalicelib.opening import open_run
 
@@ -82,6 +82,8 @@ def ingest_page(message: Mapping[str, Any], receives: int) -> Report:
     run_id, page = message["run_id"], message["page"]
     plan = _plan(message["trigger"], 1, message["page_size"])
     try:
+        if run := wiring.store().get_run(run_id):
+            _refuse_another(run.source)
         report = pipeline.work_queued(_edges(), plan, run_id, page)
     except DecantError as error:
         _log.error("run %s, page %s: %s", run_id, page, error)
@@ -115,11 +117,22 @@ def _ordered(order: Mapping[str, Any], until: float) -> Report:
     run = wiring.store().get_run(order["run_id"])
     if run is None or run.status != "running":
         return Report(order["run_id"], run.status if run else "lost")  # the order came twice
+    try:
+        _refuse_another(run.source)
+    except ConfigError as error:
+        wiring.store().finish_run(order["run_id"], "failed", str(error), {})
+        raise
     if order["queued"]:
         _send(order["run_id"], order["trigger"], order["pages"], order["page_size"])
         return Report(order["run_id"], "running")
     plan = _plan(order["trigger"], order["pages"], order["page_size"], order["replay_of"], until)
     return pipeline.work(_edges(), plan, Report(order["run_id"], "running"))
+
+
+def _refuse_another(source: str) -> None:
+    """A page of this function's source would be stored as one of the run's. Raises ConfigError."""
+    if source != wiring.source().name:
+        raise ConfigError("SOURCE_URL", "the run was opened for another source, or in another dialect")
 
 
 def _opened(trigger: Trigger, pages: int, replay_of: str | None, queued: bool) -> Report:

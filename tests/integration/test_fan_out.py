@@ -15,7 +15,7 @@ from chalice.test import Client
 
 import app
 from chalicelib import aws, runs, wiring
-from chalicelib.errors import AwsError, DecantError, SourceUnavailable, StoreError
+from chalicelib.errors import AwsError, ConfigError, DecantError, SourceUnavailable, StoreError
 from tests.fakes import uid
 from tests.integration.api_support import ROOT, pii_keys
 
@@ -374,6 +374,37 @@ def test_pages_worked_with_other_keys_than_the_run_was_opened_with_are_not_loade
 
     assert sql("SELECT count(*) FROM users") == [(0,)]
     assert ledger(sql, run_id)["error"].startswith(f"{PAGES} of {PAGES} pages were given up; PII_KEYS: ")
+
+
+@pytest.mark.parametrize(("dialect", "host"), [("randomuser", "127.0.0.1"), ("random-data-api", "localhost")])
+def test_a_page_waits_for_a_function_that_has_its_runs_source(
+    start, worker, sqs, queue, sql, app_environment, user_api, dialect, host
+):
+    run_id, own = start(), user_api.url("random-data-api", seed=3)
+    (message,) = sqs.receive_message(QueueUrl=queue, AttributeNames=["All"], VisibilityTimeout=0)["Messages"]
+    app_environment(SOURCE_DIALECT=dialect, SOURCE_URL=user_api.url(dialect).replace("127.0.0.1", host))
+
+    with pytest.raises(ConfigError, match="the run was opened for another source, or in another dialect"):
+        worker.invoke(message)
+    assert sql("SELECT count(*) FROM users") == [(0,)]
+
+    app_environment(SOURCE_DIALECT="random-data-api", SOURCE_URL=own)
+    worker.work_off()
+    assert ledger(sql, run_id)["status"] == "succeeded"
+
+
+def test_an_order_for_another_source_is_refused_and_the_ledger_says_why(app_environment, sql, user_api):
+    orders = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(runs, "_hand_over", orders.append)
+        run_id = runs.start_run(1, SIZE, None).run_id
+    app_environment(SOURCE_DIALECT="randomuser", SOURCE_URL=user_api.url("randomuser"))
+
+    with pytest.raises(ConfigError):
+        runs.ingest(orders[0])
+
+    assert ledger(sql, run_id)["status"] == "failed"
+    assert "another source" in ledger(sql, run_id)["error"]
 
 
 def test_pages_that_were_sent_before_the_sending_failed_do_not_open_the_run_again(
