@@ -5,7 +5,7 @@ from typing import Any
 
 from chalice.app import AuthResponse, Chalice, Response
 
-from chalicelib import answers, config, emulator, forms, people, runs, stats, telemetry, views, wiring
+from chalicelib import answers, config, emulator, forms, people, runs, stats, telemetry, upkeep, views, wiring
 from chalicelib.answers import HTML, found, html, json
 from chalicelib.routes import Routes
 
@@ -27,7 +27,7 @@ route = Routes(app, authorize, config.allowed_origin())
 @route("GET", "/health", gives=views.Health)
 def health(request: Any, query: forms.Nothing) -> Response:
     """Whether Postgres and Redis answer, and how long ago a run last succeeded."""
-    state = wiring.health()
+    state = upkeep.health()
     return json(state, 200 if state.postgres.ok else 503)
 
 
@@ -137,4 +137,4 @@ def ingest_page(event: Any) -> None:
 
 @app.lambda_function()
 def migrate(event: Any, context: Any) -> dict[str, Any]:
-    return wiring.migrate(event or {})
+    return upkeep.migrate(event or {})

@@ -12,11 +12,10 @@ import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from chalicelib import config
-from chalicelib.errors import ConfigError, DecantError, StoreError
-from chalicelib.views import Health, ServerHealth
+from chalicelib.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from chalicelib.cache import Cache
     from chalicelib.privacy import Tokeniser
@@ -155,34 +154,6 @@ def source() -> Source:
     if module is None:
         raise ConfigError("SOURCE_DIALECT", f"must be one of {', '.join(sources.BY_NAME)}")
     return Source(settings().source_url, module.DIALECT, module.query)
-
-
-def migrate(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Applies the missing migrations; if CloudFormation asks, tells it how that went, and does not raise."""
-    if "ResponseURL" not in event:
-        return {"applied": store().migrate()}
-    from chalicelib import aws
-
-    problem, applied = "", list[str]()
-    try:
-        if event["RequestType"] != "Delete":
-            applied = store().migrate()
-    except DecantError as error:
-        problem = str(error)
-        _log.error("migrate: %s", problem)
-    aws.answer_stack(event, problem)
-    return {"applied": applied}
-
-
-def health() -> Health:
-    """Whether Postgres and Redis answer; Postgres' absence is an answer here, not an error."""
-    try:
-        age, postgres = store().last_success_age(), True
-    except StoreError:
-        age, postgres = None, False
-    redis = cache().is_up()
-    status = "ok" if postgres and redis else "degraded" if postgres else "down"
-    return Health(status, ServerHealth(postgres), ServerHealth(redis), cache().stats(), age)
 
 
 def reset() -> None:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 import app
-from chalicelib import runs, wiring
+from chalicelib import runs, upkeep, wiring
 from chalicelib.errors import AwsError, ConfigError, StoreError
 from chalicelib.views import UserView
 from tests.fakes import person, uid
@@ -127,8 +127,9 @@ def breaking(api, monkeypatch):
             raise error
 
         with monkeypatch.context() as patched:
-            for name in ("store", "cache", "tokeniser", "health"):
+            for name in ("store", "cache", "tokeniser"):
                 patched.setattr(wiring, name, lambda *_: broken())
+            patched.setattr(upkeep, "health", lambda *_: broken())
             patched.setattr(runs, "start_run", lambda *_: broken())
             return api(method, sample_path(path), body={"email": "a@b.cd"} if "lookup" in path else {})
 

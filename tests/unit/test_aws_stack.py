@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 import trustme
 
-from chalicelib import aws, wiring
+from chalicelib import aws, upkeep, wiring
 from chalicelib.errors import AwsError, StoreError
 
 EVENT = {
@@ -107,7 +107,7 @@ class FakeStore:
 def migrate(bucket, monkeypatch):
     def run(store, kind):
         monkeypatch.setattr(wiring, "store", lambda: store)
-        return wiring.migrate(EVENT | {"RequestType": kind, "ResponseURL": f"{bucket.address}/200"})
+        return upkeep.migrate(EVENT | {"RequestType": kind, "ResponseURL": f"{bucket.address}/200"})
 
     return run
 

@@ -1,0 +1,40 @@
+"""Looks after what stands: whether the servers answer, and the migrations that a deployment brings."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from chalicelib import wiring
+from chalicelib.errors import DecantError, StoreError
+from chalicelib.views import Health, ServerHealth
+
+_log = logging.getLogger("decant.upkeep")
+
+
+def health() -> Health:
+    """Whether Postgres and Redis answer; Postgres' absence is an answer here, not an error."""
+    try:
+        age, postgres = wiring.store().last_success_age(), True
+    except StoreError:
+        age, postgres = None, False
+    cache = wiring.cache()
+    redis = cache.is_up()
+    status = "ok" if postgres and redis else "degraded" if postgres else "down"
+    return Health(status, ServerHealth(postgres), ServerHealth(redis), cache.stats(), age)
+
+
+def migrate(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Applies the missing migrations; if CloudFormation asks, tells it how that went, and does not raise."""
+    if "ResponseURL" not in event:
+        return {"applied": wiring.store().migrate()}
+    from chalicelib import aws  # late: the other way needs no AWS
+
+    problem, applied = "", list[str]()
+    try:
+        if event["RequestType"] != "Delete":
+            applied = wiring.store().migrate()
+    except DecantError as error:
+        problem = str(error)
+        _log.error("migrate: %s", problem)
+    aws.answer_stack(event, problem)
+    return {"applied": applied}
