@@ -12,8 +12,10 @@ from contextlib import closing, contextmanager
 import pytest
 
 from chalicelib import cache as cache_module
+from chalicelib import store
 from chalicelib.cache import Answer, Cache
 from chalicelib.errors import ConfigError
+from chalicelib.sources import client
 from tests.fakes import uid
 
 WHO, KEY = uid(1), f"user:{uid(1)}"
@@ -146,6 +148,13 @@ def test_the_newer_body_stays_whichever_comes_last(cache, redis_client, held, pu
     cache.put_users({WHO: body(put)})
 
     assert redis_client.get(KEY) == body(left)
+
+
+def test_the_mark_of_an_erasure_outlasts_the_page_that_a_load_waits_for(cache, redis_client):
+    cache.forget_user(WHO)
+
+    longest_page = client.Limits().page + store._SECONDS["load_page"]
+    assert redis_client.ttl(KEY) > 2 * longest_page
 
 
 def test_a_load_renews_the_time_of_a_body_only_with_a_newer_one(cache, redis_client):
