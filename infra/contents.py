@@ -22,6 +22,10 @@ UNUSED = (
     *("**/*.pyi", "**/*.pyx", "**/*.pxd", "**/*.pxi", "**/*.h", "**/*.a"),  # for compilers and type checkers
     *("numpy/**/tests", "pandas/tests", "numpy/conftest.py", "pandas/conftest.py"),
     *("numpy/f2py", "numpy/_pyinstaller"),  # a Fortran compiler's and a packager's helpers
+    *("numpy/testing", "numpy/_core/_simd.*", "numpy/_core/*_tests.*"),  # for the tests of numpy and others
+    *("numpy/fft", "numpy/polynomial", "pandas/plotting/_matplotlib"),  # loaded by who calls them
+    *("cffi", "pycparser"),  # a C compiler's; cryptography needs _cffi_backend alone
+    "tzdata",  # no time zone but UTC is asked for
 )
 
 
@@ -43,8 +47,8 @@ def missing(folder: Path, requirements: Path) -> list[str]:
 
 
 def importable_names(folder: Path) -> list[str]:
-    """The top-level modules of every distribution, as their RECORDs tell. To be asked before pruning."""
-    return sorted({name for found in _distributions(folder) for name in _modules(found)})
+    """The top-level modules that stay of every distribution, as their RECORDs tell; asked before pruning."""
+    return sorted({name for found in _distributions(folder) for name in _modules(found)} - set(UNUSED))
 
 
 def prune(folder: Path) -> None:
