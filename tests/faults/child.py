@@ -71,10 +71,14 @@ class Run:
             time.sleep(0.005)
 
     def freeze(self) -> None:
-        os.kill(self._process.pid or 0, signal.SIGSTOP)
+        self._send(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        os.kill(self._process.pid or 0, signal.SIGCONT)
+        self._send(signal.SIGCONT)
+
+    def _send(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            os.kill(self._process.pid or 0, number)
 
     def wait(self) -> Told | None:
         """What it told in the end; None if it was killed."""
