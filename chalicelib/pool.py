@@ -173,6 +173,7 @@ _REFUSALS = {
     "too many c": "53300",  # clients, or connections for a role or a database
     "remaining connection slots": "53300",
     "starting up": "57P03",
+    "in recovery": "57P03",
     "not yet accepting connections": "57P03",
     "shutting down": "57P03",
     "authentication failed": "28P01",
