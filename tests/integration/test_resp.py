@@ -28,6 +28,12 @@ def redis(connect, valkey, redis_client):
     return connect(valkey.url)
 
 
+@pytest.fixture
+def crowded(connect, valkey, redis_client):
+    """For a hundred threads, which on a busy machine have to wait for one another."""
+    return connect(valkey.url, 20)
+
+
 # A real server
 
 
@@ -95,19 +101,18 @@ def test_the_database_is_the_one_in_the_url(connect, valkey, redis_client, where
     assert redis_client.get("key") == b"three"
 
 
-def test_threads_share_connections_and_never_replies(redis):
+def test_threads_share_connections_and_never_replies(crowded):
     def ask(number):
         sent = f"{number}:".encode() * 50
-        return redis.ask(command("SET", f"key:{number}", sent), command("GET", f"key:{number}"))[1] == sent
+        return crowded.ask(command("SET", f"key:{number}", sent), command("GET", f"key:{number}"))[1] == sent
 
     with ThreadPoolExecutor(100) as threads:
         assert all(threads.map(ask, range(3_000)))
 
 
-def test_no_more_than_thirty_two_connections_are_open(connect, valkey, redis_client):
-    redis = connect(valkey.url, 20)  # a hundred threads have to wait for one another
+def test_no_more_than_thirty_two_connections_are_open(crowded, redis_client):
     with ThreadPoolExecutor(100) as threads:
-        list(threads.map(lambda _: redis.ask(command("PING")), range(3_000)))
+        list(threads.map(lambda _: crowded.ask(command("PING")), range(3_000)))
 
     assert len(redis_client.client_list()) <= 32 + 1
 
