@@ -67,9 +67,9 @@ def _query_parameters(schema: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _operation(route: Route, query: list[dict[str, Any]]) -> dict[str, Any]:
-    summary = (route.view.__doc__ or "").strip().partition("\n")[0]
+    summary = (route.handler.__doc__ or "").strip().partition("\n")[0]
     operation: dict[str, Any] = {
-        "operationId": route.view.__name__,
+        "operationId": route.handler.__name__,
         "summary": summary,
         "parameters": [_path_parameter(name) for name in route.parameters] + query,
         "responses": _responses(route),

@@ -23,7 +23,7 @@ LARGEST_BODY_BYTES = 65_536
 _NOWHERE = AuthRoute("/nowhere", ["GET"])  # a policy must allow something, even one that opens no door
 _log = logging.getLogger("decant.routes")
 
-View = Callable[..., Response]
+Handler = Callable[..., Response]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Route:
 
     method: str
     path: str
-    view: View
+    handler: Handler
     scope: str | None = None
     query: Any = forms.Nothing
     body: Any = None
@@ -51,10 +51,10 @@ class Route:
 
 
 class Routes:
-    """Registers views with Chalice, each behind its scope, and guards them with the boundary.
+    """Registers handlers with Chalice, each behind its scope, and guards them with the boundary.
 
-    A view gets the request, the checked query (and body, if the route takes one), and the path's parameters.
-    A route without a scope is open to all.
+    A handler gets the request, the checked query (and body, if the route takes one), and what stands in the
+    path. A route without a scope is open to all.
     """
 
     def __init__(self, app: Chalice, authorizer: Any, allowed_origin: str | None) -> None:
@@ -63,9 +63,9 @@ class Routes:
         self._cors = _cors(allowed_origin) if allowed_origin else None
         self.all: list[Route] = []
 
-    def __call__(self, method: str, path: str, **declared: Any) -> Callable[[View], View]:
-        def register(view: View) -> View:
-            route = Route(method, path, view, **declared)
+    def __call__(self, method: str, path: str, **declared: Any) -> Callable[[Handler], Handler]:
+        def register(handler: Handler) -> Handler:
+            route = Route(method, path, handler, **declared)
             self.all.append(route)
             authorizer = self._authorizer if route.scope else None
             at_path = self._app.route(
@@ -76,7 +76,7 @@ class Routes:
                 content_types=[],  # any: what does not fit is refused below, in our words
             )
             at_path(_guarded(self._app, route))
-            return view
+            return handler
 
         return register
 
@@ -107,14 +107,14 @@ def _cors(allowed_origin: str) -> CORSConfig:
     )
 
 
-def _guarded(app: Chalice, route: Route) -> View:
-    @functools.wraps(route.view)
+def _guarded(app: Chalice, route: Route) -> Handler:
+    @functools.wraps(route.handler)
     def guarded(**parameters: str) -> Response:
         started = time.perf_counter()
         request: Any = app.current_request
         request_id = _request_id(request)
         try:
-            answer = route.view(request, **_in_path(parameters), **_sent(route, request))
+            answer = route.handler(request, **_in_path(parameters), **_sent(route, request))
         except DecantError as error:
             answer = answers.problem_of(error, request_id)
         except Exception as error:  # noqa: BLE001  the one boundary: its text may hold a value
