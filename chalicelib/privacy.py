@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 from chalicelib.errors import ConfigError, TokenError
 from chalicelib.ledger import KeyInUse
-from chalicelib.normal_forms import normal_form
+from chalicelib.token_rules import normal_form
 
 Treatment = Literal["keep", "token", "generalise", "drop"]
 
