@@ -7,7 +7,7 @@ from chalice.app import AuthResponse, Chalice, Response
 
 from chalicelib import answers, config, emulator, forms, people, runs, stats, telemetry, upkeep, views, wiring
 from chalicelib.answers import HTML, found, html, json
-from chalicelib.routes import Routes
+from chalicelib.gate import Routes
 
 app = Chalice(app_name="decant", configure_logs=False)
 telemetry.start(config.log_level())

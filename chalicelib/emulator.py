@@ -11,7 +11,7 @@ from typing import Any
 
 from chalicelib.answers import SECURITY, problem
 from chalicelib.errors import Unforeseen
-from chalicelib.routes import LARGEST_BODY_BYTES
+from chalicelib.gate import LARGEST_BODY_BYTES
 
 _log = logging.getLogger("decant.emulator")
 

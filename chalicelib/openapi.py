@@ -8,7 +8,7 @@ import msgspec
 
 from chalicelib import __version__, forms, stats, views
 from chalicelib.answers import CSV, JSON, NDJSON, PROBLEM
-from chalicelib.routes import Route
+from chalicelib.gate import Route
 
 _REF = "#/components/schemas/{name}"
 

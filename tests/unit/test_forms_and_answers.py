@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib import answers, forms, routes
+from chalicelib import answers, forms, gate
 from chalicelib.answers import CSV, HTML, JSON, NDJSON
 from chalicelib.errors import RequestError
 from chalicelib.views import Address, Coordinates, Employment, Subscription, UserList, UserView
@@ -173,7 +173,7 @@ def query(form, **sent):
         def getlist(self, name):
             return [self[name]]
 
-    return routes._query(form, Sent(sent))
+    return gate._query(form, Sent(sent))
 
 
 @pytest.mark.parametrize("limit", ["1", "50", "1000", "0001"])
@@ -205,7 +205,7 @@ def test_any_bytes_are_a_body_or_are_refused(sent):
         headers = {"content-type": "application/json"}  # noqa: RUF012
         raw_body = sent
 
-    refused = refusal_of(lambda: routes._body(forms.Lookup, Request))
+    refused = refusal_of(lambda: gate._body(forms.Lookup, Request))
 
     assert refused is None or refused.status == 400
 

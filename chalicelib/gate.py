@@ -1,4 +1,4 @@
-"""The frame of every door: who may open it, what it takes, and the HTTP side's one boundary.
+"""The frame of every route in app.py: who may pass, what it takes, and the HTTP side's one boundary.
 
 What nobody foresaw is told by a request id alone; the log has its type and place.
 """
@@ -21,7 +21,7 @@ from chalicelib.errors import ConfigError, DecantError, RequestError, Unforeseen
 LARGEST_BODY_BYTES = 65_536
 
 _NOWHERE = AuthRoute("/nowhere", ["GET"])  # a policy must allow something, even one that opens no door
-_log = logging.getLogger("decant.routes")
+_log = logging.getLogger("decant.gate")
 
 Handler = Callable[..., Response]
 
