@@ -90,9 +90,18 @@ class Server:
         if self.path:
             line = socket.socket(socket.AF_UNIX)
             line.settimeout(seconds)
+        else:
+            line = socket.create_connection((self.host, self.port), seconds)
+        try:
+            return self._through(line)
+        except OSError:
+            line.close()
+            raise
+
+    def _through(self, line: socket.socket) -> socket.socket:
+        if self.path:
             line.connect(self.path)
             return line
-        line = socket.create_connection((self.host, self.port), seconds)
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._tls.wrap_socket(line, server_hostname=self.host) if self.has_tls else line
 

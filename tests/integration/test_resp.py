@@ -1,6 +1,7 @@
 """Redis' protocol: against a real server (Valkey), and against ones that break it."""
 
 import contextlib
+import gc
 import socket
 import threading
 import time
@@ -289,6 +290,18 @@ def test_a_unix_socket_is_one_more_place(connect, tmp_path):
         assert connect(url).ask(command("PING")) == [b"PONG"]
 
     assert server.heard == [command("AUTH", "secret") + command("SELECT", 2)]
+
+
+def test_what_could_not_be_opened_leaves_nothing_open(connect, tmp_path):
+    """A socket that is forgotten warns, and a warning fails a test."""
+    with Scripted() as server:
+        for url in (
+            f"unix://{tmp_path}/none",
+            f"{server.url.replace('redis:', 'rediss:')}?ssl_ca_certs={tmp_path}/none",
+        ):
+            with pytest.raises(FileNotFoundError):
+                connect(url).ask(command("PING"))
+    gc.collect()
 
 
 @pytest.mark.parametrize("asked", ["ssl_cert_reqs=none", "ssl_check_hostname=false", "timeout=1", "db=-"])
