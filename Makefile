@@ -28,8 +28,14 @@ run: .venv/installed ## Start everything; PORT=8000
 ingest: .venv/installed ## Run one ingest now; PAGES=20 SIZE=1000
 	@exec $(PY) -m local.ingest $(if $(PAGES),--pages '$(PAGES)') $(if $(SIZE),--size '$(SIZE)')
 
+replay: .venv/installed ## Put a run's sealed rejects through today's rules; RUN=id
+	@exec $(PY) -m local.ingest --replay '$(RUN)'
+
 api-key: .venv/installed ## Make an API key; SCOPES=read,operate,erase
 	@exec $(PY) -m local.api_key $(if $(SCOPES),--scopes '$(SCOPES)')
+
+pii-key: .venv/installed ## Add a key for the tokens, and say what to do next
+	@exec $(PY) -m local.pii_key
 
 localstack: localstack/.venv/installed ## Deploy into LocalStack without Docker, in the background; PORT=4566
 	@exec $(PY) -m local.localstack up
@@ -41,12 +47,6 @@ test: .venv/installed ## Run all tests; TESTARGS="-k token"
 	@if $(LOCALSTACK_RUNS); then $(MAKE) --no-print-directory localstack/.venv/installed; fi
 	@exec $(PY) -m pytest $(SPREAD) --cov=app --cov=chalicelib --cov=local --cov=infra --cov-branch \
 		--cov-report=term:skip-covered $(TESTARGS)
-
-pii-key: .venv/installed ## Add a key for the tokens, and say what to do next
-	@exec $(PY) -m local.pii_key
-
-replay: .venv/installed ## Put a run's sealed rejects through today's rules; RUN=id
-	@exec $(PY) -m local.ingest --replay '$(RUN)'
 
 package: .venv/installed ## Build the package for AWS in build/; STAGE=prod
 	@rm -rf 'build/$(STAGE)' .chalice/deployments
