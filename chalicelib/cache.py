@@ -17,7 +17,7 @@ from math import ceil
 from typing import Any, Literal, Protocol
 
 from chalicelib.errors import DecantError
-from chalicelib.resp import Connections, Refused, command
+from chalicelib.redis_connections import Command, Connections, Unanswered
 from chalicelib.views import CacheCounts
 
 _log = logging.getLogger("decant.cache")
@@ -149,13 +149,13 @@ class Cache:
     def _is_asked(self) -> bool:
         return time.monotonic() >= self._resting_until
 
-    def _commands(self, bodies: Mapping[str, bytes]) -> Iterator[bytes]:
+    def _commands(self, bodies: Mapping[str, bytes]) -> Iterator[Command]:
         """Redis learns the script with every page, since it may have been started anew."""
-        yield command("SCRIPT", "LOAD", _SET_IF_NEWER)
+        yield "SCRIPT", "LOAD", _SET_IF_NEWER
         entries = iter(bodies.items())
         while some := dict(islice(entries, _AT_ONCE)):
             numbers = random.getrandbits(31), *self._ttl_bounds
-            yield command("EVALSHA", _SET_IF_NEWER_SHA, len(some), *map(_key, some), *numbers, *some.values())
+            yield "EVALSHA", _SET_IF_NEWER_SHA, len(some), *map(_key, some), *numbers, *some.values()
 
     def _ttl_milliseconds(self) -> int:
         """Jittered, so that what was loaded together does not expire together."""
@@ -166,16 +166,16 @@ class Cache:
 
         One that is full, or a replica, still reads: it is back when it ``keeps`` something.
         """
-        answers = self._ask_all([command(*words)], keeps)
+        answers = self._ask_all([words], keeps)
         return answers[0] if answers else None
 
-    def _ask_all(self, commands: Iterable[bytes], keeps: bool) -> list[Any] | None:
+    def _ask_all(self, commands: Iterable[Command], keeps: bool) -> list[Any] | None:
         if not self._is_asked():
             return None
         try:
             answers = self._redis.ask(*commands)
-        except (OSError, Refused, UnicodeError) as error:  # the last for a host that cannot be one
-            self._rest(error)
+        except Unanswered as why:
+            self._rest(why)
             return None
         if self._is_away and (keeps or not self._refuses):
             self._welcome()
@@ -189,17 +189,14 @@ class Cache:
             self._is_away = self._refuses = False
         _log.warning("redis is back")
 
-    def _rest(self, error: Exception) -> None:
+    def _rest(self, why: Unanswered) -> None:
         self._count("errors")
-        reason = str(error) if isinstance(error, Refused) else type(error).__name__
         with self._resting:
             self._resting_until = time.monotonic() + _REST_SECONDS
-            self._refuses = isinstance(error, Refused)
+            self._refuses = why.refuses
             told, self._is_away = self._is_away, True
-        if reason == "READONLY":  # once the primary: its name may lead to another by now
-            self._redis.close_idle()
         if not told:
-            _log.warning("redis is away (%s); asking again in %s s", reason, _REST_SECONDS)
+            _log.warning("redis is away (%s); asking again in %s s", why, _REST_SECONDS)
 
 
 class Flights:

@@ -1,0 +1,112 @@
+"""Connections to Redis: a few, held open, none of which waits for ever. Knows redis-py alone.
+
+Driver errors end here: their text may hold a value, ours is their kind and no more.
+
+redis-py's own pools look at a connection, and tell their listeners, whenever one is taken or given back; that
+takes half as long as a `GET` itself.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import redis
+from redis.connection import Connection, parse_url
+
+from chalicelib.errors import ConfigError
+
+Command = Sequence[str | bytes | int]
+
+_SIZE = 32  # more threads than these wait for one another, which is no outage
+_ASKED = {"connection_class", "host", "port", "path", "username", "password", "db", "ssl_ca_certs"}
+_WITHOUT_GREETING = {"protocol": 2, "driver_info": None}  # three questions less to a new connection
+
+
+class Unanswered(Exception):
+    """Redis was not reached, was silent for too long, or ``refuses`` what it was asked."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(type(error).__name__)
+        self.refuses = isinstance(error, redis.ResponseError)
+
+
+class Connections:
+    """At most 32 connections to one Redis, each opened by a question; safe to share between threads."""
+
+    def __init__(self, url: str, seconds: float) -> None:
+        """``seconds`` bounds each wait: for a place, a connection, the answers. Raises ConfigError."""
+        self._make, self._seconds, self._closed = _maker(url, seconds), seconds, False
+        self._idle: deque[Any] = deque()  # redis-py's connections, whose methods have no types
+        self._places = threading.Semaphore(_SIZE)
+
+    def ask(self, *commands: Command) -> list[Any]:
+        """The answers, in order. Raises Unanswered, also if one of them is an error."""
+        if not self._places.acquire(timeout=self._seconds):
+            raise Unanswered(TimeoutError())
+        try:
+            return self._ask(commands)
+        except (redis.RedisError, ValueError) as error:  # the latter for a host, or an answer, of no sense
+            ours, is_replica = Unanswered(error), isinstance(error, redis.ReadOnlyError)
+        finally:
+            self._places.release()
+            if self._closed:
+                self._close_idle()
+        if is_replica:  # once the primary: its name may lead to another by now
+            self._close_idle()
+        raise ours
+
+    def close(self) -> None:
+        """What is in use is closed when it comes back."""
+        self._closed = True
+        self._close_idle()
+
+    def _ask(self, commands: Sequence[Command]) -> list[Any]:
+        """Once more if a connection has died while idle; who is silent does not get a second chance."""
+        try:
+            held = self._idle.pop()
+        except IndexError:
+            return self._try(self._make(), commands)
+        try:
+            return self._try(held, commands)
+        except redis.ConnectionError:
+            return self._try(self._make(), commands)
+
+    def _try(self, connection: Any, commands: Sequence[Command]) -> list[Any]:
+        """Whatever goes wrong closes the connection: no answer is ever taken for that to another question."""
+        answers: list[Any] = []
+        try:
+            connection.send_packed_command(connection.pack_commands(commands))
+            until = time.monotonic() + self._seconds
+            for _ in commands:
+                if time.monotonic() > until:
+                    raise redis.TimeoutError
+                answers.append(connection.read_response(disable_decoding=True))
+        finally:
+            if len(answers) == len(commands):
+                self._idle.append(connection)
+            else:
+                connection.disconnect()
+        return answers
+
+    def _close_idle(self) -> None:
+        while True:
+            try:
+                self._idle.pop().disconnect()
+            except IndexError:
+                return
+
+
+def _maker(url: str, seconds: float) -> Callable[[], Any]:
+    """Makes connections as a URL asks for them, which is never for less security or more time."""
+    try:
+        asked = parse_url(url)  # type: ignore[no-untyped-call]
+        if asked.pop("ssl_cert_reqs", "required") == "required" and asked.keys() <= _ASKED:
+            kind = asked.pop("connection_class", Connection)
+            waits = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
+            return partial(kind, **asked, **waits, **_WITHOUT_GREETING)
+    except ValueError:
+        pass  # its text may hold a part of the password
+    raise ConfigError("REDIS_URL", "cannot be read as a URL that asks for db and ssl_ca_certs at most")
