@@ -46,7 +46,7 @@ def _cold(servers: Servers) -> Iterator[Ratio]:
 
 
 def _read(servers: Servers) -> Iterator[Ratio]:
-    hot, miss, _ = contests(servers, _ROUNDS, calls=200)
+    hot, miss, _ = contests(servers, 3 * _ROUNDS, calls=100)
     yield "hot read: Decant to the bare pooled GET", hot.ratio("decant"), "≤ 1.8"
     yield "hot read: Decant to FastAPI + Mangum", hot.ratio("decant", "fastapi"), "≤ 0.5"
     yield "miss: Decant to the bare SELECT in a transaction", miss.ratio("decant"), "≤ 1.5"

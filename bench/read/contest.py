@@ -20,6 +20,7 @@ from bench.rounds import Turns, take_turns
 from bench.servers import Servers
 
 _PEOPLE, _LISTED = 2_000, 50
+CALLS = 150  # a round; many short ones stand a busy machine better than a few long ones
 _ONE = "SELECT * FROM users JOIN users_address USING (uid) WHERE uid = %s"
 _LIST = "SELECT * FROM users JOIN users_address USING (uid) ORDER BY uid LIMIT %s"
 
@@ -99,7 +100,7 @@ class Contest:
 
 
 def contests(
-    servers: Servers, rounds: int, calls: int = 400, names: Sequence[str] = tuple(HANDLERS)
+    servers: Servers, rounds: int, calls: int = CALLS, names: Sequence[str] = tuple(HANDLERS)
 ) -> list[Contest]:
     """The hot read, the miss and the list, each by all these handlers."""
     os.environ.update(settings.of(servers))
