@@ -11,7 +11,7 @@ import psycopg2
 import redis
 
 from chalicelib.store import Store
-from local import postgres
+from local import postgres, signals
 from local.valkey import Valkey
 
 # All of Decant's tables, whichever there are, and those that the others have made beside them.
@@ -55,7 +55,8 @@ class Servers:
 
 @contextlib.contextmanager
 def running() -> Iterator[Servers]:
-    """Servers of this benchmark's own, removed in the end."""
+    """Servers of this benchmark's own, removed in the end, whatever ends it."""
+    signals.interrupt()
     with tempfile.TemporaryDirectory(prefix="decant-bench-") as folder:
         place = Path(folder, "postgres")
         try:
