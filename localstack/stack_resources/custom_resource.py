@@ -64,11 +64,14 @@ def _ask(kind: str, request: ResourceRequest) -> str:
     if request.previous_state:
         event["PhysicalResourceId"] = request.previous_state["PhysicalResourceId"]
         event["OldResourceProperties"] = request.previous_state
-    token = request.desired_state["ServiceToken"]
-    request.aws_client_factory.lambda_.invoke(
-        FunctionName=token, InvocationType="Event", Payload=json.dumps(event)
-    )
+    _invoke(request.aws_client_factory.lambda_, request.desired_state["ServiceToken"], event)
     return request_id
+
+
+def _invoke(client: Any, function: str, event: dict[str, Any]) -> None:
+    """Its newest code; and in place, because LocalStack may lose what is queued while a function changes."""
+    client.get_waiter("function_updated_v2").wait(FunctionName=function, WaiterConfig={"Delay": 0.2})
+    client.invoke(FunctionName=function, Payload=json.dumps(event))
 
 
 def _answer(request: ResourceRequest) -> dict[str, Any] | None:

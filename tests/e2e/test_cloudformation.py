@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+from zipfile import ZipFile
 
 import boto3
 import psycopg2
@@ -65,14 +66,19 @@ def servers(cloud):
 
 
 @pytest.fixture(scope="module")
-def deployed(session, servers):
-    """Both stacks; they are destroyed in the end."""
+def make_deploy(session, servers):
     given = {name: servers[name] for name in ("SOURCE_URL", "API_KEYS")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(secret, "_stores", lambda *_: {n: servers[n] for n in ("DATABASE_URL", "REDIS_URL")})
-        deploy.deploy("prod", session, {"AlarmEmail": "me@example.com"}, given, yes)
-        yield session.client("cloudformation")
-        deploy.destroy("prod", session, True, yes)
+        yield lambda: deploy.deploy("prod", session, {"AlarmEmail": "me@example.com"}, given, yes)
+
+
+@pytest.fixture(scope="module")
+def deployed(session, make_deploy):
+    """Both stacks; they are destroyed in the end."""
+    make_deploy()
+    yield session.client("cloudformation")
+    deploy.destroy("prod", session, True, yes)
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +136,21 @@ def test_a_backfill_goes_through_the_stacks_own_queue_and_functions(api):
     assert run["queued"]
     assert run["status"] == "succeeded"
     assert run["fetched"] == 100 == sum(run[outcome] for outcome in OUTCOMES)
+
+
+def test_other_code_is_deployed_by_a_change_and_migrates_again(deployed, api, make_deploy):
+    before = api.client("lambda").get_function(FunctionName="decant-prod")["Configuration"]["CodeSha256"]
+    with ZipFile(deploy.ROOT / "build/prod/deployment.zip", "a") as packed:
+        packed.writestr("other.py", "")
+
+    make_deploy()
+
+    after = api.client("lambda").get_function(FunctionName="decant-prod")["Configuration"]["CodeSha256"]
+    assert after != before
+    asked = [line for line in api.logged("decant-prod-migrate") if line.startswith("START")]
+    assert len(asked) == 2
+    (migration,) = deployed.describe_stack_resources(StackName=STACKS[1], LogicalResourceId="Migration")[
+        "StackResources"
+    ]
+    assert migration["ResourceStatus"] == "UPDATE_COMPLETE"
+    assert api.ask("GET", "/health")[0] == 200
