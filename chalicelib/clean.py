@@ -10,6 +10,7 @@ from itertools import compress
 from operator import attrgetter
 from typing import Any
 
+import msgspec
 import pandas as pd
 
 from chalicelib.users import Employment, Subscription, User
@@ -57,31 +58,32 @@ class CleanPage:
 
 def clean(users: list[User]) -> CleanPage:
     """Tidies text, generalises dates, zip codes and coordinates, and lets the last of each uid win."""
-    uids = pd.Series([str(user.uid) for user in users], dtype=object)
-    is_last = ~uids.duplicated(keep="last")
+    uids = msgspec.to_builtins([user.uid for user in users])
+    is_last = ~pd.Series(uids, dtype=object).duplicated(keep="last")
     last = list(compress(users, is_last))
-    text = _tidied(last)
+    text, places = _tidied(last), [user.address.coordinates for user in last]
     columns = {
-        "uid": uids[is_last].tolist(),
-        **{name: text[name].tolist() for name in _COLUMNS},
+        "uid": list(compress(uids, is_last)),
+        **text,
         "email": _each(text["email"], _lower),
         "username": _each(text["username"], _lower),
         "birth_year": [user.date_of_birth.year for user in last],
         "zip_prefix": _each(text["zip_code"], _first_three),
         "street": _street(text["street_address"], text["street_name"]),
-        "lat": [_tenth(user.address.coordinates.lat) for user in last],
-        "lng": [_tenth(user.address.coordinates.lng) for user in last],
+        "lat": [_tenth(place.lat) for place in places],
+        "lng": [_tenth(place.lng) for place in places],
     }
     return CleanPage(columns, len(users) - len(last))
 
 
-def _tidied(users: list[User]) -> pd.DataFrame:
+def _tidied(users: list[User]) -> dict[str, list[str | None]]:
     """The columns of text, each distinct text tidied once; what is missing is None, never NaN."""
     texts = pd.Series([text for user in users for text in _texts(user)], dtype=object)
     codes, distinct = pd.factorize(texts)
     tidied = pd.Series([*map(_tidy, distinct), None], dtype=object)
     rows = tidied.take(codes).to_numpy()  # the code of a missing value is -1: the last
-    return pd.DataFrame(rows.reshape(len(users), len(_COLUMNS)), columns=_COLUMNS, dtype=object)
+    columns = rows.reshape(len(users), len(_COLUMNS)).T.tolist()
+    return dict(zip(_COLUMNS, columns, strict=True))
 
 
 def _texts(user: User) -> tuple[str | None, ...]:
@@ -97,7 +99,7 @@ def _tidy(text: str) -> str | None:
     return None if len(tidy) <= _LONGEST_MISSING and tidy.lower() in _MISSING else tidy
 
 
-def _each(column: pd.Series, change: Callable[[str], str]) -> list[str | None]:
+def _each(column: list[str | None], change: Callable[[str], str]) -> list[str | None]:
     return [None if text is None else change(text) for text in column]
 
 
@@ -109,8 +111,8 @@ def _first_three(code: str) -> str:
     return code[:3].rstrip()
 
 
-def _street(address: pd.Series, name: pd.Series) -> list[str | None]:
-    return [", ".join(filter(None, parts)) or None for parts in zip(address, name, strict=True)]
+def _street(address: list[str | None], name: list[str | None]) -> list[str | None]:
+    return [f"{a}, {n}" if a and n else a or n for a, n in zip(address, name, strict=True)]
 
 
 def _tenth(degrees: float) -> float:

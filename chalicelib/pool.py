@@ -34,6 +34,7 @@ _LOOK_SECONDS = 0.25
 _TRIES, _TRY_NO_LONGER_SECONDS = 5, 15.0
 _SOON_SECONDS = 1.0
 _READ_ONLY, _DISK_FULL = "25006", "53100"
+_LOST_RACES = {"40001", "40P01", "23505"}  # serialisation, deadlock, a key that another had just inserted
 
 
 class Pool:
@@ -190,7 +191,7 @@ def _passes(error: BaseException) -> bool:
     """Whether a failure may pass: Postgres is away, or this lost against another transaction."""
     if isinstance(error, StoreUnavailable):
         return error.sqlstate != _DISK_FULL
-    return isinstance(error, StoreError) and error.sqlstate in {"40001", "40P01"}
+    return isinstance(error, StoreError) and error.sqlstate in _LOST_RACES
 
 
 @cache

@@ -115,8 +115,10 @@ class Tokeniser:
         distinct = [value for value in dict.fromkeys(values) if value is not None]
         normal = zip(distinct, _messages(field, distinct), strict=True)
         messages = {value: message for value, message in normal if message}
-        made = dict(zip(messages, self._sign(self.version, field, messages.values()), strict=True))
-        return [made.get(value) if value is not None else None for value in values]
+        made: dict[str | None, str] = dict(
+            zip(messages, self._sign(self.version, field, messages.values()), strict=True)
+        )
+        return list(map(made.get, values))
 
     def proofs(self) -> dict[int, str]:
         """A token of a fixed text under each key: shows whether a version's key is still what it was."""

@@ -24,7 +24,7 @@ from chalicelib.ledger import (
 from chalicelib.pool import Pool, again, at_once, translated
 from chalicelib.privacy import TOKENISED
 from chalicelib.stats import FEW_DISTINCT, SMALL_GROUP, risk_view, stats_view
-from chalicelib.views import RejectView, Run, UserView, encode, read_user, user_view
+from chalicelib.views import RejectView, Run, UserView, encode, read_user, user_views
 
 _SQL = Path(__file__).parent / "sql"
 
@@ -128,7 +128,8 @@ class Store:
         }
         rows = self._rows("load_page", values)
         if rows:
-            return Loaded(*rows[0])
+            *told, inserted, updated = rows[0]
+            return Loaded(*told, dict.fromkeys(inserted.split(), 1) | updated)  # type: ignore[call-arg]
         why = self._rows("why_not_loaded", values)[0][0]
         if why != "loaded":
             raise {"keys": KeysOvertaken, "seals": SealsGone}.get(why, LeaseLost)("load_page")
@@ -159,9 +160,7 @@ class Store:
     def sealed_rejects(self, run_id: str, page: int) -> list[SealedReject]:
         """What the quarantine holds of a page, in the order of the source."""
         rows = self._rows("sealed_rejects", {"run_id": run_id, "page": page})
-        return [
-            SealedReject(page, position, bytes(sealed), sealed_at) for position, sealed, sealed_at in rows
-        ]
+        return [SealedReject(page, place, bytes(sealed), sealed_at) for place, sealed, sealed_at in rows]
 
     def finish_run(
         self,
@@ -195,7 +194,8 @@ class Store:
         ``filters`` are those of ``users.sql``: of a kept column its text, of a tokenised one its tokens.
         """
         values = dict.fromkeys(_FILTERS) | dict(filters or {}) | {"limit": limit, "after": after}
-        return [user_view(row) for row in self._rows("users", values)]
+        rows = self._rows("users", values)
+        return list(user_views([*zip(*rows, strict=True)])) if rows else []
 
     def erase(self, uid: str, uid_tokens: Sequence[str]) -> Erased:
         """Deletes a person and remembers the first token, so that no later load brings the person back.

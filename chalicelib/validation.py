@@ -117,7 +117,7 @@ def _examine_closely(record: Any, dialect: Dialect[Any], today: date) -> User | 
 
 def _may_hide_nul(body: bytes) -> bool:
     """Postgres cannot store NUL, and JSON can write it in one way only."""
-    return b"\\u0000" in body
+    return b"\\" in body and b"\\u0000" in body  # a single byte is found much faster
 
 
 def _struct_issues(value: Any, struct: type, path: str, today: date) -> Iterator[Issue]:

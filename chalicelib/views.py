@@ -1,6 +1,7 @@
 """The shapes that the API answers with, and their JSON. What a loader caches and a reader builds is equal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -199,20 +200,19 @@ class Health(Struct):
     last_success_age_seconds: float | None
 
 
-def user_view(row: Sequence[Any]) -> UserView:
-    """The view of a row in the order of ``users.sql``."""
-    return UserView(  # type: ignore[call-arg]  # mypy cannot count a slice
-        *row[:11],
-        Employment(*row[11:13]),
-        Subscription(*row[13:17]),
-        Address(*row[17:21], row[23], Coordinates(*row[21:23])),  # type: ignore[call-arg]
-    )
+def user_views(columns: Sequence[Iterable[Any]]) -> Iterator[UserView]:
+    """The views of people, whose columns come in the order of ``users.sql``."""
+    employments = map(Employment, *columns[11:13])
+    subscriptions = map(Subscription, *columns[13:17])
+    addresses = map(Address, *columns[17:21], columns[23], map(Coordinates, *columns[21:23]))
+    return map(UserView, *columns[:11], employments, subscriptions, addresses)
 
 
 def user_drafts(columns: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
     """The JSON bodies of a page's people, by uid, as far as they are known before a load."""
-    rows = zip(*columns.values(), strict=True)  # stored columns come in the order of the views
-    return {row[0]: encode(user_view((row[0], 0, "", *row[1:]))) for row in rows}
+    uids, *others = columns.values()  # stored columns come in the order of the views
+    drafts = map(encode, user_views([uids, repeat(0), repeat(""), *others]))
+    return dict(zip(uids, drafts, strict=True))
 
 
 def user_bodies(

@@ -666,6 +666,28 @@ def test_loads_of_the_same_people_in_opposite_orders_do_not_wait_in_a_circle(sto
     assert [load.result().updated for load in loads] == [3, 0]
 
 
+def test_of_loads_that_bring_the_same_new_people_at_once_one_inserts_them(store, sql, postgres):
+    runs = [open_run(store, source) for source in ("here", "there")]
+    people = [person(number) for number in (1, 2, 3)]
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    somebody = (
+        "INSERT INTO users (uid, birth_year, key_version, content_hash, first_run_id, last_run_id) "
+        "VALUES (%s, 1987, 1, '', %s, %s)"
+    )
+
+    with ThreadPoolExecutor(2) as threads, contextlib.closing(psycopg2.connect(postgres.url)) as holder:
+        holder.cursor().execute(somebody, (uid(2), runs[0], runs[0]))
+        loads = []
+        for run_id, ordered in zip(runs, (people, people[::-1]), strict=True):
+            loads.append(threads.submit(store.load_page, page_load(run_id, *ordered)))
+            until(lambda: sql(waiting) == [(len(loads),)])
+        holder.rollback()
+
+    assert [(load.result().inserted, load.result().unchanged) for load in loads] == [(3, 0), (0, 3)]
+    assert sql("SELECT count(*), sum(version) FROM users JOIN users_address USING (uid)") == [(3, 3)]
+    assert sql("SELECT sum(fetched), sum(inserted), sum(unchanged) FROM runs") == [(6, 3, 3)]
+
+
 def test_a_thread_waits_for_a_connection_but_not_for_ever(store, monkeypatch):
     monkeypatch.setattr(pool_module, "_WAIT_SECONDS", 0.2)
     with contextlib.ExitStack() as held:
@@ -743,7 +765,7 @@ def test_only_people_whose_row_was_written_get_a_body(store, run_id):
 # What may pass is tried again
 
 
-@pytest.mark.parametrize("sqlstate", ["40P01", "40001"])
+@pytest.mark.parametrize("sqlstate", ["40P01", "40001", "23505"])
 def test_a_load_that_lost_against_another_is_tried_again(store, sql, run_id, sqlstate):
     sql("CREATE SEQUENCE tries")
     sql(

@@ -354,6 +354,17 @@ def test_what_nobody_foresaw_is_raised_and_recorded_by_its_type_and_place_alone(
     assert raised.value.__context__ is None
 
 
+@pytest.mark.parametrize("pages", [1, 3], ids=["after the last page", "before it"])
+def test_what_nobody_foresaw_in_the_cache_ends_the_run_as_well(pages):
+    trial = Run(*[page(1, first=number) for number in range(pages)])
+    trial.cache.put_users = lambda _: 1 / 0
+
+    with pytest.raises(Unforeseen, match="ZeroDivisionError"):
+        trial()
+
+    assert trial.ledger["status"] == "failed"
+
+
 def test_what_nobody_foresaw_in_who_watches_the_progress_ends_the_run_as_well():
     trial = Run(page(1), page(1), page(1))
     trial.on_page = lambda *_: 1 / 0

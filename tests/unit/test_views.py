@@ -33,7 +33,7 @@ def stored() -> dict[str, list]:
 
 def test_a_row_is_read_in_the_order_of_its_query():
     columns = selected("users.sql")
-    view = json.loads(views.encode(views.user_view([f"the {column}" for column in columns])))
+    view = json.loads(views.encode(next(views.user_views([[f"the {column}"] for column in columns]))))
     assert view == {
         "uid": "the uid",
         "version": "the version",
@@ -68,8 +68,8 @@ def test_a_body_of_a_load_is_the_body_of_a_read(stored):
     moment, versions = MOMENT, {uid: number for number, uid in enumerate(UIDS, 1)}
     bodies = views.user_bodies(views.user_drafts(stored), versions, moment)
     known = stored | {"version": list(versions.values()), "updated_at": [moment] * 3}
-    rows = zip(*[known[column] for column in selected("users.sql")], strict=True)
-    assert bodies == {row[0]: views.encode(views.user_view(row)) for row in rows}
+    read = views.user_views([known[column] for column in selected("users.sql")])
+    assert bodies == {view.uid: views.encode(view) for view in read}
 
 
 def test_only_people_that_changed_have_a_body(stored):
@@ -89,7 +89,7 @@ def test_columns_of_different_lengths_make_no_bodies(stored):
 
 
 def test_what_is_missing_is_null_and_not_left_out():
-    view = views.user_view([None] * len(selected("users.sql")))
+    (view,) = views.user_views([[None]] * len(selected("users.sql")))
     body = json.loads(views.encode(view))
     assert set(body) == set(views.UserView.__struct_fields__)
     assert body["employment"] == {"title": None, "key_skill": None}

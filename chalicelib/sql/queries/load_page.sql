@@ -78,9 +78,9 @@ WITH sealed AS MATERIALIZED (
     SELECT
         sent.*,
         EXISTS (SELECT FROM erasures WHERE uid_token = ANY (sent.erasure_tokens)) AS is_erased,
-        (users.content_hash = sent.content_hash) IS TRUE AS is_known
-    FROM sent LEFT JOIN users USING (uid)
-    ORDER BY uid -- all loads lock rows in the same order, so none waits for another in a circle
+        (SELECT users.content_hash FROM users WHERE users.uid = sent.uid) AS known_hash
+    FROM sent
+    ORDER BY uid -- all loads lock rows in the same order, so hardly two wait for one another in a circle
 ), recognised AS ( -- an erasure moves to the newest key as soon as its person is met
     SELECT erasures.uid_token AS old_token, erasure_tokens[1] AS uid_token, erased_at
     FROM page JOIN erasures ON erasures.uid_token = ANY (erasure_tokens[2:])
@@ -93,8 +93,8 @@ WITH sealed AS MATERIALIZED (
     ON CONFLICT DO NOTHING
 ), outdated AS (
     DELETE FROM erasures USING recognised WHERE erasures.uid_token = recognised.old_token
-), changed AS (
-    INSERT INTO users AS old (
+), inserted AS ( -- if another load was quicker with one of them, this one is refused and tried again
+    INSERT INTO users (
         uid, first_name, last_name, username, email, phone_number, social_insurance_number, birth_year, gender,
         employment_title, employment_key_skill, subscription_plan, subscription_status,
         subscription_payment_method, subscription_term, key_version, content_hash, first_run_id, last_run_id
@@ -104,42 +104,49 @@ WITH sealed AS MATERIALIZED (
         employment_title, employment_key_skill, subscription_plan, subscription_status,
         subscription_payment_method, subscription_term, %(key_version)s, content_hash, %(run_id)s, %(run_id)s
     FROM page
-    WHERE NOT is_erased AND NOT is_known
-    ON CONFLICT (uid) DO UPDATE SET
-        first_name = excluded.first_name,
-        last_name = excluded.last_name,
-        username = excluded.username,
-        email = excluded.email,
-        phone_number = excluded.phone_number,
-        social_insurance_number = excluded.social_insurance_number,
-        birth_year = excluded.birth_year,
-        gender = excluded.gender,
-        employment_title = excluded.employment_title,
-        employment_key_skill = excluded.employment_key_skill,
-        subscription_plan = excluded.subscription_plan,
-        subscription_status = excluded.subscription_status,
-        subscription_payment_method = excluded.subscription_payment_method,
-        subscription_term = excluded.subscription_term,
-        key_version = excluded.key_version,
-        content_hash = excluded.content_hash,
-        last_run_id = excluded.last_run_id,
-        version = old.version + 1,
-        updated_at = excluded.updated_at
-    WHERE old.content_hash <> excluded.content_hash
-        AND (%(sealed_at)s::timestamptz IS NULL OR old.updated_at <= %(sealed_at)s::timestamptz)
-    RETURNING uid, version
-), moved AS (
+    WHERE NOT is_erased AND known_hash IS NULL
+    RETURNING uid
+), updated AS (
+    UPDATE users SET
+        first_name = page.first_name,
+        last_name = page.last_name,
+        username = page.username,
+        email = page.email,
+        phone_number = page.phone_number,
+        social_insurance_number = page.social_insurance_number,
+        birth_year = page.birth_year,
+        gender = page.gender,
+        employment_title = page.employment_title,
+        employment_key_skill = page.employment_key_skill,
+        subscription_plan = page.subscription_plan,
+        subscription_status = page.subscription_status,
+        subscription_payment_method = page.subscription_payment_method,
+        subscription_term = page.subscription_term,
+        key_version = %(key_version)s,
+        content_hash = page.content_hash,
+        last_run_id = %(run_id)s,
+        version = users.version + 1,
+        updated_at = now()
+    FROM page
+    WHERE users.uid = page.uid AND NOT is_erased AND known_hash <> page.content_hash
+        AND users.content_hash <> page.content_hash -- which another load may have changed by now
+        AND (%(sealed_at)s::timestamptz IS NULL OR users.updated_at <= %(sealed_at)s::timestamptz)
+    RETURNING users.uid, users.version
+), housed AS (
     INSERT INTO users_address (uid, city, state, country, zip_prefix, lat, lng, street)
     SELECT uid, city, state, country, zip_prefix, lat, lng, street FROM page
-    WHERE (uid IN (SELECT uid FROM changed)) IS TRUE -- as a join it would be done row by row
-    ON CONFLICT (uid) DO UPDATE SET
-        city = excluded.city,
-        state = excluded.state,
-        country = excluded.country,
-        zip_prefix = excluded.zip_prefix,
-        lat = excluded.lat,
-        lng = excluded.lng,
-        street = excluded.street
+    WHERE NOT is_erased AND known_hash IS NULL
+), moved AS (
+    UPDATE users_address SET
+        city = page.city,
+        state = page.state,
+        country = page.country,
+        zip_prefix = page.zip_prefix,
+        lat = page.lat,
+        lng = page.lng,
+        street = page.street
+    FROM page
+    WHERE users_address.uid = page.uid AND page.uid IN (SELECT uid FROM updated)
 ), kept AS (
     SELECT *, unless_erased(sealed, uid_tokens) AS seal
     FROM json_to_recordset(%(rejects)s) AS reject (
@@ -162,17 +169,23 @@ WITH sealed AS MATERIALIZED (
     UPDATE rejects SET sealed = NULL, sealed_until = NULL, uid_token = NULL, replayed_by = claimed.run_id
     FROM claimed
     WHERE rejects.run_id = %(replay_of)s::uuid AND page = %(page)s AND position IN (SELECT position FROM sealed)
-), tally AS (
+), counts AS (
     SELECT
-        (SELECT count(*) FROM changed WHERE version = 1) AS inserted,
-        (SELECT count(*) FROM changed WHERE version > 1) AS updated,
-        (SELECT count(*) FROM page WHERE NOT is_erased) - (SELECT count(*) FROM changed) AS unchanged,
-        (SELECT count(*) FROM page WHERE is_erased) AS suppressed,
-        (SELECT count(*) FROM refused) AS rejected
+        (SELECT count(*) FROM inserted) AS inserted,
+        (SELECT count(*) FROM updated) AS updated,
+        (SELECT count(*) FROM refused) AS rejected,
+        count(*) FILTER (WHERE is_erased) AS suppressed,
+        count(*) AS sent
+    FROM page
+), tally AS MATERIALIZED ( -- else the page would be counted again for each use
+    SELECT
+        inserted, updated, sent - inserted - updated - suppressed AS unchanged, suppressed, rejected,
+        sent + rejected + %(duplicate)s AS fetched
+    FROM counts
 ), counted AS (
     UPDATE runs SET
         pages_done = pages_done + 1,
-        fetched = fetched + (SELECT count(*) FROM page) + tally.rejected + %(duplicate)s,
+        fetched = runs.fetched + tally.fetched,
         inserted = runs.inserted + tally.inserted,
         updated = runs.updated + tally.updated,
         unchanged = runs.unchanged + tally.unchanged,
@@ -187,5 +200,6 @@ WITH sealed AS MATERIALIZED (
 )
 SELECT
     inserted, updated, unchanged, suppressed, rejected, iso_utc(now()),
-    (SELECT coalesce(json_object_agg(uid, version), '{}') FROM changed)
+    (SELECT coalesce(string_agg(uid::text, ' '), '') FROM inserted),
+    (SELECT coalesce(json_object_agg(uid, version), '{}') FROM updated)
 FROM counted;
