@@ -17,18 +17,20 @@ _SWITCH_SECONDS = 0.0002  # Python would let a thread that has its answer wait f
 class Loads:
     """A run's loads, of which one at most is under way, and beside it one page that goes into the cache.
 
-    Leaving its ``with`` waits for both. Their threads do little but wait, for Postgres and for Redis.
+    Leaving its ``with`` waits for both. Their threads mostly wait, for Postgres and for Redis; as long as
+    they are there, all threads of the process change places sooner.
     """
 
     def __init__(self, edges: Edges, report: Report, on_done: Callable[[], None] = lambda: None) -> None:
         """``on_done`` is called after each page that is loaded."""
         self._edges, self._report, self._on_done = edges, report, on_done
         self._loader, self._cacher = ThreadPoolExecutor(1, "load"), ThreadPoolExecutor(1, "cache")
-        self._caching: Future[None] | None = None
-        sys.setswitchinterval(_SWITCH_SECONDS)
         self._under_way: tuple[PageLoad, Future[Loaded | None]] | None = None
+        self._caching: Future[None] | None = None
+        self._usual_switch = sys.getswitchinterval()
 
     def __enter__(self) -> Self:
+        sys.setswitchinterval(_SWITCH_SECONDS)
         return self
 
     def __exit__(
@@ -40,6 +42,7 @@ class Loads:
         finally:
             self._loader.shutdown()
             self._cacher.shutdown()
+            sys.setswitchinterval(self._usual_switch)
 
     def begin(self, load: PageLoad) -> None:
         """Begins this load when the one under way has ended. Raises what that one raises."""

@@ -34,7 +34,7 @@ _LOOK_SECONDS = 0.25
 _TRIES, _TRY_NO_LONGER_SECONDS = 5, 15.0
 _SOON_SECONDS = 1.0
 _READ_ONLY, _DISK_FULL = "25006", "53100"
-_LOST_RACES = {"40001", "40P01", "23505"}  # serialisation, deadlock, a key that another had just inserted
+_LOST_RACES = {"40001", "40P01", "users_pkey"}
 
 
 class Pool:
@@ -189,9 +189,13 @@ def _refusal(words: str) -> str | None:
 
 def _passes(error: BaseException) -> bool:
     """Whether a failure may pass: Postgres is away, or this lost against another transaction."""
-    if isinstance(error, StoreUnavailable):
-        return error.sqlstate != _DISK_FULL
-    return isinstance(error, StoreError) and error.sqlstate in _LOST_RACES
+    is_away = isinstance(error, StoreUnavailable) and error.sqlstate != _DISK_FULL
+    return is_away or _lost_a_race(error)
+
+
+def _lost_a_race(error: BaseException | None) -> bool:
+    """Against a transaction that has ended by now: a deadlock, or it brought the same new person."""
+    return isinstance(error, StoreError) and bool({error.sqlstate, error.constraint} & _LOST_RACES)
 
 
 @cache
@@ -205,10 +209,11 @@ def again() -> Retrying:
         wait_exponential_jitter,
     )
 
+    patience = wait_exponential_jitter(multiplier=0.5, max=5, jitter=0.5)  # 8 s: Postgres may be starting
     return Retrying(
         retry=retry_if_exception(_passes),
         stop=stop_after_attempt(_TRIES) | stop_after_delay(_TRY_NO_LONGER_SECONDS),
-        wait=wait_exponential_jitter(multiplier=0.5, max=5, jitter=0.5),  # 8 s: Postgres may be starting
+        wait=lambda t: 0 if _lost_a_race(t.outcome.exception()) else patience(t),  # type: ignore[union-attr]
         reraise=True,
     )
 

@@ -128,8 +128,8 @@ class Store:
         }
         rows = self._rows("load_page", values)
         if rows:
-            *told, inserted, updated = rows[0]
-            return Loaded(*told, dict.fromkeys(inserted.split(), 1) | updated)  # type: ignore[call-arg]
+            *told, new, changed = rows[0]
+            return Loaded(*told, dict.fromkeys(new.split(), 1) | changed)  # type: ignore[call-arg]
         why = self._rows("why_not_loaded", values)[0][0]
         if why != "loaded":
             raise {"keys": KeysOvertaken, "seals": SealsGone}.get(why, LeaseLost)("load_page")

@@ -25,7 +25,10 @@ Longitude = Annotated[float, Meta(ge=-180, le=180)]
 
 
 class Personal(Struct, gc=False):
-    """A struct whose repr shows no field, so that no traceback or log line can."""
+    """A struct whose repr shows no field, so that no traceback or log line can.
+
+    The garbage collector need not look at one: a record cannot refer to itself.
+    """
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"

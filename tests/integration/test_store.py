@@ -666,6 +666,28 @@ def test_loads_of_the_same_people_in_opposite_orders_do_not_wait_in_a_circle(sto
     assert [load.result().updated for load in loads] == [3, 0]
 
 
+def test_of_loads_that_change_the_same_person_at_once_the_later_has_the_last_word(store, sql, postgres):
+    runs = [open_run(store, source) for source in ("here", "there")]
+    store.load_page(page_load(runs[0], person(1)))
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+
+    with ThreadPoolExecutor(2) as threads, contextlib.closing(psycopg2.connect(postgres.url)) as holder:
+        holder.cursor().execute("SELECT FROM users WHERE uid = %s FOR UPDATE", (uid(1),))
+        loads = []
+        for run_id, city in zip(runs, ("Ålesund", "Łódź"), strict=True):
+            loads.append(threads.submit(store.load_page, page_load(run_id, person(1, city=city), page=2)))
+            until(lambda: sql(waiting) == [(len(loads),)])
+        holder.rollback()
+
+    versions = [load.result().versions[uid(1)] for load in loads]
+    last = ("Ålesund", "Łódź")[versions.index(3)]
+    assert sorted(versions) == [2, 3]
+    assert sql("SELECT version, city FROM users JOIN users_address USING (uid)") == [(3, last)]
+    ((kept,),) = sql("SELECT content_hash FROM users")
+    store.load_page(page_load(runs[0], person(1, city=last), page=3))
+    assert sql("SELECT content_hash, version FROM users") == [(kept, 3)]
+
+
 def test_of_loads_that_bring_the_same_new_people_at_once_one_inserts_them(store, sql, postgres):
     runs = [open_run(store, source) for source in ("here", "there")]
     people = [person(number) for number in (1, 2, 3)]
@@ -686,6 +708,25 @@ def test_of_loads_that_bring_the_same_new_people_at_once_one_inserts_them(store,
     assert [(load.result().inserted, load.result().unchanged) for load in loads] == [(3, 0), (0, 3)]
     assert sql("SELECT count(*), sum(version) FROM users JOIN users_address USING (uid)") == [(3, 3)]
     assert sql("SELECT sum(fetched), sum(inserted), sum(unchanged) FROM runs") == [(6, 3, 3)]
+
+
+def test_a_load_that_waited_for_an_erasure_heeds_it_in_any_isolation(postgres, sql, run_id, tokeniser):
+    token = tokeniser.token("uid", uid(1))
+    load = page_load(run_id, person(1), erasure_tokens=[[token]])
+    strict = f"{postgres.url}?options=-c%20default_transaction_isolation%3Drepeatable%5C%20read"
+    with (
+        contextlib.closing(Store(strict)) as stricter,
+        ThreadPoolExecutor(1) as thread,
+        contextlib.closing(psycopg2.connect(postgres.url)) as erasing,
+    ):
+        cursor = erasing.cursor()
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('decant.erasures'))")
+        loading = thread.submit(stricter.load_page, load)
+        until(lambda: sql("SELECT count(*) FROM pg_locks WHERE NOT granted") == [(1,)])
+        cursor.execute("INSERT INTO erasures (uid_token) VALUES (%s)", (token,))
+        erasing.commit()
+
+    assert (loading.result().suppressed, loading.result().inserted) == (1, 0)
 
 
 def test_a_thread_waits_for_a_connection_but_not_for_ever(store, monkeypatch):
@@ -765,12 +806,12 @@ def test_only_people_whose_row_was_written_get_a_body(store, run_id):
 # What may pass is tried again
 
 
-@pytest.mark.parametrize("sqlstate", ["40P01", "40001", "23505"])
-def test_a_load_that_lost_against_another_is_tried_again(store, sql, run_id, sqlstate):
+@pytest.mark.parametrize("refusal", ["'40P01'", "'40001'", "'23505' USING CONSTRAINT = 'users_pkey'"])
+def test_a_load_that_lost_against_another_is_tried_again(store, sql, run_id, refusal):
     sql("CREATE SEQUENCE tries")
     sql(
         "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-        f"IF nextval('tries') < 3 THEN RAISE SQLSTATE '{sqlstate}'; END IF; RETURN NEW; END $$"
+        f"IF nextval('tries') < 3 THEN RAISE SQLSTATE {refusal}; END IF; RETURN NEW; END $$"
     )
     sql("CREATE TRIGGER losing BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION lose()")
     try:

@@ -399,7 +399,9 @@ def test_the_times_of_several_pages_are_added():
 
     report = trial()
 
-    assert all(report.timings[step] > seen[0][step] for step in STEPS)
+    assert all(
+        report.timings[step] > seen[0].get(step, 0) for step in STEPS
+    )  # it may still be in the cache's hands
 
 
 def test_a_step_that_fails_is_timed_and_those_after_it_are_not():

@@ -3,10 +3,11 @@
 -- tells: the lease, the page itself, newer keys, or the seals of a replay.
 --
 -- The lock keeps an erasure from slipping in between the look at `erasures` and the insert; it must be a
--- statement of its own, so that the next one's snapshot is taken after it is granted.
+-- statement of its own, so that the next one's snapshot is taken after it is granted, which only this isolation does.
 --
 -- A replay (%(replay_of)s is the run whose sealed rejects come again) leaves alone who has changed since the
 -- rejects were sealed, does not make a seal last longer, and ends the seals that it used.
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
 SELECT pg_advisory_xact_lock_shared(hashtext('decant.erasures'));
 
 -- The pages of a run are loaded one after the other.
@@ -80,7 +81,7 @@ WITH sealed AS MATERIALIZED (
         EXISTS (SELECT FROM erasures WHERE uid_token = ANY (sent.erasure_tokens)) AS is_erased,
         (SELECT users.content_hash FROM users WHERE users.uid = sent.uid) AS known_hash
     FROM sent
-    ORDER BY uid -- all loads lock rows in the same order, so hardly two wait for one another in a circle
+    ORDER BY uid -- loads that bring the same new people insert them in the same order, so none waits in a circle
 ), recognised AS ( -- an erasure moves to the newest key as soon as its person is met
     SELECT erasures.uid_token AS old_token, erasure_tokens[1] AS uid_token, erased_at
     FROM page JOIN erasures ON erasures.uid_token = ANY (erasure_tokens[2:])
@@ -106,7 +107,7 @@ WITH sealed AS MATERIALIZED (
     FROM page
     WHERE NOT is_erased AND known_hash IS NULL
     RETURNING uid
-), updated AS (
+), updated AS ( -- locks rows in the order of the join; two that wait in a circle are told so, and tried again
     UPDATE users SET
         first_name = page.first_name,
         last_name = page.last_name,
@@ -200,6 +201,6 @@ WITH sealed AS MATERIALIZED (
 )
 SELECT
     inserted, updated, unchanged, suppressed, rejected, iso_utc(now()),
-    (SELECT coalesce(string_agg(uid::text, ' '), '') FROM inserted),
+    (SELECT coalesce(string_agg(uid::text, ' '), '') FROM inserted), -- most of a page; as JSON it took longer
     (SELECT coalesce(json_object_agg(uid, version), '{}') FROM updated)
 FROM counted;
