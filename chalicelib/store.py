@@ -1,6 +1,6 @@
 """Postgres: people, the ledger of runs, rejects.
 
-No session state (no SET, no session lock, no temporary table), so any pooler may stand in front.
+No session state (no lock, no temporary table, no SET but a transaction's), so any pooler may stand in front.
 """
 
 import json

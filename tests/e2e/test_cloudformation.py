@@ -28,6 +28,7 @@ NOT_MADE = {
     "AWS::ElastiCache::ReplicationGroup": "it has no ElastiCache",
     "AWS::ElastiCache::SubnetGroup": "it has no ElastiCache",
     "AWS::RDS::DBInstance": "it has no RDS",
+    "AWS::RDS::DBParameterGroup": "it has no RDS",
     "AWS::RDS::DBProxy": "it has no RDS",
     "AWS::RDS::DBProxyTargetGroup": "it has no RDS",
     "AWS::RDS::DBSubnetGroup": "it has no RDS",

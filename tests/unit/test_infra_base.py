@@ -46,6 +46,13 @@ def test_nothing_travels_or_rests_in_the_clear():
     assert RESOURCES["DatabaseProxy"]["Properties"]["RequireTLS"]
 
 
+def test_postgres_writes_no_statement_and_no_row_into_its_log():
+    group = RESOURCES["Database"]["Properties"]["DBParameterGroupName"]["Ref"]
+    parameters = RESOURCES[group]["Properties"]["Parameters"]
+
+    assert parameters == {"log_min_error_statement": "panic", "log_error_verbosity": "terse"}
+
+
 def test_only_the_functions_reach_the_stores():
     sources = {
         rule["SourceSecurityGroupId"]["Ref"]
