@@ -33,8 +33,8 @@ _READ_SECONDS = 5.0
 _MIGRATION_SECONDS = 300.0
 _SECONDS = {
     **dict.fromkeys(
-        ("load_page", "note_rejects", "claim_page", "end_page", "fail_page"), 60.0
-    ),  # wait for a load
+        ("load_page", "note_rejects", "claim_page", "end_page", "fail_page", "expire_seals"), 60.0
+    ),  # wait for a load, or for many seals
     "erase": 30.0,
     **dict.fromkeys(("stats", "risk", "check_keys"), 20.0),
 }
