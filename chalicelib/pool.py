@@ -34,7 +34,7 @@ _LOOK_SECONDS = 0.25
 _TRIES, _TRY_NO_LONGER_SECONDS = 5, 15.0
 _SOON_SECONDS = 1.0
 _READ_ONLY, _DISK_FULL = "25006", "53100"
-_LOST_RACES = {"40001", "40P01", "users_pkey"}
+_LOST_RACES = {"40001", "40P01", "users_pkey"}  # two SQLSTATEs, and what a person's second insert meets
 
 
 class Pool:
