@@ -88,15 +88,14 @@ class KeyInUse:
 
 @dataclass(frozen=True)
 class PageLoad:
-    """One page, ready to store: protected columns of equal length, and each row's erasure tokens.
+    """One page, ready to store: protected columns, as ``columns_json`` writes them.
 
     ``drafts`` are, by uid, the bodies that the API will answer with, but for version and time.
     """
 
     run_id: str
     page: int
-    columns: dict[str, list[Any]] = field(repr=False)
-    erasure_tokens: Sequence[Sequence[str]] = field(repr=False)
+    columns: Mapping[str, str] = field(repr=False)
     drafts: Mapping[str, bytes] = field(repr=False)
     rejects: Sequence[RejectRow]
     duplicates: int
@@ -109,21 +108,25 @@ class PageLoad:
     def fetched(self) -> int:
         return len(self.drafts) + self.duplicates + len(self.rejects)
 
-    def columns_json(self) -> dict[str, str]:
-        """Each column as a JSON list, and two more: the hash of each row's content, and its erasure tokens.
 
-        The two are in Postgres' own words, since JSON has none for bytes. Raises ValueError if the columns
-        differ in length.
-        """
-        drafts = self.drafts.values()
-        columns = {
-            **self.columns,
-            "content_hash": [f"\\x{blake2b(draft, digest_size=16).hexdigest()}" for draft in drafts],
-            "erasure_tokens": [f"{{{','.join(tokens)}}}" for tokens in self.erasure_tokens],
-        }
-        if len(set(map(len, columns.values()))) > 1:
-            raise ValueError("columns of different lengths")  # Postgres would fill up the shorter ones
-        return {name: _encode(values).decode() for name, values in columns.items()}
+def columns_json(
+    columns: Mapping[str, Sequence[Any]],
+    drafts: Mapping[str, bytes],
+    erasure_tokens: Sequence[Sequence[str]],
+) -> dict[str, str]:
+    """Each column as a JSON list, and two more: the hash of each row's draft, and its erasure tokens.
+
+    The two are in Postgres' own words, since JSON has none for bytes. Raises ValueError if the columns
+    differ in length.
+    """
+    written = {
+        **columns,
+        "content_hash": [f"\\x{blake2b(draft, digest_size=16).hexdigest()}" for draft in drafts.values()],
+        "erasure_tokens": [f"{{{','.join(tokens)}}}" for tokens in erasure_tokens],
+    }
+    if len(set(map(len, written.values()))) > 1:
+        raise ValueError("columns of different lengths")  # Postgres would fill up the shorter ones
+    return {name: _encode(values).decode() for name, values in written.items()}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from chalicelib.clean import clean
 from chalicelib.dialect import Dialect
 from chalicelib.edges import Edges, Plan
 from chalicelib.errors import ConfigError, RejectBudgetExceeded, SourceInvalid
-from chalicelib.ledger import PageLoad, RejectRow, Replay, Report
+from chalicelib.ledger import PageLoad, RejectRow, Replay, Report, columns_json
 from chalicelib.replay import recalled
 from chalicelib.timing import timed
 from chalicelib.validation import Reject, ValidPage, validate
@@ -36,11 +36,11 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
         columns = privacy.protect(cleaned.columns, edges.tokeniser)
         erasure_tokens = privacy.erasure_tokens(columns["uid"], edges.tokeniser)
         drafts = views.user_drafts(columns)
+        written = columns_json(columns, drafts, erasure_tokens)
     return PageLoad(
         report.run_id,
         page,
-        columns,
-        erasure_tokens,
+        written,
         drafts,
         rejects,
         cleaned.duplicates,

@@ -115,7 +115,7 @@ class Store:
         values = {
             "run_id": load.run_id,
             "page": load.page,
-            **load.columns_json(),
+            **load.columns,
             "rejects": encode(load.rejects).decode(),
             "duplicate": load.duplicates,
             "key": encode(load.key).decode(),

@@ -10,7 +10,17 @@ from typing import Any
 from chalicelib import views
 from chalicelib.dialect import Dialect
 from chalicelib.errors import LeaseLost
-from chalicelib.ledger import Counts, KeyInUse, KeyTrouble, Loaded, OpenRun, PageLoad, RejectRow, SealedReject
+from chalicelib.ledger import (
+    Counts,
+    KeyInUse,
+    KeyTrouble,
+    Loaded,
+    OpenRun,
+    PageLoad,
+    RejectRow,
+    SealedReject,
+    columns_json,
+)
 from chalicelib.privacy import Tokeniser
 from chalicelib.sources import random_data_api
 from chalicelib.users import Issue
@@ -75,9 +85,10 @@ def page_load(
     key: KeyInUse | None = None,
 ) -> PageLoad:
     columns = {name: [row[name] for row in people] for name in person(0)}
+    drafts = views.user_drafts(columns)
     tokens = [[]] * len(people) if erasure_tokens is None else erasure_tokens
     key = key or Tokeniser({1: PII_KEY}).in_use
-    return PageLoad(run_id, page, columns, tokens, views.user_drafts(columns), rejects, duplicates, key)
+    return PageLoad(run_id, page, columns_json(columns, drafts, tokens), drafts, rejects, duplicates, key)
 
 
 class FakeSource:
@@ -150,9 +161,9 @@ class FakeStore:
         self.rejects += [(load.run_id, load.page, row) for row in load.rejects]
         versions: dict[str, int] = {}
         counts: Counter[str] = Counter()
-        rows = [dict(zip(load.columns, row, strict=True)) for row in zip(*load.columns.values(), strict=True)]
-        for row, tokens in zip(rows, load.erasure_tokens, strict=True):
-            counts[self._upsert(row, tokens, versions)] += 1
+        columns = {name: json.loads(column) for name, column in load.columns.items()}
+        for row in zip(*columns.values(), strict=True):
+            counts[self._upsert(dict(zip(columns, row, strict=True)), versions)] += 1
         counts |= {"rejected": len(load.rejects), "duplicate": load.duplicates}
         self._counts[load.run_id].update({"pages": 1, "fetched": counts.total(), **counts})
         return Loaded(
@@ -165,13 +176,13 @@ class FakeStore:
             versions,
         )
 
-    def _upsert(self, row: Mapping[str, Any], tokens: Sequence[str], versions: dict[str, int]) -> str:
-        if self.erased.intersection(tokens):
+    def _upsert(self, row: Mapping[str, Any], versions: dict[str, int]) -> str:
+        if self.erased.intersection(row["erasure_tokens"].strip("{}").split(",")):
             return "suppressed"
         content, version = self.people.get(row["uid"], ("", 0))
-        if content == json.dumps(row):
+        if content == row["content_hash"]:
             return "unchanged"
-        self.people[row["uid"]] = json.dumps(row), version + 1
+        self.people[row["uid"]] = row["content_hash"], version + 1
         versions[row["uid"]] = version + 1
         return "updated" if version else "inserted"
 

@@ -132,8 +132,8 @@ def test_what_is_stored_are_the_contracts_columns_in_their_order_and_no_raw_text
     trial()
 
     (load,) = trial.store.loads
-    assert list(load.columns) == list(privacy.TREATMENT_OF)
-    assert load.columns["email"] == [trial.tokeniser.token("email", VALUE)]
+    assert list(load.columns) == [*privacy.TREATMENT_OF, "content_hash", "erasure_tokens"]
+    assert json.loads(load.columns["email"]) == [trial.tokeniser.token("email", VALUE)]
     assert VALUE not in str(load.columns)
 
 
@@ -143,7 +143,8 @@ def test_a_row_is_stored_with_its_erasure_tokens_under_every_known_key():
 
     trial()
 
-    assert trial.store.loads[0].erasure_tokens == [trial.tokeniser.candidates("uid", uid(0))]
+    (tokens,) = json.loads(trial.store.loads[0].columns["erasure_tokens"])
+    assert tokens.strip("{}").split(",") == trial.tokeniser.candidates("uid", uid(0))
 
 
 def test_a_reject_is_kept_with_its_place_and_its_issues():
@@ -461,7 +462,7 @@ def test_of_two_records_of_one_person_the_last_is_stored():
 
     trial()
 
-    assert trial.store.loads[0].columns["gender"] == ["Bigender"]
+    assert json.loads(trial.store.loads[0].columns["gender"]) == ["Bigender"]
 
 
 def test_a_report_is_written_as_json_with_the_commonest_rejects_first():
