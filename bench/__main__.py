@@ -61,7 +61,7 @@ def _measure(running: Servers, rounds: int) -> None:
     parts["read"] = _said("\n\n".join(map(read.told, reads)))
     rates = {result.way: result.rate for result in loads[_RECORDS, _PAGE]}
     parts["steps"] = tables.steps(next(one for one in loads[_RECORDS, _PAGE] if one.way == "decant"))
-    hot, miss = (contest.turns["decant"].median for contest in reads[:2])
+    hot, miss = (contest.turns["two cores"]["decant"].median for contest in reads[:2])
     parts["cost"] = _said(cost.told(rates["decant"], _PAGE, hot, miss))
     parts["picture"] = plot.PICTURE
     plot.draw(report.PLOT, {ingest.WAYS[way][2]: rate for way, rate in rates.items()}, _hot(reads[0]))
@@ -84,7 +84,7 @@ def _said(part: str) -> str:
 
 
 def _hot(contest: read.Contest) -> dict[str, float]:
-    turns = {read.NAMES[name]: turns.median * 1e6 for name, turns in contest.turns.items()}
+    turns = {read.NAMES[name]: turns.median * 1e6 for name, turns in contest.turns["one core"].items()}
     del turns[read.NAMES["authorizer"]]
     return turns
 

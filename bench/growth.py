@@ -20,6 +20,7 @@ from bench import events, settings
 from bench.ingest.decant import Decant
 from bench.ingest.pages import Pages, records_of
 from bench.ingest.way import WrongResult
+from bench.placement import placed
 from bench.read.output import as_in_a_lambda
 from bench.servers import Servers
 from chalicelib import pipeline
@@ -78,6 +79,7 @@ class _Growing:
     """A database that grows by Decant's own runs."""
 
     def __init__(self, servers: Servers) -> None:
+        self._servers = servers
         self._decant = Decant(servers, Pages([], 1, 0, 0))
         edges = self._decant.edges
         self._source = _People(edges.source.dialect)
@@ -95,14 +97,15 @@ class _Growing:
         pages = [self._timed(lambda: self._run(1, _PAGE)) for _ in bodies]
         event = events.get_user(records_of(bodies[0])[-1]["uid"])
         handler, context = import_module("app").app, events.Context()
-        return Stage(
-            stored,
-            median(pages),
-            self._typical(lambda: handler(event, context)),
-            self._typical(lambda: self._store.list_users(_LISTED)),
-            self._typical(lambda: self._store.list_users(_LISTED, _DEEP)),
-            peak_mb,
-        )
+        with placed(self._servers, "one core"):
+            return Stage(
+                stored,
+                median(pages),
+                self._typical(lambda: handler(event, context)),
+                self._typical(lambda: self._store.list_users(_LISTED)),
+                self._typical(lambda: self._store.list_users(_LISTED, _DEEP)),
+                peak_mb,
+            )
 
     def close(self) -> None:
         self._store.close()

@@ -20,7 +20,7 @@ def draw(path: Path, rates: Mapping[str, float], reads: Mapping[str, float]) -> 
     mpl.rcParams["svg.fonttype"] = "none"  # letters as letters, not as outlines
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.6), layout="constrained")
     _bars(left, rates, "records a second (more is better)")
-    _bars(right, reads, "µs for one person in Redis (less is better)")
+    _bars(right, reads, "µs for one person in Redis, on one core (less is better)")
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
 

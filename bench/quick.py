@@ -7,6 +7,7 @@ from pathlib import Path
 from bench import package
 from bench.cold_start import starts
 from bench.ingest.contest import contest
+from bench.placement import PLACES
 from bench.read.contest import contests
 from bench.servers import Servers
 from infra.errors import PackageError
@@ -47,6 +48,7 @@ def _cold(servers: Servers) -> Iterator[Ratio]:
 
 def _read(servers: Servers) -> Iterator[Ratio]:
     hot, miss, _ = contests(servers, 3 * _ROUNDS, calls=100)
-    yield "hot read: Decant to the bare pooled GET", hot.ratio("decant"), "≤ 1.8"
-    yield "hot read: Decant to FastAPI + Mangum", hot.ratio("decant", "fastapi"), "≤ 0.5"
-    yield "miss: Decant to the bare SELECT in a transaction", miss.ratio("decant"), "≤ 1.5"
+    for on in PLACES:
+        yield f"hot read, {on}: Decant to the bare pooled GET", hot.ratio(on, "decant"), "≤ 1.8"
+        yield f"hot read, {on}: Decant to FastAPI + Mangum", hot.ratio(on, "decant", "fastapi"), "≤ 0.5"
+        yield f"miss, {on}: Decant to the bare SELECT in a transaction", miss.ratio(on, "decant"), "≤ 1.5"

@@ -28,6 +28,7 @@ class Servers:
 
     database_url: str
     redis_url: str
+    pids: tuple[int, ...]
 
     def empty(self) -> None:
         """No row and no entry anywhere, and nothing left for the next checkpoint to do."""
@@ -61,7 +62,8 @@ def running() -> Iterator[Servers]:
         place = Path(folder, "postgres")
         try:
             with postgres.Postgres(place) as database, Valkey(Path(folder, "valkey")) as cache:
-                servers = Servers(database.url, cache.url)
+                pids = tuple(pid for pid in (database.pid, cache.pid) if pid)
+                servers = Servers(database.url, cache.url, pids)
                 with contextlib.closing(Store(servers.database_url)) as store:
                     store.migrate()
                 yield servers

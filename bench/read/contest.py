@@ -14,6 +14,7 @@ from typing import Any
 from bench import events, settings
 from bench.ingest.decant import Decant
 from bench.ingest.pages import pages_of, records_of
+from bench.placement import PLACES, Place, placed
 from bench.read.bare import Bare
 from bench.read.output import as_in_a_lambda
 from bench.rounds import Turns, take_turns
@@ -89,14 +90,15 @@ def typical_call(reader: Reader) -> float:
 
 @dataclass(frozen=True)
 class Contest:
-    """Who took which time for the same read; ``bare`` is what nobody can do without."""
+    """Who took which time for the same read, and where; ``bare`` is what nobody can do without."""
 
     title: str
     bare: str
-    turns: dict[str, Turns]
+    turns: Mapping[Place, Mapping[str, Turns]]
 
-    def ratio(self, name: str, to: str = "") -> float:
-        return self.turns[name].median / self.turns[to or self.bare].median
+    def ratio(self, place: Place, name: str, to: str = "") -> float:
+        turns = self.turns[place]
+        return turns[name].median / turns[to or self.bare].median
 
 
 def contests(
@@ -116,9 +118,19 @@ def contests(
             ("miss", "SELECT"): _miss(bare, handlers, uids, calls),
             ("list", "SELECT"): _list(bare, handlers, calls // 2),
         }
-        found = [Contest(*read, take_turns(each, rounds, typical_call)) for read, each in reads.items()]
+        found = [Contest(*read, _placed_turns(servers, each, rounds)) for read, each in reads.items()]
     decant.close()
     return found
+
+
+def _placed_turns(
+    servers: Servers, readers: Mapping[str, Reader], rounds: int
+) -> dict[Place, dict[str, Turns]]:
+    turns = {}
+    for place in PLACES:
+        with placed(servers, place):
+            turns[place] = take_turns(readers, rounds, typical_call)
+    return turns
 
 
 def _handler(module: str, name: str, _: str) -> Handler:
@@ -189,10 +201,16 @@ def _is_list(answer: Any) -> bool:
 
 def told(contest: Contest) -> str:
     """A table for people."""
-    title = _TITLES[contest.title]
-    lines = [f"| {title} | µs | fastest – slowest round | of the bare call |", "|---|---:|---:|---:|"]
-    for name, turns in contest.turns.items():
-        fastest, slowest = turns.spread
-        figures = f"{turns.median * 1e6:,.0f} | {fastest * 1e6:,.0f} – {slowest * 1e6:,.0f}"
-        lines.append(f"| {NAMES.get(name, name)} | {figures} | {contest.ratio(name):.2f} |")
+    heads = [f"{place}, µs | fastest – slowest | of the bare call" for place in PLACES]
+    lines = [f"| {_TITLES[contest.title]} | {' | '.join(heads)} |", "|---|" + "---:|---:|---:|" * len(PLACES)]
+    for name in contest.turns[PLACES[0]]:
+        figures = [_figures(contest, place, name) for place in PLACES]
+        lines.append(f"| {NAMES.get(name, name)} | {' | '.join(figures)} |")
     return "\n".join(lines)
+
+
+def _figures(contest: Contest, place: Place, name: str) -> str:
+    turns = contest.turns[place][name]
+    fastest, slowest = turns.spread
+    spread = f"{fastest * 1e6:,.0f} – {slowest * 1e6:,.0f}"
+    return f"{turns.median * 1e6:,.0f} | {spread} | {contest.ratio(place, name):.2f}"
