@@ -1,7 +1,7 @@
 """Loads prepared pages in their order, each while the next one is being prepared, and fills the cache."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
@@ -17,9 +17,9 @@ _SWITCH_SECONDS = 0.0002  # Python would let a thread that has its answer wait f
 class Loads:
     """A run's loads, of which one at most is under way, and beside it one page that goes into the cache.
 
-    Leaving its ``with`` waits for both. Their threads do little but wait, for Postgres and for Redis; what
-    can be made ready is made by whoever begins the loads, since threads that take turns slow each other. As
-    long as they are there, all threads of the process change places sooner.
+    Leaving its ``with`` waits for both. Their threads do little but wait, for Postgres and for Redis: threads
+    that take turns slow each other, so a page comes as it is sent. As long as they are there, all threads of
+    the process change places sooner.
     """
 
     def __init__(self, edges: Edges, report: Report, on_done: Callable[[], None] = lambda: None) -> None:
@@ -27,7 +27,6 @@ class Loads:
         self._edges, self._report, self._on_done = edges, report, on_done
         self._loader, self._cacher = ThreadPoolExecutor(1, "load"), ThreadPoolExecutor(1, "cache")
         self._under_way: tuple[PageLoad, Future[Loaded | None]] | None = None
-        self._loaded: tuple[PageLoad, Loaded] | None = None
         self._caching: Future[None] | None = None
         self._usual_switch = sys.getswitchinterval()
 
@@ -40,7 +39,6 @@ class Loads:
     ) -> None:
         try:
             self.end()
-            self._cache()
             self._cached()
         finally:
             self._loader.shutdown()
@@ -48,13 +46,9 @@ class Loads:
             sys.setswitchinterval(self._usual_switch)
 
     def begin(self, load: PageLoad) -> None:
-        """Begins this load when the one under way has ended, whose people go into the cache meanwhile.
-
-        Raises what that one raises.
-        """
+        """Begins this load when the one under way has ended. Raises what that one raises."""
         self.end()
         self._under_way = load, self._loader.submit(self._load, load)
-        self._cache()
 
     def end(self) -> None:
         """Waits for the load under way and counts it. Raises StoreError."""
@@ -64,26 +58,20 @@ class Loads:
         loaded = future.result()
         if loaded is not None:  # else by somebody who was quicker, or by an earlier try whose answer got lost
             self._report.add(loaded, load.fetched, load.duplicates)
-            self._loaded = load, loaded
         self._on_done()
 
     def _load(self, load: PageLoad) -> Loaded | None:
         with timed(self._report, "load"):
-            return self._edges.store.load_page(load)
-
-    def _cache(self) -> None:
-        """Begins to cache what was loaded last, when the page before it is cached."""
-        if self._loaded is None:
-            return
-        (load, loaded), self._loaded = self._loaded, None
-        bodies = views.user_bodies(load.drafts, loaded.versions, loaded.updated_at)
+            loaded = self._edges.store.load_page(load)
         self._cached()
-        self._caching = self._cacher.submit(self._put, bodies)
+        if loaded is not None:
+            self._caching = self._cacher.submit(self._cache, load, loaded)
+        return loaded
 
     def _cached(self) -> None:
         if self._caching is not None:
             self._caching.result()
 
-    def _put(self, bodies: Mapping[str, bytes]) -> None:
+    def _cache(self, load: PageLoad, loaded: Loaded) -> None:
         with timed(self._report, "cache"):
-            self._edges.cache.put_users(bodies)
+            self._edges.cache.put_users(views.user_bodies(load.drafts, loaded.versions, loaded.updated_at))

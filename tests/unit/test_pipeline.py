@@ -97,6 +97,23 @@ def test_a_page_is_fetched_while_the_one_before_it_is_loaded_and_none_further_ah
     assert trial.journal.index("fetch 3") > trial.journal.index("load 1")
 
 
+def test_a_page_that_is_loaded_is_cached_however_long_the_next_one_takes():
+    trial = Run(page(1), page(1, first=1))
+    is_cached, fetch, put = threading.Event(), trial.source.fetch, trial.cache.put_users
+
+    def put_and_say_so(bodies):
+        put(bodies)
+        is_cached.set()
+
+    def fetch_late(number, size):
+        assert number == 1 or is_cached.wait(10)
+        return fetch(number, size)
+
+    trial.cache.put_users, trial.source.fetch = put_and_say_so, fetch_late
+
+    assert trial().inserted == 2
+
+
 def test_a_page_that_is_prepared_is_not_loaded_when_the_one_before_it_fails():
     trial = Run(page(1), page(1), page(1), failing={"load": StoreError("load_page", "23514")})
 
