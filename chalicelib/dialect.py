@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import getitem
@@ -16,6 +17,9 @@ from chalicelib import shapes
 from chalicelib.users import User, numeric
 
 T = TypeVar("T", bound=Struct)
+
+_SURROGATE = re.compile(rb"\\(u[dD][89a-fA-F])")  # the beginning of the escape of one, alone or not
+_MASKED = re.compile(rb"\\u0000(u[dD][89a-fA-F])")
 
 _DEEPEST = 400  # levels within a record; the parsers follow some more
 _BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)  # and texts, whose brackets are none
@@ -65,8 +69,8 @@ class Dialect(Generic[T]):
     def split(self, body: bytes) -> list[bytes]:
         """The records of a page, each as its own JSON. Raises ValueError if there is no list of records.
 
-        msgspec gives up on a page with a lone surrogate anywhere; the standard library does not. Both give up
-        on one with something that is nested too deeply, whose end is then found without them.
+        msgspec gives up on a page with a lone surrogate anywhere, and on one with something that is nested
+        too deeply: the one is masked, the end of the other is found without it.
         """
         try:
             return self._split(body)
@@ -76,11 +80,19 @@ class Dialect(Generic[T]):
 
     def _split(self, body: bytes) -> list[bytes]:
         try:
-            return [bytes(raw) for raw in self._opened(self._raw_page.decode(body))]
+            return self._split_strictly(body)
         except msgspec.ValidationError:
             raise
         except msgspec.DecodeError:
-            return [json.dumps(record).encode() for record in self._split_leniently(body)]
+            pass
+        if not _MASKED.search(body):
+            with suppress(msgspec.DecodeError):
+                masked = self._split_strictly(_SURROGATE.sub(rb"\\u0000\1", body))
+                return [_MASKED.sub(rb"\\\1", raw) for raw in masked]
+        return [json.dumps(record).encode() for record in self._split_leniently(body)]
+
+    def _split_strictly(self, body: bytes) -> list[bytes]:
+        return [bytes(raw) for raw in self._opened(self._raw_page.decode(body))]
 
     def _split_leniently(self, body: bytes) -> list[Any]:
         page = loads(body)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cache
 from types import NoneType
 from typing import Any, get_args
 
@@ -124,7 +125,7 @@ def _struct_issues(value: Any, struct: type, path: str, today: date) -> Iterator
     if not isinstance(value, dict):
         yield Issue(path, "type")
         return
-    for known in msgspec.structs.fields(struct):
+    for known in _fields(struct):
         here = f"{path}.{known.encode_name}" if path else known.encode_name
         if known.encode_name in value:
             yield from _value_issues(value[known.encode_name], known.type, here, today)
@@ -163,6 +164,8 @@ def _storable(text: str) -> bool:
         return False
     return "\0" not in text
 
+
+_fields = cache(msgspec.structs.fields)  # which works them out anew at each call
 
 _RULES = (
     ("of length", "length"),

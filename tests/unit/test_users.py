@@ -524,6 +524,20 @@ def test_a_page_may_hold_both_what_is_nested_too_deeply_and_half_a_surrogate_pai
     assert facts(page.users) == facts([api.user()])
 
 
+surrogates = st.sampled_from(["\ud800", "\udfff", "\U0001f600", "ud800", "\\", "\0", '"', "é"])
+
+
+@both
+@given(records=st.lists(st.lists(surrogates, min_size=1).map("".join), min_size=1), escaped=st.booleans())
+def test_a_page_with_surrogates_is_split_into_the_records_that_it_holds(api, records, escaped):
+    texts = [json.dumps({"text": text}, ensure_ascii=escaped) for text in records]
+    bodies = [text.encode("utf-8", "backslashreplace") for text in texts]
+
+    found = api.dialect.split(api.page(*bodies))
+
+    assert list(map(json.loads, found)) == list(map(json.loads, bodies))
+
+
 @both
 def test_a_page_that_opens_more_than_it_closes_is_no_page(api):
     with pytest.raises((ValueError, RecursionError)):
