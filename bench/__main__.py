@@ -10,6 +10,7 @@ from pathlib import Path
 from bench import cold_start, cost, growth, machine, package, plot, quick, report, servers
 from bench.ingest import contest as ingest
 from bench.ingest import tables
+from bench.placement import PLACES
 from bench.read import contest as read
 from bench.servers import Servers
 from infra.errors import PackageError
@@ -61,7 +62,7 @@ def _measure(running: Servers, rounds: int) -> None:
     parts["read"] = _said("\n\n".join(map(read.told, reads)))
     rates = {result.way: result.rate for result in loads[_RECORDS, _PAGE]}
     parts["steps"] = tables.steps(next(one for one in loads[_RECORDS, _PAGE] if one.way == "decant"))
-    hot, miss = (contest.turns["two cores"]["decant"].median for contest in reads[:2])
+    hot, miss = (contest.turns[PLACES[-1]]["decant"].median for contest in reads[:2])
     parts["cost"] = _said(cost.told(rates["decant"], _PAGE, hot, miss))
     parts["picture"] = plot.PICTURE
     plot.draw(report.PLOT, {ingest.WAYS[way][2]: rate for way, rate in rates.items()}, _hot(reads[0]))
@@ -84,7 +85,7 @@ def _said(part: str) -> str:
 
 
 def _hot(contest: read.Contest) -> dict[str, float]:
-    turns = {read.NAMES[name]: turns.median * 1e6 for name, turns in contest.turns["one core"].items()}
+    turns = {read.NAMES[name]: turns.median * 1e6 for name, turns in contest.turns[PLACES[0]].items()}
     del turns[read.NAMES["authorizer"]]
     return turns
 

@@ -20,7 +20,7 @@ from bench import events, settings
 from bench.ingest.decant import Decant
 from bench.ingest.pages import Pages, records_of
 from bench.ingest.way import WrongResult
-from bench.placement import placed
+from bench.placement import PLACES, placed
 from bench.read.output import as_in_a_lambda
 from bench.servers import Servers
 from chalicelib import pipeline
@@ -97,7 +97,7 @@ class _Growing:
         pages = [self._timed(lambda: self._run(1, _PAGE)) for _ in bodies]
         event = events.get_user(records_of(bodies[0])[-1]["uid"])
         handler, context = import_module("app").app, events.Context()
-        with placed(self._servers, "one core"):
+        with placed(self._servers, PLACES[0]):
             return Stage(
                 stored,
                 median(pages),

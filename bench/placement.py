@@ -5,39 +5,50 @@ On one core an answer takes nothing but work; on two, the core that waits for it
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterable, Iterator
-from typing import Literal, get_args
 
 import psutil
 
 from bench.servers import Servers
 
-Place = Literal["one core", "two cores"]
-PLACES: tuple[Place, ...] = get_args(Place)
+
+def _places() -> tuple[str, ...]:
+    if sys.platform == "linux" and len(os.sched_getaffinity(0)) > 1:
+        return "one core", "two cores"
+    return ("any core",)
+
+
+PLACES = _places()
 
 
 @contextlib.contextmanager
-def placed(servers: Servers, place: Place) -> Iterator[None]:
-    """Everything on one core, or the servers on another than this process."""
-    free = sorted(os.sched_getaffinity(0))
-    ours, theirs = free[0], free[0] if place == "one core" else free[1]
-    _put([os.getpid()], {ours})
-    _put(_families(servers.pids), {theirs})
+def placed(servers: Servers, place: str) -> Iterator[None]:
+    """Everything on one core, or the servers on another than this process. Not one within the other."""
+    if place == "any core":
+        yield
+        return
+    free = os.sched_getaffinity(0)
     try:
+        _put([os.getpid()], {min(free)})
+        _put(_families(servers.pids), {min(free) if place == "one core" else max(free)})
         yield
     finally:
-        _put([os.getpid(), *_families(servers.pids)], set(free))
+        _put([os.getpid()], free)
+        _put(_families(servers.pids), free)
 
 
 def _families(pids: Iterable[int]) -> Iterator[int]:
     """These processes and their descendants: Postgres has one for each connection."""
     for pid in pids:
         yield pid
-        yield from (child.pid for child in psutil.Process(pid).children(recursive=True))
+        with contextlib.suppress(psutil.NoSuchProcess):
+            yield from (child.pid for child in psutil.Process(pid).children(recursive=True))
 
 
 def _put(pids: Iterable[int], cores: set[int]) -> None:
     for pid in pids:
-        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):  # it has ended by now
+        with contextlib.suppress(psutil.NoSuchProcess):
             for thread in psutil.Process(pid).threads():
-                os.sched_setaffinity(thread.id, cores)
+                with contextlib.suppress(ProcessLookupError):  # it has ended by now
+                    os.sched_setaffinity(thread.id, cores)

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg2
 import redis
@@ -62,7 +62,7 @@ def running() -> Iterator[Servers]:
         place = Path(folder, "postgres")
         try:
             with postgres.Postgres(place) as database, Valkey(Path(folder, "valkey")) as cache:
-                pids = tuple(pid for pid in (database.pid, cache.pid) if pid)
+                pids = cast("int", database.pid), cast("int", cache.pid)  # both run
                 servers = Servers(database.url, cache.url, pids)
                 with contextlib.closing(Store(servers.database_url)) as store:
                     store.migrate()

@@ -18,8 +18,8 @@ from chalicelib.users import User, numeric
 
 T = TypeVar("T", bound=Struct)
 
-_SURROGATE = re.compile(rb"\\(u[dD][89a-fA-F])")  # the beginning of the escape of one, alone or not
-_MASKED = re.compile(rb"\\u0000(u[dD][89a-fA-F])")
+_SURROGATE = re.compile(rb"\\(u[dD][89a-fA-F][0-9a-fA-F]{2})")  # the escape of one, alone or of a pair
+_MASKED = re.compile(rb"\\u0000(u[dD][89a-fA-F][0-9a-fA-F]{2})")
 
 _DEEPEST = 400  # levels within a record; the parsers follow some more
 _BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)  # and texts, whose brackets are none

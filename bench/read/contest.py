@@ -14,7 +14,7 @@ from typing import Any
 from bench import events, settings
 from bench.ingest.decant import Decant
 from bench.ingest.pages import pages_of, records_of
-from bench.placement import PLACES, Place, placed
+from bench.placement import PLACES, placed
 from bench.read.bare import Bare
 from bench.read.output import as_in_a_lambda
 from bench.rounds import Turns, take_turns
@@ -94,9 +94,9 @@ class Contest:
 
     title: str
     bare: str
-    turns: Mapping[Place, Mapping[str, Turns]]
+    turns: Mapping[str, Mapping[str, Turns]]
 
-    def ratio(self, place: Place, name: str, to: str = "") -> float:
+    def ratio(self, place: str, name: str, to: str = "") -> float:
         turns = self.turns[place]
         return turns[name].median / turns[to or self.bare].median
 
@@ -125,7 +125,7 @@ def contests(
 
 def _placed_turns(
     servers: Servers, readers: Mapping[str, Reader], rounds: int
-) -> dict[Place, dict[str, Turns]]:
+) -> dict[str, dict[str, Turns]]:
     turns = {}
     for place in PLACES:
         with placed(servers, place):
@@ -209,7 +209,7 @@ def told(contest: Contest) -> str:
     return "\n".join(lines)
 
 
-def _figures(contest: Contest, place: Place, name: str) -> str:
+def _figures(contest: Contest, place: str, name: str) -> str:
     turns = contest.turns[place][name]
     fastest, slowest = turns.spread
     spread = f"{fastest * 1e6:,.0f} – {slowest * 1e6:,.0f}"

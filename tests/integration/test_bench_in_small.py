@@ -1,5 +1,7 @@
 """The benchmark in small, with those competitors for whom nothing more need be installed."""
 
+import os
+
 import pytest
 
 from bench.ingest import tables
@@ -7,6 +9,7 @@ from bench.ingest.contest import contest
 from bench.ingest.decant import Decant
 from bench.ingest.pages import pages_of
 from bench.ingest.way import WrongResult
+from bench.placement import PLACES, placed
 from bench.read.contest import contests, told
 from bench.servers import Servers
 
@@ -15,7 +18,7 @@ WAYS = ("tutorial", "by-hand", "decant", "decant-bad", "decant-again", "ceiling"
 
 @pytest.fixture
 def servers(postgres, valkey, sql, redis_client):
-    yield Servers(postgres.url, valkey.url)
+    yield Servers(postgres.url, valkey.url, (postgres.pid, valkey.pid))
     redis_client.flushall()
 
 
@@ -44,6 +47,29 @@ def test_a_read_is_compared_with_the_bare_stores(servers, app_environment):
     hot, miss, listed = contests(servers, rounds=1, calls=4, names=["decant"])
     app_environment()
 
-    assert set(hot.turns) == {"GET, held", "GET, pooled", "decant", "authorizer"}
-    assert set(miss.turns) == set(listed.turns) == {"SELECT", "decant"}
+    for place in PLACES:
+        assert set(hot.turns[place]) == {"GET, held", "GET, pooled", "decant", "authorizer"}
+        assert set(miss.turns[place]) == set(listed.turns[place]) == {"SELECT", "decant"}
     assert "| **Decant** |" in told(hot)
+
+
+def cores_of(pids):
+    return [os.sched_getaffinity(pid) for pid in pids]
+
+
+@pytest.mark.skipif("two cores" not in PLACES, reason="needs Linux and two cores")
+@pytest.mark.parametrize(("place", "cores"), [("one core", 1), ("two cores", 2)])
+def test_who_is_placed_gets_all_cores_back_whatever_happens(servers, place, cores):
+    everybody = (os.getpid(), *servers.pids)
+    before = cores_of(everybody)
+
+    def look_and_fail():
+        with placed(servers, place):
+            raise KeyError(*cores_of(everybody))
+
+    with pytest.raises(KeyError) as raised:
+        look_and_fail()
+
+    assert [len(one) for one in raised.value.args] == [1, 1, 1]
+    assert len(set.union(*raised.value.args)) == cores
+    assert cores_of(everybody) == before

@@ -54,7 +54,7 @@ def test_killed_while_it_fetches(scene: Scene, sql):
     finally:
         process.kill()
 
-    assert sql("SELECT status FROM runs") == [("running",)]
+    assert sql("SELECT pages_done, status FROM runs") == [(1, "running")]
     assert scene.leaks() == []
 
 

@@ -48,11 +48,15 @@ two_keys = Tokeniser({1: KEY, 2: OTHER_KEY})
 
 
 def token_by_definition(key: bytes, version: int, field: str, normal: str) -> str:
+    mac = mac_by_definition(key, field, normal.encode())
+    return f"v{version}_{base64.urlsafe_b64encode(mac[:18]).decode()}"
+
+
+def mac_by_definition(key: bytes, field: str, message: bytes) -> bytes:
     """RFC 5869 and RFC 2104 by hand, with nothing of what is tested."""
     extracted = hmac.digest(bytes(32), key, "sha256")  # no salt is a salt of zeros
     field_key = hmac.digest(extracted, field.encode() + b"\x01", "sha256")  # the first 32 bytes of output
-    mac = hmac.digest(field_key, normal.encode(), "sha256")
-    return f"v{version}_{base64.urlsafe_b64encode(mac[:18]).decode()}"
+    return hmac.digest(field_key, message, "sha256")
 
 
 # The table
@@ -476,6 +480,11 @@ def test_what_was_sealed_with_an_older_key_is_unsealed_as_long_as_it_is_known():
     sealed = one_key.seal("cursor", b"payload")
     assert two_keys.unseal("cursor", sealed) == b"payload"
     assert Tokeniser({2: OTHER_KEY}).unseal("cursor", sealed) is None
+
+
+def test_a_seal_is_the_payload_and_the_beginning_of_its_mac():
+    mac = mac_by_definition(KEY, "cursor", b"payload")
+    assert base64.urlsafe_b64decode(one_key.seal("cursor", b"payload")) == b"payload" + mac[:12]
 
 
 def test_the_newest_key_seals():

@@ -462,10 +462,12 @@ def test_an_empty_page_is_a_page(api):
         *((api, api.page(api.record()) + b"]") for api in APIS),
         *((api, api.page(api.record()).replace(b": ", b"= ", 1)) for api in APIS),
         *((api, api.page(b'"a\tb"')) for api in APIS),  # a bare control character is no JSON
+        *((api, api.page(b'"\\ud8zz"', b'"\\ud8"')) for api in APIS),  # nor is an escape that is none
         (RANDOM_DATA_API, RANDOMUSER.page(RANDOMUSER.record())),
         (RANDOM_DATA_API, b'{"error": "\xff"}'),
         (RANDOMUSER, RANDOM_DATA_API.page(RANDOM_DATA_API.record())),
         (RANDOMUSER, b'["\\ud800"]'),
+        (RANDOMUSER, b'{"results": [{}], "info": "\\ud8zz"}'),
         (RANDOMUSER, b'{"error": "Uh oh, something has gone wrong."}'),
         (RANDOMUSER, b'{"error": "\xff"}'),
         (RANDOMUSER, b'{"\\ud800": 1, "results": 5}'),
@@ -536,6 +538,18 @@ def test_a_page_with_surrogates_is_split_into_the_records_that_it_holds(api, rec
     found = api.dialect.split(api.page(*bodies))
 
     assert list(map(json.loads, found)) == list(map(json.loads, bodies))
+
+
+@both
+def test_a_record_with_half_a_surrogate_pair_is_its_own_bytes_still(api):
+    bodies = [rb'{"a":"\ud800","b":1.50}', rb'{"a":"\\ud800\ud83d\ude00","b":1E2}', b'{"b":3}']
+    assert api.dialect.split(api.page(*bodies)) == bodies
+
+
+@both
+def test_what_looks_masked_already_is_not_unmasked(api):
+    bodies = [rb'{"a":"\u0000ud800"}', rb'{"a":"\ud800"}']
+    assert list(map(json.loads, api.dialect.split(api.page(*bodies)))) == list(map(json.loads, bodies))
 
 
 @both
