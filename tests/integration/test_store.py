@@ -710,6 +710,23 @@ def test_of_loads_that_bring_the_same_new_people_at_once_one_inserts_them(store,
     assert sql("SELECT sum(fetched), sum(inserted), sum(unchanged) FROM runs") == [(6, 3, 3)]
 
 
+def test_a_load_never_reads_all_people_even_if_there_were_none_when_postgres_looked(postgres, sql):
+    sql("ANALYZE users, users_address")
+    sql("SELECT pg_stat_force_next_flush()")  # what this connection did so far
+    scans = "SELECT sum(seq_scan) FROM pg_stat_user_tables WHERE relname IN ('users', 'users_address')"
+    before = sql(scans)
+
+    with contextlib.closing(Store(postgres.url)) as store:  # with a new connection, which has no plans
+        run = store.open_run("source", "manual", 3, "hash", 1)
+        for number in range(3):
+            people = [person(100 * number + place) for place in range(100)]
+            store.load_page(page_load(run.run_id, *people, page=number + 1))
+
+    until(lambda: sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'decant'") == [(0,)])
+    assert sql(scans) == before
+    assert sql("SELECT count(*) FROM users") == [(300,)]
+
+
 def test_a_load_that_waited_for_an_erasure_heeds_it_in_any_isolation(postgres, sql, run_id, tokeniser):
     token = tokeniser.token("uid", uid(1))
     load = page_load(run_id, person(1), erasure_tokens=[[token]])

@@ -5,9 +5,14 @@
 -- The lock keeps an erasure from slipping in between the look at `erasures` and the insert; it must be a
 -- statement of its own, so that the next one's snapshot is taken after it is granted, which only this isolation does.
 --
+-- The foreign key's check keeps its plan as long as the connection lives. Made while `users` is small, it would read
+-- the whole table for each row, and would go on to do so when it is large, until Postgres next analyses it.
+--
 -- A replay (%(replay_of)s is the run whose sealed rejects come again) leaves alone who has changed since the
 -- rejects were sealed, does not make a seal last longer, and ends the seals that it used.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+SET LOCAL enable_seqscan = off;
+SET LOCAL jit = off; -- which Postgres 17 would think worth its while
 SELECT pg_advisory_xact_lock_shared(hashtext('decant.erasures'));
 
 -- The pages of a run are loaded one after the other.
