@@ -1,7 +1,9 @@
 -- One person as stored, by the names of the API's view; nothing if there is none. A function, because Postgres
 -- keeps its plan as long as the connection lives: planning took half of the time, and a prepared statement
--- would pin a pooler's connection.
-CREATE OR REPLACE FUNCTION person(wanted uuid) RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+-- would pin a pooler's connection. Nor may it keep one that was made while the tables were small, and reads them whole.
+CREATE OR REPLACE FUNCTION person(wanted uuid) RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET enable_seqscan = off
+AS $$
 BEGIN
     RETURN (
         SELECT json_build_object(
