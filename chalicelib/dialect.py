@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -43,9 +43,18 @@ class Dialect(Generic[T]):
         """A whole page at once. Raises ValueError as soon as a record is wrong, or has a field not known."""
         return [self.to_user(record) for record in self._opened(self._page.decode(body))]
 
-    def decode_one(self, raw: bytes, strictly: bool = False) -> User:
-        """Raises ValueError if the record is wrong; ``strictly`` also if it has a field not known."""
-        return self.to_user((self._strict_one if strictly else self._one).decode(raw))
+    def decode_one(self, raw: bytes) -> User:
+        """Raises ValueError if the record is wrong."""
+        return self.to_user(self._one.decode(raw))
+
+    def decode_each(self, raws: Iterable[bytes]) -> Iterator[User | None]:
+        """The records in turn; None for one that is wrong, or has a field not known."""
+        decode, to_user = self._strict_one.decode, self.to_user
+        for raw in raws:
+            try:
+                yield to_user(decode(raw))
+            except (ValueError, RecursionError):
+                yield None
 
     def unknown(self, raw: bytes) -> set[str]:
         """The dotted paths of a record's fields that are not known. One that cannot be read has no fields."""

@@ -29,5 +29,5 @@ def recalled(
         for reject in rejects
         if (raw := quarantine.open(reject.sealed, run_id, page, reject.position)) is not None
     }
-    valid = validate_records(records.items(), dialect, today)
+    valid = validate_records(records, dialect, today)
     return valid, Replay(run_id, list(records), rejects[0].sealed_at) if records else None
