@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from chalicelib.errors import ConfigError, TokenError
 from chalicelib.ledger import KeyInUse
-from chalicelib.token_rules import normal_form
+from chalicelib.token_rules import normal_forms
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.hmac import HMAC
@@ -115,12 +115,10 @@ class Tokeniser:
 
     def tokens(self, field: str, values: Sequence[str | None]) -> list[str | None]:
         """The tokens of a column, one HMAC a distinct value. A value with nothing in it stays None."""
-        distinct = [value for value in dict.fromkeys(values) if value is not None]
-        normal = zip(distinct, _messages(field, distinct), strict=True)
-        messages = {value: message for value, message in normal if message}
-        made: dict[str | None, str] = dict(
-            zip(messages, self._sign(self.version, field, messages.values()), strict=True)
-        )
+        given = list(filter(None, dict.fromkeys(values)))
+        messages = _messages(field, given)
+        signed = zip(given, messages, self._sign(self.version, field, messages), strict=True)
+        made: dict[str | None, str] = {value: token for value, message, token in signed if message}
         return list(map(made.get, values))
 
     def proofs(self) -> dict[int, str]:
@@ -188,9 +186,8 @@ def _messages(field: str, values: Sequence[str]) -> list[bytes]:
     for kind in set(map(type, values)):
         if not issubclass(kind, str):
             raise TokenError(field, f"a token is made of text, not of {kind.__name__}")
-    normal = normal_form(field)
     try:
-        return [normal(value).encode() for value in values]
+        return normal_forms(field, values)
     except UnicodeEncodeError:
         pass  # it holds the value
     raise TokenError(field, "a token is made of text, not of half a character")
