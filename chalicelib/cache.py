@@ -35,15 +35,19 @@ _JITTER = 0.1
 _AT_ONCE = 500  # bodies that a script writes, so that it holds up the others for a moment only
 
 # Sets each body unless a newer one is there, or the mark of an erasure; a version stands near a body's start.
-# Many at once, since a command for each takes several times as long. Arguments: a seed (a script's dice begin
-# anew each time it runs), the bounds of the time to live in milliseconds, the bodies.
+# Most keys hold nothing: one call finds that out and sets them. Many at once, since a command for each takes
+# several times as long. Arguments: a seed (a script's dice begin anew each time it runs), the bounds of the
+# time to live in milliseconds, the bodies.
 _SET_IF_NEWER = """
 local function version(body) return tonumber(string.match(body, '"version":(%d+)')) end
 math.randomseed(ARGV[1])
 for i, key in ipairs(KEYS) do
-    local held, body = redis.call('GET', key), ARGV[3 + i]
-    if not held or held ~= 'erased' and (version(held) or 0) < version(body) then
-        redis.call('SET', key, body, 'PX', math.random(ARGV[2], ARGV[3]))
+    local body, ttl = ARGV[3 + i], math.random(ARGV[2], ARGV[3])
+    if not redis.call('SET', key, body, 'PX', ttl, 'NX') then
+        local held = redis.call('GET', key)
+        if held ~= 'erased' and (version(held) or 0) < version(body) then
+            redis.call('SET', key, body, 'PX', ttl)
+        end
     end
 end
 """

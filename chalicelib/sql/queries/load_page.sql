@@ -80,11 +80,11 @@ WITH sealed AS MATERIALIZED (
         subscription_status, subscription_payment_method, subscription_term, city, state, country,
         zip_prefix, lat, lng, street, content_hash, erasure_tokens
     )
-), page AS MATERIALIZED (
+), page AS MATERIALIZED ( -- what most that follows asks for comes first, since a row is taken apart no further than that
     SELECT
-        sent.*,
         EXISTS (SELECT FROM erasures WHERE uid_token = ANY (sent.erasure_tokens)) AS is_erased,
-        (SELECT users.content_hash FROM users WHERE users.uid = sent.uid) AS known_hash
+        (SELECT users.content_hash FROM users WHERE users.uid = sent.uid) AS known_hash,
+        sent.*
     FROM sent
     ORDER BY uid -- loads that bring the same new people insert them in the same order, so none waits in a circle
 ), recognised AS ( -- an erasure moves to the newest key as soon as its person is met
