@@ -35,7 +35,7 @@ _JITTER = 0.1
 _AT_ONCE = 500  # bodies that a script writes, so that it holds up the others for a moment only
 
 # Sets each body unless a newer one is there, or the mark of an erasure; a version stands near a body's start.
-# Most keys hold nothing: one call finds that out and sets them. Many at once, since a command for each takes
+# Who is new has no key: one call finds that out and sets it. Many at once, since a command for each takes
 # several times as long. Arguments: a seed (a script's dice begin anew each time it runs), the bounds of the
 # time to live in milliseconds, the bodies.
 _SET_IF_NEWER = """

@@ -60,7 +60,7 @@ def clean(users: list[User]) -> CleanPage:
     uids = msgspec.to_builtins([user.uid for user in users])
     is_last = ~pd.Series(uids, dtype=object).duplicated(keep="last")
     last = list(compress(users, is_last))
-    text = {name: _tidied(column) for name, column in _text(last).items()}
+    text = {name: _tidied(column) for name, column in _raw_text(last).items()}
     places = [user.address.coordinates for user in last]
     columns = {
         "uid": list(compress(uids, is_last)),
@@ -76,7 +76,7 @@ def clean(users: list[User]) -> CleanPage:
     return CleanPage(columns, len(users) - len(last))
 
 
-def _text(users: list[User]) -> dict[str, Sequence[str | None]]:
+def _raw_text(users: list[User]) -> dict[str, Sequence[str | None]]:
     """The columns of text, as the source has them."""
     employments = [user.employment or _NO_EMPLOYMENT for user in users]
     subscriptions = [user.subscription or _NO_SUBSCRIPTION for user in users]
@@ -115,5 +115,6 @@ def _street(address: list[str | None], name: list[str | None]) -> list[str | Non
 
 
 def _tenths(degrees: list[float]) -> list[float]:
+    """A half goes to the even tenth."""
     rounded = pd.Series(degrees, dtype=float).round(1) + 0.0  # no negative zero: Postgres' numeric has none
     return rounded.to_list()

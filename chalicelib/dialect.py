@@ -52,9 +52,10 @@ class Dialect(Generic[T]):
         decode, to_user = self._strict_one.decode, self.to_user
         for raw in raws:
             try:
-                yield to_user(decode(raw))
+                user = to_user(decode(raw))
             except (ValueError, RecursionError):
-                yield None
+                user = None
+            yield user
 
     def unknown(self, raw: bytes) -> set[str]:
         """The dotted paths of a record's fields that are not known. One that cannot be read has no fields."""

@@ -115,7 +115,7 @@ class Tokeniser:
 
     def tokens(self, field: str, values: Sequence[str | None]) -> list[str | None]:
         """The tokens of a column, one HMAC a distinct value. A value with nothing in it stays None."""
-        given = list(filter(None, dict.fromkeys(values)))
+        given = [value for value in dict.fromkeys(values) if value is not None]
         messages = _messages(field, given)
         signed = zip(given, messages, self._sign(self.version, field, messages), strict=True)
         made: dict[str | None, str] = {value: token for value, message, token in signed if message}

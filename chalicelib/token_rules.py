@@ -22,10 +22,10 @@ def _tidy(values: Sequence[str]) -> list[bytes]:
 
 
 def _caseless(values: Sequence[str]) -> list[bytes]:
-    return [v.strip().lower().encode() if v.isascii() else _folded(v).encode() for v in values]
+    return [v.strip().lower().encode() if v.isascii() else _lowered(v).encode() for v in values]
 
 
-def _folded(value: str) -> str:
+def _lowered(value: str) -> str:
     return normalize("NFC", normalize("NFC", value).lower()).strip()
 
 
@@ -46,7 +46,7 @@ def _letters_and_digits(values: Sequence[str]) -> list[bytes]:
     return [
         v.lower().encode().translate(None, _NO_LETTERS_OR_DIGITS)
         if v.isascii()
-        else re.sub(r"[\W_]", "", _ascii_digits(_folded(v))).encode()
+        else re.sub(r"[\W_]", "", _ascii_digits(_lowered(v))).encode()
         for v in values
     ]
 

@@ -112,7 +112,7 @@ def _examine_closely(record: Any, dialect: Dialect[Any], today: date) -> User | 
 
 def _may_hide_nul(body: bytes) -> bool:
     """Postgres cannot store NUL, and JSON can write it in one way only."""
-    return _BACKSLASH in body and b"\\u0000" in body  # a number is found in a tenth of the time of bytes
+    return _BACKSLASH in body and b"\\u0000" in body  # in a record, to look for bytes takes ten times as long
 
 
 _BACKSLASH = ord("\\")

@@ -338,6 +338,20 @@ refusing = pytest.mark.parametrize(
 
 
 @refusing
+def test_a_redis_that_would_only_have_kept_something_is_not_back(
+    cache, redis_client, short_rest, caplog, refuse, error
+):
+    redis_client.set(KEY, body(9))
+
+    with refuse(redis_client):
+        for _ in range(2):
+            cache.put_users({WHO: body(1)})
+            time.sleep(short_rest)
+
+    assert warnings_in(caplog) == [f"redis is away ({error}); asking again in 0.2 s"]
+
+
+@refusing
 def test_a_redis_that_refuses_to_keep_anything_is_told_once_and_postgres_answers(
     cache, people, redis_client, short_rest, caplog, refuse, error
 ):

@@ -170,6 +170,9 @@ def test_of_a_zip_code_at_most_three_characters_are_left(code, prefix):
         (-90, -90.0),
         (7, 7.0),
         (0.04, 0.0),
+        (12.35, 12.4),  # a half goes to the even tenth
+        (12.25, 12.2),
+        (-0.05, 0.0),
     ],
 )
 def test_a_coordinate_is_rounded_to_a_tenth_of_a_degree(degrees, rounded):

@@ -347,18 +347,49 @@ def test_a_number_without_a_digit_has_no_token_and_its_error_does_not_show_it(fi
 
 
 @pytest.mark.parametrize("field", [*PLAIN, *CASELESS])  # the others leave out what is no letter and no digit
-def test_text_that_is_no_unicode_has_no_token(field, tokeniser):
+@pytest.mark.parametrize(
+    "ask", [Tokeniser.token, lambda tokeniser, field, value: tokeniser.tokens(field, ["a1", value])]
+)
+def test_text_that_is_no_unicode_has_no_token(field, ask, tokeniser):
     with pytest.raises(TokenError) as caught:
-        tokeniser.token(field, "raw-value1\ud800")
+        ask(tokeniser, field, "raw-value1\ud800")
     assert str(caught.value) == f"{field}: a token is made of text, not of half a character"
     assert caught.value.__context__ is None  # which would hold the value
 
 
 @pytest.mark.parametrize("field", ["last_name", "email", "phone_number"])
-@pytest.mark.parametrize("value", [5, 0.5, b"raw-value"], ids=repr)
+@pytest.mark.parametrize("value", [5, 0.5, b"raw-value", 0, False, b""], ids=repr)
 def test_what_is_no_text_has_no_token_in_a_column_either(field, value, tokeniser):
     with pytest.raises(TokenError):
         tokeniser.tokens(field, ["a1", value])
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "normal"),
+    [
+        (
+            "email",
+            " Stra\u00dfe@X.de ",
+            "stra\u00dfe@x.de",
+        ),  # not folded, which would make it strasse
+        ("email", "\u0391\u03a3@x.gr", "\u03b1\u03c2@x.gr"),  # the sigma that ends a word
+        ("username", "\u00a0\u212aelvin\u2003", "kelvin"),  # the sign of a unit, which is a letter
+        ("username", "A\u030angstro\u0308m", "\u00e5ngstr\u00f6m"),
+        ("last_name", "\u3000\u00c9 b\t", "\u00c9 b"),
+        ("phone_number", "+49 (\u0663) 1\ud800x7", "49317"),
+        ("social_insurance_number", "\u00c9B-\u0663_4\ud800", "\u00e9b34"),
+    ],
+)
+def test_what_is_not_ascii_has_the_normal_form_that_it_always_had(field, value, normal, tokeniser):
+    assert tokeniser.token(field, value) == token_by_definition(KEY, 1, field, normal)
+
+
+@given(field=st.sampled_from([*PLAIN, *CASELESS]), value=values)
+def test_a_text_is_written_in_nfc_without_spaces_around_and_some_in_lower_case(field, value):
+    normal = unicodedata.normalize("NFC", value)
+    if field in CASELESS:
+        normal = unicodedata.normalize("NFC", normal.lower())
+    assert one_key.token(field, value) == token_by_definition(KEY, 1, field, normal.strip())
 
 
 # A column of tokens
@@ -400,7 +431,7 @@ class Counting(Tokeniser):
 
 def test_a_column_costs_one_signature_a_distinct_value_and_one_key():
     counting = Counting()
-    counting.tokens("last_name", ["Dunn", "Costa", None, "", "Dunn", "Costa", "Dunn"])
+    counting.tokens("last_name", ["Dunn", "Costa", None, "Dunn", "Costa", "Dunn"])
     assert (counting.signed, counting.derived) == (2, 1)
 
 

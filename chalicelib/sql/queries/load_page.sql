@@ -80,7 +80,7 @@ WITH sealed AS MATERIALIZED (
         subscription_status, subscription_payment_method, subscription_term, city, state, country,
         zip_prefix, lat, lng, street, content_hash, erasure_tokens
     )
-), page AS MATERIALIZED ( -- what most that follows asks for comes first, since a row is taken apart no further than that
+), page AS MATERIALIZED ( -- first what all ask for: a row is taken apart no further than what is asked of it
     SELECT
         EXISTS (SELECT FROM erasures WHERE uid_token = ANY (sent.erasure_tokens)) AS is_erased,
         (SELECT users.content_hash FROM users WHERE users.uid = sent.uid) AS known_hash,
