@@ -195,14 +195,23 @@ def test_a_replay_is_no_sign_of_life_of_the_source(store):
     assert store.last_success_age() is None
 
 
-def test_however_many_seals_expire_a_run_opens(store, sql):
+@pytest.mark.parametrize("thinks_it_empty", [False, True])
+def test_however_many_seals_expire_a_run_opens(store, sql, thinks_it_empty):
     run_id = store.open_run("source", "manual", 1, "0" * 16, 1).run_id
-    sql(
-        "INSERT INTO rejects (run_id, page, position, issues, fingerprint, sealed, sealed_until) "
-        "SELECT %s, 1, n, '[]', %s, 'x', now() FROM generate_series(1, 25000) AS n",
-        run_id,
-        FIRST.fingerprint(b""),
-    )
+
+    def seal():
+        sql(
+            "INSERT INTO rejects (run_id, page, position, issues, fingerprint, sealed, sealed_until) "
+            "SELECT %s, 1, n, '[]', %s, 'x', now() FROM generate_series(1, 25000) AS n",
+            run_id,
+            FIRST.fingerprint(b""),
+        )
+
+    seal()
+    if thinks_it_empty:
+        sql("DELETE FROM rejects")
+        sql("ANALYZE rejects")
+        seal()
 
     for left in (15_000, 5_000, 0):
         store.open_run("another", "manual", 1, "0" * 16, 1)
