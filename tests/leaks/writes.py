@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ def note_in(list_file: Path) -> None:
     """From now on, every file that this process opens to write is a line of that list."""
     if not _notes:
         sys.addaudithook(_note)  # which cannot be removed
+        if sys.version_info < (3, 12):  # two threads given tracers at once, with a hook: one dies
+            threading.settrace(None)  # type: ignore[arg-type]
     _notes[:] = [os.open(list_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)]
 
 
