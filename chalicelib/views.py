@@ -219,11 +219,10 @@ def user_bodies(
     drafts: Mapping[str, bytes], versions: Mapping[str, int], updated_at: str
 ) -> dict[str, bytes]:
     """The JSON bodies, by uid, of the people whom a load inserted or updated."""
-    marks = {
-        version: f'"version":{version},"updated_at":"{updated_at}"'.encode()
-        for version in set(versions.values())
+    return {
+        uid: drafts[uid].replace(_DRAFTED, f'"version":{version},"updated_at":"{updated_at}"'.encode(), 1)
+        for uid, version in versions.items()
     }
-    return {uid: drafts[uid].replace(_DRAFTED, marks[version], 1) for uid, version in versions.items()}
 
 
 _DRAFTED = b'"version":0,"updated_at":""'

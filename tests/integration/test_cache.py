@@ -338,7 +338,7 @@ refusing = pytest.mark.parametrize(
 
 
 @refusing
-def test_a_redis_that_would_only_have_kept_something_is_not_back(
+def test_a_load_that_has_nothing_newer_does_not_take_a_redis_that_refuses_for_one_that_is_back(
     cache, redis_client, short_rest, caplog, refuse, error
 ):
     redis_client.set(KEY, body(9))
