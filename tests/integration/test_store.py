@@ -730,6 +730,45 @@ def test_nothing_reads_all_people_for_one_even_if_there_were_none_when_postgres_
     assert sql("SELECT count(*) FROM users") == [(300,)]
 
 
+GROW = """
+INSERT INTO users (uid, birth_year, key_version, content_hash, first_run_id, last_run_id)
+SELECT gen_random_uuid(), 1987, 1, '', gen_random_uuid(), gen_random_uuid() FROM generate_series(1, {many});
+INSERT INTO users_address (uid, lat, lng) SELECT uid, 0, 0 FROM users ON CONFLICT DO NOTHING;
+INSERT INTO erasures (uid_token)
+SELECT 'v1_' || lpad(n::text, 24, '-') FROM generate_series(1, {many}) AS n ON CONFLICT DO NOTHING;
+INSERT INTO runs (source, trigger, status, contract_hash, key_version, pages_planned, finished_at)
+SELECT 'there', 'manual', 'succeeded', '', 1, 1, now() FROM generate_series(1, {many});
+"""
+
+
+@pytest.mark.parametrize("few", [0, 1, 100])
+def test_a_load_whose_plan_is_from_when_there_were_few_reads_no_more_than_its_page(postgres, sql, few):
+    tables = "('users', 'users_address', 'erasures', 'runs')"
+    rows = f"SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_user_tables WHERE relname IN {tables}"
+    entries = f"SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname IN {tables}"
+    connected = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'decant'"
+    last = {"uid": "ffffffff-ffff-4fff-bfff-ffffffffffff"}
+    many = 3_000
+    sql(GROW.format(many=few))
+    sql("ANALYZE")
+    others = sql(connected)
+
+    with contextlib.closing(Store(postgres.url)) as store:
+        run = store.open_run("here", "manual", 2, "hash", 1)
+        store.load_page(page_load(run.run_id, person(1), person(2, **last)))
+        sql(GROW.format(many=many))
+        sql("SELECT pg_stat_force_next_flush()")  # what this connection did so far
+        before = sql(rows)[0][0], sql(entries)[0][0]
+        people = [person(1, city="Å"), person(2, city="Å", **last), person(3), person(4)]
+        tokens = [[f"v2_{n:->24}", f"v1_{n:->24}"] for n in (many + 1, many + 2, many - 1, many)]
+        loaded = store.load_page(page_load(run.run_id, *people, page=2, erasure_tokens=tokens))
+
+    assert (loaded.updated, loaded.suppressed) == (2, 2)
+    until(lambda: sql(connected) == others)  # a connection tells what it read when it ends
+    after = sql(rows)[0][0], sql(entries)[0][0]
+    assert [now - then < 100 for now, then in zip(after, before, strict=True)] == [True, True]
+
+
 def test_a_load_that_waited_for_an_erasure_heeds_it_in_any_isolation(postgres, sql, run_id, tokeniser):
     token = tokeniser.token("uid", uid(1))
     load = page_load(run_id, person(1), erasure_tokens=[[token]])

@@ -27,7 +27,7 @@ def read(statement):
     return (SQL / f"{statement}.sql").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("statement", ["queries/load_page", "functions/person"])
+@pytest.mark.parametrize("statement", ["queries/load_page", "functions/load_page", "functions/person"])
 def test_a_statement_names_each_stored_column_as_often_as_the_others(statement):
     assert unlike_the_others(named(read(statement)), STORED) == set()
 

@@ -1,0 +1,234 @@
+-- Loads one page, all or nothing, in one round trip: people, addresses, rejects, and the ledger's counts.
+-- Returns one row with what happened; none, and then nothing is written, for a reason that why_not_loaded.sql
+-- tells: the lease, the page itself, newer keys, or the seals of a replay.
+--
+-- A function, because Postgres keeps its plans as long as the connection lives: making them takes longer than
+-- loading a hundred people. So a plan may be from when the tables were small, and must fit when they are large:
+-- each row is looked up by its key, to which `= ANY (ARRAY[…])` leaves no other way, and no table is read whole,
+-- neither here nor by the check of the foreign key, which keeps its plan as well.
+--
+-- A replay (`replay_of` is the run whose sealed rejects come again) leaves alone who has changed since the
+-- rejects were sealed, does not make a seal last longer, and ends the seals that it used.
+CREATE OR REPLACE FUNCTION load_page(
+    run_id uuid, page integer, rejects json, duplicate integer, key jsonb, key_version integer,
+    seal_days integer, unknown_fields integer, replay_of uuid, replayed integer[], sealed_at timestamptz,
+    -- a list for each column
+    uid json, first_name json, last_name json, username json, email json, phone_number json,
+    social_insurance_number json, birth_year json, gender json, employment_title json, employment_key_skill json,
+    subscription_plan json, subscription_status json, subscription_payment_method json, subscription_term json,
+    city json, state json, country json, zip_prefix json, lat json, lng json, street json, content_hash json,
+    erasure_tokens json
+) RETURNS TABLE (
+    inserted bigint, updated bigint, unchanged bigint, suppressed bigint, rejected bigint, loaded_at text,
+    new_uids text, -- with spaces between; most of a page, and as JSON it took longer
+    changed_versions json -- by uid
+) LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET jit = off -- which Postgres 17 would think worth its while
+AS $$
+#variable_conflict use_column
+BEGIN
+-- Keeps an erasure from slipping in between the look at `erasures` and the insert. It is a statement of its own, so
+-- that the next one's snapshot is taken after the lock is granted.
+PERFORM pg_advisory_xact_lock_shared(hashtext('decant.erasures'));
+
+-- The pages of a run are loaded one after the other.
+PERFORM FROM runs WHERE run_id = load_page.run_id FOR UPDATE;
+
+-- What an earlier try at this page had noted is noted anew.
+DELETE FROM rejects
+WHERE run_id = load_page.run_id AND page = load_page.page
+    AND NOT EXISTS (SELECT FROM pages WHERE run_id = load_page.run_id AND page = load_page.page AND error IS NULL)
+    AND EXISTS (
+        SELECT FROM runs
+        WHERE run_id = load_page.run_id AND status = 'running' AND lease_expires_at > clock_timestamp()
+    );
+
+RETURN QUERY
+WITH sealed AS MATERIALIZED (
+    SELECT position, sealed_until, created_at FROM rejects
+    WHERE run_id = load_page.replay_of AND page = load_page.page AND position = ANY (load_page.replayed)
+        AND sealed IS NOT NULL
+    ORDER BY position
+    FOR UPDATE
+), run AS (
+    SELECT run_id FROM runs
+    WHERE run_id = load_page.run_id AND status = 'running' AND lease_expires_at > clock_timestamp()
+        AND (SELECT count(*) FROM sealed) = cardinality(load_page.replayed)
+        AND NOT EXISTS (SELECT FROM key_versions WHERE is_overtaken(version, proof, load_page.key))
+), claimed AS (
+    INSERT INTO pages (run_id, page) SELECT run_id, load_page.page FROM run
+    ON CONFLICT (run_id, page) DO UPDATE SET error = NULL, worked_at = now() WHERE pages.error IS NOT NULL
+    RETURNING run_id
+), sent AS (
+    SELECT
+        uid::uuid, first_name::token, last_name::token, username::token, email::token,
+        phone_number::token, social_insurance_number::token, birth_year::integer, gender,
+        employment_title, employment_key_skill, subscription_plan, subscription_status,
+        subscription_payment_method, subscription_term, city, state, country, zip_prefix,
+        lat::numeric, lng::numeric, street::token, content_hash::bytea, erasure_tokens::text[]
+    FROM claimed CROSS JOIN ROWS FROM (
+        json_array_elements_text(load_page.uid),
+        json_array_elements_text(load_page.first_name),
+        json_array_elements_text(load_page.last_name),
+        json_array_elements_text(load_page.username),
+        json_array_elements_text(load_page.email),
+        json_array_elements_text(load_page.phone_number),
+        json_array_elements_text(load_page.social_insurance_number),
+        json_array_elements_text(load_page.birth_year),
+        json_array_elements_text(load_page.gender),
+        json_array_elements_text(load_page.employment_title),
+        json_array_elements_text(load_page.employment_key_skill),
+        json_array_elements_text(load_page.subscription_plan),
+        json_array_elements_text(load_page.subscription_status),
+        json_array_elements_text(load_page.subscription_payment_method),
+        json_array_elements_text(load_page.subscription_term),
+        json_array_elements_text(load_page.city),
+        json_array_elements_text(load_page.state),
+        json_array_elements_text(load_page.country),
+        json_array_elements_text(load_page.zip_prefix),
+        json_array_elements_text(load_page.lat),
+        json_array_elements_text(load_page.lng),
+        json_array_elements_text(load_page.street),
+        json_array_elements_text(load_page.content_hash),
+        json_array_elements_text(load_page.erasure_tokens)
+    ) AS record (
+        uid, first_name, last_name, username, email, phone_number, social_insurance_number,
+        birth_year, gender, employment_title, employment_key_skill, subscription_plan,
+        subscription_status, subscription_payment_method, subscription_term, city, state, country,
+        zip_prefix, lat, lng, street, content_hash, erasure_tokens
+    )
+), page AS MATERIALIZED ( -- first what all ask for: a row is taken apart no further than what is asked of it
+    SELECT
+        EXISTS (SELECT FROM erasures WHERE uid_token = ANY (sent.erasure_tokens)) AS is_erased,
+        (SELECT users.content_hash FROM users WHERE users.uid = sent.uid) AS known_hash,
+        sent.*
+    FROM sent
+    ORDER BY uid -- loads that bring the same new people insert them in the same order, so none waits in a circle
+), recognised AS ( -- an erasure moves to the newest key as soon as its person is met
+    SELECT old_token, erasure_tokens[1] AS uid_token, erased_at
+    FROM page CROSS JOIN LATERAL (
+        SELECT uid_token AS old_token, erased_at FROM erasures WHERE uid_token = ANY (erasure_tokens[2:])
+        FOR UPDATE SKIP LOCKED
+    ) AS remembered
+    WHERE is_erased
+), renewed AS (
+    INSERT INTO erasures (uid_token, erased_at)
+    SELECT uid_token, min(erased_at) FROM recognised GROUP BY uid_token ORDER BY uid_token
+    ON CONFLICT DO NOTHING
+), outdated AS (
+    DELETE FROM erasures WHERE uid_token = ANY (ARRAY(SELECT old_token FROM recognised))
+), inserted AS ( -- if another load was quicker with one of them, this one is refused and tried again
+    INSERT INTO users (
+        uid, first_name, last_name, username, email, phone_number, social_insurance_number, birth_year, gender,
+        employment_title, employment_key_skill, subscription_plan, subscription_status,
+        subscription_payment_method, subscription_term, key_version, content_hash, first_run_id, last_run_id
+    )
+    SELECT
+        uid, first_name, last_name, username, email, phone_number, social_insurance_number, birth_year, gender,
+        employment_title, employment_key_skill, subscription_plan, subscription_status,
+        subscription_payment_method, subscription_term, load_page.key_version, content_hash,
+        load_page.run_id, load_page.run_id
+    FROM page
+    WHERE NOT is_erased AND known_hash IS NULL
+    RETURNING uid
+), updated AS ( -- locks rows in the order of the join; two that wait in a circle are told so, and tried again
+    UPDATE users SET
+        first_name = page.first_name,
+        last_name = page.last_name,
+        username = page.username,
+        email = page.email,
+        phone_number = page.phone_number,
+        social_insurance_number = page.social_insurance_number,
+        birth_year = page.birth_year,
+        gender = page.gender,
+        employment_title = page.employment_title,
+        employment_key_skill = page.employment_key_skill,
+        subscription_plan = page.subscription_plan,
+        subscription_status = page.subscription_status,
+        subscription_payment_method = page.subscription_payment_method,
+        subscription_term = page.subscription_term,
+        key_version = load_page.key_version,
+        content_hash = page.content_hash,
+        last_run_id = load_page.run_id,
+        version = users.version + 1,
+        updated_at = now()
+    FROM page
+    WHERE users.uid = ANY (ARRAY[page.uid]) AND NOT is_erased AND known_hash <> page.content_hash
+        AND users.content_hash <> page.content_hash -- which another load may have changed by now
+        AND (load_page.sealed_at IS NULL OR users.updated_at <= load_page.sealed_at)
+    RETURNING users.uid, users.version
+), housed AS (
+    INSERT INTO users_address (uid, city, state, country, zip_prefix, lat, lng, street)
+    SELECT uid, city, state, country, zip_prefix, lat, lng, street FROM page
+    WHERE NOT is_erased AND known_hash IS NULL
+), moved AS (
+    UPDATE users_address SET
+        city = page.city,
+        state = page.state,
+        country = page.country,
+        zip_prefix = page.zip_prefix,
+        lat = page.lat,
+        lng = page.lng,
+        street = page.street
+    FROM page
+    WHERE users_address.uid = ANY (ARRAY[page.uid]) AND page.uid IN (SELECT uid FROM updated)
+), kept AS (
+    SELECT *, unless_erased(sealed, uid_tokens) AS seal
+    FROM json_to_recordset(load_page.rejects) AS reject (
+        position integer, issues jsonb, fingerprint token, sealed text, uid_tokens text[]
+    )
+), refused AS (
+    INSERT INTO rejects (
+        run_id, page, position, issues, fingerprint, sealed, uid_token, sealed_until, created_at
+    )
+    SELECT
+        run.run_id, load_page.page, kept.position, kept.issues, kept.fingerprint, seal,
+        CASE WHEN seal IS NOT NULL THEN kept.uid_tokens[1] END,
+        CASE WHEN seal IS NOT NULL
+            THEN coalesce(earlier.sealed_until, now() + load_page.seal_days * interval '1 day')
+        END,
+        coalesce(earlier.created_at, now())
+    FROM claimed AS run CROSS JOIN kept LEFT JOIN sealed AS earlier USING (position)
+    RETURNING position
+), replayed AS (
+    UPDATE rejects SET sealed = NULL, sealed_until = NULL, uid_token = NULL, replayed_by = claimed.run_id
+    FROM claimed
+    WHERE rejects.run_id = load_page.replay_of AND page = load_page.page AND position IN (SELECT position FROM sealed)
+), counts AS (
+    SELECT
+        (SELECT count(*) FROM inserted) AS inserted,
+        (SELECT count(*) FROM updated) AS updated,
+        (SELECT count(*) FROM refused) AS rejected,
+        count(*) FILTER (WHERE is_erased) AS suppressed,
+        count(*) AS sent
+    FROM page
+), tally AS MATERIALIZED ( -- else the page would be counted again for each use
+    SELECT
+        inserted, updated, sent - inserted - updated - suppressed AS unchanged, suppressed, rejected,
+        sent + rejected + load_page.duplicate AS fetched
+    FROM counts
+), counted AS (
+    UPDATE runs SET
+        pages_done = pages_done + 1,
+        fetched = runs.fetched + tally.fetched,
+        inserted = runs.inserted + tally.inserted,
+        updated = runs.updated + tally.updated,
+        unchanged = runs.unchanged + tally.unchanged,
+        duplicate = runs.duplicate + load_page.duplicate,
+        rejected = runs.rejected + tally.rejected,
+        suppressed = runs.suppressed + tally.suppressed,
+        unknown_fields = unknown_fields + load_page.unknown_fields,
+        lease_expires_at = clock_timestamp() + lease_seconds * interval '1 second'
+    FROM claimed, tally
+    WHERE runs.run_id = load_page.run_id
+    RETURNING tally.*
+)
+SELECT
+    inserted, updated, unchanged, suppressed, rejected, iso_utc(now()),
+    (SELECT coalesce(string_agg(uid::text, ' '), '') FROM inserted), -- most of a page; as JSON it took longer
+    (SELECT coalesce(json_object_agg(uid, version), '{}') FROM updated)
+FROM counted;
+END
+$$;
