@@ -133,7 +133,7 @@ WITH sealed AS MATERIALIZED (
     FROM page
     WHERE NOT is_erased AND known_hash IS NULL
     RETURNING uid
-), updated AS ( -- locks rows in the order of the join; two that wait in a circle are told so, and tried again
+), updated AS ( -- looks one up after the other, so it locks them in that order too
     UPDATE users SET
         first_name = page.first_name,
         last_name = page.last_name,
