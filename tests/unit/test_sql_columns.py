@@ -13,8 +13,8 @@ STORED = TREATMENT_OF.keys() - {"uid"}
 
 
 def named(statement):
-    """How often which name stands in it, outside of comments and texts."""
-    return Counter(re.findall(r"\w+", re.sub(r"--.*|'[^']*'", "", statement)))
+    """How often which name stands in it, alone or of a list, outside of comments and texts."""
+    return Counter(re.findall(r"\w+", re.sub(r"--.*|'[^']*'|_list\b", "", statement)))
 
 
 def unlike_the_others(counts, columns):

@@ -4,20 +4,21 @@
 --
 -- A function, because Postgres keeps its plans as long as the connection lives: making them takes longer than
 -- loading a hundred people. So a plan may be from when the tables were small, and must fit when they are large:
--- each row is looked up by its key, to which `= ANY (ARRAY[…])` leaves no other way, and no table is read whole,
--- neither here nor by the check of the foreign key, which keeps its plan as well.
+-- people, erasures and rejects are looked up by their keys, to which `= ANY (ARRAY[…])` leaves no other way; nor
+-- does the check of the foreign key, which keeps its plan as well, read all people.
 --
 -- A replay (`replay_of` is the run whose sealed rejects come again) leaves alone who has changed since the
 -- rejects were sealed, does not make a seal last longer, and ends the seals that it used.
 CREATE OR REPLACE FUNCTION load_page(
     run_id uuid, page integer, rejects json, duplicate integer, key jsonb, key_version integer,
     seal_days integer, unknown_fields integer, replay_of uuid, replayed integer[], sealed_at timestamptz,
-    -- a list for each column
-    uid json, first_name json, last_name json, username json, email json, phone_number json,
-    social_insurance_number json, birth_year json, gender json, employment_title json, employment_key_skill json,
-    subscription_plan json, subscription_status json, subscription_payment_method json, subscription_term json,
-    city json, state json, country json, zip_prefix json, lat json, lng json, street json, content_hash json,
-    erasure_tokens json
+    -- a list for each column, under a name that no column has: one that was forgotten below is an error
+    uid_list json, first_name_list json, last_name_list json, username_list json, email_list json,
+    phone_number_list json, social_insurance_number_list json, birth_year_list json, gender_list json,
+    employment_title_list json, employment_key_skill_list json, subscription_plan_list json,
+    subscription_status_list json, subscription_payment_method_list json, subscription_term_list json,
+    city_list json, state_list json, country_list json, zip_prefix_list json, lat_list json, lng_list json,
+    street_list json, content_hash_list json, erasure_tokens_list json
 ) RETURNS TABLE (
     inserted bigint, updated bigint, unchanged bigint, suppressed bigint, rejected bigint, loaded_at text,
     new_uids text, -- with spaces between; most of a page, and as JSON it took longer
@@ -49,7 +50,7 @@ RETURN QUERY
 WITH sealed AS MATERIALIZED (
     SELECT position, sealed_until, created_at FROM rejects
     WHERE run_id = load_page.replay_of AND page = load_page.page AND position = ANY (load_page.replayed)
-        AND sealed IS NOT NULL
+        AND sealed_until IS NOT NULL -- as good as `sealed`, for which there is an index of all that is sealed
     ORDER BY position
     FOR UPDATE
 ), run AS (
@@ -69,30 +70,30 @@ WITH sealed AS MATERIALIZED (
         subscription_payment_method, subscription_term, city, state, country, zip_prefix,
         lat::numeric, lng::numeric, street::token, content_hash::bytea, erasure_tokens::text[]
     FROM claimed CROSS JOIN ROWS FROM (
-        json_array_elements_text(load_page.uid),
-        json_array_elements_text(load_page.first_name),
-        json_array_elements_text(load_page.last_name),
-        json_array_elements_text(load_page.username),
-        json_array_elements_text(load_page.email),
-        json_array_elements_text(load_page.phone_number),
-        json_array_elements_text(load_page.social_insurance_number),
-        json_array_elements_text(load_page.birth_year),
-        json_array_elements_text(load_page.gender),
-        json_array_elements_text(load_page.employment_title),
-        json_array_elements_text(load_page.employment_key_skill),
-        json_array_elements_text(load_page.subscription_plan),
-        json_array_elements_text(load_page.subscription_status),
-        json_array_elements_text(load_page.subscription_payment_method),
-        json_array_elements_text(load_page.subscription_term),
-        json_array_elements_text(load_page.city),
-        json_array_elements_text(load_page.state),
-        json_array_elements_text(load_page.country),
-        json_array_elements_text(load_page.zip_prefix),
-        json_array_elements_text(load_page.lat),
-        json_array_elements_text(load_page.lng),
-        json_array_elements_text(load_page.street),
-        json_array_elements_text(load_page.content_hash),
-        json_array_elements_text(load_page.erasure_tokens)
+        json_array_elements_text(uid_list),
+        json_array_elements_text(first_name_list),
+        json_array_elements_text(last_name_list),
+        json_array_elements_text(username_list),
+        json_array_elements_text(email_list),
+        json_array_elements_text(phone_number_list),
+        json_array_elements_text(social_insurance_number_list),
+        json_array_elements_text(birth_year_list),
+        json_array_elements_text(gender_list),
+        json_array_elements_text(employment_title_list),
+        json_array_elements_text(employment_key_skill_list),
+        json_array_elements_text(subscription_plan_list),
+        json_array_elements_text(subscription_status_list),
+        json_array_elements_text(subscription_payment_method_list),
+        json_array_elements_text(subscription_term_list),
+        json_array_elements_text(city_list),
+        json_array_elements_text(state_list),
+        json_array_elements_text(country_list),
+        json_array_elements_text(zip_prefix_list),
+        json_array_elements_text(lat_list),
+        json_array_elements_text(lng_list),
+        json_array_elements_text(street_list),
+        json_array_elements_text(content_hash_list),
+        json_array_elements_text(erasure_tokens_list)
     ) AS record (
         uid, first_name, last_name, username, email, phone_number, social_insurance_number,
         birth_year, gender, employment_title, employment_key_skill, subscription_plan,
@@ -173,7 +174,7 @@ WITH sealed AS MATERIALIZED (
         lng = page.lng,
         street = page.street
     FROM page
-    WHERE users_address.uid = ANY (ARRAY[page.uid]) AND page.uid IN (SELECT uid FROM updated)
+    WHERE users_address.uid = page.uid AND page.uid IN (SELECT uid FROM updated)
 ), kept AS (
     SELECT *, unless_erased(sealed, uid_tokens) AS seal
     FROM json_to_recordset(load_page.rejects) AS reject (
@@ -227,7 +228,7 @@ WITH sealed AS MATERIALIZED (
 )
 SELECT
     inserted, updated, unchanged, suppressed, rejected, iso_utc(now()),
-    (SELECT coalesce(string_agg(uid::text, ' '), '') FROM inserted), -- most of a page; as JSON it took longer
+    (SELECT coalesce(string_agg(uid::text, ' '), '') FROM inserted),
     (SELECT coalesce(json_object_agg(uid, version), '{}') FROM updated)
 FROM counted;
 END

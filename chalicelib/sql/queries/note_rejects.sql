@@ -1,5 +1,5 @@
 -- Keeps the rejects of a page that is not loaded, so that the cause can be seen; counts nothing. The locks are
--- those of load_page.sql.
+-- those of functions/load_page.sql.
 SELECT pg_advisory_xact_lock_shared(hashtext('decant.erasures'));
 
 SELECT FROM runs WHERE run_id = %(run_id)s FOR UPDATE;
