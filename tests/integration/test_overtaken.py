@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import time
 
 import psycopg2
 import pytest
@@ -71,6 +72,9 @@ def test_a_run_that_began_with_older_keys_does_not_bring_an_erased_person_back(s
     class Source(FakeSource):
         def fetch(self, number, size):
             if number == 2:
+                until = time.monotonic() + 10
+                while not sql("SELECT page FROM pages") and time.monotonic() < until:
+                    time.sleep(0.01)  # the first page is being loaded
                 people.erased(store, Cache(), BOTH, uid(7))
             return super().fetch(number, size)
 
