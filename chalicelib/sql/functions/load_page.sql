@@ -134,7 +134,7 @@ WITH sealed AS MATERIALIZED (
     FROM page
     WHERE NOT is_erased AND known_hash IS NULL
     RETURNING uid
-), updated AS ( -- looks one up after the other, so it locks them in that order too
+), updated AS ( -- looks up one after the other, so it locks them in the order of the page too
     UPDATE users SET
         first_name = page.first_name,
         last_name = page.last_name,
