@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from chalicelib import opening
 from chalicelib.dialect import Dialect
-from chalicelib.ledger import Loaded, PageLoad, RejectRow, Trigger
+from chalicelib.ledger import KeyInUse, Loaded, PageLoad, RejectRow, Trigger
 from chalicelib.privacy import Tokeniser
 from chalicelib.quarantine import Quarantine
 from chalicelib.replay import Store as Archive
@@ -28,7 +28,9 @@ class Store(opening.Store, Archive, Protocol):
     def load_page(self, load: PageLoad) -> Loaded | None: ...
     def claim_page(self, run_id: str, page: int) -> bool: ...
     def end_page(self, run_id: str, timings: Mapping[str, float]) -> str | None: ...
-    def note_rejects(self, run_id: str, page: int, rejects: Sequence[RejectRow], seal_days: int) -> None: ...
+    def note_rejects(
+        self, run_id: str, page: int, rejects: Sequence[RejectRow], key: KeyInUse, seal_days: int
+    ) -> None: ...
 
 
 class Cache(Protocol):

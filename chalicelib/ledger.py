@@ -4,19 +4,38 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from hashlib import blake2b
 from typing import Any, Literal
 
-import msgspec
-
 from chalicelib.users import Issue
-
-_encode = msgspec.json.Encoder().encode
 
 _FIELD_NAME = re.compile(r"([A-Za-z][A-Za-z_]{0,39}[0-9]?(\.(?=.)|$)){1,4}")
 _FAMILY = 9  # so few records may share a value because their people belong together
 
 Trigger = Literal["schedule", "manual", "backfill", "replay"]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A run that somebody wants: of a source, at whose wish, and how many pages it is to have.
+
+    ``replay_of`` names the run whose sealed rejects it takes up; ``queued`` says that each page is a message.
+    """
+
+    source: str
+    trigger: Trigger
+    pages: int
+    replay_of: str | None = None
+    queued: bool = False
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended; the next scheduled one begins with ``next_page``."""
+
+    status: str
+    error: str | None = None
+    timings: Mapping[str, float] = field(default_factory=dict)
+    next_page: int | None = None
 
 
 @dataclass(frozen=True)
@@ -44,9 +63,8 @@ class RejectRow:
 
 @dataclass(frozen=True)
 class SealedReject:
-    """A sealed record of the quarantine, its place in its run, and when it was sealed (UTC)."""
+    """A sealed record of the quarantine, its place in its page, and when it was sealed (UTC)."""
 
-    page: int
     position: int
     sealed: bytes = field(repr=False)
     sealed_at: str
@@ -107,26 +125,6 @@ class PageLoad:
     @property
     def fetched(self) -> int:
         return len(self.drafts) + self.duplicates + len(self.rejects)
-
-
-def columns_json(
-    columns: Mapping[str, Sequence[Any]],
-    drafts: Mapping[str, bytes],
-    erasure_tokens: Sequence[Sequence[str]],
-) -> dict[str, str]:
-    """Each column as a JSON list, and two more: the hash of each row's draft, and its erasure tokens.
-
-    The two are in Postgres' own words, since JSON has none for bytes. Raises ValueError if the columns
-    differ in length.
-    """
-    written = {
-        **columns,
-        "content_hash": [f"\\x{blake2b(draft, digest_size=16).hexdigest()}" for draft in drafts.values()],
-        "erasure_tokens": [f"{{{','.join(tokens)}}}" for tokens in erasure_tokens],
-    }
-    if len(set(map(len, written.values()))) > 1:
-        raise ValueError("columns of different lengths")  # Postgres would fill up the shorter ones
-    return {name: _encode(values).decode() for name, values in written.items()}
 
 
 @dataclass(frozen=True)

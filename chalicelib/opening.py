@@ -1,11 +1,10 @@
 """How a run begins: the ledger is told, the lease taken, and the keys are compared with what is stored."""
 
 import logging
-from collections.abc import Mapping
 from typing import Protocol
 
 from chalicelib.errors import ConfigError, StoreError
-from chalicelib.ledger import Counts, OpenRun, Report, Trigger
+from chalicelib.ledger import Counts, Ending, Opening, OpenRun, Report
 from chalicelib.privacy import KeyLedger, Tokeniser, contract_hash, refuse_wrong_keys
 
 _log = logging.getLogger("decant.opening")
@@ -14,38 +13,14 @@ _log = logging.getLogger("decant.opening")
 class Store(KeyLedger, Protocol):
     """The ledger."""
 
-    def open_run(
-        self,
-        source: str,
-        trigger: str,
-        pages: int,
-        contract_hash: str,
-        key_version: int,
-        replay_of: str | None = None,
-        queued: bool = False,
-    ) -> OpenRun: ...
-    def finish_run(
-        self,
-        run_id: str,
-        status: str,
-        error: str | None,
-        timings: Mapping[str, float],
-        next_page: int | None = None,
-    ) -> Counts | None: ...
+    def open_run(self, opening: Opening, contract_hash: str, key_version: int) -> OpenRun: ...
+    def finish_run(self, run_id: str, ending: Ending) -> Counts | None: ...
 
 
-def open_run(
-    store: Store,
-    tokeniser: Tokeniser,
-    source: str,
-    trigger: Trigger,
-    pages: int,
-    replay_of: str | None = None,
-    queued: bool = False,
-) -> Report:
+def open_run(store: Store, tokeniser: Tokeniser, opening: Opening) -> Report:
     """Enters a run into the ledger. Its status is ``running``; ``skipped`` if another of the source is under
     way; ``failed`` if the keys are not those that what is stored needs, or cannot be compared."""
-    opened = store.open_run(source, trigger, pages, contract_hash(), tokeniser.version, replay_of, queued)
+    opened = store.open_run(opening, contract_hash(), tokeniser.version)
     report = Report(opened.run_id, opened.status, first_page=opened.first_page)
     if report.status != "running":
         return report
@@ -54,5 +29,5 @@ def open_run(
     except (ConfigError, StoreError) as error:
         report.status, report.error = "failed", str(error)
         _log.error("run %s: %s", report.run_id, error)
-        store.finish_run(report.run_id, "failed", report.error, {})
+        store.finish_run(report.run_id, Ending("failed", report.error))
     return report

@@ -11,7 +11,7 @@ from itertools import count
 from chalicelib import opening
 from chalicelib.edges import Edges, Plan
 from chalicelib.errors import DecantError, LeaseLost, SourceError, TimeUp, Unforeseen
-from chalicelib.ledger import Report
+from chalicelib.ledger import Ending, Opening, Report
 from chalicelib.loading import Loads
 from chalicelib.prepare import prepare
 
@@ -45,8 +45,8 @@ def work(edges: Edges, plan: Plan, report: Report, on_page: OnPage = no_progress
 
 def run(edges: Edges, plan: Plan, on_page: OnPage = no_progress) -> Report:
     """Opens a run and works it; see ``work``."""
-    name, pages = edges.source.name, plan.pages
-    report = opening.open_run(edges.store, edges.tokeniser, name, plan.trigger, pages, plan.replay_of)
+    wanted = Opening(edges.source.name, plan.trigger, plan.pages, plan.replay_of)
+    report = opening.open_run(edges.store, edges.tokeniser, wanted)
     return work(edges, plan, report, on_page)
 
 
@@ -74,8 +74,8 @@ def _work(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
     else:
         report.status, report.error = _status_after(error, report), str(error)
         report.next_page = error.page if isinstance(error, TimeUp) and not plan.replay_of else None
-    ending = report.status, report.error, report.timings, report.next_page
-    counts = edges.store.finish_run(report.run_id, *ending)
+    ending = Ending(report.status, report.error, report.timings, report.next_page)
+    counts = edges.store.finish_run(report.run_id, ending)
     if counts:
         report.settle(counts)
     else:

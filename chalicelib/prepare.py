@@ -1,18 +1,24 @@
 """Turns one page of the source into what can be stored: extract, validate, clean, protect."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
+from hashlib import blake2b
 from json import JSONDecodeError
 from typing import Any
+
+import msgspec
 
 from chalicelib import privacy, views
 from chalicelib.clean import clean
 from chalicelib.dialect import Dialect
 from chalicelib.edges import Edges, Plan
 from chalicelib.errors import ConfigError, RejectBudgetExceeded, SourceInvalid
-from chalicelib.ledger import PageLoad, RejectRow, Replay, Report, columns_json
+from chalicelib.ledger import PageLoad, RejectRow, Replay, Report
 from chalicelib.replay import recalled
 from chalicelib.timing import timed
 from chalicelib.validation import Reject, ValidPage, validate
+
+_encode = msgspec.json.Encoder().encode
 
 
 def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | None:
@@ -28,7 +34,7 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
     report.note_unknown(valid.unknown, valid.fetched)
     seal_days = edges.quarantine.days if edges.quarantine else 0
     if len(rejects) / valid.fetched > plan.max_reject_ratio:
-        edges.store.note_rejects(report.run_id, page, rejects, seal_days)
+        edges.store.note_rejects(report.run_id, page, rejects, edges.tokeniser.in_use, seal_days)
         raise RejectBudgetExceeded(page, len(rejects), valid.fetched)
     with timed(report, "clean"):
         cleaned = clean(valid.users)
@@ -86,3 +92,23 @@ def _validated(body: bytes, dialect: Dialect[Any], page: int, today: date) -> Va
     if problem:
         raise SourceInvalid(page, problem)  # outside the except clauses, whose errors may hold a value
     return valid
+
+
+def columns_json(
+    columns: Mapping[str, Sequence[Any]],
+    drafts: Mapping[str, bytes],
+    erasure_tokens: Sequence[Sequence[str]],
+) -> dict[str, str]:
+    """Each column as a JSON list, and two more: the hash of each row's draft, and its erasure tokens.
+
+    The two are in Postgres' own words, since JSON has none for bytes. Raises ValueError if the columns
+    differ in length.
+    """
+    written = {
+        **columns,
+        "content_hash": [f"\\x{blake2b(draft, digest_size=16).hexdigest()}" for draft in drafts.values()],
+        "erasure_tokens": [f"{{{','.join(tokens)}}}" for tokens in erasure_tokens],
+    }
+    if len(set(map(len, written.values()))) > 1:
+        raise ValueError("columns of different lengths")  # Postgres would fill up the shorter ones
+    return {name: _encode(values).decode() for name, values in written.items()}

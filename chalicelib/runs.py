@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib import config, wiring
 from chalicelib.errors import AwsError, ConfigError, DecantError, RequestError
-from chalicelib.ledger import Report
+from chalicelib.ledger import Ending, Opening, Report
 from chalicelib.opening import open_run
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _ordered(order: Mapping[str, Any], until: float) -> Report:
     try:
         _refuse_another(run.source)
     except ConfigError as error:
-        wiring.store().finish_run(order["run_id"], "failed", str(error), {})
+        wiring.store().finish_run(order["run_id"], Ending("failed", str(error)))
         raise
     if order["queued"]:
         _send(order["run_id"], order["trigger"], order["pages"], order["page_size"])
@@ -136,8 +136,8 @@ def _refuse_another(source: str) -> None:
 
 
 def _opened(trigger: Trigger, pages: int, replay_of: str | None, queued: bool) -> Report:
-    name = wiring.source().name
-    return open_run(wiring.store(), wiring.tokeniser(), name, trigger, pages, replay_of, queued)
+    opening = Opening(wiring.source().name, trigger, pages, replay_of, queued)
+    return open_run(wiring.store(), wiring.tokeniser(), opening)
 
 
 def _is_for_the_queue(pages: int) -> bool:
@@ -154,7 +154,7 @@ def _send(run_id: str, trigger: Trigger, pages: int, page_size: int | None) -> N
     try:
         aws.send(str(wiring.settings().queue_url), messages)
     except AwsError as error:
-        wiring.store().finish_run(run_id, "failed", str(error), {})
+        wiring.store().finish_run(run_id, Ending("failed", str(error)))
         raise
 
 
@@ -180,7 +180,7 @@ def _hand_over(order: dict[str, Any]) -> None:
     try:
         aws.invoke_later(f"{function}-ingest", aws.scheduled_event(order))
     except AwsError as error:
-        wiring.store().finish_run(order["run_id"], "failed", str(error), {})
+        wiring.store().finish_run(order["run_id"], Ending("failed", str(error)))
         raise
 
 

@@ -5,6 +5,7 @@ No session state (no lock, no temporary table, no SET but a transaction's), so a
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from uuid import uuid4
 from chalicelib.errors import KeysOvertaken, LeaseLost, SealsGone
 from chalicelib.ledger import (
     Counts,
+    Ending,
     Erased,
+    KeyInUse,
     KeyTrouble,
     Loaded,
+    Opening,
     OpenRun,
     PageLoad,
     RejectRow,
@@ -82,28 +86,15 @@ class Store:
         values = {"proofs": json.dumps(proofs), "newest": max(proofs), "given_up": list(given_up)}
         return [KeyTrouble(*row) for row in self._rows("check_keys", values)]
 
-    def open_run(
-        self,
-        source: str,
-        trigger: str,
-        pages: int,
-        contract_hash: str,
-        key_version: int,
-        replay_of: str | None = None,
-        queued: bool = False,
-    ) -> OpenRun:
+    def open_run(self, opening: Opening, contract_hash: str, key_version: int) -> OpenRun:
         """Opens a run and takes the source's lease, or records that it was skipped; ends expired seals."""
         self._rows("expire_seals", {})
         values = {
+            **asdict(opening),
             "run_id": str(uuid4()),
-            "source": source,
-            "trigger": trigger,
-            "pages": pages,
             "contract_hash": contract_hash,
             "key_version": key_version,
-            "replay_of": replay_of,
-            "queued": queued,
-            "lease_seconds": QUEUED_LEASE_SECONDS if queued else LEASE_SECONDS,
+            "lease_seconds": QUEUED_LEASE_SECONDS if opening.queued else LEASE_SECONDS,
         }
         return OpenRun(*self._rows("open_run", values)[0])
 
@@ -148,10 +139,19 @@ class Store:
         rows = self._rows("end_page", {"run_id": run_id, "timings": json.dumps(dict(timings))})
         return rows[0][0] if rows else None
 
-    def note_rejects(self, run_id: str, page: int, rejects: Sequence[RejectRow], seal_days: int = 0) -> None:
-        """Keeps the rejects of a page that is not loaded."""
-        values = {"run_id": run_id, "page": page, "rejects": encode(rejects).decode(), "seal_days": seal_days}
-        self._rows("note_rejects", values)
+    def note_rejects(
+        self, run_id: str, page: int, rejects: Sequence[RejectRow], key: KeyInUse, seal_days: int = 0
+    ) -> None:
+        """Keeps the rejects of a page that is not loaded. Raises KeysOvertaken, and then keeps nothing."""
+        values = {
+            "run_id": run_id,
+            "page": page,
+            "rejects": encode(rejects).decode(),
+            "key": encode(key).decode(),
+            "seal_days": seal_days,
+        }
+        if self._rows("note_rejects", values)[0][0]:
+            raise KeysOvertaken("note_rejects")
 
     def sealed_pages(self, run_id: str) -> list[int]:
         """The pages of a run of which the quarantine holds records."""
@@ -160,24 +160,11 @@ class Store:
     def sealed_rejects(self, run_id: str, page: int) -> list[SealedReject]:
         """What the quarantine holds of a page, in the order of the source."""
         rows = self._rows("sealed_rejects", {"run_id": run_id, "page": page})
-        return [SealedReject(page, place, bytes(sealed), sealed_at) for place, sealed, sealed_at in rows]
+        return [SealedReject(place, bytes(sealed), sealed_at) for place, sealed, sealed_at in rows]
 
-    def finish_run(
-        self,
-        run_id: str,
-        status: str,
-        error: str | None,
-        timings: Mapping[str, float],
-        next_page: int | None = None,
-    ) -> Counts | None:
-        """Ends a run; None if it had already been counted as lost. The next goes on with ``next_page``."""
-        values = {
-            "run_id": run_id,
-            "status": status,
-            "error": error,
-            "timings": json.dumps(dict(timings)),
-            "next_page": next_page,
-        }
+    def finish_run(self, run_id: str, ending: Ending) -> Counts | None:
+        """Ends a run; None if it had already been counted as lost."""
+        values = asdict(ending) | {"run_id": run_id, "timings": json.dumps(dict(ending.timings))}
         rows = self._rows("finish_run", values)
         return Counts(*rows[0]) if rows else None
 

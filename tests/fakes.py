@@ -4,7 +4,7 @@ the fakes to what the real edges do."""
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from chalicelib import views
@@ -12,15 +12,17 @@ from chalicelib.dialect import Dialect
 from chalicelib.errors import LeaseLost
 from chalicelib.ledger import (
     Counts,
+    Ending,
     KeyInUse,
     KeyTrouble,
     Loaded,
+    Opening,
     OpenRun,
     PageLoad,
     RejectRow,
     SealedReject,
-    columns_json,
 )
+from chalicelib.prepare import columns_json
 from chalicelib.privacy import Tokeniser
 from chalicelib.sources import random_data_api
 from chalicelib.users import Issue
@@ -71,6 +73,9 @@ def person(number: int, **changed: Any) -> dict[str, Any]:
     } | changed
 
 
+KEY = Tokeniser({1: PII_KEY}).in_use  # that made what follows, unless another is given
+
+
 def reject(position: int, path: str = "email", rule: str = "format", letter: str = "r") -> RejectRow:
     return RejectRow(position, (Issue(path, rule),), token(letter))
 
@@ -87,8 +92,8 @@ def page_load(
     columns = {name: [row[name] for row in people] for name in person(0)}
     drafts = views.user_drafts(columns)
     tokens = [[]] * len(people) if erasure_tokens is None else erasure_tokens
-    key = key or Tokeniser({1: PII_KEY}).in_use
-    return PageLoad(run_id, page, columns_json(columns, drafts, tokens), drafts, rejects, duplicates, key)
+    written = columns_json(columns, drafts, tokens)
+    return PageLoad(run_id, page, written, drafts, rejects, duplicates, key or KEY)
 
 
 class FakeSource:
@@ -127,23 +132,15 @@ class FakeStore:
         self._counts: dict[str, Counter[str]] = {}
         self.key_troubles: list[KeyTrouble] = []
 
-    def open_run(
-        self,
-        source: str,
-        trigger: str,
-        pages: int,
-        contract_hash: str,
-        key_version: int,
-        replay_of: str | None = None,
-        queued: bool = False,
-    ) -> OpenRun:
+    def open_run(self, opening: Opening, contract_hash: str, key_version: int) -> OpenRun:
         self._do("open")
-        taken = any(run["source"] == source and run["status"] == "running" for run in self.runs.values())
+        rivals = (run for run in self.runs.values() if run["source"] == opening.source)
+        taken = any(run["status"] == "running" for run in rivals)
         run_id, status = uid(len(self.runs) + 1), "skipped" if taken else "running"
         self.runs[run_id] = {
-            "source": source,
-            "trigger": trigger,
-            "pages": pages,
+            "source": opening.source,
+            "trigger": opening.trigger,
+            "pages": opening.pages,
             "contract_hash": contract_hash,
             "key_version": key_version,
             "status": status,
@@ -201,27 +198,17 @@ class FakeStore:
     def sealed_rejects(self, run_id: str, page: int) -> list[SealedReject]:
         raise NotImplementedError("the quarantine is tested in Postgres")
 
-    def note_rejects(self, run_id: str, page: int, rejects: Sequence[RejectRow], seal_days: int = 0) -> None:
+    def note_rejects(
+        self, run_id: str, page: int, rejects: Sequence[RejectRow], key: KeyInUse, seal_days: int = 0
+    ) -> None:
         self._do(f"note {page}")
         self.rejects += [(run_id, page, row) for row in rejects]
 
-    def finish_run(
-        self,
-        run_id: str,
-        status: str,
-        error: str | None,
-        timings: Mapping[str, float],
-        next_page: int | None = None,
-    ) -> Counts | None:
-        self._do(f"finish {status}")
+    def finish_run(self, run_id: str, ending: Ending) -> Counts | None:
+        self._do(f"finish {ending.status}")
         if self.runs[run_id]["status"] != "running":
             return None
-        self.runs[run_id] |= {
-            "status": status,
-            "error": error,
-            "timings": dict(timings),
-            "next_page": next_page,
-        }
+        self.runs[run_id] |= asdict(ending)
         return Counts(**self._counts[run_id])
 
     def lose(self, run_id: str) -> None:

@@ -5,6 +5,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
+from chalicelib.ledger import Ending, Opening
 from tests.browser.house import house
 from tests.fakes import person
 from tests.integration.api_support import load
@@ -68,9 +69,9 @@ def test_one_run_and_one_person_are_one(seat, bare):
     ],
 )
 def test_a_run_that_ended_badly_is_the_headline_whatever_was_skipped_since(seat, bare, status, headline):
-    run_id = bare.store.open_run("here", "schedule", 1, "", 1).run_id
-    bare.store.open_run("here", "schedule", 1, "", 1)  # skipped
-    bare.store.finish_run(run_id, status, "page 1: status 503", {})
+    run_id = bare.store.open_run(Opening("here", "schedule", 1), "", 1).run_id
+    bare.store.open_run(Opening("here", "schedule", 1), "", 1)  # skipped
+    bare.store.finish_run(run_id, Ending(status, "page 1: status 503"))
     seat.page.reload()
 
     expect(seat.title()).to_have_text(headline)

@@ -12,6 +12,7 @@ import pytest
 
 from chalicelib import people, privacy, runs
 from chalicelib.cache import Cache
+from chalicelib.ledger import Opening
 from tests.builders import RANDOM_DATA_API
 from tests.fakes import page_load, person, uid
 from tests.integration.api_support import ERASE, load, pii_keys
@@ -224,7 +225,7 @@ def containers(valkey, redis_client, store):
 def test_an_erasure_wins_against_a_load_and_readers_however_they_fall(store, sql, redis_client, containers):
     """Some start before, some after; what decides is the order in which Postgres takes them."""
     tokeniser = privacy.Tokeniser(OLD)
-    run = store.open_run("race", "manual", 2 * ROUNDS, "0" * 16, 1)
+    run = store.open_run(Opening("race", "manual", 2 * ROUNDS), "0" * 16, 1)
     suppressed, errors, pages = 0, [], itertools.count(1)
 
     def load_again(number, version):

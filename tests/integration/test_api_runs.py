@@ -12,6 +12,7 @@ from chalice.local import LambdaContext
 
 import app
 from chalicelib import privacy, runs, wiring
+from chalicelib.ledger import Ending, Opening
 from tests.builders import RANDOM_DATA_API
 from tests.fakes import page_load, person, reject, token, uid
 from tests.integration.api_support import OPERATE, READ, load
@@ -177,7 +178,7 @@ def test_the_bounds_themselves_are_taken(api, monkeypatch):
 
     for body in ({"pages": 1, "page_size": 1}, {"pages": 10_000, "page_size": 5_000}):
         run_id = start(api, body).json["run_id"]
-        wiring.store().finish_run(run_id, "failed", "never begun", {})
+        wiring.store().finish_run(run_id, Ending("failed", "never begun"))
 
     assert [(order["pages"], order["page_size"]) for order in orders] == [(1, 1), (10_000, 5_000)]
 
@@ -339,7 +340,7 @@ def test_a_run_that_nobody_knows_is_a_problem(api):
 
 
 def test_a_run_whose_lease_ran_out_is_lost(api, store, sql):
-    run = store.open_run("lost", "manual", 1, "0" * 16, 1)
+    run = store.open_run(Opening("lost", "manual", 1), "0" * 16, 1)
     sql("UPDATE runs SET lease_expires_at = now() - interval '1 second'")
 
     assert api.get(f"/runs/{run.run_id}").json["status"] == "lost"
@@ -349,11 +350,11 @@ def test_a_run_whose_lease_ran_out_is_lost(api, store, sql):
 @pytest.fixture
 def refused(store):
     """A run that refused five records on two pages."""
-    run = store.open_run("refusing", "manual", 2, "0" * 16, 1)
+    run = store.open_run(Opening("refusing", "manual", 2), "0" * 16, 1)
     for page in (1, 2):
         rejects = [reject(position, rule="format") for position in ((7, 2, 5) if page == 1 else (1, 0))]
         store.load_page(page_load(run.run_id, person(page), page=page, rejects=rejects))
-    store.finish_run(run.run_id, "succeeded", None, {})
+    store.finish_run(run.run_id, Ending("succeeded"))
     return run.run_id
 
 

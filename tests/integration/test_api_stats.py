@@ -11,6 +11,7 @@ import pytest
 
 from chalicelib import privacy, wiring
 from chalicelib.cache import Cache
+from chalicelib.ledger import Ending, Opening
 from tests.fakes import key, person, token
 from tests.integration.api_support import crowd, load, pii_keys
 from tests.keys import PII_KEY
@@ -217,8 +218,8 @@ def test_health_is_ok_when_all_is_well(api):
 def test_health_tells_how_long_ago_a_run_last_succeeded(api, store, sql):
     load(store, person(1))
     sql("UPDATE runs SET finished_at = now() - interval '90 seconds'")
-    run = store.open_run("another", "manual", 1, "0" * 16, 1)
-    store.finish_run(run.run_id, "failed", "it failed", {})
+    run = store.open_run(Opening("another", "manual", 1), "0" * 16, 1)
+    store.finish_run(run.run_id, Ending("failed", "it failed"))
 
     assert 90 <= api.get("/health").json["last_success_age_seconds"] < 100
 

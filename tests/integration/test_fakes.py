@@ -4,9 +4,9 @@ import pytest
 
 from chalicelib.cache import Cache
 from chalicelib.errors import LeaseLost
-from chalicelib.ledger import Counts
+from chalicelib.ledger import Counts, Ending, Opening
 from chalicelib.store import Store
-from tests.fakes import FakeCache, FakeStore, page_load, person, reject, token, uid
+from tests.fakes import KEY, FakeCache, FakeStore, page_load, person, reject, token, uid
 
 
 class FakeDatabase:
@@ -66,7 +66,7 @@ def run_id(database):
 
 
 def open_run(database, source="here"):
-    return database.store.open_run(source, "manual", 1, "hash", 1)
+    return database.store.open_run(Opening(source, "manual", 1), "hash", 1)
 
 
 def counts(loaded):
@@ -77,7 +77,7 @@ def test_a_second_run_of_a_source_is_skipped_until_the_first_has_ended(database)
     first, second = open_run(database), open_run(database)
     assert (first.status, second.status) == ("running", "skipped")
 
-    assert database.store.finish_run(first.run_id, "succeeded", None, {"fetch": 1.5})
+    assert database.store.finish_run(first.run_id, Ending("succeeded", timings={"fetch": 1.5}))
 
     assert open_run(database).status == "running"
     assert database.status(first.run_id) == "succeeded"
@@ -113,7 +113,7 @@ def test_a_load_keeps_the_pages_rejects(database, run_id):
 
 
 def test_the_rejects_of_a_page_that_is_not_loaded_can_be_kept(database, run_id):
-    database.store.note_rejects(run_id, 4, [reject(0)])
+    database.store.note_rejects(run_id, 4, [reject(0)], KEY)
 
     assert database.rejects(run_id) == [(4, 0)]
 
@@ -124,7 +124,7 @@ def test_a_run_that_was_lost_loads_nothing_and_stays_lost(database, run_id):
     with pytest.raises(LeaseLost):
         database.store.load_page(page_load(run_id, person(1)))
 
-    assert database.store.finish_run(run_id, "succeeded", None, {}) is None
+    assert database.store.finish_run(run_id, Ending("succeeded")) is None
     assert (database.status(run_id), database.people()) == ("lost", [])
 
 
@@ -135,7 +135,7 @@ def test_an_ended_run_is_told_all_that_was_counted(database, run_id):
     database.store.load_page(page_load(run_id, *people, erasure_tokens=erasure_tokens, duplicates=4))
     database.store.load_page(page_load(run_id, person(2, city="Å"), person(3), rejects=[reject(5)], page=2))
 
-    counted = database.store.finish_run(run_id, "succeeded", None, {})
+    counted = database.store.finish_run(run_id, Ending("succeeded"))
 
     assert counted == Counts(2, 10, inserted=2, updated=1, unchanged=1, duplicate=4, rejected=1, suppressed=1)
 

@@ -16,6 +16,7 @@ from chalice.test import Client
 import app
 from chalicelib import aws, runs, wiring
 from chalicelib.errors import AwsError, ConfigError, DecantError, SourceUnavailable, StoreError
+from chalicelib.ledger import Opening
 from tests.fakes import uid
 from tests.integration.api_support import ROOT, pii_keys
 
@@ -259,7 +260,7 @@ def test_after_a_redrive_the_run_is_whole(start, worker, sqs, queue, dead, sql, 
 def test_a_run_is_not_opened_again_while_another_is_under_way(start, worker, sqs, queue, sql, broken_page):
     run_id = start()
     worker.work_off()
-    other = wiring.store().open_run(wiring.source().name, "manual", 1, "0" * 16, 1)
+    other = wiring.store().open_run(Opening(wiring.source().name, "manual", 1), "0" * 16, 1)
 
     with pytest.raises(StoreError, match="one_run_per_source"):
         runs.ingest_page(message_of(run_id, 4), 1)

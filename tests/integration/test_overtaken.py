@@ -9,17 +9,19 @@ import pytest
 
 from chalicelib import opening, people, pipeline
 from chalicelib.edges import Edges, Plan
-from chalicelib.errors import ConfigError
+from chalicelib.errors import ConfigError, KeysOvertaken
+from chalicelib.ledger import Opening
 from chalicelib.privacy import Tokeniser, refuse_wrong_keys
 from chalicelib.quarantine import Quarantine
 from chalicelib.store import Store
 from tests.builders import RANDOM_DATA_API
-from tests.fakes import FakeCache, FakeSource, page_load, person, reject, uid
+from tests.fakes import KEY, FakeCache, FakeSource, page_load, person, reject, uid
 from tests.keys import PII_KEY
 
 KEYS = {1: PII_KEY, 2: b"2" * 32}
 FIRST, BOTH, SECOND = Tokeniser({1: KEYS[1]}), Tokeniser(KEYS), Tokeniser({2: KEYS[2]})
 QUARANTINE = Quarantine(b"q" * 32, days=7)
+OVERTAKEN = "PII_KEYS: newer keys are in use by now, or others; the next run takes them up"
 
 
 class Cache(FakeCache):
@@ -30,7 +32,7 @@ class Cache(FakeCache):
 
 
 class Between:
-    """A store that lets something happen just before a page is loaded."""
+    """A store that lets something happen just before a page is loaded, or its rejects are noted."""
 
     def __init__(self, store, happening):
         self._store, self._happening = store, happening
@@ -42,6 +44,10 @@ class Between:
         self._happening()
         return self._store.load_page(load)
 
+    def note_rejects(self, *what):
+        self._happening()
+        self._store.note_rejects(*what)
+
 
 def page(*numbers, **changes):
     return RANDOM_DATA_API.page(
@@ -49,9 +55,9 @@ def page(*numbers, **changes):
     )
 
 
-def run(store, tokeniser, *bodies, source=None, quarantine=QUARANTINE):
+def run(store, tokeniser, *bodies, source=None, quarantine=QUARANTINE, budget=1.0):
     edges = Edges(source or FakeSource(*bodies), store, Cache(), tokeniser, quarantine)
-    return pipeline.run(edges, Plan("manual", len(bodies), 10, 1.0))
+    return pipeline.run(edges, Plan("manual", len(bodies), 10, budget))
 
 
 def replay(store, run_id, source=None):
@@ -81,13 +87,42 @@ def test_a_run_that_began_with_older_keys_does_not_bring_an_erased_person_back(s
     report = run(store, FIRST, page(1, 7), page(2, 7), source=Source(page(1, 7), page(2, 7)))
 
     assert report.status == "failed"
-    assert report.error == "PII_KEYS: newer keys are in use by now, or others; the next run takes them up"
+    assert report.error == OVERTAKEN
     assert sql("SELECT uid FROM users") == [(uid(1),)]
     assert run(store, BOTH, page(2, 7)).suppressed == 1
 
 
+def test_of_who_was_erased_under_newer_keys_an_older_run_seals_nothing(store, sql):
+    refused = page(7, email="none")
+
+    report = run(
+        Between(store, lambda: people.erased(store, Cache(), BOTH, uid(7))), FIRST, refused, budget=0.1
+    )
+
+    assert report.error == OVERTAKEN
+    assert sql("SELECT count(*) FROM rejects") == [(0,)]
+    assert run(store, BOTH, refused, budget=0.1).error == "page 1: 1 of 1 records are invalid"
+    assert sql("SELECT sealed, uid_token FROM rejects") == [(None, None)]
+
+
+def test_a_page_that_older_keys_cannot_load_leaves_what_was_noted_of_it(store, sql):
+    run_id = store.open_run(Opening("source", "manual", 1), "0" * 16, 1).run_id
+    store.note_rejects(run_id, 1, [reject(0), reject(1)], KEY)
+    store.check_keys(BOTH.proofs(), [])
+    noted = sql("SELECT * FROM rejects ORDER BY position")
+
+    with pytest.raises(KeysOvertaken):
+        store.load_page(page_load(run_id, person(1), rejects=[reject(0)]))
+    with pytest.raises(KeysOvertaken):
+        store.note_rejects(run_id, 1, [reject(0)], KEY)
+
+    assert sql("SELECT * FROM rejects ORDER BY position") == noted
+    assert store.load_page(page_load(run_id, person(1), rejects=[reject(0)], key=BOTH.in_use)).rejected == 1
+    assert sql("SELECT position FROM rejects") == [(0,)]
+
+
 def test_a_page_is_not_loaded_with_another_key_of_the_same_version(store, sql):
-    report = opening.open_run(store, FIRST, FakeSource.name, "manual", 1)
+    report = opening.open_run(store, FIRST, Opening(FakeSource.name, "manual", 1))
     edges = Edges(FakeSource(page(1)), store, Cache(), Tokeniser({1: b"!" * 32}))
 
     assert pipeline.work(edges, Plan("manual", 1, 10, 1.0), report).status == "failed"
@@ -95,7 +130,7 @@ def test_a_page_is_not_loaded_with_another_key_of_the_same_version(store, sql):
 
 
 def test_a_newer_version_is_not_forgotten_before_anybody_is_stored_under_it(store, sql):
-    opening.open_run(store, BOTH, FakeSource.name, "manual", 1)
+    opening.open_run(store, BOTH, Opening(FakeSource.name, "manual", 1))
 
     with pytest.raises(ConfigError, match="version 2 is missing"):
         refuse_wrong_keys(store, FIRST)
@@ -152,7 +187,7 @@ def test_a_seal_that_expires_while_it_is_replayed_is_not_renewed(store, sql):
 
     def expire():
         sql("UPDATE rejects SET sealed_until = now() - interval '1 second' WHERE sealed IS NOT NULL")
-        store.open_run("another source", "manual", 1, "0" * 16, 1)
+        store.open_run(Opening("another source", "manual", 1), "0" * 16, 1)
 
     report = replay(Between(store, expire), run_id)
 
@@ -201,7 +236,7 @@ def test_a_replay_is_no_sign_of_life_of_the_source(store):
 
 @pytest.mark.parametrize("thinks_it_empty", [False, True])
 def test_however_many_seals_expire_a_run_opens(store, sql, thinks_it_empty):
-    run_id = store.open_run("source", "manual", 1, "0" * 16, 1).run_id
+    run_id = store.open_run(Opening("source", "manual", 1), "0" * 16, 1).run_id
 
     def seal():
         sql(
@@ -218,7 +253,7 @@ def test_however_many_seals_expire_a_run_opens(store, sql, thinks_it_empty):
         seal()
 
     for left in (15_000, 5_000, 0):
-        store.open_run("another", "manual", 1, "0" * 16, 1)
+        store.open_run(Opening("another", "manual", 1), "0" * 16, 1)
         assert seals(sql) == left
 
 
@@ -226,16 +261,16 @@ def test_however_many_seals_expire_a_run_opens(store, sql, thinks_it_empty):
 
 
 def test_rejects_are_not_noted_beside_a_page_that_somebody_else_loaded(store, sql):
-    run_id = store.open_run("source", "manual", 2, "0" * 16, 1, queued=True).run_id
+    run_id = store.open_run(Opening("source", "manual", 2, queued=True), "0" * 16, 1).run_id
     store.load_page(page_load(run_id, person(1), rejects=[reject(0)]))
 
-    store.note_rejects(run_id, 1, [reject(0), reject(5)])
+    store.note_rejects(run_id, 1, [reject(0), reject(5)], KEY)
 
     assert sql("SELECT position FROM rejects") == [(0,)]
 
 
 def test_a_run_that_ends_while_its_last_page_is_being_loaded_sees_the_page(store, sql, postgres):
-    run_id = store.open_run("source", "manual", 2, "0" * 16, 1, queued=True).run_id
+    run_id = store.open_run(Opening("source", "manual", 2, queued=True), "0" * 16, 1).run_id
     store.load_page(page_load(run_id, person(1)))
     store.fail_page(run_id, 2, "page 2: status 500")
     ended = []

@@ -21,10 +21,11 @@ from chalicelib import privacy, views
 from chalicelib import store as store_module
 from chalicelib.clean import clean
 from chalicelib.errors import LeaseLost, StoreError, StoreUnavailable
+from chalicelib.ledger import Ending, Opening
 from chalicelib.store import LEASE_SECONDS, Store
 from chalicelib.validation import validate
 from tests.builders import RANDOM_DATA_API
-from tests.fakes import key, page_load, person, reject, token, uid
+from tests.fakes import KEY, key, page_load, person, reject, token, uid
 
 SQL_FOLDER = Path(store_module.__file__).parent / "sql"
 MIGRATIONS = sorted(file.stem for file in (SQL_FOLDER / "migrations").glob("*.sql"))
@@ -37,7 +38,7 @@ def run_id(store):
 
 
 def open_run(store, source="here"):
-    opened = store.open_run(source, "manual", 2, "a hash", 1)
+    opened = store.open_run(Opening(source, "manual", 2), "a hash", 1)
     assert opened.status == "running"
     return opened.run_id
 
@@ -199,7 +200,7 @@ def test_a_row_remembers_the_run_that_brought_it_and_the_one_that_changed_it_las
     for load in (person(1), person(1, city="Å"), person(1, city="Å")):
         runs.append(open_run(store))
         store.load_page(page_load(runs[-1], load))
-        store.finish_run(runs[-1], "succeeded", None, {})
+        store.finish_run(runs[-1], Ending("succeeded"))
 
     assert sql("SELECT first_run_id, last_run_id FROM users") == [(runs[0], runs[1])]
 
@@ -253,7 +254,7 @@ def test_a_page_of_nobody_but_rejects_and_duplicates_is_counted(store, sql, run_
 def test_the_ledger_adds_up_what_became_of_every_record(store, run_id):
     store.load_page(page_load(run_id, person(1), person(2), rejects=[reject(2)], duplicates=1))
     store.load_page(page_load(run_id, person(1), person(2, city="Å"), person(3), page=2))
-    store.finish_run(run_id, "succeeded", None, {"fetch": 1.5})
+    store.finish_run(run_id, Ending("succeeded", timings={"fetch": 1.5}))
 
     run = store.get_run(run_id)
 
@@ -272,7 +273,7 @@ def test_the_ledger_adds_up_what_became_of_every_record(store, run_id):
 
 def test_rejects_are_listed_in_the_order_of_the_source(store, run_id):
     store.load_page(page_load(run_id, rejects=[reject(9, letter="n"), reject(2)], page=2))
-    store.note_rejects(run_id, 1, [reject(30)])
+    store.note_rejects(run_id, 1, [reject(30)], KEY)
 
     listed = store.list_rejects(run_id, 3)
 
@@ -315,7 +316,7 @@ def test_the_page_can_be_loaded_once_it_is_right(store, run_id):
 @pytest.mark.parametrize("count", ["fetched", *COUNTS])
 def test_the_database_refuses_a_run_whose_counts_do_not_add_up(store, sql, run_id, count):
     store.load_page(page_load(run_id, person(1)))
-    store.finish_run(run_id, "succeeded", None, {})
+    store.finish_run(run_id, Ending("succeeded"))
 
     with pytest.raises(psycopg2.errors.CheckViolation, match="conservation"):
         sql(f"UPDATE runs SET {count} = {count} + 1")
@@ -336,7 +337,7 @@ def test_the_database_refuses_what_is_no_token_in_a_tokenised_column(store, sql,
 
 def test_the_database_refuses_a_fingerprint_and_an_erasure_that_are_no_token(store, sql, run_id):
     with pytest.raises(StoreError, match="SQLSTATE 23514"):
-        store.note_rejects(run_id, 1, [reject(0, letter="hush@example.com")])
+        store.note_rejects(run_id, 1, [reject(0, letter="hush@example.com")], KEY)
     with pytest.raises(psycopg2.errors.CheckViolation):
         sql("INSERT INTO erasures (uid_token) VALUES (%s)", uid(1))
 
@@ -351,7 +352,7 @@ def test_the_database_keeps_no_more_of_a_place_than_a_tenth_of_a_degree(store, s
 
 
 def test_a_second_run_of_a_source_is_recorded_as_skipped(store, run_id):
-    second = store.open_run("here", "schedule", 1, "a hash", 1)
+    second = store.open_run(Opening("here", "schedule", 1), "a hash", 1)
 
     assert (second.status, store.get_run(second.run_id).status) == ("skipped", "skipped")
     assert store.get_run(second.run_id).error == "another run of this source is under way"
@@ -359,7 +360,7 @@ def test_a_second_run_of_a_source_is_recorded_as_skipped(store, run_id):
 
 
 def test_of_many_who_open_a_run_at_once_one_gets_the_lease(store):
-    opened = at_once(*[lambda: store.open_run("here", "manual", 1, "a hash", 1)] * 6)
+    opened = at_once(*[lambda: store.open_run(Opening("here", "manual", 1), "a hash", 1)] * 6)
 
     assert sorted(run.status for run in opened) == ["running", *["skipped"] * 5]
 
@@ -367,7 +368,7 @@ def test_of_many_who_open_a_run_at_once_one_gets_the_lease(store):
 def test_a_run_whose_lease_ran_out_is_lost_once_another_begins(store, sql, run_id):
     expire_lease(sql, run_id)
 
-    second = store.open_run("here", "manual", 1, "a hash", 1)
+    second = store.open_run(Opening("here", "manual", 1), "a hash", 1)
 
     assert (store.get_run(run_id).status, store.get_run(run_id).error) == ("lost", "the lease ran out")
     assert second.status == "running"
@@ -391,7 +392,7 @@ def test_a_run_whose_lease_ran_out_is_shown_as_lost_before_anybody_else_begins(s
 def test_a_lease_is_not_taken_before_it_has_run_out(store, sql, run_id):
     sql("UPDATE runs SET lease_expires_at = now() + interval '2 seconds'")
 
-    assert store.open_run("here", "manual", 1, "a hash", 1).status == "skipped"
+    assert store.open_run(Opening("here", "manual", 1), "a hash", 1).status == "skipped"
 
 
 def test_a_load_renews_the_lease(store, sql, run_id):
@@ -419,17 +420,17 @@ def test_a_run_that_was_lost_cannot_be_finished(store, sql, run_id):
     expire_lease(sql, run_id)
     second = open_run(store)
 
-    assert store.finish_run(run_id, "succeeded", None, {}) is None
+    assert store.finish_run(run_id, Ending("succeeded")) is None
     assert store.get_run(run_id).status == "lost"
     assert store.get_run(second).status == "running"
 
 
 def test_a_finished_run_frees_its_source_and_says_why_it_ended(store, run_id):
-    assert store.finish_run(run_id, "failed", "page 1: status 503", {"fetch": 20.25})
+    assert store.finish_run(run_id, Ending("failed", "page 1: status 503", {"fetch": 20.25}))
 
     run = store.get_run(run_id)
     assert (run.status, run.error, run.timings) == ("failed", "page 1: status 503", {"fetch": 20.25})
-    assert store.open_run("here", "manual", 1, "a hash", 1).status == "running"
+    assert store.open_run(Opening("here", "manual", 1), "a hash", 1).status == "running"
 
 
 def test_the_newest_runs_are_listed_first(store):
@@ -440,9 +441,9 @@ def test_the_newest_runs_are_listed_first(store):
 
 def test_the_age_of_the_last_success_counts_from_its_end_and_only_from_a_success(store, sql, run_id):
     assert store.last_success_age() is None
-    store.finish_run(run_id, "succeeded", None, {})
+    store.finish_run(run_id, Ending("succeeded"))
     sql("UPDATE runs SET finished_at = now() - interval '1 hour'")
-    store.finish_run(open_run(store), "failed", "why", {})
+    store.finish_run(open_run(store), Ending("failed", "why"))
 
     assert store.last_success_age() == pytest.approx(3600, abs=30)
 
@@ -471,7 +472,7 @@ REFUSED = {
         ("load_page", "23502", HUSH),
     ),
     "a primary key": (
-        lambda store, run_id: store.note_rejects(run_id, 98765, [reject(0), reject(0)]),
+        lambda store, run_id: store.note_rejects(run_id, 98765, [reject(0), reject(0)], KEY),
         ("note_rejects", "23505", "98765"),
     ),
     "no uuid": (lambda store, run_id: store.get_user(HUSH), ("user", "22P02", HUSH)),
@@ -718,7 +719,7 @@ def test_nothing_reads_all_people_for_one_even_if_there_were_none_when_postgres_
     before, others = sql(scans), sql(connected)
 
     with contextlib.closing(Store(postgres.url)) as store:  # with a new connection, which has no plans
-        run = store.open_run("source", "manual", 3, "hash", 1)
+        run = store.open_run(Opening("source", "manual", 3), "hash", 1)
         for number in range(3):
             for _ in range(10):  # after some, Postgres keeps its plan
                 store.get_user(uid(1))
@@ -757,7 +758,7 @@ def test_a_load_whose_plan_is_from_when_there_were_few_reads_no_more_than_its_pa
     others = sql(connected)
 
     with contextlib.closing(Store(postgres.url)) as store:
-        run = store.open_run("here", "manual", 2, "hash", 1)
+        run = store.open_run(Opening("here", "manual", 2), "hash", 1)
         store.load_page(page_load(run.run_id, person(1), person(2, **last)))
         sql(GROW.format(many=many, sealed="'sealed', now()"))
         sql("SELECT pg_stat_force_next_flush()")  # what this connection did so far
@@ -920,9 +921,9 @@ def test_a_load_whose_answer_got_lost_has_its_effect_once(store, sql, run_id, mo
 
 
 def test_an_ending_whose_answer_got_lost_is_an_ending(store, run_id):
-    assert store.finish_run(run_id, "succeeded", None, {})
-    assert store.finish_run(run_id, "succeeded", None, {})
-    assert not store.finish_run(run_id, "failed", None, {})
+    assert store.finish_run(run_id, Ending("succeeded"))
+    assert store.finish_run(run_id, Ending("succeeded"))
+    assert not store.finish_run(run_id, Ending("failed"))
 
 
 def test_an_opening_whose_answer_got_lost_is_an_opening(store, sql, monkeypatch):
@@ -936,7 +937,7 @@ def test_an_opening_whose_answer_got_lost_is_an_opening(store, sql, monkeypatch)
 
     monkeypatch.setattr(store, "_ask", lose_the_first_answer)
 
-    opened = store.open_run("here", "manual", 3, "hash", 1)
+    opened = store.open_run(Opening("here", "manual", 3), "hash", 1)
 
     assert (opened.status, opened.first_page) == ("running", 1)
     assert sql("SELECT run_id::text, status, pages_planned FROM runs") == [(opened.run_id, "running", 3)]
@@ -944,7 +945,7 @@ def test_an_opening_whose_answer_got_lost_is_an_opening(store, sql, monkeypatch)
 
 def test_an_opening_that_goes_on_where_another_stopped_does_so_in_its_second_try_too(store, monkeypatch):
     stopped = open_run(store)
-    store.finish_run(stopped, "partial", "the time was up", {}, next_page=2)
+    store.finish_run(stopped, Ending("partial", "the time was up", next_page=2))
     ask = store._ask
 
     def twice(query, values):
@@ -954,7 +955,7 @@ def test_an_opening_that_goes_on_where_another_stopped_does_so_in_its_second_try
 
     monkeypatch.setattr(store, "_ask", twice)
 
-    opened = store.open_run("here", "schedule", 3, "hash", 1)
+    opened = store.open_run(Opening("here", "schedule", 3), "hash", 1)
 
     assert (opened.status, opened.first_page) == ("running", 2)
 
@@ -979,7 +980,7 @@ def test_a_store_that_is_connected_to_a_standby_looks_for_the_primary(store, rea
 
     read_only()
 
-    assert store.open_run("here", "manual", 1, "hash", 1).status == "running"
+    assert store.open_run(Opening("here", "manual", 1), "hash", 1).status == "running"
 
 
 def test_a_refused_connection_is_told_with_its_sqlstate(postgres, store, sql):

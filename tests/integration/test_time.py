@@ -7,6 +7,7 @@ import time
 import pytest
 
 from chalicelib import pipeline, runs, wiring
+from chalicelib.ledger import Opening
 
 PAGES, SIZE = 7, 3
 COUNTS = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
@@ -95,7 +96,7 @@ def test_after_the_last_part_the_next_run_begins_anew(slow):
 
 def test_a_skipped_run_between_the_parts_changes_nothing(slow, sql):
     runs.ingest({}, Context(45))
-    other = wiring.store().open_run(wiring.source().name, "manual", 1, "0" * 16, 1)
+    other = wiring.store().open_run(Opening(wiring.source().name, "manual", 1), "0" * 16, 1)
     assert runs.ingest({}, Context(900)).status == "skipped"
     sql("DELETE FROM runs WHERE run_id = %s", other.run_id)
     slow.clear()

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.ledger import Erased, Loaded, OpenRun, PageLoad, RejectRow, Report, columns_json
+from chalicelib.ledger import Erased, Loaded, OpenRun, PageLoad, RejectRow, Report
+from chalicelib.prepare import columns_json
 from chalicelib.users import Issue
 from tests.fakes import key, page_load, person
 

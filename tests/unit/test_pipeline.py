@@ -11,7 +11,7 @@ import pytest
 
 from chalicelib import privacy
 from chalicelib.errors import LeaseLost, SourceUnavailable, StoreError, StoreUnavailable, Unforeseen
-from chalicelib.ledger import Report
+from chalicelib.ledger import Opening, Report
 from chalicelib.pipeline import Edges, Plan, run
 from tests.builders import MISSING, RANDOM_DATA_API
 from tests.fakes import FakeCache, FakeSource, FakeStore, uid
@@ -297,7 +297,7 @@ def test_a_body_that_is_no_page_fails_the_run_and_is_not_repeated(body, error):
 
 def test_a_run_is_skipped_without_a_fetch_while_another_of_its_source_runs():
     trial = Run(page(1))
-    trial.store.open_run(trial.source.name, "schedule", 1, "hash", 1)
+    trial.store.open_run(Opening(trial.source.name, "schedule", 1), "hash", 1)
     trial.journal.clear()
 
     report = trial()

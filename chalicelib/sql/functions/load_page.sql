@@ -37,15 +37,6 @@ PERFORM pg_advisory_xact_lock_shared(hashtext('decant.erasures'));
 -- The pages of a run are loaded one after the other.
 PERFORM FROM runs WHERE run_id = load_page.run_id FOR UPDATE;
 
--- What an earlier try at this page had noted is noted anew.
-DELETE FROM rejects
-WHERE run_id = load_page.run_id AND page = load_page.page
-    AND NOT EXISTS (SELECT FROM pages WHERE run_id = load_page.run_id AND page = load_page.page AND error IS NULL)
-    AND EXISTS (
-        SELECT FROM runs
-        WHERE run_id = load_page.run_id AND status = 'running' AND lease_expires_at > clock_timestamp()
-    );
-
 RETURN QUERY
 WITH sealed AS MATERIALIZED (
     SELECT position, sealed_until, created_at FROM rejects
@@ -180,7 +171,11 @@ WITH sealed AS MATERIALIZED (
     FROM json_to_recordset(load_page.rejects) AS reject (
         position integer, issues jsonb, fingerprint token, sealed text, uid_tokens text[]
     )
-), refused AS (
+), forgotten AS ( -- what an earlier try at this page had noted: it is noted anew
+    DELETE FROM rejects
+    WHERE run_id = load_page.run_id AND page = load_page.page AND EXISTS (SELECT FROM claimed)
+    RETURNING position
+), refused AS ( -- when all that is forgotten is gone, since both have the same keys
     INSERT INTO rejects (
         run_id, page, position, issues, fingerprint, sealed, uid_token, sealed_until, created_at
     )
@@ -191,7 +186,8 @@ WITH sealed AS MATERIALIZED (
             THEN coalesce(earlier.sealed_until, now() + load_page.seal_days * interval '1 day')
         END,
         coalesce(earlier.created_at, now())
-    FROM claimed AS run CROSS JOIN kept LEFT JOIN sealed AS earlier USING (position)
+    FROM claimed AS run CROSS JOIN (SELECT count(*) FROM forgotten) AS gone
+        CROSS JOIN kept LEFT JOIN sealed AS earlier USING (position)
     RETURNING position
 ), replayed AS (
     UPDATE rejects SET sealed = NULL, sealed_until = NULL, uid_token = NULL, replayed_by = claimed.run_id
