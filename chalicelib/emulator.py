@@ -1,6 +1,6 @@
 """Makes Chalice's emulator of API Gateway answer as the deployed API does. Does nothing in a Lambda.
 
-Deployed, the gateway's own answers (no such path, no key, …) are problem documents by infra/gateway.json,
+Deployed, the gateway's own answers (no such path, no key, …) are problem documents by infra/gateway.py,
 and HEAD has no body. Chalice's emulator (`chalice local`, `chalice.test`) knows neither; here it learns.
 """
 
@@ -43,7 +43,8 @@ def _note_error(server: Any, request: Any, client_address: Any) -> None:
         _log.error("the emulator failed: %s", Unforeseen(error))
 
 
-def _refusal(status: int, request_id: str, **headers: str) -> dict[str, Any]:
+def refusal(status: int, request_id: str, **headers: str) -> dict[str, Any]:
+    """What the gateway answers by itself, as a handler would."""
     answer = problem(status, _TITLES.get(status) or HTTPStatus(status).phrase, request_id=request_id)
     answer.headers |= {**SECURITY, **headers, "X-Request-Id": request_id}
     return answer.to_dict()
@@ -60,17 +61,17 @@ def _correct_gateway(emulator: Any) -> None:
         try:
             found = self.event_converter._route_matcher.match_route(path).route
         except ValueError:
-            return _refusal(404, request_id, **cors)
+            return refusal(404, request_id, **cors)
         doors = self._app_object.routes[found]
         if method == "OPTIONS" and not cors:
-            return _refusal(204, request_id, Allow=", ".join(sorted([*doors, "OPTIONS"]))) | {"body": ""}
+            return refusal(204, request_id, Allow=", ".join(sorted([*doors, "OPTIONS"]))) | {"body": ""}
         if method not in doors and method != "OPTIONS":
-            return _refusal(405, request_id, Allow=", ".join(sorted(doors)), **cors)
+            return refusal(405, request_id, Allow=", ".join(sorted(doors)), **cors)
         try:
             answer: dict[str, Any] = original(self, method, path, headers, body)
         except emulator.LocalGatewayException as refused:
             challenge = {"WWW-Authenticate": "Bearer"} if refused.CODE == HTTPStatus.UNAUTHORIZED else {}
-            return _refusal(refused.CODE, request_id, **challenge, **cors)
+            return refusal(refused.CODE, request_id, **challenge, **cors)
         answer["headers"] = {**SECURITY, "X-Request-Id": request_id, **answer["headers"]}
         return answer
 
@@ -111,7 +112,7 @@ def _correct_server(handler: Any) -> None:
         """Also in place of the standard library's own pages, which repeat what was sent."""
         self.close_connection = True  # what follows is a body that is not read
         self.request_version = self.protocol_version  # in whatever version the question was
-        answer = _refusal(status, self.local_gateway._generate_lambda_context().aws_request_id)
+        answer = refusal(status, self.local_gateway._generate_lambda_context().aws_request_id)
         self._send_http_response(status, answer["headers"] | {"Connection": "close"}, answer["body"])
 
     def send_with_body(self: Any, status: int, headers: Any, body: str | bytes) -> None:

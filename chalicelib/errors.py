@@ -73,7 +73,7 @@ class TimeUp(DecantError):
     """A run would have passed its function's time; it stopped before ``page``, where the next one goes on."""
 
     def __init__(self, page: int) -> None:
-        super().__init__(f"the time was up before page {page}; the next scheduled run goes on there")
+        super().__init__(f"the time was up before page {page}")
         self.page = page
 
 

@@ -60,7 +60,7 @@ class Routes:
     def __init__(self, app: Chalice, authorizer: Any, allowed_origin: str | None) -> None:
         self._app, self._authorizer = app, authorizer
         app.api.binary_types = []  # nothing here is binary: no answer needs to be looked at for it
-        self._cors = _cors(allowed_origin) if allowed_origin else None
+        self._cors = cors_of(allowed_origin) if allowed_origin else None
         self.all: list[Route] = []
 
     def __call__(self, method: str, path: str, **declared: Any) -> Callable[[Handler], Handler]:
@@ -98,7 +98,8 @@ class Routes:
         return AuthResponse(routes=opened or [_NOWHERE], principal_id="key")
 
 
-def _cors(allowed_origin: str) -> CORSConfig:
+def cors_of(allowed_origin: str) -> CORSConfig:
+    """What pages of this origin may send and read."""
     return CORSConfig(
         allow_origin=allowed_origin,
         allow_headers=["Authorization", "If-None-Match"],
@@ -181,13 +182,16 @@ def _checked(convert: Callable[[], Any], form: Any, what: str) -> Any:
     try:
         return convert()
     except msgspec.ValidationError as error:
-        rule, _, path = str(error).partition(" - at `$")
-        named = re.match(r"\.(\w+)`", path)
+        rule = _rule(str(error), form.__struct_fields__)
     except (ValueError, RecursionError):
-        rule, named = f"the {what} cannot be read", None
-    fields = form.__struct_fields__
-    if named and named.group(1) in fields:
-        rule = f"{named.group(1)}: {rule}"
-    elif "unknown field" in rule:
-        rule = f"it may hold: {', '.join(fields)}" if fields else "it may hold nothing"
+        rule = f"the {what} cannot be read"
     raise RequestError(400, f"Malformed {what}", rule)
+
+
+def _rule(message: str, fields: tuple[str, ...]) -> str:
+    """msgspec's message, but for the name of a field that is none of ours: whoever sent it made it up."""
+    if message.startswith("Object contains unknown field"):
+        return f"it may hold: {', '.join(fields)}" if fields else "it may hold nothing"
+    rule, _, path = message.partition(" - at `$")
+    named = re.match(r"\.(\w+)`", path)
+    return f"{named.group(1)}: {rule}" if named and named.group(1) in fields else rule

@@ -169,7 +169,7 @@ class Erased:
 class Report:
     """A run so far: pages done, the counts of the conservation law, rejects by (path, rule), and times.
 
-    It begins with ``first_page``; ``next_page`` is where the next run goes on if this one's time was up.
+    It begins with ``first_page``; if its time was up, the next scheduled one begins with ``next_page``.
     ``timings`` are milliseconds by step. ``unknown_fields`` counts what records have and the contract does
     not know; ``unknown_names`` are those that most records of a page have.
     """

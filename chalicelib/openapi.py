@@ -91,6 +91,8 @@ def _path_parameter(name: str) -> dict[str, Any]:
 
 def _responses(route: Route) -> dict[str, Any]:
     responses = {str(route.status): _success(route)}
+    if route.path == "/":
+        responses["307"] = {"description": "The address lacks its last slash.", "headers": _headers(route)}
     if route.gives is views.UserView:
         responses["304"] = {"description": "The caller has this version already.", "headers": _headers(route)}
     responses |= {str(status): _problem(status) for status in sorted(_refusals(route))}
@@ -129,7 +131,7 @@ def _problem(status: int) -> dict[str, Any]:
 
 def _refusals(route: Route) -> set[int]:
     """The statuses of all errors that a route can answer with, the gateway's included."""
-    refusals = {400, 500, 503}
+    refusals = {400, 429, 500, 503, 504}
     if route.scope:
         refusals |= {401, 403}
     if route.parameters or "cursor" in route.query.__struct_fields__:

@@ -73,7 +73,9 @@ def _work(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
         report.status, report.error = _status_at_end(edges, plan)
     else:
         report.status, report.error = _status_after(error, report), str(error)
-        report.next_page = error.page if isinstance(error, TimeUp) and not plan.replay_of else None
+        if isinstance(error, TimeUp) and plan.trigger == "schedule":
+            report.next_page = error.page
+            report.error += "; the next scheduled run goes on there"
     ending = Ending(report.status, report.error, report.timings, report.next_page)
     counts = edges.store.finish_run(report.run_id, ending)
     if counts:

@@ -28,17 +28,19 @@ def deploy(
     cloudformation = session.client("cloudformation")
     base, app = _stacks(cloudformation, stage)
     _announce(session, stage)
+    template = {"TemplateBody": (ROOT / "infra/base.yaml").read_text(encoding="utf-8")}
+    _refuse_unknown(given, {*base.parameters(template), *_parameters(ROOT / "build" / stage / "sam.json")})
     common = {"Stage": stage, **given}
-    _change(base, {"TemplateBody": (ROOT / "infra/base.yaml").read_text(encoding="utf-8")}, common, ask)
+    _change(base, template, common, ask)
     base.protect()
     made = base.outputs()
     _refuse_package_without(made["DatabaseAuthorities"], ROOT / "build" / stage / "deployment.zip")
     changed = secret.complete(session.client("secretsmanager"), made, settings)
     print(f"Settings: {', '.join(changed) + ' set' if changed else 'as they were'}.")
-    template, artifact = _upload(session.client("s3"), made["ArtifactBucket"], ROOT / "build" / stage)
+    uploaded, artifact = _upload(session.client("s3"), made["ArtifactBucket"], ROOT / "build" / stage)
     names = ("ArtifactBucket", "SubnetIds", "SecurityGroupId", "SettingsSecretArn")
     known = {name: made[name] for name in names} | {"ArtifactKey": artifact}
-    _change(app, template, common | known, ask)
+    _change(app, uploaded, common | known, ask)
     print(f"Decant serves at {app.outputs()['EndpointURL']}")
 
 
@@ -84,6 +86,17 @@ def _change(stack: Stack, template: Mapping[str, str], parameters: Mapping[str, 
     stack.carry_out(plan)
 
 
+def _parameters(template: Path) -> list[str]:
+    """Of one that is too large to be sent by itself."""
+    return list(json.loads(template.read_text(encoding="utf-8"))["Parameters"])
+
+
+def _refuse_unknown(given: Mapping[str, str], known: set[str]) -> None:
+    """A name that is misspelt would leave its parameter as it is, and nobody would know."""
+    if unknown := given.keys() - known:
+        raise DeployError(f"PARAMETERS: no template has {', '.join(sorted(unknown))}")
+
+
 def _refuse_package_without(authorities: str, package: Path) -> None:
     """Postgres would be out of reach: its certificate is checked by what the package holds."""
     with ZipFile(package) as packed:
@@ -103,7 +116,12 @@ def _upload(s3: Any, bucket: str, build: Path) -> tuple[dict[str, str], str]:
 
 
 def _ask(question: str) -> bool:
-    return input(f"{question} [y/N] ").strip().lower() == "y"
+    """No answer is a no."""
+    try:
+        return input(f"{question} [y/N] ").strip().lower() == "y"
+    except (EOFError, KeyboardInterrupt):
+        print()
+        return False
 
 
 def _pairs(text: str) -> dict[str, str]:

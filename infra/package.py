@@ -14,6 +14,7 @@ from chalice.package import TemplateDeepMerger
 
 from infra import archive
 from infra.errors import PackageError
+from infra.gateway import template
 
 ROOT = Path(__file__).parent.parent
 RUNTIME = (3, 13)
@@ -42,23 +43,29 @@ def build(stage: str, target: Path) -> None:
         raise PackageError(
             f"the functions run Python {wanted}, and bytecode fits one version; this is {here}"
         )
-    if stage not in json.loads((ROOT / ".chalice/config.json").read_text(encoding="utf-8"))["stages"]:
+    if stage not in _config()["stages"]:
         raise PackageError(f".chalice/config.json has no stage {stage}")
     with TemporaryDirectory() as scratch:
         merged = Path(scratch, "merge.json")
-        merged.write_text(json.dumps(additions()), encoding="utf-8")
+        merged.write_text(json.dumps(additions(stage)), encoding="utf-8")
         _chalice_package(stage, merged, target)
     zipped = target / "deployment.zip"
     (target / "packages.txt").write_text("\n".join([*archive.versions(zipped), ""]), encoding="utf-8")
     _check_sizes(zipped)
 
 
-def additions() -> dict[str, Any]:
+def additions(stage: str) -> dict[str, Any]:
     """What is merged into Chalice's template: app.yaml, and API Gateway's own answers."""
     app: dict[str, Any] = yaml.safe_load((ROOT / "infra/app.yaml").read_text(encoding="utf-8"))
-    gateway = json.loads((ROOT / "infra/gateway.json").read_text(encoding="utf-8"))
+    variables = os.environ | _config()["stages"][stage].get("environment_variables", {})
+    gateway = template(variables.get("ALLOWED_ORIGIN"))  # found where the app finds it as Chalice loads it
     merged: dict[str, Any] = TemplateDeepMerger().merge(app, gateway)
     return merged
+
+
+def _config() -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((ROOT / ".chalice/config.json").read_text(encoding="utf-8"))
+    return config
 
 
 def _chalice_package(stage: str, merged: Path, target: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from botocore.exceptions import ClientError, WaiterError
 
@@ -51,7 +52,7 @@ class Stack:
         first = self._is_new()
         change_set = self._client.create_change_set(
             StackName=self.name,
-            ChangeSetName="decant",
+            ChangeSetName=f"decant-{uuid4().hex}",  # one that was left behind is in nobody's way
             ChangeSetType="CREATE" if first else "UPDATE",
             Capabilities=_CAPABILITIES,
             Parameters=list(self._parameters(template, given, first)),
@@ -86,6 +87,11 @@ class Stack:
     def protect(self) -> None:
         """From now on only ``delete`` deletes it, and no slip of a hand."""
         self._client.update_termination_protection(StackName=self.name, EnableTerminationProtection=True)
+
+    def parameters(self, template: Mapping[str, str]) -> list[str]:
+        """The names of a template's."""
+        summary = self._client.get_template_summary(**template)
+        return [parameter["ParameterKey"] for parameter in summary["Parameters"]]
 
     def exists(self) -> bool:
         return bool(self._described())
@@ -122,8 +128,7 @@ class Stack:
         self, template: Mapping[str, str], given: Mapping[str, str], first: bool
     ) -> Iterator[dict[str, object]]:
         known = {p["ParameterKey"] for p in self._described().get("Parameters", [])} if not first else set()
-        for parameter in self._client.get_template_summary(**template)["Parameters"]:
-            name = parameter["ParameterKey"]
+        for name in self.parameters(template):
             if name in given:
                 yield {"ParameterKey": name, "ParameterValue": given[name]}
             elif name in known:

@@ -944,7 +944,7 @@ def test_an_opening_whose_answer_got_lost_is_an_opening(store, sql, monkeypatch)
 
 
 def test_an_opening_that_goes_on_where_another_stopped_does_so_in_its_second_try_too(store, monkeypatch):
-    stopped = open_run(store)
+    stopped = store.open_run(Opening("here", "schedule", 3), "hash", 1).run_id
     store.finish_run(stopped, Ending("partial", "the time was up", next_page=2))
     ask = store._ask
 

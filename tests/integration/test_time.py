@@ -106,6 +106,26 @@ def test_a_skipped_run_between_the_parts_changes_nothing(slow, sql):
     assert slow == [4, 5, 6, 7]
 
 
+def test_another_run_between_the_parts_changes_nothing(slow):
+    runs.ingest({}, Context(45))
+    runs.run_ingest("manual", 2)
+    slow.clear()
+
+    runs.ingest({}, Context(900))
+
+    assert slow == [4, 5, 6, 7]
+
+
+def test_where_a_run_by_hand_stopped_no_scheduled_one_goes_on_and_none_promises_to(slow):
+    order = {"trigger": "backfill", "pages": PAGES, "page_size": 1, "replay_of": None, "queued": False}
+    opened = wiring.store().open_run(Opening(wiring.source().name, "backfill", PAGES), "0" * 16, 1)
+
+    stopped = runs.ingest({"run_id": opened.run_id, **order}, Context(45))
+
+    assert (stopped.status, stopped.error) == ("partial", "the time was up before page 4")
+    assert runs.ingest({}, Context(900)).first_page == 1
+
+
 def test_a_page_is_tried_however_little_time_there_is(slow):
     assert runs.ingest({}, Context(1)).pages == 1
 

@@ -50,6 +50,7 @@ def look_ups(person: Mapping[str, Any]) -> list[Request]:
 def _malformed(text: str) -> list[bytes]:
     wrong = [
         {text: text},
+        {f"{text} - at `$.email`": text},
         {"email": {text: text}},
         {"email": [text]},
         {"email": text * 20},

@@ -1,45 +1,105 @@
-"""What API Gateway answers by itself when deployed: infra/gateway.json, for `--merge-template`."""
+"""What API Gateway answers by itself when deployed: infra/gateway.py, merged into Chalice's template."""
 
 import json
-from pathlib import Path
 
 import chalice.local
 import pytest
 
-from chalicelib import emulator
+import app
+from chalicelib import emulator, openapi
+from infra import package
+from infra.gateway import STATUSES, template
 
-TEMPLATE = json.loads((Path(__file__).parents[2] / "infra/gateway.json").read_text())
-RESPONSES = TEMPLATE["Resources"]["RestAPI"]["Properties"]["DefinitionBody"][
-    "x-amazon-apigateway-gateway-responses"
-]
+ORIGIN = "https://pages.example"
 SAID_BY_BOTH = {
-    "UNAUTHORIZED": 401,
-    "ACCESS_DENIED": 403,
-    "MISSING_AUTHENTICATION_TOKEN": 404,
-    "REQUEST_TOO_LARGE": 413,
+    "UNAUTHORIZED": (401, "A key is needed"),
+    "ACCESS_DENIED": (403, "The key does not open this"),
+    "MISSING_AUTHENTICATION_TOKEN": (404, "No such path"),
+    "REQUEST_TOO_LARGE": (413, "Body too large"),
 }
 
 
-@pytest.mark.parametrize(("kind", "status"), SAID_BY_BOTH.items())
-def test_the_deployed_gateway_refuses_in_the_words_of_the_corrected_emulator(kind, status):
-    emulated = json.loads(emulator._refusal(status, "an-id")["body"])
+def responses_of(merged):
+    definition = merged["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]
+    return definition["x-amazon-apigateway-gateway-responses"]
+
+
+def headers_of(response):
+    prefix = "gatewayresponse.header."
+    return {name.removeprefix(prefix): value for name, value in response["responseParameters"].items()}
+
+
+RESPONSES = responses_of(template(None))
+
+
+@pytest.mark.parametrize(("kind", "said"), SAID_BY_BOTH.items())
+def test_the_deployed_gateway_refuses_in_the_words_of_the_corrected_emulator(kind, said):
+    status, title = said
     deployed = json.loads(RESPONSES[kind]["responseTemplates"]["application/json"])
 
     assert RESPONSES[kind]["statusCode"] == str(status)
-    assert deployed == {**emulated, "request_id": "$context.requestId"}
+    assert deployed == {"title": title, "status": status, "request_id": "$context.requestId"}
+    assert json.loads(emulator.refusal(status, "an-id")["body"]) == {**deployed, "request_id": "an-id"}
 
 
 @pytest.mark.parametrize("kind", RESPONSES)
 def test_every_answer_of_the_gateway_is_a_problem_with_the_requests_id(kind):
-    headers = RESPONSES[kind]["responseParameters"]
+    headers, body = (
+        headers_of(RESPONSES[kind]),
+        json.loads(RESPONSES[kind]["responseTemplates"]["application/json"]),
+    )
 
-    assert headers["gatewayresponse.header.Content-Type"] == "'application/problem+json'"
-    assert headers["gatewayresponse.header.X-Request-Id"] == "context.requestId"
-    assert json.loads(RESPONSES[kind]["responseTemplates"]["application/json"])["title"]
+    assert headers["Content-Type"] == "'application/problem+json'"
+    assert headers["X-Request-Id"] == "context.requestId"
+    assert headers["Cache-Control"] == "'no-store'"
+    assert (str(body["status"]), bool(body["title"])) == (RESPONSES[kind]["statusCode"], True)
+
+
+@pytest.mark.parametrize("kind", RESPONSES)
+def test_a_fixed_header_stands_between_quotes_and_holds_none(kind):
+    """API Gateway has no way to write one inside."""
+    for name, value in headers_of(RESPONSES[kind]).items():
+        assert name == "X-Request-Id" or (value[0], value[-1], value.count("'")) == ("'", "'", 2)
+
+
+def test_who_lacks_a_key_is_told_how_to_give_one():
+    asked = [kind for kind, response in RESPONSES.items() if "WWW-Authenticate" in headers_of(response)]
+
+    assert asked == ["UNAUTHORIZED"]
 
 
 def test_no_answer_of_the_gateway_is_left_to_itself():
     assert {"DEFAULT_4XX", "DEFAULT_5XX"} <= set(RESPONSES)
+
+
+def test_what_the_gateway_answers_is_in_the_apis_description():
+    document = openapi.document(app.route.all)
+    described = {
+        int(status)
+        for methods in document["paths"].values()
+        for operation in methods.values()
+        for status in operation["responses"]
+    }
+
+    assert set(STATUSES.values()) <= described
+
+
+@pytest.mark.parametrize("kind", RESPONSES)
+def test_a_page_of_the_allowed_origin_can_read_what_the_gateway_answers(monkeypatch, kind):
+    """Else a script cannot tell a wrong key from a server that is down."""
+    monkeypatch.setenv("ALLOWED_ORIGIN", ORIGIN)
+
+    headers = headers_of(responses_of(package.additions("prod"))[kind])
+
+    assert headers["Access-Control-Allow-Origin"] == f"'{ORIGIN}'"
+    assert "X-Request-Id" in headers["Access-Control-Expose-Headers"]
+
+
+def test_without_an_origin_no_page_can(monkeypatch):
+    monkeypatch.delenv("ALLOWED_ORIGIN", raising=False)
+
+    for response in responses_of(package.additions("prod")).values():
+        assert not [name for name in headers_of(response) if name.startswith("Access-Control")]
 
 
 def test_the_emulator_is_one_that_can_be_corrected():

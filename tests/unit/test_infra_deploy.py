@@ -40,6 +40,9 @@ class FakeStack:
         self.done.append(("plan", self.name, template, given))
         return Plan(self.name, (Change("Add", "AWS::SQS::Queue", "Pages", False),), True)
 
+    def parameters(self, template):
+        return ["Proxy"]
+
     def carry_out(self, plan):
         self.done.append(("carry out", plan.change_set))
 
@@ -71,9 +74,9 @@ def session(monkeypatch, tmp_path):
     monkeypatch.setattr(FakeStack, "there", {"decant-prod", "decant-prod-base"}, raising=False)
     monkeypatch.setattr(deploy, "Stack", FakeStack)
     monkeypatch.setattr(deploy, "ROOT", tmp_path)
-    for name in ("build/prod/deployment.zip", "build/prod/sam.json", "infra/base.yaml"):
+    for name in ("build/prod/sam.json", "infra/base.yaml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(name)
+        (tmp_path / name).write_text(json.dumps({"Parameters": {"AlarmEmail": {"Type": "String"}}}))
     with ZipFile(tmp_path / "build/prod/deployment.zip", "w") as package:
         package.writestr("certifi/cacert.pem", "authorities")
     with moto.mock_aws():
@@ -117,6 +120,24 @@ def test_a_package_that_could_not_verify_postgres_is_refused_before_any_setting_
     with pytest.raises(DeployError, match=r"the package lacks chalicelib/rds\.pem"):
         deploy.deploy("prod", session, {}, SETTINGS, yes)
     assert secret_of(session) == {}
+
+
+def test_a_parameter_that_no_template_has_is_refused_before_anything_is_planned(session):
+    with pytest.raises(DeployError, match="PARAMETERS: no template has AlarmEMail, Proxi"):
+        deploy.deploy("prod", session, {"AlarmEMail": "me", "Proxi": "false", "Proxy": "false"}, {}, yes)
+    assert steps() == []
+
+
+@pytest.mark.parametrize("leaves", [EOFError, KeyboardInterrupt])
+def test_who_leaves_without_an_answer_has_said_no(session, monkeypatch, leaves):
+    def leave(question):
+        raise leaves
+
+    monkeypatch.setattr("builtins.input", leave)
+
+    with pytest.raises(DeployError, match="left as it is"):
+        deploy.deploy("prod", session, {}, SETTINGS, deploy._ask)
+    assert steps() == [("plan", "decant-prod-base"), ("take back", "decant-prod-base")]
 
 
 def secret_of(session):

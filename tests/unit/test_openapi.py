@@ -14,10 +14,10 @@ from chalicelib.access import SCOPES
 from tests.integration.api_support import ROUTES
 
 # What each operation can answer with, written down here a second time.
-ALWAYS = {400, 500, 503}
+ALWAYS = {400, 429, 500, 503, 504}
 SCOPED = ALWAYS | {401, 403}
 STATUSES = {
-    ("GET", "/"): ALWAYS | {200},
+    ("GET", "/"): ALWAYS | {200, 307},
     ("GET", "/web/{version}/{asset}"): ALWAYS | {200, 404},
     ("GET", "/health"): ALWAYS | {200},
     ("GET", "/openapi.json"): ALWAYS | {200},

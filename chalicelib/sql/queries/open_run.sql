@@ -1,7 +1,7 @@
 -- Opens a run, or records that it was skipped because another run of the source holds the lease.
 -- A run whose lease has run out, of whatever source, is lost, and said so first (one over a
 -- queue that got somewhere is partial).
--- A scheduled run goes on where the one before it had to stop because its time was up.
+-- A scheduled run goes on where the scheduled one before it had to stop because its time was up.
 -- Saying it twice opens one run: the run's id comes from whoever opens it, and the lock, a statement of its own,
 -- lets a second try see what became of the first, even if that is still under way.
 SELECT pg_advisory_xact_lock(hashtext('decant.opening'));
@@ -20,7 +20,7 @@ WITH earlier AS (
     SELECT run_id, status FROM runs WHERE run_id = %(run_id)s
 ), latest AS (
     SELECT next_page FROM runs
-    WHERE source = %(source)s AND status <> 'skipped' AND run_id <> %(run_id)s
+    WHERE source = %(source)s AND trigger = 'schedule' AND status <> 'skipped' AND run_id <> %(run_id)s
     ORDER BY started_at DESC
     LIMIT 1
 ), beginning AS (

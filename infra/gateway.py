@@ -1,0 +1,48 @@
+"""What API Gateway answers by itself when deployed: the problem documents of the corrected emulator."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from chalicelib.emulator import refusal
+from chalicelib.gate import cors_of
+
+# Its kinds of answers and their statuses. The defaults are for kinds that have no line of their own.
+STATUSES = {
+    "UNAUTHORIZED": 401,
+    "ACCESS_DENIED": 403,
+    "EXPIRED_TOKEN": 403,
+    "INVALID_API_KEY": 403,
+    "INVALID_SIGNATURE": 403,
+    "WAF_FILTERED": 403,
+    "MISSING_AUTHENTICATION_TOKEN": 404,  # it says so of a path that is none
+    "RESOURCE_NOT_FOUND": 404,
+    "REQUEST_TOO_LARGE": 413,
+    "UNSUPPORTED_MEDIA_TYPE": 415,
+    "QUOTA_EXCEEDED": 429,
+    "THROTTLED": 429,
+    "INTEGRATION_FAILURE": 504,
+    "INTEGRATION_TIMEOUT": 504,
+    "DEFAULT_4XX": 400,
+    "DEFAULT_5XX": 500,
+}
+
+
+def template(allowed_origin: str | None) -> dict[str, Any]:
+    """The answers, to be merged into Chalice's template; a page of the allowed origin may read them."""
+    cors = cors_of(allowed_origin).get_access_control_headers() if allowed_origin else {}
+    answers = {kind: _answer(status, cors) for kind, status in STATUSES.items()}
+    definition = {"x-amazon-apigateway-gateway-responses": answers}
+    return {"Resources": {"RestAPI": {"Properties": {"DefinitionBody": definition}}}}
+
+
+def _answer(status: int, cors: Mapping[str, str]) -> dict[str, Any]:
+    challenge = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else {}
+    answer = refusal(status, "$context.requestId", **challenge, **cors)
+    quotable = {name: value for name, value in answer["headers"].items() if "'" not in value}
+    headers = {name: f"'{value}'" for name, value in quotable.items()} | {"X-Request-Id": "context.requestId"}
+    return {
+        "statusCode": str(status),
+        "responseParameters": {f"gatewayresponse.header.{name}": value for name, value in headers.items()},
+        "responseTemplates": {"application/json": answer["body"]},
+    }
