@@ -86,7 +86,7 @@ format: .venv/installed ## Put the code into the house style
 	@$(PY) -m ruff check --fix --quiet .
 	@$(PY) -m ruff format .
 
-bench: bench/.venv/installed ## Measure everything, and write docs/performance.md (20 minutes)
+bench: bench/.venv/installed ## Measure everything, and write docs/performance.md (15 to 35 minutes)
 	@exec bench/.venv/bin/python -m bench
 
 bench-quick: bench/.venv/installed ## Print the ratios that matter (two minutes)

@@ -24,9 +24,9 @@ from bench.placement import PLACES, placed
 from bench.read.output import as_in_a_lambda
 from bench.servers import Servers
 from chalicelib import pipeline
-from chalicelib.config import LARGEST_PAGE
 from chalicelib.edges import Edges, Plan
 from chalicelib.store import Store
+from chalicelib.users import LARGEST_PAGE
 from local import people
 
 FULL, QUICK = (1_000, 10_000, 100_000, 1_000_000), (1_000, 10_000)

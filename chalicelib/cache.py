@@ -99,8 +99,13 @@ class Cache:
         return self._flights.share(_STATS, self._compute_stats)
 
     def forget_user(self, uid: str) -> bool:
-        """Leaves the mark of an erasure, which no load and no reader overwrites; False if Redis is away."""
-        return bool(self._ask("SET", _key(uid), _ERASED, "EX", _ERASED_SECONDS, keeps=True))
+        """Leaves the mark of an erasure, which no load and no reader overwrites; False if Redis is away.
+
+        If it is full, the person goes all the same.
+        """
+        key = _key(uid)
+        marked = ("DEL", key), ("SET", key, _ERASED, "EX", _ERASED_SECONDS)
+        return bool(self._ask_all(marked, keeps=True))
 
     @property
     def longest_ttl_seconds(self) -> int:

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 from chalicelib import transport
 from chalicelib.access import SCOPES
 from chalicelib.errors import ConfigError
+from chalicelib.users import LARGEST_PAGE
 
-LARGEST_PAGE = 5_000
 DEFAULT_SCHEDULE = "rate(5 minutes)"
 
 # Wanted before the others can be read, or apart from them.

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from chalicelib import shapes
-from chalicelib.users import User, numeric
+from chalicelib.users import LARGEST_PAGE, User, numeric
 
 T = TypeVar("T", bound=Struct)
 
@@ -23,6 +23,10 @@ _MASKED = re.compile(rb"\\u0000(u[dD][89a-fA-F][0-9a-fA-F]{2})")
 
 _DEEPEST = 400  # levels within a record; the parsers follow some more
 _BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)  # and texts, whose brackets are none
+
+
+class TooManyRecords(ValueError):
+    """A page has more than LARGEST_PAGE of them."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,8 @@ class Dialect(Generic[T]):
     envelope: str | None = None
 
     def decode(self, body: bytes) -> list[User]:
-        """A whole page at once. Raises ValueError as soon as a record is wrong, or has a field not known."""
+        """A whole page at once. Raises ValueError as soon as a record is wrong, or has a field not known, and
+        TooManyRecords."""
         return [self.to_user(record) for record in self._opened(self._page.decode(body))]
 
     def decode_one(self, raw: bytes) -> User:
@@ -77,7 +82,8 @@ class Dialect(Generic[T]):
         return self.to_user(msgspec.convert(record, self.record, dec_hook=numeric))
 
     def split(self, body: bytes) -> list[bytes]:
-        """The records of a page, each as its own JSON. Raises ValueError if there is no list of records.
+        """The records of a page, each as its own JSON. Raises ValueError if there is no list of records, and
+        TooManyRecords.
 
         msgspec gives up on a page with a lone surrogate anywhere, and on one with something that is nested
         too deeply: the one is masked, the end of the other is found without it.
@@ -110,10 +116,10 @@ class Dialect(Generic[T]):
             page = page.get(self.envelope) if isinstance(page, dict) else None
         if not isinstance(page, list):
             raise ValueError("no list of records")
-        return page
+        return _bounded(page)
 
-    def _opened(self, page: Any) -> Any:
-        return page if self.envelope is None else getattr(page, self.envelope)
+    def _opened(self, page: Any) -> list[Any]:
+        return _bounded(page if self.envelope is None else getattr(page, self.envelope))
 
     def _page_of(self, item: Any) -> Any:
         if self.envelope is None:
@@ -143,6 +149,12 @@ class Dialect(Generic[T]):
     @cached_property
     def _one(self) -> msgspec.json.Decoder[T]:
         return msgspec.json.Decoder(self.record, dec_hook=numeric)
+
+
+def _bounded(records: list[Any]) -> list[Any]:
+    if len(records) > LARGEST_PAGE:
+        raise TooManyRecords
+    return records
 
 
 def _without_depths(body: bytes, outside: int) -> tuple[bytes, dict[bytes, bytes]]:

@@ -32,6 +32,7 @@ def correct() -> None:
         emulator.corrected_by_decant = True
         _correct_gateway(emulator)
         _correct_server(emulator.ChaliceRequestHandler)
+        _refuse_cut_bodies(emulator.ChaliceRequestHandler)
         emulator.ThreadedHTTPServer.request_queue_size = 128
         emulator.ThreadedHTTPServer.handle_error = _note_error
 
@@ -129,6 +130,19 @@ def _correct_server(handler: Any) -> None:
     handler.disable_nagle_algorithm = True  # head and body would wait 40 ms for each other
     for method in _METHODS:
         setattr(handler, f"do_{method}", generic_handle)
+
+
+def _refuse_cut_bodies(handler: Any) -> None:
+    """Who hangs up before all is sent has asked nothing."""
+    parse = handler._parse_payload
+
+    def parse_payload(self: Any) -> tuple[Any, bytes | None]:
+        headers, body = parse(self)
+        if len(body or b"") < int(self.headers.get("content-length", 0)):
+            raise ConnectionAbortedError
+        return headers, body
+
+    handler._parse_payload = parse_payload
 
 
 def _status_of_length(headers: Any) -> int | None:

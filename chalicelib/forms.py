@@ -5,6 +5,8 @@ from typing import Annotated, Any, NamedTuple
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from chalicelib.users import LARGEST_PAGE
+
 
 class InPath(NamedTuple):
     """The form of what stands in a path, and the rule in words."""
@@ -45,11 +47,12 @@ Street = Annotated[
 
 # JSON knows one kind of number: 5.0 is as whole as 5.
 Pages = Annotated[float, Meta(ge=1, le=10_000, multiple_of=1, examples=[20])]
-PageSize = Annotated[float, Meta(ge=1, le=5_000, multiple_of=1, examples=[1000])]
+PageSize = Annotated[float, Meta(ge=1, le=LARGEST_PAGE, multiple_of=1, examples=[1000])]
 RunId = Annotated[
     str,
     Meta(
         pattern=UUID.pattern,
+        max_length=36,  # else a line may follow
         description="The id of a run.",
     ),
 ]

@@ -16,7 +16,7 @@ Trigger = Literal["schedule", "manual", "backfill", "replay"]
 
 @dataclass(frozen=True)
 class Opening:
-    """A run that somebody wants: of a source, at whose wish, and how many pages it is to have.
+    """A run that somebody wants: of a source, at whose wish, and how many pages of which size it is to have.
 
     ``replay_of`` names the run whose sealed rejects it takes up; ``queued`` says that each page is a message.
     """
@@ -24,6 +24,7 @@ class Opening:
     source: str
     trigger: Trigger
     pages: int
+    page_size: int | None = None
     replay_of: str | None = None
     queued: bool = False
 

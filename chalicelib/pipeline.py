@@ -45,7 +45,7 @@ def work(edges: Edges, plan: Plan, report: Report, on_page: OnPage = no_progress
 
 def run(edges: Edges, plan: Plan, on_page: OnPage = no_progress) -> Report:
     """Opens a run and works it; see ``work``."""
-    wanted = Opening(edges.source.name, plan.trigger, plan.pages, plan.replay_of)
+    wanted = Opening(edges.source.name, plan.trigger, plan.pages, plan.page_size, plan.replay_of)
     report = opening.open_run(edges.store, edges.tokeniser, wanted)
     return work(edges, plan, report, on_page)
 

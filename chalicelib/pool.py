@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from queue import Empty, LifoQueue
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812  the class is named in lower case
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# Whatever the URL, or PGCLIENTENCODING and the like, may say.
+_OURS: dict[str, Any] = {"connect_timeout": 3, "tcp_user_timeout": 5_000, "client_encoding": "UTF8"}
 _SIZE = 8
 _WAIT_SECONDS = 5
 _TRUSTED_IDLE_SECONDS = 1.0  # a connection idle for longer is tried before it is used
@@ -87,9 +89,7 @@ class Pool:
 
     def _open(self) -> Connection:
         try:
-            opened: Connection = psycopg2.connect(
-                self._url, connect_timeout=3, tcp_user_timeout=5_000, application_name="decant"
-            )
+            opened: Connection = psycopg2.connect(self._url, application_name="decant", **_OURS)
             opened.autocommit = True
             return opened
         except psycopg2.OperationalError as error:

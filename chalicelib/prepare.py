@@ -10,12 +10,13 @@ import msgspec
 
 from chalicelib import privacy, views
 from chalicelib.clean import clean
-from chalicelib.dialect import Dialect
+from chalicelib.dialect import Dialect, TooManyRecords
 from chalicelib.edges import Edges, Plan
 from chalicelib.errors import ConfigError, RejectBudgetExceeded, SourceInvalid
 from chalicelib.ledger import PageLoad, RejectRow, Replay, Report
 from chalicelib.replay import recalled
 from chalicelib.timing import timed
+from chalicelib.users import LARGEST_PAGE
 from chalicelib.validation import Reject, ValidPage, validate
 
 _encode = msgspec.json.Encoder().encode
@@ -85,6 +86,8 @@ def _validated(body: bytes, dialect: Dialect[Any], page: int, today: date) -> Va
     try:
         valid = validate(body, dialect, today)
         problem = "" if valid.fetched else "no records"
+    except TooManyRecords:
+        problem = f"more than {LARGEST_PAGE} records"
     except (JSONDecodeError, RecursionError):
         problem = "the body is not JSON, or not all of it"
     except ValueError:

@@ -43,15 +43,16 @@ def start_run(pages: int | None, page_size: int | None, replay_of: str | None) -
         raise RequestError(400, "Malformed body", "a replay has neither pages nor page_size")
     trigger: Trigger = "replay" if replay_of else "backfill" if pages else "manual"
     planned = len(_sealed_pages(replay_of)) if replay_of else pages or wiring.settings().source_pages
+    size = None if replay_of else page_size or wiring.settings().source_page_size
     queued = not replay_of and _is_for_the_queue(planned)
-    report = _opened(trigger, planned, replay_of, queued)
+    report = _opened(Opening(wiring.source().name, trigger, planned, size, replay_of, queued))
     if report.status == "running":
         _hand_over(
             {
                 "run_id": report.run_id,
                 "trigger": trigger,
                 "pages": planned,
-                "page_size": page_size,
+                "page_size": size,
                 "replay_of": replay_of,
                 "queued": queued,
             }
@@ -102,12 +103,13 @@ def _seconds_left(context: Any) -> float:
 
 
 def _scheduled(until: float) -> Report:
-    pages = wiring.settings().source_pages
+    settings = wiring.settings()
+    pages, size = settings.source_pages, settings.source_page_size
     if not _is_for_the_queue(pages):
-        return _run(_plan("schedule", pages, None, until=until), None)
-    report = _opened("schedule", pages, None, True)
+        return _run(_plan("schedule", pages, size, until=until), None)
+    report = _opened(Opening(wiring.source().name, "schedule", pages, size, queued=True))
     if report.status == "running":
-        _send(report.run_id, "schedule", pages, None)
+        _send(report.run_id, "schedule", pages, size)
     return report
 
 
@@ -135,8 +137,7 @@ def _refuse_another(source: str) -> None:
         raise ConfigError("SOURCE_URL", "the run was opened for another source, or in another dialect")
 
 
-def _opened(trigger: Trigger, pages: int, replay_of: str | None, queued: bool) -> Report:
-    opening = Opening(wiring.source().name, trigger, pages, replay_of, queued)
+def _opened(opening: Opening) -> Report:
     return open_run(wiring.store(), wiring.tokeniser(), opening)
 
 
@@ -146,7 +147,7 @@ def _is_for_the_queue(pages: int) -> bool:
 
 
 def _send(run_id: str, trigger: Trigger, pages: int, page_size: int | None) -> None:
-    """One message a page. Raises AwsError; pages that were sent by then are worked all the same."""
+    """One message a page. Raises AwsError, and then the run has failed: pages sent by then change nothing."""
     from chalicelib import aws
 
     message = {"run_id": run_id, "trigger": trigger, "page_size": page_size}

@@ -1,7 +1,7 @@
 """What a user is: the record contract.
 
-The contract is the Random Data API's v2 user, as far as Decant treats it; what is not named here is never
-even decoded (passwords, card numbers, pictures, and whatever the source adds).
+The contract is the Random Data API's v2 user, as far as Decant treats it; no type holds what is not named
+here (passwords, card numbers, pictures, and whatever the source adds).
 """
 
 import math
@@ -11,6 +11,8 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from msgspec import Meta, Struct
+
+LARGEST_PAGE = 5_000  # records
 
 Text = Annotated[str, Meta(max_length=200)]
 # What no part of an address holds: spaces, controls, the punctuation of mail, what cannot be seen.

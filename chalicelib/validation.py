@@ -5,7 +5,7 @@ Pure: today comes as an argument. An issue names a path and a rule; it never hol
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
@@ -73,16 +73,28 @@ def validate_records(records: Mapping[int, bytes], dialect: Dialect[Any], today:
         if isinstance(found, User):
             users.append(found)
         else:
-            rejects.append(Reject(position, found, _rewritten(raw)))
+            rejects.append(Reject(position, found, _rewritten(raw, dialect.dropped)))
     return ValidPage(users, rejects, unknown)
 
 
-def _rewritten(raw: bytes) -> bytes:
-    """The same record in the same bytes, however the page around it was read."""
+def _rewritten(raw: bytes, dropped: Iterable[str]) -> bytes:
+    """The same record in the same bytes, however the page around it was read, without what nobody wants."""
     try:
-        return json.dumps(loads(raw), sort_keys=True).encode()
+        record = loads(raw)
+        for path in dropped:
+            _remove(record, *path.split("."))
+        return json.dumps(record, sort_keys=True).encode()
     except (ValueError, RecursionError):
         return raw
+
+
+def _remove(record: Any, name: str, *below: str) -> None:
+    if not isinstance(record, dict):
+        return
+    if below:
+        _remove(record.get(name), *below)
+    else:
+        record.pop(name, None)
 
 
 def _examine(raw: bytes, dialect: Dialect[Any], today: date) -> User | tuple[Issue, ...]:

@@ -15,9 +15,9 @@ from uuid import UUID
 from tqdm import tqdm
 
 from chalicelib import runs, wiring
-from chalicelib.config import LARGEST_PAGE
 from chalicelib.errors import DecantError
 from chalicelib.ledger import Report
+from chalicelib.users import LARGEST_PAGE
 from local import lock, settings, signals
 from local.errors import LocalError
 from local.folders import local_folder

@@ -83,7 +83,7 @@ def _fill(stack: Stack, running: contextlib.ExitStack) -> None:
     settings.setdefault("API_KEYS", keys.api_keys(folder))
     if "DATABASE_URL" not in settings:
         postgres = running.enter_context(Postgres(folder / "postgres"))
-        settings["DATABASE_URL"] = postgres.url
+        settings["DATABASE_URL"] = f"{postgres.url}?sslmode=disable&options="  # whatever PGSSLMODE may say
         stack.servers.append(postgres)
     if "REDIS_URL" not in settings:
         valkey = running.enter_context(Valkey(folder / "valkey"))

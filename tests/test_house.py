@@ -73,6 +73,7 @@ MAY_IMPORT = {
         "privacy",
         "replay",
         "timing",
+        "users",
         "validation",
         "views",
     },
@@ -86,10 +87,10 @@ MAY_IMPORT = {
     "pool": {"errors"},
     "cache": {"errors", "redis_connections", "views"},
     "redis_connections": {"errors"},
-    "config": {"access", "aws", "errors", "transport"},
+    "config": {"access", "aws", "errors", "transport", "users"},
     "aws": {"errors"},
     "sources.__init__": DIALECTS,
-    "sources.client": {"dialect", "errors"},
+    "sources.client": {"dialect", "errors", "transport"},
     **{room: {"dialect", "users"} for room in DIALECTS},
     "errors": set(),
     "access": set(),
@@ -105,7 +106,7 @@ MAY_IMPORT = {
     "ledger": {"users"},
     "views": {"users"},
     "stats": {"views"},
-    "forms": set(),
+    "forms": {"users"},
 }
 
 OWNERS = {

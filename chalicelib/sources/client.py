@@ -27,6 +27,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from chalicelib import transport
 from chalicelib.dialect import Dialect
 from chalicelib.errors import SourceInvalid, SourceUnavailable
 
@@ -74,6 +75,8 @@ class Source:
         self.dialect = dialect
         self._url, self._query, self._limits = url, query, limits or Limits()
         self._session, self._adapter = requests.Session(), _Adapter()
+        is_near = parts.scheme == "http" and transport.is_safe(url)
+        self._session.trust_env = not is_near  # to this machine no proxy leads
 
     def fetch(self, page: int, size: int) -> bytes:
         """The body of one page (from 1). Raises SourceUnavailable or SourceInvalid."""

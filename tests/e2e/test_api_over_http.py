@@ -333,6 +333,10 @@ class Talk:
         self.send(method, path, *headers, **how)
         return self.answer(body=method != "HEAD")
 
+    def leave(self):
+        """Says no more, and listens still."""
+        self._line.shutdown(socket.SHUT_WR)
+
     def is_over(self):
         """Whether the server has hung up, and said nothing more."""
         try:
@@ -407,6 +411,18 @@ def test_after_every_refusal_the_connection_goes_on(talk):
     ):
         assert talk.ask(method, path, key=key)[0] == status
         assert talk.goes_on()
+
+
+def test_a_body_that_breaks_off_asks_for_nothing(talk, server):
+    before = server.get_json("/runs?limit=1000")["items"]
+
+    talk.send("POST", "/runs", "Content-Type: application/json", "Content-Length: 20", body=b"{}")
+    talk.leave()
+
+    assert talk.is_over()
+    assert [run["run_id"] for run in server.get_json("/runs?limit=1000")["items"]] == [
+        run["run_id"] for run in before
+    ]
 
 
 def test_a_body_that_nobody_wants_does_not_spoil_the_next_question(talk):

@@ -321,7 +321,9 @@ def _command_line(process):
 
 
 def test_ingest_alone_brings_its_own_servers_and_takes_them_with_it(checkout):
-    done = command(checkout, "local.ingest", "--pages", "1", "--size", "10")
+    """Whatever the shell says of others' servers."""
+    shell = {"PGSSLMODE": "require", "PGOPTIONS": "-c search_path=foo", "http_proxy": "http://127.0.0.1:9"}
+    done = command(checkout, "local.ingest", "--pages", "1", "--size", "10", **shell)
 
     assert done.returncode == 0, done.stderr
     assert "fetched            10" in done.stdout

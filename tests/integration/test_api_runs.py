@@ -161,6 +161,7 @@ def test_a_run_out_of_bounds_is_refused_and_the_ledger_knows_nothing_of_it(api):
         b'{"page_size": 5001}',
         b'{"pages": 99999999999999999999999999}',
         b'{"page": 1}',
+        b'{"replay": "%s\\n"}' % uid(1).encode(),
         b"[]",
         b"null",
         b"",

@@ -372,6 +372,15 @@ def test_a_redis_that_refuses_to_keep_anything_is_told_once_and_postgres_answers
     assert warnings_in(caplog)[1:] == ["redis is back"]
 
 
+def test_who_is_erased_goes_from_a_redis_that_is_full_too(cache, redis_client):
+    redis_client.set(KEY, body(1))
+
+    with full(redis_client):
+        assert cache.forget_user(WHO) is False
+
+    assert redis_client.get(KEY) is None
+
+
 def test_a_replica_that_was_the_primary_is_connected_to_anew(cache, redis_client, short_rest):
     def connections():
         mine = redis_client.client_id()

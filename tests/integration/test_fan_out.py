@@ -171,6 +171,23 @@ def test_a_scheduled_run_of_many_pages_goes_over_the_queue_too(app_environment, 
     assert ledger(sql, report.run_id)["status"] == "succeeded"
 
 
+def test_all_pages_of_a_run_have_the_size_that_it_began_with(app_environment, worker, sql, user_api):
+    """Else those of another size would leave people out."""
+    app_environment(SOURCE_PAGES="11", SOURCE_PAGE_SIZE="2")
+    orders = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(runs, "_hand_over", orders.append)
+        runs.start_run(11, None, None)
+    app_environment(SOURCE_PAGE_SIZE="3")
+    runs.ingest(orders[0])
+    app_environment(SOURCE_PAGE_SIZE="4")
+
+    worker.work_off()
+
+    assert {target.partition("size=")[2].partition("&")[0] for _, target in user_api.requests} == {"2"}
+    assert sql("SELECT page_size, fetched, status FROM runs") == [(2, 22, "succeeded")]
+
+
 def test_a_message_that_comes_twice_has_its_effect_once(start, worker, sql):
     run_id = start()
     while message := worker.receive():

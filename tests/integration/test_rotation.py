@@ -117,6 +117,21 @@ def test_a_version_can_be_given_up_by_force(api, ingest, use):
     assert (report.status, report.updated, report.inserted) == ("succeeded", 1, 1)  # as pii-key's text says
 
 
+def test_what_only_a_key_that_was_given_up_could_find_is_sealed_no_more(
+    ingest, use, user_api, app_environment, sql
+):
+    app_environment(QUARANTINE_KEY=pii_keys({0: b"q" * 32})[7:-2], MAX_REJECT_RATIO="1")
+    user_api.script(RANDOM_DATA_API.page(RANDOM_DATA_API.record({"uid": uid(1), "email": "none"})))
+    runs.run_ingest("manual")
+    seals = "SELECT sealed IS NOT NULL, sealed_until IS NOT NULL, uid_token IS NOT NULL FROM rejects"
+    assert sql(seals) == [(True, True, True)]
+
+    use(given_up(1, NEW))
+    ingest(2)
+
+    assert sql(seals) == [(False, False, False)]
+
+
 def test_another_key_under_a_known_version_is_refused(api, ingest, use, sql):
     ingest(1)
     use({1: b"!" * 32})

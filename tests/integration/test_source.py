@@ -139,6 +139,21 @@ def test_a_page_is_what_the_api_sent_byte_for_byte(user_api, stand_in, dialect):
     assert len(records(body, dialect)) == 7
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_no_proxy_is_asked_for_what_is_on_this_machine(user_api, source_of, monkeypatch, host):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+    assert source_of(user_api.url("random-data-api").replace("127.0.0.1", host)).fetch(1, 1)
+
+
+def test_a_proxy_is_asked_for_what_is_elsewhere(source_of, monkeypatch):
+    with Harm(lambda harm: harm.say(OK + b"Content-Length: 2\r\n\r\n[]")) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+
+        assert source_of("http://users.example/").fetch(1, 1) == b"[]"
+
+
 @both
 def test_page_and_size_are_asked_for_beside_the_urls_own_query(user_api, stand_in, dialect):
     stand_in(dialect=dialect, seed="a b&c", bad="0.5").fetch(3, 7)

@@ -454,6 +454,18 @@ def test_who_is_not_there_is_none(store):
     assert store.list_rejects(uid(1), 10) == []
 
 
+@pytest.fixture
+def in_latin(monkeypatch):
+    """As somebody's shell may have it; before the first connection."""
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+
+
+def test_an_encoding_in_the_shell_changes_nothing(in_latin, store, run_id):
+    store.load_page(page_load(run_id, person(1, city="Łódź")))
+
+    assert json.loads(store.get_user(uid(1)))["address"]["city"] == "Łódź"
+
+
 # Errors of the driver
 
 HUSH = "hush@example.com"  # what stands in a driver's error and must not stand in ours
@@ -944,7 +956,7 @@ def test_an_opening_whose_answer_got_lost_is_an_opening(store, sql, monkeypatch)
 
 
 def test_an_opening_that_goes_on_where_another_stopped_does_so_in_its_second_try_too(store, monkeypatch):
-    stopped = store.open_run(Opening("here", "schedule", 3), "hash", 1).run_id
+    stopped = store.open_run(Opening("here", "schedule", 3, 100), "hash", 1).run_id
     store.finish_run(stopped, Ending("partial", "the time was up", next_page=2))
     ask = store._ask
 
@@ -955,7 +967,7 @@ def test_an_opening_that_goes_on_where_another_stopped_does_so_in_its_second_try
 
     monkeypatch.setattr(store, "_ask", twice)
 
-    opened = store.open_run(Opening("here", "schedule", 3), "hash", 1)
+    opened = store.open_run(Opening("here", "schedule", 3, 100), "hash", 1)
 
     assert (opened.status, opened.first_page) == ("running", 2)
 

@@ -116,6 +116,21 @@ def test_another_run_between_the_parts_changes_nothing(slow):
     assert slow == [4, 5, 6, 7]
 
 
+def test_a_run_with_pages_of_another_size_begins_anew(slow, app_environment):
+    runs.ingest({}, Context(45))
+    app_environment(SOURCE_PAGE_SIZE=str(SIZE + 1))
+
+    assert runs.ingest({}, Context(900)).first_page == 1
+
+
+def test_a_run_from_a_time_to_come_is_not_gone_on_with(slow, sql):
+    """As a clock that was set back leaves one: it would be the newest for as long."""
+    runs.ingest({}, Context(45))
+    sql("UPDATE runs SET started_at = started_at + interval '1 day'")
+
+    assert runs.ingest({}, Context(900)).first_page == 1
+
+
 def test_where_a_run_by_hand_stopped_no_scheduled_one_goes_on_and_none_promises_to(slow):
     order = {"trigger": "backfill", "pages": PAGES, "page_size": 1, "replay_of": None, "queued": False}
     opened = wiring.store().open_run(Opening(wiring.source().name, "backfill", PAGES), "0" * 16, 1)

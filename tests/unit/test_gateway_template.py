@@ -105,6 +105,12 @@ def test_without_an_origin_no_page_can(monkeypatch):
 def test_the_emulator_is_one_that_can_be_corrected():
     """What ``emulator.correct`` replaces is Chalice's own, which another version may name otherwise."""
     handler = chalice.local.ChaliceRequestHandler
-    for part in ("_generic_handle", "_send_http_response_with_body", "_send_http_response", "_send_headers"):
+    for part in (
+        "_generic_handle",
+        "_parse_payload",
+        "_send_http_response_with_body",
+        "_send_http_response",
+        "_send_headers",
+    ):
         assert callable(getattr(handler, part))
     assert callable(chalice.local.LocalGateway.handle_request)

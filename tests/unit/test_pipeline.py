@@ -275,6 +275,7 @@ def test_an_empty_page_after_a_good_one_leaves_a_part():
 
 NO_JSON = "page 1: the body is not JSON, or not all of it"
 NO_LIST = "page 1: the body holds no list of records as random-data-api words it"
+TOO_MANY = "page 1: more than 5000 records"
 
 
 @pytest.mark.parametrize(
@@ -286,8 +287,14 @@ NO_LIST = "page 1: the body holds no list of records as random-data-api words it
         (RANDOM_DATA_API.page(record(0))[:-20], NO_JSON),
         (b"[" * 100_000, NO_JSON),
         (b"\xff\xfe\x00", NO_JSON),
+        (b"[0" + b",0" * 5_000 + b"]", TOO_MANY),
+        (b'["\\ud800\\u0000ud800"' + b",0" * 5_000 + b"]", TOO_MANY),
+        (RANDOM_DATA_API.page(*[record(0)] * 5_001), TOO_MANY),
     ],
-    ids=["nothing", "text", "an object", "truncated", "deeply nested", "no UTF-8"],
+    ids=[
+        *("nothing", "text", "an object", "truncated", "deeply nested", "no UTF-8"),
+        *("too many", "too many and odd", "too many good ones"),
+    ],
 )
 def test_a_body_that_is_no_page_fails_the_run_and_is_not_repeated(body, error):
     report = Run(body)()

@@ -2,10 +2,15 @@
 -- forgotten if nothing needs it any more; one that is newer than those at hand is in use elsewhere. Returns what is
 -- wrong: (version, people, erasures, sealed records), the counts NULL if the key is another one than it was.
 --
+-- Seals whose person only a key that was given up could recognise are ended: no erasure would find them.
+--
 -- The newest is remembered first, in a statement of its own: of two who come at once, the second sees the first's.
 INSERT INTO key_versions (version, proof)
 SELECT key::integer, value FROM json_each_text(%(proofs)s) WHERE key::integer = %(newest)s
 ON CONFLICT DO NOTHING;
+
+UPDATE rejects SET sealed = NULL, sealed_until = NULL, uid_token = NULL
+WHERE uid_token IS NOT NULL AND key_version(uid_token) = ANY (%(given_up)s::integer[]);
 
 WITH given AS (
     SELECT key::integer AS version, value AS proof FROM json_each_text(%(proofs)s)

@@ -1,7 +1,8 @@
 -- Opens a run, or records that it was skipped because another run of the source holds the lease.
 -- A run whose lease has run out, of whatever source, is lost, and said so first (one over a
 -- queue that got somewhere is partial).
--- A scheduled run goes on where the scheduled one before it had to stop because its time was up.
+-- A scheduled run goes on where the scheduled one before it had to stop because its time was up, unless its pages
+-- have another size.
 -- Saying it twice opens one run: the run's id comes from whoever opens it, and the lock, a statement of its own,
 -- lets a second try see what became of the first, even if that is still under way.
 SELECT pg_advisory_xact_lock(hashtext('decant.opening'));
@@ -19,33 +20,36 @@ WHERE status = 'running' AND lease_expires_at < now();
 WITH earlier AS (
     SELECT run_id, status FROM runs WHERE run_id = %(run_id)s
 ), latest AS (
-    SELECT next_page FROM runs
+    SELECT next_page, page_size FROM runs
     WHERE source = %(source)s AND trigger = 'schedule' AND status <> 'skipped' AND run_id <> %(run_id)s
+        AND started_at <= now() -- a clock may have been set back
     ORDER BY started_at DESC
     LIMIT 1
 ), beginning AS (
     SELECT coalesce((
-        SELECT next_page FROM latest WHERE %(trigger)s = 'schedule' AND NOT %(queued)s AND next_page <= %(pages)s
+        SELECT next_page FROM latest
+        WHERE %(trigger)s = 'schedule' AND NOT %(queued)s AND next_page <= %(pages)s AND page_size = %(page_size)s
     ), 1) AS first_page
 ), wanted AS (
     SELECT
         %(run_id)s::uuid AS run_id, %(source)s AS source, %(trigger)s AS trigger, %(contract_hash)s AS contract_hash,
-        %(key_version)s AS key_version, %(pages)s - first_page + 1 AS pages_planned, %(replay_of)s::uuid AS replay_of,
-        %(queued)s AS queued, %(lease_seconds)s AS lease_seconds
+        %(key_version)s AS key_version, %(pages)s - first_page + 1 AS pages_planned,
+        %(page_size)s::integer AS page_size, %(replay_of)s::uuid AS replay_of, %(queued)s AS queued,
+        %(lease_seconds)s AS lease_seconds
     FROM beginning
     WHERE NOT EXISTS (SELECT FROM earlier)
 ), opened AS (
     INSERT INTO runs (
-        run_id, source, trigger, contract_hash, key_version, pages_planned, replay_of, queued, lease_seconds,
-        lease_expires_at
+        run_id, source, trigger, contract_hash, key_version, pages_planned, page_size, replay_of, queued,
+        lease_seconds, lease_expires_at
     )
     SELECT wanted.*, now() + lease_seconds * interval '1 second' FROM wanted
     ON CONFLICT (source) WHERE status = 'running' DO NOTHING
     RETURNING run_id, status
 ), skipped AS (
     INSERT INTO runs (
-        run_id, source, trigger, contract_hash, key_version, pages_planned, replay_of, queued, lease_seconds, status,
-        finished_at, error
+        run_id, source, trigger, contract_hash, key_version, pages_planned, page_size, replay_of, queued,
+        lease_seconds, status, finished_at, error
     )
     SELECT wanted.*, 'skipped', now(), 'another run of this source is under way'
     FROM wanted
