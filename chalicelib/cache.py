@@ -116,7 +116,7 @@ class Cache:
         if bodies:
             self._ask_all(self._commands(bodies), keeps=True)
 
-    def stats(self) -> CacheCounts:
+    def counted(self) -> CacheCounts:
         """What this cache did since it was made."""
         return CacheCounts(**self.counts)
 

@@ -20,7 +20,7 @@ def health() -> Health:
     cache = wiring.cache()
     redis = cache.is_up()
     status = "ok" if postgres and redis else "degraded" if postgres else "down"
-    return Health(status, ServerHealth(postgres), ServerHealth(redis), cache.stats(), age)
+    return Health(status, ServerHealth(postgres), ServerHealth(redis), cache.counted(), age)
 
 
 def migrate(event: Mapping[str, Any]) -> dict[str, Any]:

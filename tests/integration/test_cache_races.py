@@ -333,5 +333,5 @@ def test_counts_are_right_after_many_threads(containers, people):
 
     at_once([lambda: [cache.get_user(WHO) for _ in range(20)]] * 40)
 
-    assert cache.stats().hits == 800
-    assert (cache.stats().misses, cache.stats().fills, cache.stats().errors) == (1, 1, 0)
+    assert cache.counted().hits == 800
+    assert (cache.counted().misses, cache.counted().fills, cache.counted().errors) == (1, 1, 0)
