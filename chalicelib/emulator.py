@@ -31,8 +31,8 @@ def correct() -> None:
     if emulator and not hasattr(emulator, "corrected_by_decant"):
         emulator.corrected_by_decant = True
         _correct_gateway(emulator)
-        _correct_server(emulator.ChaliceRequestHandler)
         _refuse_cut_bodies(emulator.ChaliceRequestHandler)
+        _correct_server(emulator.ChaliceRequestHandler)
         emulator.ThreadedHTTPServer.request_queue_size = 128
         emulator.ThreadedHTTPServer.handle_error = _note_error
 
@@ -132,17 +132,27 @@ def _correct_server(handler: Any) -> None:
         setattr(handler, f"do_{method}", generic_handle)
 
 
+class _BrokenOff(Exception):
+    """A body ended before its length."""
+
+
 def _refuse_cut_bodies(handler: Any) -> None:
-    """Who hangs up before all is sent has asked nothing."""
-    parse = handler._parse_payload
+    """Who hangs up before all is sent has asked for nothing."""
+    handle, parse = handler._generic_handle, handler._parse_payload
 
     def parse_payload(self: Any) -> tuple[Any, bytes | None]:
         headers, body = parse(self)
         if len(body or b"") < int(self.headers.get("content-length", 0)):
-            raise ConnectionAbortedError
+            raise _BrokenOff
         return headers, body
 
-    handler._parse_payload = parse_payload
+    def generic_handle(self: Any) -> None:
+        try:
+            handle(self)
+        except _BrokenOff:
+            self.send_error(HTTPStatus.BAD_REQUEST)
+
+    handler._parse_payload, handler._generic_handle = parse_payload, generic_handle
 
 
 def _status_of_length(headers: Any) -> int | None:

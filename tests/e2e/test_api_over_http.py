@@ -419,6 +419,7 @@ def test_a_body_that_breaks_off_asks_for_nothing(talk, server):
     talk.send("POST", "/runs", "Content-Type: application/json", "Content-Length: 20", body=b"{}")
     talk.leave()
 
+    assert talk.answer()[0] == 400
     assert talk.is_over()
     assert [run["run_id"] for run in server.get_json("/runs?limit=1000")["items"]] == [
         run["run_id"] for run in before
