@@ -45,7 +45,8 @@ def work(edges: Edges, plan: Plan, report: Report, on_page: OnPage = no_progress
 
 def run(edges: Edges, plan: Plan, on_page: OnPage = no_progress) -> Report:
     """Opens a run and works it; see ``work``."""
-    wanted = Opening(edges.source.name, plan.trigger, plan.pages, plan.page_size, plan.replay_of)
+    size = None if plan.replay_of else plan.page_size
+    wanted = Opening(edges.source.name, plan.trigger, plan.pages, size, plan.replay_of)
     report = opening.open_run(edges.store, edges.tokeniser, wanted)
     return work(edges, plan, report, on_page)
 

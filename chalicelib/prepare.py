@@ -1,6 +1,7 @@
 """Turns one page of the source into what can be stored: extract, validate, clean, protect."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from hashlib import blake2b
 from json import JSONDecodeError
@@ -17,7 +18,7 @@ from chalicelib.ledger import PageLoad, RejectRow, Replay, Report
 from chalicelib.replay import recalled
 from chalicelib.timing import timed
 from chalicelib.users import LARGEST_PAGE
-from chalicelib.validation import Reject, ValidPage, validate
+from chalicelib.validation import ValidPage, validate
 
 _encode = msgspec.json.Encoder().encode
 
@@ -30,7 +31,7 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
     valid, replay = _extracted(edges, plan, page, report)
     if not valid.fetched:
         return None
-    rejects = [_reject_row(edges, report.run_id, page, reject) for reject in valid.rejects]
+    rejects = list(_reject_rows(edges, report.run_id, page, valid))
     report.rejects_by_rule.update((issue.path, issue.rule) for row in rejects for issue in row.issues)
     report.note_unknown(valid.unknown, valid.fetched)
     seal_days = edges.quarantine.days if edges.quarantine else 0
@@ -72,14 +73,18 @@ def _extracted(edges: Edges, plan: Plan, page: int, report: Report) -> tuple[Val
         return _validated(body, edges.source.dialect, page, today), None
 
 
-def _reject_row(edges: Edges, run_id: str, page: int, reject: Reject) -> RejectRow:
-    fingerprint = edges.tokeniser.fingerprint(reject.raw)
-    if edges.quarantine is None:
-        return RejectRow(reject.position, reject.issues, fingerprint)
-    sealed = edges.quarantine.seal(reject.raw, run_id, page, reject.position)
-    uid = edges.source.dialect.uid_of(reject.raw)
-    tokens = edges.tokeniser.candidates("uid", uid) if uid else []
-    return RejectRow(reject.position, reject.issues, fingerprint, sealed, tokens)
+def _reject_rows(edges: Edges, run_id: str, page: int, valid: ValidPage) -> Iterator[RejectRow]:
+    """Rejects as the ledger keeps them; sealed are those that other rules may let in, over nobody valid."""
+    fingerprint, quarantine = edges.tokeniser.fingerprint, edges.quarantine
+    came_right = {str(user.uid) for user in valid.users} if quarantine and valid.rejects else set[str]()
+    for reject in valid.rejects:
+        row = RejectRow(reject.position, reject.issues, fingerprint(reject.raw))
+        uid = edges.source.dialect.uid_of(reject.raw)
+        if quarantine and reject.is_record and uid not in came_right:
+            sealed = quarantine.seal(reject.raw, run_id, page, reject.position)
+            tokens = edges.tokeniser.candidates("uid", uid) if uid else []
+            row = replace(row, sealed=sealed, uid_tokens=tokens)
+        yield row
 
 
 def _validated(body: bytes, dialect: Dialect[Any], page: int, today: date) -> ValidPage:

@@ -27,6 +27,11 @@ class Reject:
     issues: tuple[Issue, ...]
     raw: bytes = field(repr=False)
 
+    @property
+    def is_record(self) -> bool:
+        """Whether it can be read, and has fields."""
+        return not any(issue.path == "" for issue in self.issues)
+
 
 @dataclass(frozen=True)
 class ValidPage:
@@ -88,13 +93,13 @@ def _rewritten(raw: bytes, dropped: Iterable[str]) -> bytes:
         return raw
 
 
-def _remove(record: Any, name: str, *below: str) -> None:
-    if not isinstance(record, dict):
-        return
-    if below:
-        _remove(record.get(name), *below)
-    else:
-        record.pop(name, None)
+def _remove(value: Any, name: str, *below: str) -> None:
+    """Also of each record in a list, where there should be one."""
+    for record in value if isinstance(value, list) else [value]:
+        if isinstance(record, dict) and below:
+            _remove(record.get(name), *below)
+        elif isinstance(record, dict):
+            record.pop(name, None)
 
 
 def _examine(raw: bytes, dialect: Dialect[Any], today: date) -> User | tuple[Issue, ...]:

@@ -13,7 +13,7 @@ import pytest
 
 from tests import curl
 from tests.checkout import ROOT, copied
-from tests.unit.test_sql_columns import STORED, named, unlike_the_others
+from tests.unit.test_sql import STORED, named, unlike_the_others
 
 TEXT = (ROOT / "docs" / "adapting.md").read_text(encoding="utf-8")
 FILE_OR_BLOCK = re.compile(
@@ -117,7 +117,7 @@ def test_the_run_and_the_answer_are_as_the_document_shows(adapted, tmp_path):
 
 
 def test_the_tests_that_the_document_names_find_nothing_else_to_do(adapted):
-    names = ("tests/test_house.py", "tests/unit/test_sql_columns.py")
+    names = ("tests/test_house.py", "tests/unit/test_sql.py")
     for name in ("pyproject.toml", *names):
         (adapted.folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, adapted.folder / name)
@@ -125,7 +125,7 @@ def test_the_tests_that_the_document_names_find_nothing_else_to_do(adapted):
     done = adapted.shell(f"{sys.executable} -m pytest -q -p no:cacheprovider {' '.join(names)}")
 
     assert done.returncode == 0, done.stdout
-    assert "`tests/unit/test_sql_columns.py`" in TEXT
+    assert "`tests/unit/test_sql.py`" in TEXT
 
 
 IN_THE_LOAD = [block for block in BLOCKS for file in block.files if file.endswith("/load_page.sql")]

@@ -167,8 +167,10 @@ def test_a_scheduled_run_of_many_pages_goes_over_the_queue_too(app_environment, 
 
     assert (report.status, waiting(sqs, queue)) == ("running", 11)
     assert runs.ingest({}).status == "skipped"
+    app_environment(SOURCE_PAGE_SIZE="3")
     worker.work_off()
-    assert ledger(sql, report.run_id)["status"] == "succeeded"
+    run = ledger(sql, report.run_id)
+    assert (run["status"], run["page_size"], run["fetched"]) == ("succeeded", 2, 22)
 
 
 def test_all_pages_of_a_run_have_the_size_that_it_began_with(app_environment, worker, sql, user_api):

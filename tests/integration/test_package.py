@@ -267,7 +267,12 @@ def test_what_can_be_at_work_at_once_is_bounded(resources):
     (throttle,) = resources["RestAPI"]["Properties"]["MethodSettings"]
 
     assert pages["ScalingConfig"] == {"MaximumConcurrency": 5}
-    assert resources["Ingest"]["Properties"]["ReservedConcurrentExecutions"] == 1
+    ingest = resources["Ingest"]["Properties"]
+    assert ingest["ReservedConcurrentExecutions"] == 1
+    assert ingest["EventInvokeConfig"] == {
+        "MaximumRetryAttempts": 0,
+        "MaximumEventAgeInSeconds": ingest["Timeout"],
+    }
     assert (throttle["ThrottlingRateLimit"], throttle["ThrottlingBurstLimit"]) == (50, 100)
     assert resources["Pages"]["Properties"]["RedrivePolicy"]["maxReceiveCount"] == 3
     assert resources["APIHandler"]["Properties"]["Timeout"] <= 29  # API Gateway waits no longer

@@ -162,19 +162,35 @@ def test_a_replay_leaves_alone_who_has_changed_since(refused, user_api, sql, cha
     assert sql("SELECT gender FROM users WHERE uid = %s", uid(2)) == [("newer",)]
 
 
-def test_a_replay_leaves_alone_who_came_right_on_the_same_page(sealing, user_api, sql, change_rules):
-    """The last of a uid wins; which of the two that was is not known any more."""
-    wrong = {"uid": uid(2), "date_of_birth": "2987-01-01", "gender": "older"}
-    user_api.script(
-        RANDOM_DATA_API.page(RANDOM_DATA_API.record(wrong), RANDOM_DATA_API.record({"uid": uid(2)}))
-    )
-    run_id = runs.run_ingest("manual").run_id
-    held = sql("SELECT * FROM users")
+def test_of_who_came_right_on_the_same_page_nothing_is_sealed(sealing, user_api, sql, change_rules):
+    """A replay would put it over the valid record, also over one that had changed nothing."""
+    wrong = {"uid": uid(2).upper(), "date_of_birth": "2987-01-01", "gender": "older"}
+    page = RANDOM_DATA_API.page(RANDOM_DATA_API.record(wrong), RANDOM_DATA_API.record({"uid": uid(2)}))
+    for _ in range(2):
+        user_api.script(page)
+        report = runs.run_ingest("manual")
     change_rules()
 
-    report = runs.replay(run_id)
+    assert (report.unchanged, report.rejected, sealed(sql)) == (1, 1, [])
+    assert runs.replay(report.run_id).fetched == 0
+    assert sql("SELECT version FROM users") == [(1,)]
 
-    assert (report.unchanged, report.updated, sql("SELECT * FROM users")) == (1, 0, held)
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b'{"password": "hush", "address": ' + b"[" * 20_000 + b"]" * 20_000 + b"}",
+        b'[{"password": "hush"}]',
+        b'"hush"',
+        b"null",
+    ],
+    ids=["nested too deeply", "a list", "a text", "null"],
+)
+def test_what_is_no_record_is_not_sealed(sealing, user_api, sql, record):
+    user_api.script(b"[" + record + b"]")
+
+    assert runs.run_ingest("manual").rejected == 1
+    assert (sealed(sql), sql("SELECT count(*) FROM rejects")) == ([], [(1,)])
 
 
 def test_a_replay_updates_who_has_not_changed_since(sealing, user_api, change_rules, sql):

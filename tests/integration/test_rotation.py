@@ -1,5 +1,6 @@
 """The keys change as docs/privacy.md says, people keep being found, and nobody who was erased comes back."""
 
+import base64
 import json
 
 import pytest
@@ -117,19 +118,38 @@ def test_a_version_can_be_given_up_by_force(api, ingest, use):
     assert (report.status, report.updated, report.inserted) == ("succeeded", 1, 1)  # as pii-key's text says
 
 
-def test_what_only_a_key_that_was_given_up_could_find_is_sealed_no_more(
-    ingest, use, user_api, app_environment, sql
-):
-    app_environment(QUARANTINE_KEY=pii_keys({0: b"q" * 32})[7:-2], MAX_REJECT_RATIO="1")
-    user_api.script(RANDOM_DATA_API.page(RANDOM_DATA_API.record({"uid": uid(1), "email": "none"})))
-    runs.run_ingest("manual")
-    seals = "SELECT sealed IS NOT NULL, sealed_until IS NOT NULL, uid_token IS NOT NULL FROM rejects"
-    assert sql(seals) == [(True, True, True)]
+@pytest.fixture
+def seal(user_api, app_environment):
+    """One run, under the keys that are set, over a person who is rejected and sealed."""
+
+    def run():
+        app_environment(QUARANTINE_KEY=base64.b64encode(b"q" * 32).decode(), MAX_REJECT_RATIO="1")
+        user_api.script(RANDOM_DATA_API.page(RANDOM_DATA_API.record({"uid": uid(1), "email": "none"})))
+        runs.run_ingest("manual")
+
+    return run
+
+
+def test_what_only_a_key_that_was_given_up_could_find_is_sealed_no_more(ingest, use, seal, sql):
+    seal()
+    held = "SELECT sealed IS NULL, sealed_until IS NULL, uid_token IS NULL FROM rejects"
+    assert sql(held) == [(False, False, False)]
 
     use(given_up(1, NEW))
     ingest(2)
 
-    assert sql(seals) == [(False, False, False)]
+    assert sql(held) == [(True, True, True)]
+
+
+@pytest.mark.parametrize("newest", [2, 3], ids=["is another key", "is unknown here"])
+def test_no_seal_ends_where_a_key_is_given_up_and_the_newest(ingest, use, seal, sql, newest):
+    seal()
+    use({1: KEYS[1], newest: KEYS[newest]})
+    ingest(2)
+    use(given_up(1, {2: b"!" * 32}))
+
+    assert ingest(2).status == "failed"
+    assert sql("SELECT count(sealed) FROM rejects") == [(1,)]
 
 
 def test_another_key_under_a_known_version_is_refused(api, ingest, use, sql):

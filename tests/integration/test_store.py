@@ -289,6 +289,13 @@ def test_rejects_are_listed_in_the_order_of_the_source(store, run_id):
     assert len(store.list_rejects(run_id, 2)) == 2
 
 
+def test_what_is_noted_of_a_page_is_what_its_last_try_found(store, sql, run_id):
+    for rejects in ([reject(0), reject(1), reject(2)], [reject(1), reject(3)], []):
+        store.note_rejects(run_id, 1, rejects, KEY)
+        noted = sql("SELECT position FROM rejects ORDER BY position")
+        assert noted == [(row.position,) for row in rejects]
+
+
 # A page is loaded whole or not at all
 
 
@@ -785,23 +792,59 @@ def test_a_load_whose_plan_is_from_when_there_were_few_reads_no_more_than_its_pa
     assert [now - then < 100 for now, then in zip(after, before, strict=True)] == [True, True]
 
 
-def test_a_load_that_waited_for_an_erasure_heeds_it_in_any_isolation(postgres, sql, run_id, tokeniser):
+ERASING = "INSERT INTO erasures (uid_token) VALUES (%s)"
+
+
+@pytest.fixture(params=["repeatable read", "serializable"])
+def after_waiting(request, postgres, sql):
+    """Lets a store of this isolation wait until somebody else has done something; its answer."""
+
+    def wait(work, done_meanwhile, *values):
+        isolation = request.param.replace(" ", "%5C%20")
+        strict = f"{postgres.url}?options=-c%20default_transaction_isolation%3D{isolation}"
+        with (
+            contextlib.closing(Store(strict)) as stricter,
+            ThreadPoolExecutor(1) as thread,
+            contextlib.closing(psycopg2.connect(postgres.url)) as other,
+        ):
+            cursor = other.cursor()
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('decant.erasures'))")
+            waiting = thread.submit(work, stricter)
+            until(lambda: sql("SELECT count(*) FROM pg_locks WHERE NOT granted") == [(1,)])
+            cursor.execute(done_meanwhile, values)
+            other.commit()
+            return waiting.result(20)
+
+    return wait
+
+
+def test_a_load_that_waited_for_an_erasure_heeds_it_in_any_isolation(after_waiting, run_id, tokeniser):
     token = tokeniser.token("uid", uid(1))
     load = page_load(run_id, person(1), erasure_tokens=[[token]])
-    strict = f"{postgres.url}?options=-c%20default_transaction_isolation%3Drepeatable%5C%20read"
-    with (
-        contextlib.closing(Store(strict)) as stricter,
-        ThreadPoolExecutor(1) as thread,
-        contextlib.closing(psycopg2.connect(postgres.url)) as erasing,
-    ):
-        cursor = erasing.cursor()
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('decant.erasures'))")
-        loading = thread.submit(stricter.load_page, load)
-        until(lambda: sql("SELECT count(*) FROM pg_locks WHERE NOT granted") == [(1,)])
-        cursor.execute("INSERT INTO erasures (uid_token) VALUES (%s)", (token,))
-        erasing.commit()
 
-    assert (loading.result().suppressed, loading.result().inserted) == (1, 0)
+    loaded = after_waiting(lambda stricter: stricter.load_page(load), ERASING, token)
+
+    assert (loaded.suppressed, loaded.inserted) == (1, 0)
+
+
+def test_rejects_that_waited_for_an_erasure_heed_it_in_any_isolation(after_waiting, sql, run_id, tokeniser):
+    token = tokeniser.token("uid", uid(1))
+    sealed = replace(reject(0), sealed=b"sealed", uid_tokens=[token])
+
+    after_waiting(lambda stricter: stricter.note_rejects(run_id, 1, [sealed], KEY, 7), ERASING, token)
+
+    assert sql("SELECT sealed FROM rejects") == [(None,)]
+
+
+def test_an_erasure_that_waited_for_a_load_reaches_whom_it_brought_in_any_isolation(after_waiting, sql):
+    bringing = """
+        INSERT INTO users (uid, birth_year, key_version, content_hash, first_run_id, last_run_id)
+        VALUES (%s, 2000, 1, '', gen_random_uuid(), gen_random_uuid())
+    """
+
+    erased = after_waiting(lambda stricter: stricter.erase(uid(1), [token("e")]), bringing, uid(1))
+
+    assert (erased.users, sql("SELECT count(*) FROM users")) == (1, [(0,)])
 
 
 def test_a_thread_waits_for_a_connection_but_not_for_ever(store, monkeypatch):

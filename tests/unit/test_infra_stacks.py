@@ -72,6 +72,13 @@ def test_a_plan_that_is_taken_back_leaves_nothing(stack):
     assert not stack.exists()
 
 
+def test_a_plan_that_was_left_behind_is_in_nobodys_way(stack):
+    """CloudFormation refuses a second change set of the same name."""
+    first, second = (stack.plan(template("one"), {}).change_set for _ in range(2))
+
+    assert first != second
+
+
 def test_a_resource_that_goes_is_told(standing):
     plan = standing.plan(template("two", Kept="default", Free="default"), {})
 

@@ -7,8 +7,8 @@
 -- people, erasures and rejects are looked up by their keys, to which `= ANY (ARRAY[…])` leaves no other way; nor
 -- does the check of the foreign key, which keeps its plan as well, read all people.
 --
--- A replay (`replay_of` is the run whose sealed rejects come again) leaves alone who was written when the rejects
--- were sealed or since, does not make a seal last longer, and ends the seals that it used.
+-- A replay (`replay_of` is the run whose sealed rejects come again) leaves alone who has changed since the
+-- rejects were sealed, does not make a seal last longer, and ends the seals that it used.
 CREATE OR REPLACE FUNCTION load_page(
     run_id uuid, page integer, rejects json, duplicate integer, key jsonb, key_version integer,
     seal_days integer, unknown_fields integer, replay_of uuid, replayed integer[], sealed_at timestamptz,
@@ -149,7 +149,7 @@ WITH sealed AS MATERIALIZED (
     FROM page
     WHERE users.uid = ANY (ARRAY[page.uid]) AND NOT is_erased AND known_hash <> page.content_hash
         AND users.content_hash <> page.content_hash -- which another load may have changed by now
-        AND (load_page.sealed_at IS NULL OR users.updated_at < load_page.sealed_at)
+        AND (load_page.sealed_at IS NULL OR users.updated_at <= load_page.sealed_at)
     RETURNING users.uid, users.version
 ), housed AS (
     INSERT INTO users_address (uid, city, state, country, zip_prefix, lat, lng, street)

@@ -1,6 +1,7 @@
 -- Forgets a person: the rows and the sealed records go, and one keyed token stays, made by the newest key, so
 -- that no later run brings the person back.
 -- The lock waits for the loads under way, and the next ones wait for it; see functions/load_page.sql.
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a snapshot for each statement
 SELECT pg_advisory_xact_lock(hashtext('decant.erasures'));
 
 WITH remembered AS (

@@ -1,4 +1,5 @@
 -- Lets one migrator in at a time, and tells it which migrations have been applied.
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a snapshot for each statement
 SELECT pg_advisory_xact_lock(hashtext('decant.migrations'));
 
 CREATE TABLE IF NOT EXISTS migrations (

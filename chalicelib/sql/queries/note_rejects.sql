@@ -1,6 +1,7 @@
 -- Keeps the rejects of a page that is not loaded, so that the cause can be seen; counts nothing. The locks are
 -- those of functions/load_page.sql. Returns whether newer keys are in use: then nothing is written, since who was
 -- erased under them would not be recognised.
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a snapshot for each statement
 SELECT pg_advisory_xact_lock_shared(hashtext('decant.erasures'));
 
 SELECT FROM runs WHERE run_id = %(run_id)s FOR UPDATE;

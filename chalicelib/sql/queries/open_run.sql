@@ -5,6 +5,7 @@
 -- have another size.
 -- Saying it twice opens one run: the run's id comes from whoever opens it, and the lock, a statement of its own,
 -- lets a second try see what became of the first, even if that is still under way.
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a snapshot for each statement
 SELECT pg_advisory_xact_lock(hashtext('decant.opening'));
 
 UPDATE runs SET

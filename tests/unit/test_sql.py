@@ -1,4 +1,4 @@
-"""Who adds a column must name it in several places of a statement; here it shows if one was forgotten."""
+"""What can be read in the statements: whether a column was forgotten, and what each of several sees."""
 
 import re
 from collections import Counter
@@ -36,3 +36,17 @@ def test_a_list_of_people_has_each_stored_column():
     selected = re.search(r"^SELECT.*?^FROM", read("queries/users"), re.MULTILINE | re.DOTALL)
 
     assert unlike_the_others(named(selected.group()), STORED) == set()
+
+
+def several():
+    """The queries of more than one statement, without comments."""
+    for path in sorted((SQL / "queries").glob("*.sql")):
+        statements = re.sub(r"--.*", "", path.read_text(encoding="utf-8")).strip()
+        if statements.count(";") > 1:
+            yield pytest.param(statements, id=path.stem)
+
+
+@pytest.mark.parametrize("statements", list(several()))
+def test_the_second_statement_of_a_query_sees_what_the_first_has_waited_for(statements):
+    """Whatever the default of the database: under a stricter one all see what was there at the beginning."""
+    assert statements.startswith("SET TRANSACTION ISOLATION LEVEL READ COMMITTED;")
