@@ -37,6 +37,7 @@ class Settings:
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
     source_url: str = field(repr=False)
+    source_authorization: str | None = field(default=None, repr=False)
     source_dialect: str = "random-data-api"
     source_pages: int = 1
     source_page_size: int = 100
@@ -71,6 +72,7 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         database_url=get.url("DATABASE_URL", "postgresql", "postgres"),
         redis_url=get.url("REDIS_URL", "redis", "rediss", "unix"),
         source_url=get.url("SOURCE_URL", "http", "https"),
+        source_authorization=get.header("SOURCE_AUTHORIZATION"),
         source_dialect=values.get("SOURCE_DIALECT") or "random-data-api",
         source_pages=get.whole("SOURCE_PAGES", 1, 1, 100_000),
         source_page_size=get.whole("SOURCE_PAGE_SIZE", 100, 1, LARGEST_PAGE),
@@ -137,6 +139,12 @@ class _Reader:
             raise ConfigError(name, f"must be a URL; its scheme is {' or '.join(schemes)}")
         if self.in_lambda and not is_safe:
             raise ConfigError(name, f"{_SAFELY[name]}, because it leads out of this machine")
+        return value
+
+    def header(self, name: str) -> str | None:
+        value = self.values.get(name) or None
+        if value and not re.fullmatch(r"[!-~]([ -~]*[!-~])?", value):
+            raise ConfigError(name, "must be the value of a header, as in Bearer … or Basic …")
         return value
 
     def whole(self, name: str, default: int, least: int, most: int) -> int:

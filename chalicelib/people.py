@@ -10,7 +10,7 @@ from msgspec import UNSET, structs
 
 from chalicelib.errors import RequestError, TokenError
 from chalicelib.forms import Lookup, Page, Users
-from chalicelib.ledger import Erased, KeyTrouble
+from chalicelib.ledger import Erased, KeyInUse, KeyTrouble
 from chalicelib.privacy import CONTRACT, Tokeniser, contract_hash, refuse_wrong_keys
 from chalicelib.views import Contract, ContractField, Receipt, UserList, UserView, encode
 
@@ -24,7 +24,7 @@ class Store(Protocol):
 
     def list_users(self, limit: int, after: str | None, filters: Mapping[str, Any]) -> list[UserView]: ...
     def check_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]: ...
-    def erase(self, uid: str, uid_tokens: Sequence[str]) -> Erased: ...
+    def erase(self, uid: str, uid_tokens: Sequence[str], key: KeyInUse) -> Erased: ...
 
 
 class Cache(Protocol):
@@ -110,11 +110,12 @@ def erased(store: Store, cache: Cache, tokeniser: Tokeniser, uid: str) -> Receip
     """Forgets a person, whether stored or not, and says what went. Once is enough, and twice does no harm.
 
     The cache is marked after the commit: who read the person before cannot bring it back there. Raises
-    ConfigError, and erases nothing, if the keys are not those that what is stored needs.
+    ConfigError, and erases nothing, if the keys are not those that what is stored needs; KeysOvertaken if
+    they are so no more.
     """
     refuse_wrong_keys(store, tokeniser)
     uid_tokens = tokeniser.candidates("uid", uid)
-    gone = store.erase(uid, uid_tokens)
+    gone = store.erase(uid, uid_tokens, tokeniser.in_use)
     return Receipt(
         uid_token=uid_tokens[0],
         erased_at=gone.erased_at,

@@ -12,6 +12,7 @@ from chalicelib import config, wiring
 from chalicelib.errors import AwsError, ConfigError, DecantError, RequestError
 from chalicelib.ledger import Ending, Opening, Report
 from chalicelib.opening import open_run
+from chalicelib.privacy import refuse_wrong_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -85,6 +86,7 @@ def ingest_page(message: Mapping[str, Any], receives: int) -> Report:
     try:
         if run := wiring.store().get_run(run_id):
             _refuse_another(run.source)
+        refuse_wrong_keys(wiring.store(), wiring.tokeniser())
         report = pipeline.work_queued(_edges(), plan, run_id, page)
     except DecantError as error:
         _log.error("run %s, page %s: %s", run_id, page, error)
@@ -121,6 +123,7 @@ def _ordered(order: Mapping[str, Any], until: float) -> Report:
         return Report(order["run_id"], run.status if run else "lost")  # the order came twice
     try:
         _refuse_another(run.source)
+        refuse_wrong_keys(wiring.store(), wiring.tokeniser())  # others than those that opened the run
     except ConfigError as error:
         wiring.store().finish_run(order["run_id"], Ending("failed", str(error)))
         raise

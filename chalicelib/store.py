@@ -184,13 +184,18 @@ class Store:
         rows = self._rows("users", values)
         return list(user_views([*zip(*rows, strict=True)])) if rows else []
 
-    def erase(self, uid: str, uid_tokens: Sequence[str]) -> Erased:
+    def erase(self, uid: str, uid_tokens: Sequence[str], key: KeyInUse) -> Erased:
         """Deletes a person and remembers the first token, so that no later load brings the person back.
 
-        ``uid_tokens`` are the person's under all known keys, the newest first.
+        ``uid_tokens`` are the person's under all known keys, the newest first. Raises KeysOvertaken, and then
+        erases nothing.
         """
         newest, *older = uid_tokens
-        return Erased(*self._rows("erase", {"uid": uid, "uid_token": newest, "older_tokens": older})[0])
+        values = {"uid": uid, "uid_token": newest, "older_tokens": older, "key": encode(key).decode()}
+        rows = self._rows("erase", values)
+        if not rows:
+            raise KeysOvertaken("erase")
+        return Erased(*rows[0])
 
     def stats(self) -> bytes:
         """The JSON body of the statistics, computed now."""

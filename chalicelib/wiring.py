@@ -153,7 +153,8 @@ def source() -> Source:
     module = sources.BY_NAME.get(settings().source_dialect)
     if module is None:
         raise ConfigError("SOURCE_DIALECT", f"must be one of {', '.join(sources.BY_NAME)}")
-    return Source(settings().source_url, module.DIALECT, module.query)
+    authorization = settings().source_authorization
+    return Source(settings().source_url, module.DIALECT, module.query, authorization=authorization)
 
 
 def reset() -> None:

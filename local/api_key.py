@@ -1,4 +1,4 @@
-"""`make api-key SCOPES=read,operate`: a new API key, shown once, and the setting that knows its hash."""
+"""`make api-key SCOPES=read,operate`: a new API key, shown once, and the settings that know its hash."""
 
 import argparse
 import json
@@ -23,7 +23,9 @@ def main() -> int:
         return 1
     fresh = f"decant_{secrets.token_urlsafe(32)}"
     print(f"The key, which is kept nowhere: {fresh}")
-    print("The setting with all keys, for .env or the secret; it takes effect with the next start:")
+    print("The setting with it alone, as JSON for a secret:")
+    print(json.dumps({"API_KEYS": {key_hash(fresh): scopes}}))
+    print("The setting with it and all keys known here, for .env; it takes effect with the next start:")
     print(f"API_KEYS='{json.dumps({**all_keys, key_hash(fresh): scopes})}'")
     return 0
 

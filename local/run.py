@@ -5,12 +5,16 @@ Exit status 0 after Ctrl-C or SIGTERM, 1 with one sentence if something failed.
 
 import contextlib
 import http.client
+import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
-from local import keys, lock, ports, processes, settings, signals
+from chalicelib import config
+from chalicelib.errors import ConfigError
+from local import expressions, keys, lock, ports, processes, settings, signals
 from local.errors import LocalError, ServerFailed
 from local.folders import ROOT, local_folder
 from local.stack import Stack, record_file, stand_ins
@@ -29,7 +33,7 @@ def main() -> int:
         folder = local_folder()
         with lock.hold(folder, "make run"), contextlib.suppress(signals.StopRequested):
             _run(folder, ports.asked_for() or _PORT)
-    except (LocalError, OSError) as error:
+    except (LocalError, ConfigError, OSError) as error:
         print(f"make run: {error}.", file=sys.stderr)
         return 1
     print(f"\nEnded. The data stays in {folder} for the next run.")
@@ -39,14 +43,24 @@ def main() -> int:
 def _run(folder: Path, port: int) -> None:
     processes.end_recorded(record_file(folder))  # before the port is looked at: an orphan may have it
     ports.refuse_taken(port, "make run")
+    chosen = settings.chosen()
+    _refuse_malformed(chosen)
     print("Starting the servers …", flush=True)
-    with stand_ins(folder, settings.chosen()) as stack:
+    with stand_ins(folder, chosen) as stack:
         _migrate(stack)
         with settings.publish(folder, stack.settings):
             _ingest(stack)
             with _scheduler(stack), _http(stack, port):
                 _announce(folder, stack, port)
                 watch(stack)
+
+
+def _refuse_malformed(chosen: Mapping[str, str]) -> None:
+    """What the app wants at its import, where it would end a child. Raises ConfigError, LocalError."""
+    os.environ.update(chosen)
+    config.log_level()
+    config.allowed_origin()
+    expressions.parse(config.ingest_schedule(), datetime.now(UTC))
 
 
 def _migrate(stack: Stack) -> None:

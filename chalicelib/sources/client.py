@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -69,12 +70,15 @@ class Source:
         dialect: Dialect[Any],
         query: Callable[[int, int], Mapping[str, int]],
         limits: Limits | None = None,
+        authorization: str | None = None,
     ) -> None:
+        """``authorization`` is what the header of this name holds, if any; it wins over a user of the URL."""
         parts = urlsplit(url)
         self.name = f"{dialect.name} {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         self.dialect = dialect
         self._url, self._query, self._limits = url, query, limits or Limits()
         self._session, self._adapter = requests.Session(), _Adapter()
+        self._auth = None if authorization is None else partial(_authorized, authorization)
         is_near = parts.scheme == "http" and transport.is_safe(url)
         self._session.trust_env = not is_near  # to this machine no proxy leads
 
@@ -128,7 +132,8 @@ class Source:
 
     def _sent(self, page: int, size: int) -> requests.Response:
         """The answer's head. Past the session's own way, which reads a redirect's body without a bound."""
-        request = requests.Request("GET", self._url, _ACCEPT, params=dict(self._query(page, size)))
+        query = dict(self._query(page, size))
+        request = requests.Request("GET", self._url, _ACCEPT, params=query, auth=self._auth)
         prepared = self._session.prepare_request(request)
         settings: Any = self._session.merge_environment_settings(prepared.url, {}, True, None, None)
         return self._adapter.send(prepared, timeout=(self._limits.connect, self._limits.read), **settings)
@@ -185,6 +190,11 @@ def _known_to(known: weakref.WeakSet[Any], pool: Any, connection: Any) -> Any:
         ConnectionCls = Connection
 
     return Pool
+
+
+def _authorized(authorization: str, request: requests.PreparedRequest) -> requests.PreparedRequest:
+    request.headers["Authorization"] = authorization
+    return request
 
 
 def _check(response: requests.Response, page: int) -> None:

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.house import page_of_source
-from tests.fakes import person
+from tests.fakes import KEY, person
 from tests.integration.api_support import READ, load
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
@@ -105,7 +105,7 @@ def test_what_the_source_says_is_shown_as_text(tab, home):
     expect(tab.page.get_by_text(HOSTILE)).to_have_count(4)
     expect(tab("main img, main script")).to_have_count(0)
 
-    home.store.erase(uid, ["v1_" + "h" * 24])
+    home.store.erase(uid, ["v1_" + "h" * 24], KEY)
 
 
 # One person

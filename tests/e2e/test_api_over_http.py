@@ -269,6 +269,8 @@ def test_make_api_key_makes_a_key_of_the_scopes_and_tells_the_setting_that_holds
     key = re.search(r"decant_\S+", done.stdout).group()
     setting = re.search(r"^API_KEYS='(.+)'$", done.stdout, re.MULTILINE).group(1)
 
+    alone = re.search(r"^{.+}$", done.stdout, re.MULTILINE).group()
+    assert json.loads(alone) == {"API_KEYS": {key_hash(key): sorted(named.split(","))}}
     assert key not in setting
     assert json.loads(setting)[key_hash(key)] == sorted(named.split(","))
     with serving(

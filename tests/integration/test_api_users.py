@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chalicelib.ledger import Opening
-from tests.fakes import page_load, person, uid
+from tests.fakes import KEY, page_load, person, uid
 from tests.integration.api_support import ROOT, crowd, load, pii_keys
 from tests.keys import PII_KEY
 
@@ -630,7 +630,7 @@ class Writer(threading.Thread):
         coming = self._rows["coming"][self.rounds % 2 :: 2]
         self._store.load_page(page_load(run_id, *changed, *coming, page=self.rounds))
         for row in coming[:10]:
-            self._store.erase(row["uid"], [self._token(row)])
+            self._store.erase(row["uid"], [self._token(row)], KEY)
 
     def _token(self, row):
         return f"v1_{row['uid'][:24]}"

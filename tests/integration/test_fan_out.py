@@ -16,9 +16,11 @@ from chalice.test import Client
 import app
 from chalicelib import aws, runs, wiring
 from chalicelib.errors import AwsError, ConfigError, DecantError, SourceUnavailable, StoreError
-from chalicelib.ledger import Opening
-from tests.fakes import uid
+from chalicelib.ledger import Ending, Opening
+from tests.builders import RANDOM_DATA_API
+from tests.fakes import page_load, person, uid
 from tests.integration.api_support import ROOT, pii_keys
+from tests.keys import PII_KEY
 
 COUNTS = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
 PAGES, SIZE, MOST_RECEIVES = 12, 5, 3
@@ -394,6 +396,66 @@ def test_pages_worked_with_other_keys_than_the_run_was_opened_with_are_not_loade
 
     assert sql("SELECT count(*) FROM users") == [(0,)]
     assert ledger(sql, run_id)["error"].startswith(f"{PAGES} of {PAGES} pages were given up; PII_KEYS: ")
+
+
+def test_a_page_that_is_worked_under_a_new_key_makes_it_known(
+    start, queue, worker, app_environment, api, user_api, sql
+):
+    """Else the pages after it, under the old one, would bring back who was erased."""
+    somebody = RANDOM_DATA_API.record({"uid": uid(1)})
+    api.delete(f"/users/{uid(1)}")
+    run_id = start()
+    old, both = {1: PII_KEY}, {1: PII_KEY, 2: b"2" * 32}
+    user_api.script(RANDOM_DATA_API.page(somebody))
+
+    app_environment(PII_KEYS=pii_keys(both))
+    runs.ingest_page(message_of(run_id, 1), 1)
+    app_environment(PII_KEYS=pii_keys(old))
+    with pytest.raises(ConfigError, match="version 2 is missing"):
+        runs.ingest_page(message_of(run_id, 2), 1)
+
+    assert sql("SELECT suppressed FROM runs WHERE run_id = %s", run_id) == [(1,)]
+    assert sql("SELECT count(*) FROM users") == [(0,)]
+
+
+def test_an_order_that_is_worked_under_other_keys_than_it_was_given_is_refused(app_environment, sql, sqs):
+    orders = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(runs, "_hand_over", orders.append)
+        run_id = runs.start_run(1, SIZE, None).run_id
+    app_environment(PII_KEYS=pii_keys({1: b"!" * 32}))
+
+    with pytest.raises(ConfigError, match="version 1 is not the key"):
+        runs.ingest(orders[0])
+
+    assert (ledger(sql, run_id)["status"], sql("SELECT count(*) FROM users")) == ("failed", [(0,)])
+
+
+def test_a_run_whose_pages_are_redriven_does_not_end_while_one_is_in_hand(app_environment, sql):
+    store = wiring.store()
+    run_id = store.open_run(Opening("here", "backfill", 3, queued=True), "0" * 16, 1).run_id
+    for page in (1, 2, 3):
+        store.fail_page(run_id, page, "it failed")
+    assert store.end_page(run_id, {}) == "failed"
+
+    assert store.claim_page(run_id, 2)  # by somebody who takes long
+    assert store.claim_page(run_id, 3)
+    store.load_page(page_load(run_id, person(1), page=3))
+    assert store.end_page(run_id, {}) == "running"
+    store.load_page(page_load(run_id, person(2), page=2))
+
+    assert store.end_page(run_id, {}) == "partial"  # page 1 was given up
+    assert ledger(sql, run_id)["error"].startswith("1 of 3 pages were given up")
+
+
+def test_giving_a_page_up_does_not_open_a_run_again_whose_pages_were_not_all_sent(start, queue, sql):
+    run_id, store = start(), wiring.store()
+    store.finish_run(run_id, Ending("failed", "the queue did not take all messages"))
+
+    store.fail_page(run_id, 1, "it failed")
+
+    assert not store.claim_page(run_id, 2)
+    assert ledger(sql, run_id)["status"] == "failed"
 
 
 @pytest.mark.parametrize(("dialect", "host"), [("randomuser", "127.0.0.1"), ("random-data-api", "localhost")])

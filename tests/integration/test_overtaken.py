@@ -105,6 +105,23 @@ def test_of_who_was_erased_under_newer_keys_an_older_run_seals_nothing(store, sq
     assert sql("SELECT sealed, uid_token FROM rejects") == [(None, None)]
 
 
+def test_an_erasure_that_was_overtaken_by_newer_keys_erases_nothing(store, sql):
+    """What was sealed under them meanwhile it would not find."""
+    run(store, FIRST, page(7))
+
+    class Slow(Between):
+        def erase(self, *whom):
+            self._happening()
+            return self._store.erase(*whom)
+
+    with pytest.raises(KeysOvertaken):
+        people.erased(Slow(store, lambda: run(store, BOTH, page(8))), Cache(), FIRST, uid(7))
+
+    assert sql("SELECT uid FROM users ORDER BY uid") == [(uid(7),), (uid(8),)]
+    assert sql("SELECT count(*) FROM erasures") == [(0,)]
+    assert people.erased(store, Cache(), BOTH, uid(7)).users == 1
+
+
 def test_a_page_that_older_keys_cannot_load_leaves_what_was_noted_of_it(store, sql):
     run_id = store.open_run(Opening("source", "manual", 1), "0" * 16, 1).run_id
     store.note_rejects(run_id, 1, [reject(0), reject(1)], KEY)

@@ -193,6 +193,34 @@ def test_what_is_no_record_is_not_sealed(sealing, user_api, sql, record):
     assert (sealed(sql), sql("SELECT count(*) FROM rejects")) == ([], [(1,)])
 
 
+def test_of_several_replays_the_record_of_the_latest_run_stays(sealing, user_api, sql, change_rules):
+    """Whatever their order: what a replay wrote is no news of the source."""
+    wrong = {"uid": uid(2), "date_of_birth": "2987-01-01"}
+    refused = []
+    for city in ("Old", "Middle", "New"):
+        user_api.script(RANDOM_DATA_API.page(RANDOM_DATA_API.record({**wrong, "address.city": city})))
+        refused.append(runs.run_ingest("manual").run_id)
+    change_rules()
+
+    for replayed in (refused[0], refused[2], refused[1]):
+        assert runs.replay(replayed).fetched == 1
+
+    assert sql("SELECT city, version FROM users JOIN users_address USING (uid)") == [("New", 2)]
+
+
+def test_within_a_replay_the_record_of_the_last_page_stays(sealing, user_api, sql, change_rules):
+    wrong = {"uid": uid(2), "date_of_birth": "2987-01-01"}
+    for city in ("First", "Second"):
+        user_api.script(RANDOM_DATA_API.page(RANDOM_DATA_API.record({**wrong, "address.city": city})))
+    run_id = runs.run_ingest("manual", 2).run_id
+    change_rules()
+
+    report = runs.replay(run_id)
+
+    assert (report.inserted, report.updated) == (1, 1)
+    assert sql("SELECT city FROM users_address") == [("Second",)]
+
+
 def test_a_replay_updates_who_has_not_changed_since(sealing, user_api, change_rules, sql):
     for born in ("1987-01-01", "2987-01-01"):
         user_api.script(RANDOM_DATA_API.page(RANDOM_DATA_API.record({"uid": uid(2), "date_of_birth": born})))

@@ -66,6 +66,7 @@ def test_no_log_and_no_answer_tells_a_secret_whatever_fails(app_environment, pos
     app_environment(
         LOG_LEVEL="DEBUG",
         SOURCE_URL=source,
+        SOURCE_AUTHORIZATION=f"Bearer {WORD}",
         PII_KEYS=pii_keys({1: TOKEN_KEY}),
         QUARANTINE_KEY=base64.b64encode(SEAL_KEY).decode(),
         API_KEYS=json.dumps({key_hash(API_KEY): ["read"]}),
@@ -79,6 +80,7 @@ def test_no_log_and_no_answer_tells_a_secret_whatever_fails(app_environment, pos
         {"REDIS_URL": f"redis://:{WORD}@127.0.0.1:{nobody}/0"},
         {"REDIS_URL": f"redis://:{WORD}@127.0.0.1:{nobody}/0?{WORD}={WORD}"},
         {"SOURCE_URL": f"http://{WORD}:{WORD}@127.0.0.1:{nobody}/{WORD}?{WORD}={WORD}"},
+        {"SOURCE_AUTHORIZATION": f"Bearer {WORD}\n{WORD}"},
         {"PII_KEYS": pii_keys({1: TOKEN_KEY})[:-9] + '"}'},
         {"API_KEYS": json.dumps({WORD: [WORD]})},
         {"AWS_LAMBDA_FUNCTION_NAME": "decant", "DATABASE_URL": f"postgresql://{WORD}:{WORD}@db.example/x"},

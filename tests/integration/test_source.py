@@ -9,6 +9,7 @@ import threading
 import time
 import tracemalloc
 import zlib
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -35,9 +36,14 @@ def source_of() -> Iterator[Callable[..., Source]]:
     """Makes sources and closes them in the end."""
     with contextlib.ExitStack() as opened:
 
-        def make(url: str, limits: Limits = LIMITS, dialect: str = "random-data-api") -> Source:
+        def make(
+            url: str,
+            limits: Limits = LIMITS,
+            dialect: str = "random-data-api",
+            authorization: str | None = None,
+        ) -> Source:
             module = DIALECTS[dialect]
-            source = Source(url, module.DIALECT, module.query, limits)
+            source = Source(url, module.DIALECT, module.query, limits, authorization)
             opened.callback(source.close)
             return source
 
@@ -64,6 +70,7 @@ class Harm:
         self._thread = threading.Thread(target=self._serve)
         self._until = time.monotonic() + PATIENCE_SECONDS + 0.5
         self.connections = self.bytes_sent = 0
+        self.heard = b""
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}/users"
 
     def __enter__(self) -> "Harm":
@@ -97,7 +104,7 @@ class Harm:
                 self.connections += 1
                 with self._client:
                     self._client.settimeout(0.05)
-                    self.listen()
+                    self.heard = self.listen()
                     self._talk(self)
 
 
@@ -137,6 +144,27 @@ def test_a_page_is_what_the_api_sent_byte_for_byte(user_api, stand_in, dialect):
     with contextlib.closing(direct):
         assert body == direct.fetch(1, 1)
     assert len(records(body, dialect)) == 7
+
+
+def test_a_key_in_a_header_is_sent_and_wins_over_a_user_of_the_url(source_of, monkeypatch, tmp_path):
+    (tmp_path / "netrc").write_text("default login nobody password nothing")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    heard = []
+
+    def talk(harm):
+        heard.append(harm.heard)
+        harm.say(OK + b"Content-Length: 2\r\n\r\n[]")
+
+    with Harm(talk) as server:
+        url = server.url.replace("://", "://user:password@")
+        source_of(url, authorization="Bearer of-the-source").fetch(1, 1)
+        source_of(url).fetch(1, 1)
+
+    sent = [[line for line in one.split(b"\r\n") if line.startswith(b"Authorization")] for one in heard]
+    assert sent == [
+        [b"Authorization: Bearer of-the-source"],
+        [b"Authorization: Basic " + b64encode(b"user:password")],
+    ]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

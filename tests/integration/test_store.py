@@ -842,7 +842,7 @@ def test_an_erasure_that_waited_for_a_load_reaches_whom_it_brought_in_any_isolat
         VALUES (%s, 2000, 1, '', gen_random_uuid(), gen_random_uuid())
     """
 
-    erased = after_waiting(lambda stricter: stricter.erase(uid(1), [token("e")]), bringing, uid(1))
+    erased = after_waiting(lambda stricter: stricter.erase(uid(1), [token("e")], KEY), bringing, uid(1))
 
     assert (erased.users, sql("SELECT count(*) FROM users")) == (1, [(0,)])
 

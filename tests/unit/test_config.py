@@ -139,6 +139,10 @@ MALFORMED = [
         for url in ("db.example", "mysql://s3cret@db", "postgresql", "//s3cret", "http://[s3cret")
     ),
     *(("REDIS_URL", url) for url in ("cache.example:6379", "http://s3cret", "redis+s3cret://cache")),
+    *(
+        ("SOURCE_AUTHORIZATION", text)
+        for text in ("s3cret\n", "Bearer\ns3cret: x", " s3cret", "s3crét", "\x7f")
+    ),
     *(("SOURCE_URL", url) for url in ("api.example", "ftp://s3cret", "file:///s3cret", "https//s3cret")),
     *(
         ("SOURCE_PAGES", text)

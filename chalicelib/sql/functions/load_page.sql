@@ -27,6 +27,7 @@ CREATE OR REPLACE FUNCTION load_page(
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET jit = off -- which Postgres 17 would think worth its while
+SET lock_timeout = '50s' -- the client waits for a minute: what it has given up must not be done all the same
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -149,7 +150,15 @@ WITH sealed AS MATERIALIZED (
     FROM page
     WHERE users.uid = ANY (ARRAY[page.uid]) AND NOT is_erased AND known_hash <> page.content_hash
         AND users.content_hash <> page.content_hash -- which another load may have changed by now
-        AND (load_page.sealed_at IS NULL OR users.updated_at <= load_page.sealed_at)
+        AND (
+            load_page.sealed_at IS NULL OR users.updated_at <= load_page.sealed_at
+            OR EXISTS ( -- what stands there is itself from a replay, of a run no later than this one's
+                SELECT FROM runs AS writer
+                JOIN runs AS theirs ON theirs.run_id = writer.replay_of
+                JOIN runs AS ours ON ours.run_id = load_page.replay_of
+                WHERE writer.run_id = users.last_run_id AND theirs.started_at <= ours.started_at
+            )
+        )
     RETURNING users.uid, users.version
 ), housed AS (
     INSERT INTO users_address (uid, city, state, country, zip_prefix, lat, lng, street)

@@ -1,25 +1,29 @@
 -- Forgets a person: the rows and the sealed records go, and one keyed token stays, made by the newest key, so
 -- that no later run brings the person back.
+-- Returns nothing, and does nothing, if newer keys are in use: what was kept under them would not be found.
 -- The lock waits for the loads under way, and the next ones wait for it; see functions/load_page.sql.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a snapshot for each statement
 SELECT pg_advisory_xact_lock(hashtext('decant.erasures'));
 
-WITH remembered AS (
-    INSERT INTO erasures (uid_token) VALUES (%(uid_token)s) ON CONFLICT DO NOTHING
+WITH begun AS (
+    SELECT now() AS at WHERE NOT EXISTS (SELECT FROM key_versions WHERE is_overtaken(version, proof, %(key)s))
+), remembered AS (
+    INSERT INTO erasures (uid_token) SELECT %(uid_token)s FROM begun ON CONFLICT DO NOTHING
 ), outdated AS (
-    DELETE FROM erasures WHERE uid_token = ANY (%(older_tokens)s::text[])
+    DELETE FROM erasures WHERE uid_token = ANY (%(older_tokens)s::text[]) AND EXISTS (SELECT FROM begun)
 ), gone AS (
-    DELETE FROM users WHERE uid = %(uid)s RETURNING first_run_id, last_run_id
+    DELETE FROM users WHERE uid = %(uid)s AND EXISTS (SELECT FROM begun) RETURNING first_run_id, last_run_id
 ), unsealed AS (
     UPDATE rejects SET sealed = NULL, sealed_until = NULL, uid_token = NULL
-    WHERE uid_token = ANY (%(older_tokens)s::text[] || %(uid_token)s::text)
+    WHERE uid_token = ANY (%(older_tokens)s::text[] || %(uid_token)s::text) AND EXISTS (SELECT FROM begun)
     RETURNING run_id
 )
 SELECT
-    iso_utc(now()),
+    iso_utc(at),
     (SELECT count(*) FROM gone),
     (SELECT count(*) FROM users_address WHERE uid = %(uid)s AND EXISTS (SELECT FROM gone)),
     (SELECT count(*) FROM unsealed),
     ARRAY(
         SELECT first_run_id FROM gone UNION SELECT last_run_id FROM gone UNION SELECT run_id FROM unsealed
-    )::text[];
+    )::text[]
+FROM begun;
