@@ -29,6 +29,16 @@ def test_killed_before_and_after_every_step(trial: Trial):
         assert trial.statuses(2) == [expected, "succeeded"], step
 
 
+def test_killed_after_its_last_word_it_has_ended(trial: Trial):
+    for _ in range(5):
+        trial.begin_day()
+        run = trial.start()
+        assert run.has_told(20)
+        run.kill()
+        assert run.wait().ended == "succeeded"
+        assert trial.problems() == []
+
+
 @pytest.mark.parametrize("wire", ["source", "Postgres", "Redis"])
 def test_killed_while_something_passes(trial: Trial, wire: str):
     """Before the server has it, if the run sent it; else after the server did it, before the run knows."""
