@@ -70,7 +70,7 @@ class RejectBudgetExceeded(DecantError):
 
 
 class TimeUp(DecantError):
-    """A run would have passed its function's time; it stopped before ``page``, where the next one goes on."""
+    """A run would have passed its function's time; it stopped before ``page``."""
 
     def __init__(self, page: int) -> None:
         super().__init__(f"the time was up before page {page}")

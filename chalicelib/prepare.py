@@ -79,7 +79,7 @@ def _reject_rows(edges: Edges, run_id: str, page: int, valid: ValidPage) -> Iter
     came_right = {str(user.uid) for user in valid.users} if quarantine and valid.rejects else set[str]()
     for reject in valid.rejects:
         row = RejectRow(reject.position, reject.issues, fingerprint(reject.raw))
-        uid = edges.source.dialect.uid_of(reject.raw)
+        uid = edges.source.dialect.uid_of(reject.raw) if quarantine else None
         if quarantine and reject.is_record and uid not in came_right:
             sealed = quarantine.seal(reject.raw, run_id, page, reject.position)
             tokens = edges.tokeniser.candidates("uid", uid) if uid else []

@@ -3,7 +3,7 @@
 -- run failed before all its pages were sent.
 -- That the page was once given up is forgotten, so that the run does not end before it is worked.
 -- Fails by one_run_per_source if the run would have to be opened while another is under way.
-SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- or whoever waits for another page's change would fail
 WITH pending AS (
     DELETE FROM pages WHERE run_id = %(run_id)s AND page = %(page)s AND error IS NOT NULL
 )
