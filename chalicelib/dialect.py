@@ -33,7 +33,9 @@ class TooManyRecords(ValueError):
 class Dialect(Generic[T]):
     """How one API words a page: the type of a record, the way to a ``User``, the envelope if there is one.
 
-    ``dropped`` are the dotted paths of fields that are known and not wanted; ``uid`` is where a uid stands.
+    ``dropped`` are the dotted paths of fields that are known and not wanted. ``uid`` is where a uid stands;
+    ``make_uid`` makes it of what stands there, or raises ValueError, TypeError or AttributeError. ``ends``
+    says that the API has a last page, and that pages after it hold no records.
     """
 
     name: str
@@ -42,6 +44,8 @@ class Dialect(Generic[T]):
     uid: str
     dropped: tuple[str, ...] = ()
     envelope: str | None = None
+    make_uid: Callable[[Any], UUID] = UUID
+    ends: bool = False
 
     def decode(self, body: bytes) -> list[User]:
         """A whole page at once. Raises ValueError as soon as a record is wrong, or has a field not known, and
@@ -72,9 +76,8 @@ class Dialect(Generic[T]):
     def uid_of(self, raw: bytes) -> str | None:
         """The uid of a record that may be wrong in any way, if it has one."""
         try:
-            value = reduce(getitem, self.uid.split("."), loads(raw))
-            return str(UUID(value)) if isinstance(value, str) else None
-        except (ValueError, LookupError, TypeError, RecursionError):
+            return str(self.make_uid(reduce(getitem, self.uid.split("."), loads(raw))))
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
 
     def convert(self, record: Any) -> User:

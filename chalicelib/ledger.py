@@ -172,7 +172,8 @@ class Report:
 
     It begins with ``first_page``; if its time was up, the next scheduled one begins with ``next_page``.
     ``timings`` are milliseconds by step. ``unknown_fields`` counts what records have and the contract does
-    not know; ``unknown_names`` are those that most records of a page have.
+    not know; ``unknown_names`` are those that most records of a page have. ``source_ended`` says that a page
+    after the source's last was met.
     """
 
     run_id: str
@@ -193,6 +194,7 @@ class Report:
     unknown_names: set[str] = field(default_factory=set, repr=False)
     first_page: int = 1
     next_page: int | None = None
+    source_ended: bool = False
 
     def summary(self) -> dict[str, Any]:
         """The report as JSON can hold it, without the names that the source made up."""

@@ -58,12 +58,14 @@ def work_queued(edges: Edges, plan: Plan, run_id: str, page: int) -> Report:
     """
     started = time.monotonic()
     report = Report(run_id, "running")
+    unread = None
     if edges.store.claim_page(run_id, page):
         error = _caught(lambda: _work_page(edges, plan, page, report))
         _tell_unknown(report)
         if error:
             raise error
-    report.status = edges.store.end_page(run_id, report.timings) or "ended"
+        unread = _unread(edges, plan, report) if page == plan.pages else None
+    report.status = edges.store.end_page(run_id, report.timings, unread) or "ended"
     report.seconds = time.monotonic() - started
     return report
 
@@ -71,7 +73,7 @@ def work_queued(edges: Edges, plan: Plan, run_id: str, page: int) -> Report:
 def _work(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
     error = _caught(lambda: _work_pages(edges, plan, report, on_page))
     if error is None:
-        report.status, report.error = _status_at_end(edges, plan)
+        report.status, report.error = _status_at_end(edges, plan, report)
     else:
         report.status, report.error = _status_after(error, report), str(error)
         if isinstance(error, TimeUp) and plan.trigger == "schedule":
@@ -111,6 +113,8 @@ def _work_pages(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> No
             _heed_time(plan, pages, page, slowest)
             if load:
                 loads.begin(load)
+            if report.source_ended:
+                break
 
 
 def _heed_time(plan: Plan, pages: Sequence[int], page: int, wanted_seconds: float) -> None:
@@ -131,10 +135,18 @@ def _pages(edges: Edges, plan: Plan, report: Report) -> Sequence[int]:
     return range(report.first_page, plan.pages + 1)
 
 
-def _status_at_end(edges: Edges, plan: Plan) -> tuple[str, str | None]:
+def _status_at_end(edges: Edges, plan: Plan, report: Report) -> tuple[str, str | None]:
     if plan.replay_of and edges.store.sealed_pages(plan.replay_of):
         return "partial", "QUARANTINE_KEY does not open all that is sealed; what it does not stays"
-    return "succeeded", None
+    unread = _unread(edges, plan, report)
+    return ("partial", unread) if unread else ("succeeded", None)
+
+
+def _unread(edges: Edges, plan: Plan, report: Report) -> str | None:
+    """What there is to say of a scheduled run that has worked all its pages and not met the source's end."""
+    if plan.trigger != "schedule" or not edges.source.dialect.ends or report.source_ended:
+        return None
+    return f"page {plan.pages}: the source may go on, but SOURCE_PAGES does not"
 
 
 def _status_after(error: DecantError, report: Report) -> str:

@@ -29,13 +29,14 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
     Raises SourceError, or RejectBudgetExceeded after it has put the page's rejects into the ledger.
     """
     valid, replay = _extracted(edges, plan, page, report)
-    if not valid.fetched:
+    if not valid.fetched and plan.replay_of:
         return None
+    report.source_ended = not valid.fetched
     rejects = list(_reject_rows(edges, report.run_id, page, valid))
     report.rejects_by_rule.update((issue.path, issue.rule) for row in rejects for issue in row.issues)
     report.note_unknown(valid.unknown, valid.fetched)
     seal_days = edges.quarantine.days if edges.quarantine else 0
-    if len(rejects) / valid.fetched > plan.max_reject_ratio:
+    if rejects and len(rejects) / valid.fetched > plan.max_reject_ratio:
         edges.store.note_rejects(report.run_id, page, rejects, edges.tokeniser.in_use, seal_days)
         raise RejectBudgetExceeded(page, len(rejects), valid.fetched)
     with timed(report, "clean"):
@@ -90,7 +91,7 @@ def _reject_rows(edges: Edges, run_id: str, page: int, valid: ValidPage) -> Iter
 def _validated(body: bytes, dialect: Dialect[Any], page: int, today: date) -> ValidPage:
     try:
         valid = validate(body, dialect, today)
-        problem = "" if valid.fetched else "no records"
+        problem = "" if valid.fetched or (dialect.ends and page > 1) else "no records"
     except TooManyRecords:
         problem = f"more than {LARGEST_PAGE} records"
     except (JSONDecodeError, RecursionError):

@@ -82,11 +82,12 @@ def ingest_page(message: Mapping[str, Any], receives: int) -> Report:
     from chalicelib import pipeline, telemetry
 
     run_id, page = message["run_id"], message["page"]
-    plan = _plan(message["trigger"], 1, message["page_size"])
     try:
-        if run := wiring.store().get_run(run_id):
+        run = wiring.store().get_run(run_id)
+        if run:
             _refuse_another(run.source)
         refuse_wrong_keys(wiring.store(), wiring.tokeniser())
+        plan = _plan(message["trigger"], run.pages_planned if run else 0, message["page_size"])
         report = pipeline.work_queued(_edges(), plan, run_id, page)
     except DecantError as error:
         _log.error("run %s, page %s: %s", run_id, page, error)

@@ -134,9 +134,13 @@ class Store:
         """Gives a page of a queued run up."""
         self._rows("fail_page", {"run_id": run_id, "page": page, "error": error})
 
-    def end_page(self, run_id: str, timings: Mapping[str, float]) -> str | None:
-        """Ends a queued run after its last page. Its status now; None if it was not running."""
-        rows = self._rows("end_page", {"run_id": run_id, "timings": json.dumps(dict(timings))})
+    def end_page(self, run_id: str, timings: Mapping[str, float], unread: str | None = None) -> str | None:
+        """Ends a queued run after its last page. Its status now; None if it was not running.
+
+        ``unread`` says, of the run's last page, that the source may have more.
+        """
+        values = {"run_id": run_id, "timings": json.dumps(dict(timings)), "unread": unread}
+        rows = self._rows("end_page", values)
         return rows[0][0] if rows else None
 
     def note_rejects(

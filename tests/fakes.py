@@ -186,7 +186,7 @@ class FakeStore:
     def claim_page(self, run_id: str, page: int) -> bool:
         raise NotImplementedError("queued runs are tested in Postgres")
 
-    def end_page(self, run_id: str, timings: Mapping[str, float]) -> str | None:
+    def end_page(self, run_id: str, timings: Mapping[str, float], unread: str | None) -> str | None:
         raise NotImplementedError("queued runs are tested in Postgres")
 
     def check_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]:

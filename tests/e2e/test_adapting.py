@@ -69,11 +69,12 @@ def follow(folder):
 
 @contextmanager
 def members():
-    """The API that the document speaks of; gives its address."""
+    """The API that the document speaks of, which has one page; gives its address."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self):
-            body = SAMPLE.encode()
+            is_first = "page=1&" in self.path
+            body = SAMPLE.encode() if is_first else b'{"members": []}'
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
@@ -107,6 +108,7 @@ def test_the_run_and_the_answer_are_as_the_document_shows(adapted, tmp_path):
             return asked.stdout
 
         assert SAID in said
+        assert "Ingest succeeded" in said
         (person,) = json.loads(answer("/users"))["items"]
         assert person["language"] == "pt"
         assert person["email"].startswith("v1_")

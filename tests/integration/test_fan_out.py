@@ -7,6 +7,7 @@ import json
 import random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 
 import boto3
 import moto
@@ -519,6 +520,43 @@ def test_a_run_whose_last_word_got_lost_succeeded_all_the_same(start, sql, monke
     assert wiring.store().get_run(run_id).status == "succeeded"
     runs.run_ingest("manual", 1, 1)
     assert (ledger(sql, run_id)["status"], ledger(sql, run_id)["error"]) == ("succeeded", None)
+
+
+@pytest.fixture
+def ending(app_environment, monkeypatch):
+    """A source with so many pages, read on schedule: so many messages a run."""
+
+    def end(last, pages):
+        app_environment(SOURCE_PAGES=str(pages), SOURCE_PAGE_SIZE=str(SIZE), INLINE_PAGES="1")
+        source = wiring.source()
+        fetch = source.fetch
+        monkeypatch.setattr(source, "dialect", replace(source.dialect, ends=True))
+        monkeypatch.setattr(source, "fetch", lambda page, size: fetch(page, size) if page <= last else b"[]")
+
+    return end
+
+
+def test_pages_after_the_sources_last_are_worked_and_hold_nobody(ending, queue, worker, sql):
+    ending(last=3, pages=5)
+
+    run_id = runs.ingest({}).run_id
+    worker.work_off()
+
+    run = ledger(sql, run_id)
+    assert (run["status"], run["pages_done"], run["fetched"]) == ("succeeded", 5, 3 * SIZE)
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2), (3, 3, 2, 1)])
+def test_a_queued_run_that_does_not_meet_the_sources_end_is_a_part_and_says_so(ending, queue, sql, order):
+    ending(last=4, pages=3)
+
+    run_id = runs.ingest({}).run_id
+    for page in order:
+        runs.ingest_page({**message_of(run_id, page), "trigger": "schedule"}, 1)
+
+    run = ledger(sql, run_id)
+    assert (run["status"], run["pages_done"], run["fetched"]) == ("partial", 3, 3 * SIZE)
+    assert run["error"] == "page 3: the source may go on, but SOURCE_PAGES does not"
 
 
 def test_a_page_beyond_the_runs_last_is_none_of_it(start, sql):

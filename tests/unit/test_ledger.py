@@ -41,6 +41,7 @@ def test_a_report_begins_with_nothing():
         "unknown_fields": 0,
         "first_page": 1,
         "next_page": None,
+        "source_ended": False,
     }
 
 

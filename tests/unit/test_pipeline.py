@@ -5,13 +5,14 @@ import logging
 import re
 import threading
 import traceback
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from chalicelib import privacy
 from chalicelib.errors import LeaseLost, SourceUnavailable, StoreError, StoreUnavailable, Unforeseen
-from chalicelib.ledger import Opening, Report
+from chalicelib.ledger import Opening, Report, Trigger
 from chalicelib.pipeline import Edges, Plan, run
 from tests.builders import MISSING, RANDOM_DATA_API
 from tests.fakes import FakeCache, FakeSource, FakeStore, uid
@@ -271,6 +272,42 @@ def test_an_empty_page_after_a_good_one_leaves_a_part():
     report = Run(page(1), RANDOM_DATA_API.page())()
 
     assert (report.status, report.error) == ("partial", "page 2: no records")
+
+
+def ending(*bodies: bytes, trigger: Trigger = "schedule", pages: int = 3) -> Run:
+    """A run over a source that has a last page."""
+    trial = Run(*bodies)
+    trial.source.dialect = replace(trial.source.dialect, ends=True)
+    trial.plan = replace(trial.plan, trigger=trigger, pages=pages)
+    return trial
+
+
+def test_a_source_that_ends_is_read_to_its_end_and_no_further():
+    trial = ending(page(2), page(1, first=2), RANDOM_DATA_API.page(), pages=100)
+
+    report = trial()
+
+    assert (report.status, report.error, report.pages, report.inserted) == ("succeeded", None, 3, 3)
+    assert [asked for asked, _ in trial.source.asked] == [1, 2, 3]
+
+
+def test_a_source_that_ends_has_somebody_all_the_same():
+    report = ending(RANDOM_DATA_API.page())()
+
+    assert (report.status, report.error) == ("failed", "page 1: no records")
+
+
+@pytest.mark.parametrize("pages", [1, 2])
+def test_a_scheduled_run_that_does_not_meet_the_sources_end_is_a_part_and_says_so(pages):
+    report = ending(*[page(1, first=number) for number in range(pages)], pages=pages)()
+
+    assert (report.status, report.inserted) == ("partial", pages)
+    assert report.error == f"page {pages}: the source may go on, but SOURCE_PAGES does not"
+
+
+@pytest.mark.parametrize("trigger", ["manual", "backfill"])
+def test_whoever_asks_for_so_many_pages_gets_them(trigger):
+    assert ending(page(1), trigger=trigger, pages=1)().status == "succeeded"
 
 
 NO_JSON = "page 1: the body is not JSON, or not all of it"

@@ -2,7 +2,9 @@
 
 import logging
 from collections import Counter
+from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -101,6 +103,13 @@ def test_the_uid_of_a_record_is_found_however_wrong_the_rest_is(api, value, uid)
     (raw,) = api.dialect.split(api.page(api.record({api.uid: value, api.email: MISSING})))
 
     assert api.dialect.uid_of(raw) == uid
+
+
+def test_ids_that_are_no_uuids_are_found_by_what_the_dialect_makes_of_them():
+    dialect = replace(RANDOM_DATA_API.dialect, make_uid=lambda number: UUID(int=number))
+    page = RANDOM_DATA_API.page(RANDOM_DATA_API.record({"uid": 5}), RANDOM_DATA_API.record({"uid": "x"}))
+
+    assert [dialect.uid_of(raw) for raw in dialect.split(page)] == [str(UUID(int=5)), None]
 
 
 # What the log says
