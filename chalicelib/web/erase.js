@@ -51,7 +51,7 @@ function receiptOf(receipt) {
     ["People", number(receipt.users)],
     ["Addresses", number(receipt.addresses)],
     ["Sealed records", number(receipt.sealed_records)],
-    ["Cache", receipt.cache_cleared ? "cleared" : `Redis is away; gone within ${number(receipt.cache_gone_within_seconds)} s`],
+    ["Cache", receipt.cache_cleared ? "cleared" : `could not be told; gone within ${number(receipt.cache_gone_within_seconds)} s`],
     ["Remembered as", element("code", { class: "token" }, receipt.uid_token)],
     ["Brought by", receipt.run_ids.length ? receipt.run_ids.map((run) => element("a", { href: `#/runs/${run}` }, element("code", {}, run.slice(0, 8)), " ")) : "no run that is known"],
   ];

@@ -17,10 +17,11 @@ const FIELDS = [
 ];
 const MOST = 100;
 
-export function lookupForm(signal) {
+/** The form, and beside it the place where the answer will stand. */
+export function lookup(signal) {
   const field = element("select", {}, FIELDS.map(([value, label]) => element("option", { value }, label)));
   const value = element("input", { type: "text", autocomplete: "off", spellcheck: "false", autocapitalize: "off", required: true, maxlength: 402 });
-  const answer = element("div", { role: "status" });
+  const answer = element("section", { class: "card answer", role: "status" });
   const find = async (event) => {
     event.preventDefault();
     const body = { [field.value]: value.value };
@@ -33,7 +34,7 @@ export function lookupForm(signal) {
       if (error.name !== "AbortError") fill(answer, element("p", { class: "said", role: "alert" }, complaint(error, "read")));
     }
   };
-  return element(
+  const form = element(
     "details",
     { class: "card tool", open: matchMedia("(min-width: 60rem)").matches },
     element("summary", {}, element("h2", {}, "Look up")),
@@ -45,8 +46,8 @@ export function lookupForm(signal) {
       element("div", { class: "buttons" }, element("button", { class: "main" }, "Look up")),
       element("p", { class: "fine" }, "It becomes a token before anything is asked, and stands in no address and no log."),
     ),
-    answer,
   );
+  return [form, answer];
 }
 
 function found({ items, next }, label) {

@@ -5,7 +5,7 @@ import { announce, element, fill } from "./dom.js";
 import { exportPart } from "./exports.js";
 import { filterForm, filtersOf } from "./filters.js";
 import { peopleTable } from "./listing.js";
-import { lookupForm } from "./lookup.js";
+import { lookup } from "./lookup.js";
 import { empty, show } from "./states.js";
 import { counted } from "./words.js";
 
@@ -20,7 +20,7 @@ export function people(place, signal, search = "") {
     place,
     element("h1", { tabindex: -1 }, "People"),
     element("p", { class: "lead" }, "As stored: what could name somebody is a token."),
-    element("div", { class: "tools" }, filterForm(filters, signal), lookupForm(signal)),
+    element("div", { class: "tools" }, filterForm(filters, signal), lookup(signal)),
     element("section", { class: "card", "aria-label": "People" }, list),
   );
   const load = () => ask("users", { query: { ...filters, ...cursorOf(query), limit: SHOWN }, signal });

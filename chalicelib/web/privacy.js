@@ -54,6 +54,7 @@ function breakable(name) {
 
 function keysPart(stats) {
   const rows = (counts, what) => counts.map(({ value, count }) => ({ name: `${what}, version ${value}`, count }));
+  const versions = new Set([...stats.key_version, ...stats.erasure_key_version].map(({ value }) => value));
   const all = [...rows(stats.key_version, "People"), ...rows(stats.erasure_key_version, "Erasures")];
   return element(
     "section",
@@ -62,7 +63,7 @@ function keysPart(stats) {
     all.length
       ? table("Whose tokens were made by which key", [{ title: "Key", cell: ({ name }) => name }, { title: "Count", cell: ({ count }) => number(count), numeric: true }], all)
       : element("p", { class: "fine" }, "Nobody is stored, so no key is needed yet."),
-    element("p", { class: "fine" }, "A version that nobody needs any more may leave the setting."),
+    versions.size > 1 && element("p", { class: "fine" }, "A version that nobody needs any more may leave the setting."),
   );
 }
 

@@ -47,7 +47,7 @@ function facts(run) {
   const spent = lasted(run);
   const rows = [
     ["Took", spent === null ? "not known" : duration(spent)],
-    ["Pages", `${number(run.pages_done)} of ${number(run.pages_planned)}`],
+    ["Pages", run.status === "succeeded" ? number(run.pages_done) : `${number(run.pages_done)} of ${number(run.pages_planned)}`],
     ["Begun by", run.queued ? `${run.trigger}, over the queue` : run.trigger],
     ["Source", run.source],
     ["Contract", element("code", {}, run.contract_hash)],

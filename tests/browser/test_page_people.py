@@ -160,6 +160,7 @@ def test_a_look_up_finds_the_person_and_leaves_the_value_nowhere(people_tab, hom
     tool.get_by_role("button").click()
 
     assert record["uid"] in uids(tab, "Found")
+    assert tab(".answer .scroll").evaluate("place => place.scrollWidth <= place.clientWidth")
     expect(tool.get_by_label("Raw value")).to_have_value("")
     assert record[field] not in tab("body").inner_text()
     assert all(record[field] not in request.url for request in tab.asked)
@@ -171,7 +172,7 @@ def test_a_look_up_of_nobody_says_so(people_tab):
     tool.get_by_label("Raw value").fill("nobody@example.com")
     tool.get_by_label("Raw value").press("Enter")
 
-    expect(tool.get_by_role("status")).to_have_text("Nobody is stored with this e-mail address.")
+    expect(people_tab(".answer")).to_have_text("Nobody is stored with this e-mail address.")
     expect(people_tab("#announcer")).to_have_text("Nobody is stored with this e-mail address.")
 
 

@@ -26,5 +26,6 @@ def test_the_keys_in_use_and_the_risk_are_told(tab, home):
     stats = home.server.get_json("/stats")
 
     expect(tab.rows("Whose tokens were made by which key")).to_contain_text(["People, version 1"])
+    expect(tab("main")).not_to_contain_text("may leave the setting")
     expect(tab("main")).to_contain_text(f"k = {stats['risk']['k_anonymity']}")
     expect(tab("main")).to_contain_text(f"{stats['risk']['groups']:,} groups")
