@@ -5,9 +5,10 @@ from typing import Any
 
 from chalice.app import AuthResponse, Chalice, Response
 
-from chalicelib import answers, config, emulator, forms, people, runs, stats, telemetry, upkeep, views, wiring
+from chalicelib import answers, audit, config, emulator, forms, people, runs, telemetry, upkeep, views, wiring
 from chalicelib.answers import HTML, found, html, json
 from chalicelib.gate import Routes
+from chalicelib.stats import Stats
 
 app = Chalice(app_name="decant", configure_logs=False)
 telemetry.start(config.log_level())
@@ -90,17 +91,17 @@ def erase_user(request: Any, query: forms.Nothing, uid: str) -> Response:
     return json(people.erased(wiring.store(), wiring.cache(), wiring.tokeniser(), uid))
 
 
-@route("GET", "/stats", scope="read", gives=stats.Stats)
+@route("GET", "/stats", scope="read", gives=Stats)
 def get_stats(request: Any, query: forms.Nothing) -> Response:
     """How many people are stored and how they spread, at most half a minute ago."""
     answer = wiring.cache().get_stats()
     return json(answer.body, headers={"X-Data-Source": answer.source})
 
 
-@route("GET", "/runs", scope="read", query=forms.Some, gives=views.RunList)
-def list_runs(request: Any, query: forms.Some) -> Response:
-    """The newest runs first."""
-    return json(views.RunList(wiring.store().list_runs(query.limit)))
+@route("GET", "/runs", scope="read", query=forms.Runs, gives=views.RunList)
+def list_runs(request: Any, query: forms.Runs) -> Response:
+    """The runs, a page at a time, the newest first."""
+    return answers.ledger_list(request, audit.runs(wiring.store(), query))
 
 
 @route("POST", "/runs", scope="operate", body=forms.NewRun, gives=views.RunStarted, status=202)
@@ -116,11 +117,10 @@ def get_run(request: Any, query: forms.Nothing, run_id: str) -> Response:
     return json(found(wiring.store().get_run(run_id)))
 
 
-@route("GET", "/runs/{run_id}/rejects", scope="read", query=forms.Some, gives=views.RejectList)
-def list_rejects(request: Any, query: forms.Some, run_id: str) -> Response:
-    """The first records that a run did not load: where and why, never what."""
-    found(wiring.store().get_run(run_id))
-    return json(views.RejectList(wiring.store().list_rejects(run_id, query.limit)))
+@route("GET", "/runs/{run_id}/rejects", scope="read", query=forms.Rejects, gives=views.RejectList)
+def list_rejects(request: Any, query: forms.Rejects, run_id: str) -> Response:
+    """The records that a run did not load, a page at a time: where and why, never what."""
+    return answers.ledger_list(request, audit.rejects(wiring.store(), run_id, query))
 
 
 @app.schedule(config.ingest_schedule())

@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 
 from chalicelib import assets
 from chalicelib.errors import DecantError, RequestError, StoreUnavailable
-from chalicelib.views import Problem, RunStarted, UserList, UserView, encode
+from chalicelib.views import Problem, RejectList, RunList, RunStarted, UserList, UserView, encode
 
 JSON, NDJSON, CSV, HTML = "application/json", "application/x-ndjson", "text/csv", "text/html"
 PROBLEM = "application/problem+json"
@@ -114,15 +114,25 @@ def started(request: Any, run_id: str, status: str) -> Response:
 def user_list(request: Any, people: UserList) -> Response:
     """A page of people, in the form that the caller asks for, with a link to the next."""
     media = _accepted(request.headers.get("accept", "*/*"), (JSON, NDJSON, CSV))
-    headers: dict[str, str | list[str]] = {
+    headers = {
         "Content-Type": _WRITTEN_AS[media],
         "X-Data-Source": "postgres",
         "Vary": "Accept",
     }
-    if people.next:
-        query = {**(request.query_params or {}), "cursor": people.next}
-        headers["Link"] = f'<?{urlencode(query)}>; rel="next"'
-    return Response(_written(people, media), headers)
+    return Response(_written(people, media), {**headers, **_next(request, people.next)})
+
+
+def ledger_list(request: Any, ledger: RunList | RejectList) -> Response:
+    """A page of the ledger, with a link to the next."""
+    return json(ledger, headers=_next(request, ledger.next))
+
+
+def _next(request: Any, cursor: str | None) -> dict[str, str]:
+    """The header that leads to the next page, if there is one: the same query with its cursor."""
+    if cursor is None:
+        return {}
+    query = {**(request.query_params or {}), "cursor": cursor}
+    return {"Link": f'<?{urlencode(query)}>; rel="next"'}
 
 
 def _written(people: UserList, media: str) -> str:

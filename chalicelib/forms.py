@@ -57,13 +57,16 @@ RunId = Annotated[
     ),
 ]
 
+RunCursor = Annotated[
+    str, Meta(pattern=UUID.pattern, max_length=36, description="The `next` of the page before.")
+]
+RejectCursor = Annotated[
+    str, Meta(pattern="^[0-9]{1,9}-[0-9]{1,9}$", max_length=19, description="The `next` of the page before.")
+]
+
 
 class Nothing(Struct, forbid_unknown_fields=True):
     """A route without a query."""
-
-
-class Some(Struct, forbid_unknown_fields=True):
-    limit: Limit = 50
 
 
 class Page(Struct, forbid_unknown_fields=True):
@@ -78,6 +81,16 @@ class Users(Page, forbid_unknown_fields=True):
     gender: Filter | UnsetType = UNSET
     plan: Filter | UnsetType = UNSET
     updated_since: Moment | UnsetType = UNSET
+
+
+class Runs(Struct, forbid_unknown_fields=True):
+    limit: Limit = 50
+    cursor: RunCursor | UnsetType = UNSET
+
+
+class Rejects(Struct, forbid_unknown_fields=True):
+    limit: Limit = 50
+    cursor: RejectCursor | UnsetType = UNSET
 
 
 class Lookup(Struct, forbid_unknown_fields=True):

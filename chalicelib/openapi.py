@@ -19,6 +19,8 @@ _EXAMPLES = {
 }
 _HEADERS_OF = {
     views.UserList: ("X-Data-Source", "Link"),
+    views.RunList: ("Link",),
+    views.RejectList: ("Link",),
     views.UserView: ("X-Data-Source", "ETag"),
     stats.Stats: ("X-Data-Source",),
     views.RunStarted: ("Location",),

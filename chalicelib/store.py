@@ -207,17 +207,19 @@ class Store:
         risk = risk_view(total, *self._rows("risk", {"few": FEW_DISTINCT, "small": SMALL_GROUP})[0])
         return encode(stats_view(total, computed_at, counts, risk))
 
-    def list_runs(self, limit: int) -> list[Run]:
-        """The newest runs first."""
-        return [Run(*row) for row in self._rows("runs", {"limit": limit})]
+    def list_runs(self, limit: int, after: str | None = None) -> list[Run]:
+        """The newest runs first, those before the one given."""
+        return [Run(*row) for row in self._rows("runs", {"limit": limit, "after": after})]
 
     def get_run(self, run_id: str) -> Run | None:
         rows = self._rows("run", {"run_id": run_id})
         return Run(*rows[0]) if rows else None
 
-    def list_rejects(self, run_id: str, limit: int) -> list[RejectView]:
-        """The first rejects of a run, in the order of the source."""
-        return [RejectView(*row) for row in self._rows("rejects", {"run_id": run_id, "limit": limit})]
+    def list_rejects(self, run_id: str, limit: int, after: tuple[int, int] | None = None) -> list[RejectView]:
+        """Rejects of a run in the order of the source, after the page and position given."""
+        page, position = after or (None, None)
+        values = {"run_id": run_id, "limit": limit, "after_page": page, "after_position": position}
+        return [RejectView(*row) for row in self._rows("rejects", values)]
 
     def last_success_age(self) -> float | None:
         """Seconds since a run last succeeded, or None."""

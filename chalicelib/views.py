@@ -102,7 +102,10 @@ class Run(Struct):
 
 
 class RunList(Struct):
+    """A page of runs, the newest first; ``next`` is the cursor of the page after it."""
+
     items: list[Run]
+    next: str | None
 
 
 class RejectView(Struct):
@@ -120,7 +123,10 @@ class RejectView(Struct):
 
 
 class RejectList(Struct):
+    """A page of rejects in the order of the source; ``next`` is the cursor of the page after it."""
+
     items: list[RejectView]
+    next: str | None
 
 
 class RunStarted(Struct):

@@ -15,6 +15,7 @@ ALL = {"app": ROOT / "app.py", **ROOMS, **SOURCES}
 PURE = {
     "access",
     "assets",
+    "audit",
     "clean",
     "dialect",
     "edges",
@@ -39,6 +40,7 @@ EDGES = {"store", "cache", "config", "aws", "sources.client"}
 MAY_IMPORT = {
     "app": {
         "answers",
+        "audit",
         "config",
         "emulator",
         "forms",
@@ -93,6 +95,7 @@ MAY_IMPORT = {
     "edges": {"dialect", "ledger", "opening", "privacy", "quarantine", "replay"},
     "opening": {"errors", "ledger", "privacy"},
     "replay": {"dialect", "ledger", "quarantine", "validation"},
+    "audit": {"errors", "forms", "views"},
     "people": {"errors", "forms", "ledger", "privacy", "views"},
     "store": {"errors", "ledger", "pool", "privacy", "stats", "views"},
     "pool": {"errors"},

@@ -170,7 +170,7 @@ def test_a_run_out_of_bounds_is_refused_and_the_ledger_knows_nothing_of_it(api):
         answer = api.post("/runs", body, Content_Type="application/json")
         assert (answer.status, answer.json["status"]) == (400, 400), body
 
-    assert api.get("/runs").json == {"items": []}
+    assert api.get("/runs").json["items"] == []
 
 
 def test_the_bounds_themselves_are_taken(api, monkeypatch):
@@ -324,8 +324,47 @@ def test_the_newest_runs_come_first_and_as_many_as_asked_for(api, store):
     assert [run["run_id"] for run in api.get("/runs?limit=2").json["items"]] == run_ids[:2:-1]
 
 
+def by_link(api, path):
+    """What all pages hold, as the links lead from one to the next."""
+    while path:
+        answer = api.get(path)
+        yield answer.json["items"]
+        link = answer.headers.get("link", "")
+        assert (link != "") == (answer.json["next"] is not None)
+        path = urljoin(path, link[1 : link.index(">")]) if link else None
+
+
+@pytest.mark.parametrize(("limit", "sizes"), [(2, [2, 2, 1]), (5, [5]), (4, [4, 1])])
+def test_the_pages_of_the_ledger_hold_each_run_once(api, store, sql, limit, sizes):
+    run_ids = [load(store, person(number))[0] for number in range(5)]
+    sql("UPDATE runs SET started_at = now()")  # several at once
+
+    pages = list(by_link(api, f"/runs?limit={limit}"))
+
+    assert [len(page) for page in pages] == sizes
+    assert [run["run_id"] for page in pages for run in page] == sorted(run_ids, reverse=True)
+
+
+def test_a_cursor_of_no_run_is_a_problem(api, store):
+    load(store, person(1))
+    answer = api.get("/runs", query={"cursor": uid(404)})
+
+    assert (answer.status, answer.json["title"]) == (404, "No such page")
+
+
+@pytest.mark.parametrize("path", ["/runs", f"/runs/{uid(1)}/rejects"])
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "1", "1-", "1-2-3", "-1-2", "9999999999-1", "hush", uid(1)[:-1]]
+)
+def test_what_cannot_be_a_cursor_is_refused_by_name(api, path, cursor):
+    answer = api.get(path, query={"cursor": cursor})
+
+    assert (answer.status, answer.json["detail"].partition(":")[0]) == (400, "cursor")
+    assert b"hush" not in answer.body
+
+
 def test_without_runs_the_ledger_is_empty(api):
-    assert api.get("/runs").json == {"items": []}
+    assert api.get("/runs").json == {"items": [], "next": None}
 
 
 def test_a_run_is_shown_as_in_the_list(api, store):
@@ -377,10 +416,19 @@ def test_as_many_rejects_as_asked_for(api, refused):
     assert len(api.get(f"/runs/{refused}/rejects?limit=3").json["items"]) == 3
 
 
+@pytest.mark.parametrize(("limit", "sizes"), [(2, [2, 2, 1]), (5, [5]), (1, [1] * 5)])
+def test_the_pages_of_rejects_hold_each_once(api, refused, limit, sizes):
+    pages = list(by_link(api, f"/runs/{refused}/rejects?limit={limit}"))
+
+    assert [len(page) for page in pages] == sizes
+    places = [(item["page"], item["position"]) for page in pages for item in page]
+    assert places == [(1, 2), (1, 5), (1, 7), (2, 0), (2, 1)]
+
+
 def test_a_run_that_refused_nothing_has_no_rejects(api, store):
     run_id, _ = load(store, person(1))
 
-    assert api.get(f"/runs/{run_id}/rejects").json == {"items": []}
+    assert api.get(f"/runs/{run_id}/rejects").json == {"items": [], "next": None}
 
 
 def test_a_bad_record_of_the_source_is_told_by_place_and_rule_alone(api, user_api):

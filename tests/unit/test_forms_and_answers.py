@@ -178,13 +178,13 @@ def query(form, **sent):
 
 @pytest.mark.parametrize("limit", ["1", "50", "1000", "0001"])
 def test_a_limit_is_a_whole_number_from_one_to_a_thousand(limit):
-    assert query(forms.Some, limit=limit).limit == int(limit)
+    assert query(forms.Runs, limit=limit).limit == int(limit)
 
 
 @pytest.mark.parametrize("limit", ["0", "1001", "-1", "1.0", "1e1", " 1", "1\n", "１", "", "9" * 4_301])
 def test_no_other_limit_is_one(limit):
     with pytest.raises(RequestError) as refused:
-        query(forms.Some, limit=limit)
+        query(forms.Runs, limit=limit)
 
     assert refused.value.status == 400
     assert refused.value.detail.startswith("limit: ")

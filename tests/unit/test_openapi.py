@@ -36,6 +36,8 @@ STATUSES = {
 
 HEADERS = {
     ("GET", "/users"): {"Link", "X-Data-Source"},
+    ("GET", "/runs"): {"Link"},
+    ("GET", "/runs/{run_id}/rejects"): {"Link"},
     ("POST", "/users/lookup"): {"Link", "X-Data-Source"},
     ("GET", "/users/{uid}"): {"ETag", "X-Data-Source"},
     ("GET", "/stats"): {"X-Data-Source"},

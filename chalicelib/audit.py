@@ -1,0 +1,40 @@
+"""The ledger, a page at a time. The edge arrives as an argument; a cursor says where its page ended."""
+
+from typing import Protocol
+
+from msgspec import UNSET
+
+from chalicelib.errors import RequestError
+from chalicelib.forms import Rejects, Runs
+from chalicelib.views import RejectList, RejectView, Run, RunList
+
+
+class Store(Protocol):
+    """Where the ledger is kept."""
+
+    def get_run(self, run_id: str) -> Run | None: ...
+    def list_runs(self, limit: int, after: str | None = None) -> list[Run]: ...
+    def list_rejects(
+        self, run_id: str, limit: int, after: tuple[int, int] | None = None
+    ) -> list[RejectView]: ...
+
+
+def runs(store: Store, query: Runs) -> RunList:
+    """The newest runs first. Raises RequestError if the cursor is of no run."""
+    after = None if query.cursor is UNSET else str(query.cursor)
+    if after and store.get_run(after) is None:
+        raise RequestError(404, "No such page", "the cursor is not one that was given out")
+    found = store.list_runs(query.limit + 1, after)
+    items = found[: query.limit]
+    return RunList(items, items[-1].run_id if len(found) > len(items) else None)
+
+
+def rejects(store: Store, run_id: str, query: Rejects) -> RejectList:
+    """What a run did not load, in the order of the source. Raises RequestError if there is no such run."""
+    if store.get_run(run_id) is None:
+        raise RequestError(404, "Not found")
+    page, _, position = ("" if query.cursor is UNSET else str(query.cursor)).partition("-")
+    found = store.list_rejects(run_id, query.limit + 1, (int(page), int(position)) if page else None)
+    items = found[: query.limit]
+    more = len(found) > len(items)
+    return RejectList(items, f"{items[-1].page}-{items[-1].position}" if more else None)
