@@ -7,7 +7,8 @@ MAKE_VENV = { echo "Making .venv with $$("$$python" --version) …"; "$$python" 
 
 # In this order: the schedule fires a minute after the deployment, and until then there are other things to do.
 IN_LOCALSTACK = $(addprefix tests/e2e/test_,backfill.py cloudformation.py lambda_processes.py localstack.py)
-LOCALSTACK_RUNS = $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 12) or sys.platform != "linux")'
+LOCALSTACK_RUNS = $(PY) -c 'import platform, sys; \
+	sys.exit(sys.version_info < (3, 12) or (sys.platform, platform.machine()) != ("linux", "x86_64"))'
 
 # Each process has servers of its own and takes file after file, in their order, in which the slowest are the first.
 SPREAD = --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
@@ -109,7 +110,7 @@ clean: ## Remove local data, keys and caches (.venv stays)
 
 # Of the same Python as .venv, under which the Lambdas are packaged.
 localstack/.venv/installed: .venv/installed localstack/requirements.txt localstack/pyproject.toml
-	@$(LOCALSTACK_RUNS) || { echo "LocalStack without Docker needs Linux and Python 3.12 or newer: make … PYTHON=python3.13"; exit 1; }
+	@$(LOCALSTACK_RUNS) || { echo "LocalStack without Docker needs Linux on x86_64 and Python 3.12 or newer: make … PYTHON=python3.13"; exit 1; }
 	@echo "Installing LocalStack …"
 	@$(PY) -m venv --clear localstack/.venv
 	@localstack/.venv/bin/python -m pip install -qq --disable-pip-version-check --no-compile --no-deps -r localstack/requirements.txt

@@ -13,7 +13,7 @@ from chalice.app import Response
 from msgspec import Struct, structs
 
 from chalicelib import assets
-from chalicelib.errors import DecantError, RequestError, StoreUnavailable
+from chalicelib.errors import DecantError, RequestError, StoreError, StoreUnavailable
 from chalicelib.views import Problem, RejectList, RunList, RunStarted, UserList, UserView, encode
 
 JSON, NDJSON, CSV, HTML = "application/json", "application/x-ndjson", "text/csv", "text/html"
@@ -34,6 +34,8 @@ _PAGE_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
+
+_LOCKED = "55P03"  # a lock was not to be had in time
 
 _log = logging.getLogger("decant.answers")
 
@@ -84,6 +86,8 @@ def problem_of(error: DecantError, request_id: str) -> Response:
     _log.error("%s: %s", type(error).__name__, error, extra={"request_id": request_id})
     if isinstance(error, StoreUnavailable):
         return problem(503, "Postgres cannot be reached", request_id=request_id)
+    if isinstance(error, StoreError) and error.sqlstate == _LOCKED:
+        return problem(503, "Postgres is kept busy", "nothing was done; ask again", request_id)
     return problem(500, "Internal error", request_id=request_id)
 
 

@@ -17,6 +17,7 @@ from chalicelib.errors import AwsError, ConfigError
 
 _TIMEOUTS = Config(connect_timeout=3, read_timeout=3, retries={"total_max_attempts": 3})
 _LARGEST_BATCH = 10
+_TRIES = 3  # of messages that a queue refuses one by one; a whole request boto3 tries again by itself
 
 logging.getLogger("botocore").setLevel(logging.INFO)  # at DEBUG it logs what a secret holds
 
@@ -50,18 +51,20 @@ def invoke_later(function: str, event: dict[str, Any]) -> None:
 def send(queue_url: str, messages: Iterable[dict[str, Any]]) -> None:
     """Puts messages into a queue. Raises AwsError if one is not taken; others may have been by then."""
     numbered = ({"Id": str(id_), "MessageBody": json.dumps(body)} for id_, body in enumerate(messages))
+    problem = None
     try:
         client = boto3.client("sqs", config=_TIMEOUTS)
-        while batch := list(islice(numbered, _LARGEST_BATCH)):
-            refused = client.send_message_batch(QueueUrl=queue_url, Entries=batch).get("Failed", [])
-            if refused:
-                break
-        else:
-            return
-        problem = refused[0]["Code"]
+        while not problem and (batch := list(islice(numbered, _LARGEST_BATCH))):
+            for _ in range(_TRIES):
+                refused = client.send_message_batch(QueueUrl=queue_url, Entries=batch).get("Failed", [])
+                batch = [entry for entry in batch if entry["Id"] in {one["Id"] for one in refused}]
+                if not batch:
+                    break
+            problem = refused[0]["Code"] if refused else None
     except (BotoCoreError, ClientError) as error:
         problem = _code(error)
-    raise AwsError(f"the queue did not take all messages: {problem}")
+    if problem:
+        raise AwsError(f"the queue did not take all messages: {problem}")
 
 
 def most_receives(queue_url: str) -> float:

@@ -18,6 +18,9 @@ from infra.stacks import Stack
 
 ROOT = Path(__file__).parent.parent
 
+# What checks Postgres' certificate, with the proxy and without: DatabaseAuthorities of base.yaml.
+_AUTHORITIES = {"true": "certifi/cacert.pem", "false": "chalicelib/rds.pem"}
+
 Asks = Callable[[str], bool]
 
 
@@ -31,10 +34,11 @@ def deploy(
     template = {"TemplateBody": (ROOT / "infra/base.yaml").read_text(encoding="utf-8")}
     _refuse_unknown(given, {*base.parameters(template), *_parameters(ROOT / "build" / stage / "sam.json")})
     common = {"Stage": stage, **given}
+    proxy = base.planned(template, common)["Proxy"]
+    _refuse_package_without(_AUTHORITIES[proxy], ROOT / "build" / stage / "deployment.zip")
     _change(base, template, common, ask)
     base.protect()
     made = base.outputs()
-    _refuse_package_without(made["DatabaseAuthorities"], ROOT / "build" / stage / "deployment.zip")
     changed = secret.complete(session.client("secretsmanager"), made, settings)
     print(f"Settings: {', '.join(changed) + ' set' if changed else 'as they were'}.")
     uploaded, artifact = _upload(session.client("s3"), made["ArtifactBucket"], ROOT / "build" / stage)
@@ -64,7 +68,8 @@ def destroy(stage: str, session: Any, everything: bool, ask: Asks) -> None:
 
 
 def _stacks(cloudformation: Any, stage: str) -> tuple[Stack, Stack]:
-    return Stack(cloudformation, f"decant-{stage}-base"), Stack(cloudformation, f"decant-{stage}")
+    base = Stack(cloudformation, f"decant-{stage}-base", f"make destroy STAGE={stage} ALL=1")
+    return base, Stack(cloudformation, f"decant-{stage}", f"make destroy STAGE={stage}")
 
 
 def _announce(session: Any, stage: str) -> None:

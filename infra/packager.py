@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import os
+import platform
 import sys
 from collections.abc import Iterator
 from operator import itemgetter
@@ -47,7 +48,10 @@ class Packager(LambdaDeploymentPackager):
             (folder / place).parent.mkdir(parents=True, exist_ok=True)
             copyfile(source, folder / place)
         contents.compile_sources(folder)
-        contents.check_imports(folder, [*names, "app"])
+        if (sys.platform, platform.machine()) == ("linux", "x86_64"):
+            contents.check_imports(folder, [*names, "app"])
+        else:
+            self._ui.write("Not tried: its libraries are for Linux on x86_64, and this is another machine.\n")
 
     def _build_python_dependencies(
         self, python_version: str, requirements_filepath: str, site_packages_dir: str

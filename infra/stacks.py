@@ -40,8 +40,11 @@ class Plan:
 class Stack:
     """One stack of an account, which may not exist yet. Raises DeployError."""
 
-    def __init__(self, cloudformation: Any, name: str, patience: Mapping[str, int] | None = None) -> None:
-        self.name = name
+    def __init__(
+        self, cloudformation: Any, name: str, removal: str, patience: Mapping[str, int] | None = None
+    ) -> None:
+        """``removal`` is the command that deletes it."""
+        self.name, self.removal = name, removal
         self._client, self._patience = cloudformation, dict(patience or _PATIENCE)
 
     def plan(self, template: Mapping[str, str], given: Mapping[str, str]) -> Plan | None:
@@ -93,6 +96,15 @@ class Stack:
         summary = self._client.get_template_summary(**template)
         return [parameter["ParameterKey"] for parameter in summary["Parameters"]]
 
+    def planned(self, template: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+        """The parameters as a plan would have them: as given, else as they are, else by default."""
+        summary = self._client.get_template_summary(**template)["Parameters"]
+        present = {
+            held["ParameterKey"]: held["ParameterValue"] for held in self._described().get("Parameters", [])
+        }
+        defaults = {declared["ParameterKey"]: declared.get("DefaultValue", "") for declared in summary}
+        return {name: given.get(name, present.get(name, default)) for name, default in defaults.items()}
+
     def exists(self) -> bool:
         return bool(self._described())
 
@@ -110,7 +122,7 @@ class Stack:
     def _is_new(self) -> bool:
         status = self._described().get("StackStatus", "REVIEW_IN_PROGRESS")
         if status == "ROLLBACK_COMPLETE":
-            raise DeployError(f"{self.name} could not be made before and is empty; `make destroy` removes it")
+            raise DeployError(f"{self.name} could not be made before; `{self.removal}` removes what is left")
         if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
             raise DeployError(f"{self.name} is being changed already ({status})")
         return bool(status == "REVIEW_IN_PROGRESS")

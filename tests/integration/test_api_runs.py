@@ -353,9 +353,7 @@ def test_a_cursor_of_no_run_is_a_problem(api, store):
 
 
 @pytest.mark.parametrize("path", ["/runs", f"/runs/{uid(1)}/rejects"])
-@pytest.mark.parametrize(
-    "cursor", ["", "x", "1", "1-", "1-2-3", "-1-2", "9999999999-1", "hush", uid(1)[:-1]]
-)
+@pytest.mark.parametrize("cursor", ["", "x", "1", "1-", "1-2-3", "-1-2", "9999999999-1", "hush", uid(1)[:-1]])
 def test_what_cannot_be_a_cursor_is_refused_by_name(api, path, cursor):
     answer = api.get(path, query={"cursor": cursor})
 

@@ -374,6 +374,38 @@ def test_if_the_queue_takes_nothing_the_run_failed_and_says_why(queue, app_envir
     assert error.startswith("the queue did not take all messages: ")
 
 
+class Picky:
+    """Refuses every second message of a batch so many times, as SQS may in an answer that is a success."""
+
+    def __init__(self, sqs, times):
+        self._sqs, self._times = sqs, times
+
+    def send_message_batch(self, **batch):
+        entries, self._times = batch["Entries"], self._times - 1
+        refused = entries[::2] if self._times >= 0 else []
+        taken = [entry for entry in entries if entry not in refused]
+        if taken:
+            self._sqs.send_message_batch(**{**batch, "Entries": taken})
+        return {"Failed": [{"Id": entry["Id"], "Code": "InternalError"} for entry in refused]}
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_messages_that_a_queue_refuses_one_by_one_are_sent_again(sqs, queue, monkeypatch, times):
+    monkeypatch.setattr(aws.boto3, "client", lambda *_, **__: Picky(sqs, times))
+
+    aws.send(queue, [message_of(uid(1), page) for page in range(1, 26)])
+
+    bodies = [sqs.receive_message(QueueUrl=queue)["Messages"][0]["Body"] for _ in range(waiting(sqs, queue))]
+    assert sorted(json.loads(body)["page"] for body in bodies) == [*range(1, 26)]
+
+
+def test_messages_that_a_queue_goes_on_refusing_are_an_error(sqs, queue, monkeypatch):
+    monkeypatch.setattr(aws.boto3, "client", lambda *_, **__: Picky(sqs, 10))
+
+    with pytest.raises(AwsError, match="the queue did not take all messages: InternalError"):
+        aws.send(queue, [message_of(uid(1), page) for page in range(1, 26)])
+
+
 def test_a_queue_without_dead_letters_gives_nothing_up(sqs, dead):
     assert aws.most_receives(dead) == float("inf")
     with pytest.raises(AwsError, match="the queue cannot be asked"):
@@ -557,6 +589,37 @@ def test_a_queued_run_that_does_not_meet_the_sources_end_is_a_part_and_says_so(e
     run = ledger(sql, run_id)
     assert (run["status"], run["pages_done"], run["fetched"]) == ("partial", 3, 3 * SIZE)
     assert run["error"] == "page 3: the source may go on, but SOURCE_PAGES does not"
+
+
+def test_after_a_redrive_a_run_has_still_not_met_the_sources_end(ending, queue, sql):
+    ending(last=4, pages=3)
+    store, run_id = wiring.store(), runs.ingest({}).run_id
+    pages = [{**message_of(run_id, page), "trigger": "schedule"} for page in (3, 1, 2)]
+
+    for message in pages[:2]:
+        runs.ingest_page(message, 1)
+    store.fail_page(run_id, 2, "it failed")
+    assert (store.end_page(run_id, {}), ledger(sql, run_id)["error"][:4]) == ("partial", "1 of")
+    runs.ingest_page(pages[2], 1)
+
+    run = ledger(sql, run_id)
+    assert (run["status"], run["pages_done"]) == ("partial", 3)
+    assert run["error"] == "page 3: the source may go on, but SOURCE_PAGES does not"
+
+
+def test_a_run_whose_last_word_got_lost_has_still_not_met_the_sources_end(ending, queue, sql, monkeypatch):
+    ending(last=4, pages=3)
+    run_id = runs.ingest({}).run_id
+    for page in (3, 1):
+        runs.ingest_page({**message_of(run_id, page), "trigger": "schedule"}, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(wiring.store(), "end_page", lambda *what: None)
+        runs.ingest_page({**message_of(run_id, 2), "trigger": "schedule"}, 1)
+    sql("UPDATE runs SET lease_expires_at = now() - interval '1 second'")
+
+    assert wiring.store().get_run(run_id).status == "partial"
+    runs.run_ingest("manual", 1, 1)
+    assert ledger(sql, run_id)["error"] == "page 3: the source may go on, but SOURCE_PAGES does not"
 
 
 def test_a_page_beyond_the_runs_last_is_none_of_it(start, sql):

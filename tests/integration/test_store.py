@@ -16,8 +16,8 @@ import psutil
 import psycopg2
 import pytest
 
+from chalicelib import answers, privacy, views
 from chalicelib import pool as pool_module
-from chalicelib import privacy, views
 from chalicelib import store as store_module
 from chalicelib.clean import clean
 from chalicelib.errors import LeaseLost, StoreError, StoreUnavailable
@@ -845,6 +845,30 @@ def test_an_erasure_that_waited_for_a_load_reaches_whom_it_brought_in_any_isolat
     erased = after_waiting(lambda stricter: stricter.erase(uid(1), [token("e")], KEY), bringing, uid(1))
 
     assert (erased.users, sql("SELECT count(*) FROM users")) == (1, [(0,)])
+
+
+@pytest.mark.parametrize(
+    ("lock", "work", "written"),
+    [
+        ("decant.opening", lambda store: open_run(store), "runs"),
+        ("decant.erasures", lambda store: store.erase(uid(1), [token("e")], KEY), "erasures"),
+    ],
+    ids=["a run", "an erasure"],
+)
+def test_what_was_given_up_because_of_a_lock_is_not_done_later(
+    postgres, store, sql, monkeypatch, lock, work, written
+):
+    as_it_is = store_module._sql
+    monkeypatch.setattr(store_module, "_sql", lambda query: as_it_is(query).replace("'10s'", "'0.5s'"))
+    with contextlib.closing(psycopg2.connect(postgres.url)) as holder:
+        holder.cursor().execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (lock,))
+
+        with pytest.raises(StoreError, match="SQLSTATE 55P03") as refused:
+            work(store)
+
+    until(lambda: sql("SELECT count(*) FROM pg_locks WHERE NOT granted") == [(0,)])
+    assert sql(f"SELECT count(*) FROM {written}") == [(0,)]
+    assert answers.problem_of(refused.value, "").status_code == 503
 
 
 def test_a_thread_waits_for_a_connection_but_not_for_ever(store, monkeypatch):

@@ -19,17 +19,17 @@ def test_the_template_is_one_that_cloudformation_takes():
 
 
 @pytest.mark.parametrize(
-    ("name", "policy"),
+    ("name", "deletion", "replacement"),
     [
-        ("Database", "Snapshot"),
-        ("SettingsSecret", "Retain"),
-        ("DatabaseSecret", "Retain"),
-        ("Artifacts", "Retain"),
+        ("Database", "Snapshot", "Snapshot"),
+        ("SettingsSecret", "RetainExceptOnCreate", "Retain"),
+        ("DatabaseSecret", "RetainExceptOnCreate", "Retain"),
+        ("Artifacts", "RetainExceptOnCreate", "Retain"),
     ],
 )
-def test_what_holds_data_does_not_go_with_the_stack(name, policy):
-    assert RESOURCES[name]["DeletionPolicy"] == policy
-    assert RESOURCES[name]["UpdateReplacePolicy"] == policy
+def test_what_holds_data_does_not_go_with_the_stack(name, deletion, replacement):
+    assert RESOURCES[name]["DeletionPolicy"] == deletion
+    assert RESOURCES[name]["UpdateReplacePolicy"] == replacement
 
 
 def test_the_template_knows_no_setting_so_that_it_can_overwrite_none():

@@ -12,6 +12,7 @@ import pytest
 from infra import deploy
 from infra.errors import DeployError
 from infra.stacks import Change, Plan
+from tests.unit.test_infra_base import TEMPLATE
 
 BASE = {
     "ArtifactBucket": "packages",
@@ -33,7 +34,7 @@ class FakeStack:
     done: list[tuple[object, ...]]
     there: set[str]
 
-    def __init__(self, cloudformation, name):
+    def __init__(self, cloudformation, name, removal):
         self.name = name
 
     def plan(self, template, given):
@@ -42,6 +43,9 @@ class FakeStack:
 
     def parameters(self, template):
         return ["Proxy"]
+
+    def planned(self, template, given):
+        return {"Proxy": "true"} | given
 
     def carry_out(self, plan):
         self.done.append(("carry out", plan.change_set))
@@ -114,12 +118,16 @@ def test_what_outlives_a_deployment_comes_first(session):
     ]
 
 
-def test_a_package_that_could_not_verify_postgres_is_refused_before_any_setting_changes(session, monkeypatch):
-    monkeypatch.setitem(BASE, "DatabaseAuthorities", "chalicelib/rds.pem")
-
+def test_a_package_that_could_not_verify_postgres_is_refused_before_anything_changes(session):
     with pytest.raises(DeployError, match=r"the package lacks chalicelib/rds\.pem"):
-        deploy.deploy("prod", session, {}, SETTINGS, yes)
-    assert secret_of(session) == {}
+        deploy.deploy("prod", session, {"Proxy": "false"}, SETTINGS, yes)
+    assert (steps(), secret_of(session)) == ([], {})
+
+
+def test_the_authorities_that_are_looked_for_are_those_that_the_base_puts_out():
+    told = TEMPLATE["Outputs"]["DatabaseAuthorities"]["Value"]
+
+    assert told == {"Fn::If": ["WithProxy", deploy._AUTHORITIES["true"], deploy._AUTHORITIES["false"]]}
 
 
 def test_a_parameter_that_no_template_has_is_refused_before_anything_is_planned(session):

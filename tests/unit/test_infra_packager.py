@@ -67,6 +67,20 @@ def test_an_app_that_cannot_be_imported_ends_it(project):
 
 
 @newer_python
+def test_on_a_machine_that_cannot_load_the_packages_libraries_it_is_made_and_not_tried(
+    project, monkeypatch, capsys
+):
+    (project / "requirements.txt").write_text("")
+    (project / "app.py").write_text("import chalicelib.absent\n")
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+
+    made = packager().create_deployment_package(str(project), "python3.13")
+
+    assert Path(made).exists()
+    assert "Not tried: its libraries are for Linux on x86_64" in capsys.readouterr().out
+
+
+@newer_python
 def test_a_package_is_made_once(project):
     (project / "requirements.txt").write_text("")
     first = packager().create_deployment_package(str(project), "python3.13")

@@ -7,8 +7,15 @@ from pathlib import Path
 import boto3
 import pytest
 
+from infra import package
+
 ROOT = Path(__file__).parents[2]
 POLICY = json.loads((ROOT / ".chalice/policy-prod.json").read_text())
+APART = [
+    resource["Properties"]
+    for resource in package.additions("prod")["Resources"].values()
+    if resource.get("Type") == "AWS::IAM::Policy"
+]
 
 # What Lambda does in the function's name.
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
@@ -57,11 +64,34 @@ def actions(statement):
     return {action} if isinstance(action, str) else set(action)
 
 
-ALLOWED = [statement for statement in POLICY["Statement"] if statement["Effect"] == "Allow"]
+def allowed(policy):
+    return [statement for statement in policy["Statement"] if statement["Effect"] == "Allow"]
+
+
+OF_ALL = allowed(POLICY)
+ALLOWED = OF_ALL + [statement for one in APART for statement in allowed(one["PolicyDocument"])]
 
 
 def test_every_call_is_allowed_and_nothing_else_is():
     assert set().union(*map(actions, ALLOWED)) == calls() | LOGS | QUEUE | NETWORK
+
+
+def test_what_strangers_reach_may_read_its_settings_and_nothing_else():
+    assert set().union(*map(actions, OF_ALL)) == {"secretsmanager:GetSecretValue"} | LOGS | NETWORK
+
+
+def test_what_one_function_does_only_its_role_may():
+    roles = {
+        role["Ref"]: set().union(*map(actions, allowed(one["PolicyDocument"])))
+        for one in APART
+        for role in one["Roles"]
+    }
+
+    assert roles == {
+        "ApiHandlerRole": {"lambda:InvokeFunction"},
+        "IngestRole": {"sqs:SendMessage"},
+        "IngestPageRole": QUEUE,
+    }
 
 
 @pytest.mark.parametrize("statement", ALLOWED, ids=lambda statement: statement["Sid"])

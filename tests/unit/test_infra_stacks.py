@@ -34,7 +34,7 @@ def cloudformation(monkeypatch):
 
 @pytest.fixture
 def stack(cloudformation):
-    return Stack(cloudformation, "decant-prod", AT_ONCE)
+    return Stack(cloudformation, "decant-prod", "make destroy STAGE=prod", AT_ONCE)
 
 
 @pytest.fixture
@@ -64,6 +64,20 @@ def test_a_plan_is_carried_out(standing, cloudformation):
     assert standing.exists()
     assert [resource.split() for resource in standing.resources()] == [["AWS::SQS::Queue", "one"]]
     assert parameters(cloudformation)["Kept"] == "given"
+
+
+def test_parameters_are_planned_as_given_else_as_they_are_else_by_default(standing):
+    wanted = template("one", Kept="default", Free="default", New="default")
+
+    assert standing.planned(wanted, {"Free": "now given"}) == {
+        "Kept": "given",
+        "Free": "now given",
+        "New": "default",
+    }
+
+
+def test_parameters_of_a_stack_that_is_not_there_are_planned_too(stack):
+    assert stack.planned(template("one", Free="default"), {}) == {"Free": "default"}
 
 
 def test_a_plan_that_is_taken_back_leaves_nothing(stack):
@@ -117,7 +131,7 @@ def scripted():
         "cloudformation", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y"
     )
     with Stubber(client) as script:
-        yield Stack(client, "decant-prod", AT_ONCE), script
+        yield Stack(client, "decant-prod", "make destroy STAGE=prod", AT_ONCE), script
         script.assert_no_pending_responses()
 
 
@@ -200,7 +214,7 @@ def test_what_a_stack_puts_out_has_names(scripted):
 @pytest.mark.parametrize(
     ("status", "told"),
     [
-        ("ROLLBACK_COMPLETE", "make destroy"),
+        ("ROLLBACK_COMPLETE", "`make destroy STAGE=prod` removes"),
         ("UPDATE_IN_PROGRESS", "being changed already"),
         ("UPDATE_ROLLBACK_IN_PROGRESS", "being changed already"),
     ],

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from chalicelib import store
 from chalicelib.privacy import TREATMENT_OF
 
 SQL = Path(__file__).parents[2] / "chalicelib" / "sql"
@@ -44,6 +45,14 @@ def several():
         statements = re.sub(r"--.*", "", path.read_text(encoding="utf-8")).strip()
         if statements.count(";") > 1:
             yield pytest.param(statements, id=path.stem)
+
+
+@pytest.mark.parametrize("statement", ["queries/open_run", "queries/erase", "functions/load_page"])
+def test_a_lock_is_waited_for_less_long_than_the_answer(statement):
+    """Or what was given up would be done later, when nobody knows of it any more."""
+    (seconds,) = re.findall(r"lock_timeout = '(\d+)s'", read(statement))
+
+    assert int(seconds) < store._SECONDS.get(Path(statement).name, store._READ_SECONDS)
 
 
 @pytest.mark.parametrize("statements", list(several()))

@@ -6,11 +6,13 @@
 -- Saying it twice opens one run: the run's id comes from whoever opens it, and the lock, a statement of its own,
 -- lets a second try see what became of the first, even if that is still under way.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a snapshot for each statement
+SET LOCAL lock_timeout = '3s'; -- the client waits for five: what it has given up must not open a run all the same
 SELECT pg_advisory_xact_lock(hashtext('decant.opening'));
 
 UPDATE runs SET
     status = status_now(runs),
     error = CASE
+        WHEN status_now(runs) = 'partial' AND pages_done >= pages_planned THEN unread
         WHEN status_now(runs) = 'partial'
         THEN format('the lease ran out; %%s of %%s pages are missing', pages_planned - pages_done, pages_planned)
         WHEN status_now(runs) = 'lost' THEN 'the lease ran out'

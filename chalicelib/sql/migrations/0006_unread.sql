@@ -1,0 +1,13 @@
+ALTER TABLE runs
+    -- of a queued run, what its last page had to say: that the source may have more. However it ends, it is no success
+    ADD COLUMN unread text;
+
+-- As before, and with what may be unread.
+CREATE OR REPLACE FUNCTION status_now(run runs) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN CASE
+        WHEN (run).status <> 'running' OR (run).lease_expires_at >= now() THEN (run).status
+        WHEN (run).queued AND (run).pages_done >= (run).pages_planned AND (run).unread IS NULL THEN 'succeeded'
+        WHEN (run).queued AND (run).pages_done > 0 THEN 'partial'
+        ELSE 'lost'
+    END;
