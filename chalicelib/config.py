@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from chalicelib import transport
 from chalicelib.access import SCOPES
 from chalicelib.errors import ConfigError
-from chalicelib.users import LARGEST_PAGE
+from chalicelib.users import LARGEST_PAGE, MOST_PAGES
 
 DEFAULT_SCHEDULE = "rate(5 minutes)"
 
@@ -74,7 +74,7 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         source_url=get.url("SOURCE_URL", "http", "https"),
         source_authorization=get.header("SOURCE_AUTHORIZATION"),
         source_dialect=values.get("SOURCE_DIALECT") or "random-data-api",
-        source_pages=get.whole("SOURCE_PAGES", 1, 1, 100_000),
+        source_pages=get.whole("SOURCE_PAGES", 1, 1, MOST_PAGES),
         source_page_size=get.whole("SOURCE_PAGE_SIZE", 100, 1, LARGEST_PAGE),
         pii_keys=pii_keys(values.get("PII_KEYS", "")),
         api_keys=api_keys(values.get("API_KEYS", "")),
@@ -82,7 +82,7 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         max_reject_ratio=get.ratio("MAX_REJECT_RATIO", 0.2),
         quarantine_key=get.quarantine_key("QUARANTINE_KEY"),
         quarantine_days=get.whole("QUARANTINE_DAYS", 7, 1, 365),
-        queue_url=values.get("QUEUE_URL") or None,
+        queue_url=get.queue_url("QUEUE_URL"),
         inline_pages=get.whole("INLINE_PAGES", 10, 1, 1_000),
     )
 
@@ -94,7 +94,10 @@ def ingest_schedule() -> str:
 
 def queue_name() -> str:
     """The queue of pages; Chalice wants it at import, before the queue's URL can be known."""
-    return os.environ.get("QUEUE_NAME") or "decant-local-pages"
+    name = os.environ.get("QUEUE_NAME") or "decant-local-pages"
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", name):
+        raise ConfigError("QUEUE_NAME", "must be up to 80 letters, digits, - and _")
+    return name
 
 
 def function_name() -> str | None:
@@ -132,13 +135,19 @@ class _Reader:
         if not value:
             raise ConfigError(name, "is not set")
         try:
-            scheme, is_safe = urlsplit(value).scheme, transport.is_safe(value)
+            scheme, is_safe = _scheme(value), transport.is_safe(value)
         except ValueError:
             scheme, is_safe = "", False
         if scheme not in schemes:
-            raise ConfigError(name, f"must be a URL; its scheme is {' or '.join(schemes)}")
+            raise ConfigError(name, f"must be a well-formed URL; its scheme is {' or '.join(schemes)}")
         if self.in_lambda and not is_safe:
             raise ConfigError(name, f"{_SAFELY[name]}, because it leads out of this machine")
+        return value
+
+    def queue_url(self, name: str) -> str | None:
+        value = self.values.get(name) or None
+        if value and not re.fullmatch(r"https?://[^/\s]+/\S+", value):
+            raise ConfigError(name, "must be the URL of a queue, as SQS tells it")
         return value
 
     def header(self, name: str) -> str | None:
@@ -162,6 +171,16 @@ class _Reader:
     def quarantine_key(self, name: str) -> bytes | None:
         text = self.values.get(name)
         return _key(name, text, "must be base64 of 32 bytes") if text else None
+
+
+def _scheme(url: str) -> str:
+    """Raises ValueError if the rest cannot be the rest of a URL with this scheme."""
+    parts = urlsplit(url)
+    if parts.scheme in {"http", "https"} and not parts.hostname:
+        raise ValueError
+    if "," not in parts.netloc:  # several hosts, each with a port of its own, are Postgres' affair
+        _ = parts.port
+    return parts.scheme
 
 
 def pii_keys(text: str) -> dict[int, bytes | None]:

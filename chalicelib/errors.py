@@ -8,6 +8,7 @@
     │   └── SourceInvalid      it answered, but not with a page of records
     ├── RejectBudgetExceeded   too much of a page is invalid
     ├── TimeUp                 a run had to stop between two pages
+    ├── Stopped                somebody asked the process to end
     ├── StoreError             Postgres refused a statement
     │   ├── StoreUnavailable   Postgres cannot be reached
     │   ├── LeaseLost          another run has taken over
@@ -75,6 +76,13 @@ class TimeUp(DecantError):
     def __init__(self, page: int) -> None:
         super().__init__(f"the time was up before page {page}")
         self.page = page
+
+
+class Stopped(DecantError):
+    """Somebody asked the process to end, by the signal that is named."""
+
+    def __init__(self, signal: str) -> None:
+        super().__init__(f"stopped by {signal}")
 
 
 class StoreError(DecantError):

@@ -189,9 +189,12 @@ def _checked(convert: Callable[[], Any], form: Any, what: str) -> Any:
 
 
 def _rule(message: str, fields: tuple[str, ...]) -> str:
-    """msgspec's message, but for the name of a field that is none of ours: whoever sent it made it up."""
+    """msgspec's message, but for the name of a field that is none of ours: whoever sent it made it up. JSON
+    has one kind of number, and the difference to a float is Python's affair."""
     if message.startswith("Object contains unknown field"):
         return f"it may hold: {', '.join(fields)}" if fields else "it may hold nothing"
     rule, _, path = message.partition(" - at `$")
+    rule = re.sub(r"\.0\b", "", rule).replace("`float` that's a multiple of 1", "a whole number")
+    rule = rule.replace("`float`", "a number")
     named = re.match(r"\.(\w+)`", path)
     return f"{named.group(1)}: {rule}" if named and named.group(1) in fields else rule

@@ -10,7 +10,7 @@ from itertools import count
 
 from chalicelib import opening
 from chalicelib.edges import Edges, Plan
-from chalicelib.errors import DecantError, LeaseLost, SourceError, TimeUp, Unforeseen
+from chalicelib.errors import DecantError, LeaseLost, SourceError, Stopped, TimeUp, Unforeseen
 from chalicelib.ledger import Ending, Opening, Report
 from chalicelib.loading import Loads
 from chalicelib.prepare import prepare
@@ -32,7 +32,7 @@ OnPage = Callable[[int, int, Report], None]
 def work(edges: Edges, plan: Plan, report: Report, on_page: OnPage = no_progress) -> Report:
     """Works an open run's pages in turn. A failure that is told in the ledger is not raised.
 
-    Raises StoreError if the ledger itself cannot be written, Unforeseen for a defect.
+    Raises StoreError if the ledger itself cannot be written, Unforeseen for a defect, Stopped if it was.
     """
     started = time.monotonic()
     if report.status == "running":
@@ -85,7 +85,7 @@ def _work(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
         report.settle(counts)
     else:
         report.status = "lost"
-    if isinstance(error, Unforeseen):
+    if isinstance(error, Unforeseen | Stopped):
         raise error
 
 
@@ -150,10 +150,12 @@ def _unread(edges: Edges, plan: Plan, report: Report) -> str | None:
 
 
 def _status_after(error: DecantError, report: Report) -> str:
-    """If source or time gave out after a page there is a part; one over the reject budget fails the run."""
+    """What ends after a page from without leaves a part; a page over the reject budget fails the run."""
     _log.error("run %s: %s", report.run_id, error)
     if isinstance(error, LeaseLost):
         return "lost"
+    if isinstance(error, Stopped):
+        return "partial" if report.pages else "failed"
     midway = isinstance(error, SourceError | TimeUp) and error.page > report.first_page
     return "partial" if midway else "failed"
 

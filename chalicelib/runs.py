@@ -125,6 +125,7 @@ def _ordered(order: Mapping[str, Any], until: float) -> Report:
     try:
         _refuse_another(run.source)
         refuse_wrong_keys(wiring.store(), wiring.tokeniser())  # others than those that opened the run
+        edges = _edges()
     except ConfigError as error:
         wiring.store().finish_run(order["run_id"], Ending("failed", str(error)))
         raise
@@ -132,7 +133,7 @@ def _ordered(order: Mapping[str, Any], until: float) -> Report:
         _send(order["run_id"], order["trigger"], order["pages"], order["page_size"])
         return Report(order["run_id"], "running")
     plan = _plan(order["trigger"], order["pages"], order["page_size"], order["replay_of"], until)
-    return pipeline.work(_edges(), plan, Report(order["run_id"], "running"))
+    return pipeline.work(edges, plan, Report(order["run_id"], "running"))
 
 
 def _refuse_another(source: str) -> None:

@@ -13,6 +13,7 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 LARGEST_PAGE = 5_000  # records
+MOST_PAGES = 100_000  # of a run
 
 Text = Annotated[str, Meta(max_length=200)]
 # What no part of an address holds: spaces, controls, the punctuation of mail, what cannot be seen.

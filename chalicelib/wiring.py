@@ -150,9 +150,7 @@ def source() -> Source:
     from chalicelib import sources
     from chalicelib.sources.client import Source
 
-    module = sources.BY_NAME.get(settings().source_dialect)
-    if module is None:
-        raise ConfigError("SOURCE_DIALECT", f"must be one of {', '.join(sources.BY_NAME)}")
+    module = sources.named(settings().source_dialect)
     authorization = settings().source_authorization
     return Source(settings().source_url, module.DIALECT, module.query, authorization=authorization)
 

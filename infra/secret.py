@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from chalicelib import config
+from chalicelib import config, sources
 from chalicelib.errors import ConfigError
 from infra.contents import IN_LAMBDA
 from infra.errors import DeployError
@@ -59,7 +59,7 @@ def _check(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         raise DeployError(f"there is no setting {', '.join(unknown)}")
     values = {name: one if isinstance(one, str) else json.dumps(one) for name, one in wanted.items()}
     try:
-        config.read(values | {"AWS_LAMBDA_FUNCTION_NAME": "any"})
+        sources.named(config.read(values | {"AWS_LAMBDA_FUNCTION_NAME": "any"}).source_dialect)
     except ConfigError as error:
         raise DeployError(f"the functions could not start with the settings: {error}") from None
     after = _keys(wanted)

@@ -18,7 +18,7 @@ def main() -> int:
         scopes = _scopes()
         known = settings.chosen().get("API_KEYS") or keys.api_keys(local_folder())
         all_keys = {digest: sorted(opened) for digest, opened in api_keys(known).items()}
-    except (LocalError, ConfigError) as error:
+    except (LocalError, ConfigError, OSError) as error:
         print(f"make api-key: {error}.", file=sys.stderr)
         return 1
     fresh = f"decant_{secrets.token_urlsafe(32)}"

@@ -60,5 +60,5 @@ class ServerFailed(LocalError):
 class ScheduleUnreadable(LocalError):
     """An expression that EventBridge would refuse as well."""
 
-    def __init__(self, expression: str, problem: str) -> None:
-        super().__init__(f"the schedule {expression!r} cannot be read: {problem}")
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"INGEST_SCHEDULE cannot be read: {problem}")

@@ -62,35 +62,35 @@ def parse(expression: str, start: datetime) -> Schedule:
     """Raises ScheduleUnreadable. Rates count from the start, which is in UTC as everything here."""
     kind, _, inner = expression.strip().removesuffix(")").partition("(")
     if not expression.strip().endswith(")") or kind not in ("rate", "cron"):
-        raise ScheduleUnreadable(expression, "it is neither rate(…) nor cron(…)")
+        raise ScheduleUnreadable("it is neither rate(…) nor cron(…)")
     return _rate(expression, inner, start) if kind == "rate" else _cron(expression, inner)
 
 
 def _rate(expression: str, inner: str, start: datetime) -> Rate:
     match = re.fullmatch(r"([1-9]\d{0,5}) (minute|hour|day)(s?)", inner.strip(), re.ASCII)
     if not match:
-        raise ScheduleUnreadable(expression, "a rate is a whole number and minutes, hours or days")
+        raise ScheduleUnreadable("a rate is a whole number and minutes, hours or days")
     count, unit, plural = int(match[1]), match[2], match[3]
     if (count == 1) == bool(plural):
-        raise ScheduleUnreadable(expression, "EventBridge wants the singular for 1 and the plural for more")
+        raise ScheduleUnreadable("EventBridge wants the singular for 1 and the plural for more")
     return Rate(start, count * _UNITS[unit])
 
 
 def _cron(expression: str, inner: str) -> Cron:
     parts = inner.upper().split()
     if len(parts) != len(_FIELDS):
-        raise ScheduleUnreadable(expression, f"a cron expression has six fields: {', '.join(_FIELDS)}")
+        raise ScheduleUnreadable(f"a cron expression has six fields: {', '.join(_FIELDS)}")
     for part, (name, pattern) in zip(parts, _FIELDS.items(), strict=True):
         if not re.fullmatch(pattern, part, re.ASCII):
-            raise ScheduleUnreadable(expression, f"the field {name}")
+            raise ScheduleUnreadable(f"the field {name}")
     minutes, hours, day, month, weekday, year = parts
     if (day == "?") == (weekday == "?"):
-        raise ScheduleUnreadable(expression, "one of day-of-month and day-of-week must be ?, and only one")
+        raise ScheduleUnreadable("one of day-of-month and day-of-week must be ?, and only one")
     try:
         translated = " ".join([minutes, hours, _or_any(day), month, _weekday(weekday), "0", year])
         croniter(translated)
     except ValueError:  # CroniterError is one
-        raise ScheduleUnreadable(expression, "a value is out of range") from None
+        raise ScheduleUnreadable("a value is out of range") from None
     return Cron(translated)
 
 

@@ -7,9 +7,10 @@ import argparse
 import contextlib
 import logging
 import os
+import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from uuid import UUID
 
 from tqdm import tqdm
@@ -17,7 +18,7 @@ from tqdm import tqdm
 from chalicelib import runs, wiring
 from chalicelib.errors import DecantError
 from chalicelib.ledger import Report
-from chalicelib.users import LARGEST_PAGE
+from chalicelib.users import LARGEST_PAGE, MOST_PAGES
 from local import lock, settings, signals
 from local.errors import LocalError
 from local.folders import local_folder
@@ -44,8 +45,10 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local.ingest", description="One ingest run, now.")
-    parser.add_argument("--pages", type=_count, help="how many pages (default: SOURCE_PAGES)")
-    parser.add_argument("--size", type=_size, help="records a page (default: SOURCE_PAGE_SIZE)")
+    parser.add_argument("--pages", type=_at_most(MOST_PAGES), help="how many pages (default: SOURCE_PAGES)")
+    parser.add_argument(
+        "--size", type=_at_most(LARGEST_PAGE), help="records a page (default: SOURCE_PAGE_SIZE)"
+    )
     parser.add_argument("--replay", type=_run_id, metavar="RUN", help="take up this run's sealed rejects")
     return parser.parse_args()
 
@@ -57,16 +60,13 @@ def _run_id(text: str) -> str:
         raise argparse.ArgumentTypeError("must be the id of a run, as in make replay RUN=…") from None
 
 
-def _size(text: str) -> int:
-    if (size := _count(text)) > LARGEST_PAGE:
-        raise argparse.ArgumentTypeError(f"must be {LARGEST_PAGE} at most")
-    return size
+def _at_most(most: int) -> Callable[[str], int]:
+    def count(text: str) -> int:
+        if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {most}")
+        return int(text)
 
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError("must be a whole number above 0")
-    return int(text)
+    return count
 
 
 @contextlib.contextmanager
@@ -109,10 +109,11 @@ def table(report: Report, replay: bool = False) -> Iterator[str]:
     if report.error:
         yield f"  error       {report.error}"
     if report.status == "skipped":
-        yield "  another run of this source is under way"
+        yield "  another run of this source is under way, or died less than its lease ago"
         return
-    if replay and not report.fetched:
-        yield "  nothing of that run is sealed"
+    if not report.fetched and (replay or report.error):
+        if not report.error:
+            yield "  nothing of that run is sealed"
         return
     yield f"  pages       {report.pages:>9,}"
     yield f"  fetched     {report.fetched:>9,}"
@@ -130,5 +131,5 @@ def table(report: Report, replay: bool = False) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    logging.getLogger("decant.pipeline").setLevel(logging.ERROR)  # what it warns of is in the report
+    logging.getLogger("decant.pipeline").setLevel(logging.CRITICAL)  # what it says is in the report
     sys.exit(main())

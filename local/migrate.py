@@ -8,9 +8,10 @@ from chalicelib.errors import DecantError
 
 def main() -> int:
     try:
+        wiring.cache()  # an address that cannot be one is refused before anything serves
         wiring.store().migrate()
     except DecantError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(error, file=sys.stderr)
         return 1
     return 0
 

@@ -31,14 +31,15 @@ def main() -> int:
         known = chosen or keys.pii_keys(folder)
         pii_keys(known)
         fresh = keys.with_fresh_pii_key(known)
-    except (LocalError, ConfigError) as error:
+        if not chosen:
+            write_private(keys.pii_keys_file(folder), fresh + "\n")
+    except (LocalError, ConfigError, OSError) as error:
         print(f"make pii-key: {error}.", file=sys.stderr)
         return 1
     if chosen:
         print("The setting with all keys, for .env or the secret; keep it like a password:")
         print(f"PII_KEYS='{fresh}'")
     else:
-        write_private(keys.pii_keys_file(folder), fresh + "\n")
         print(f"Added to {keys.pii_keys_file(folder)}.")
     print(_NEXT.format(version=max(pii_keys(fresh))))
     return 0

@@ -3,8 +3,10 @@
 Exit status 0 after Ctrl-C or SIGTERM, 1 with one sentence if something failed.
 """
 
+import base64
 import contextlib
 import http.client
+import json
 import os
 import sys
 import time
@@ -12,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from chalicelib import config
+from chalicelib import config, sources
 from chalicelib.errors import ConfigError
 from local import expressions, keys, lock, ports, processes, settings, signals
 from local.errors import LocalError, ServerFailed
@@ -22,6 +24,12 @@ from local.watch import watch
 
 _PORT = 8000
 _HEALTH_SECONDS = 60.0
+_STOOD_IN_FOR = {  # well-formed, until the stand-ins are there
+    "DATABASE_URL": "postgresql://",
+    "REDIS_URL": "redis://",
+    "SOURCE_URL": "http://127.0.0.1",
+    "PII_KEYS": json.dumps({"1": base64.b64encode(bytes(32)).decode()}),
+}
 _CHALICE = (
     "import sys; from chalice.cli import main; sys.exit(main())"  # its script's first line may be too long
 )
@@ -56,11 +64,14 @@ def _run(folder: Path, port: int) -> None:
 
 
 def _refuse_malformed(chosen: Mapping[str, str]) -> None:
-    """What the app wants at its import, where it would end a child. Raises ConfigError, LocalError."""
+    """Before a server starts, or a child ends by it. Raises ConfigError, LocalError."""
     os.environ.update(chosen)
     config.log_level()
     config.allowed_origin()
+    config.queue_name()
     expressions.parse(config.ingest_schedule(), datetime.now(UTC))
+    if "SECRET_ID" not in chosen:
+        sources.named(config.read({**_STOOD_IN_FOR, **chosen}).source_dialect)
 
 
 def _migrate(stack: Stack) -> None:

@@ -12,14 +12,21 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 from chalicelib import config
+from local.errors import LocalError
 from local.folders import ROOT, write_private
 
 NAMES = frozenset(config.NAMES)
 
 
 def chosen() -> dict[str, str]:
-    """What the user has set. An empty value is as good as none: `.env` begins as a copy of an example."""
-    written = _filled(dotenv_values(ROOT / ".env"))
+    """What the user has set. An empty value is as good as none: `.env` begins as a copy of an example.
+
+    Raises LocalError if `.env` cannot be read as text.
+    """
+    try:
+        written = _filled(dotenv_values(ROOT / ".env"))
+    except UnicodeDecodeError:
+        raise LocalError(f"{ROOT / '.env'} is not UTF-8") from None
     return written | {name: os.environ[name] for name in NAMES | set(written) if os.environ.get(name)}
 
 

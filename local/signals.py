@@ -8,9 +8,11 @@ interrupted at once, but only once, so that a second Ctrl-C cannot break the tid
 import signal
 from types import FrameType
 
+from chalicelib.errors import Stopped
 
-class StopRequested(Exception):
-    """Somebody asked us to end. An Exception, so that a run under way is closed in the ledger as failed."""
+
+class StopRequested(Stopped):
+    """Somebody asked us to end. One of the app's errors, so that a run under way says so in the ledger."""
 
 
 _received: list[int] = []

@@ -103,7 +103,7 @@ MAY_IMPORT = {
     "redis_connections": {"errors"},
     "config": {"access", "aws", "errors", "transport", "users"},
     "aws": {"errors"},
-    "sources.__init__": DIALECTS,
+    "sources.__init__": {"errors"} | DIALECTS,
     "sources.client": {"dialect", "errors", "transport"},
     **{room: {"dialect", "users"} for room in DIALECTS},
     "errors": set(),

@@ -1,5 +1,15 @@
 """The REST APIs that people come from, one dialect a file: how a page is asked for, and how it is worded."""
 
+from types import ModuleType
+
+from chalicelib.errors import ConfigError
 from chalicelib.sources import random_data_api, randomuser
 
 BY_NAME = {module.DIALECT.name: module for module in (random_data_api, randomuser)}
+
+
+def named(name: str) -> ModuleType:
+    """The module of a dialect. Raises ConfigError if there is none by this name."""
+    if name not in BY_NAME:
+        raise ConfigError("SOURCE_DIALECT", f"must be one of {', '.join(BY_NAME)}")
+    return BY_NAME[name]

@@ -464,6 +464,20 @@ def test_an_order_that_is_worked_under_other_keys_than_it_was_given_is_refused(a
     assert (ledger(sql, run_id)["status"], sql("SELECT count(*) FROM users")) == ("failed", [(0,)])
 
 
+def test_an_order_that_cannot_be_worked_as_things_are_set_says_why_in_the_ledger(app_environment, sql, sqs):
+    orders = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(runs, "_hand_over", orders.append)
+        run_id = runs.start_run(1, SIZE, None).run_id
+    app_environment(REDIS_URL="redis://127.0.0.1/0?timeout=1")
+
+    with pytest.raises(ConfigError, match="REDIS_URL"):
+        runs.ingest(orders[0])
+
+    run = ledger(sql, run_id)
+    assert (run["status"], run["error"].partition(":")[0]) == ("failed", "REDIS_URL")
+
+
 def test_a_run_whose_pages_are_redriven_does_not_end_while_one_is_in_hand(app_environment, sql):
     store = wiring.store()
     run_id = store.open_run(Opening("here", "backfill", 3, queued=True), "0" * 16, 1).run_id

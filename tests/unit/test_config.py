@@ -101,6 +101,7 @@ def test_what_is_needed_and_not_there_is_named(name, value):
     [
         ("DATABASE_URL", "database_url", "postgres://db/decant", "postgres://db/decant"),
         ("DATABASE_URL", "database_url", "postgresql://u@/d?host=%2Ftmp", "postgresql://u@/d?host=%2Ftmp"),
+        ("DATABASE_URL", "database_url", "postgresql://a:1,b:2/d", "postgresql://a:1,b:2/d"),
         ("REDIS_URL", "redis_url", "redis://cache", "redis://cache"),
         ("REDIS_URL", "redis_url", "unix:///tmp/valkey.sock", "unix:///tmp/valkey.sock"),
         ("SOURCE_URL", "source_url", "http://api.example", "http://api.example"),
@@ -118,6 +119,7 @@ def test_what_is_needed_and_not_there_is_named(name, value):
         ("MAX_REJECT_RATIO", "max_reject_ratio", ".05", 0.05),
         ("MAX_REJECT_RATIO", "max_reject_ratio", "0.05", 0.05),
         ("QUEUE_URL", "queue_url", "https://sqs.example/1/pages", "https://sqs.example/1/pages"),
+        ("QUEUE_URL", "queue_url", "http://127.0.0.1:4566/1/pages", "http://127.0.0.1:4566/1/pages"),
         ("PII_KEYS", "pii_keys", keys(1, 9999), {1: KEY, 9999: KEY}),
         ("API_KEYS", "api_keys", "{}", {}),
         ("API_KEYS", "api_keys", json.dumps({READER: []}), {READER: frozenset()}),
@@ -138,7 +140,14 @@ MALFORMED = [
         ("DATABASE_URL", url)
         for url in ("db.example", "mysql://s3cret@db", "postgresql", "//s3cret", "http://[s3cret")
     ),
+    *(("DATABASE_URL", f"postgresql://s3cret@db:{port}/decant") for port in ("99999", "-1", "abc")),
+    *(
+        ("QUEUE_URL", url)
+        for url in ("s3cret", "http://s3cret", "ftp://s3cret/pages", "https:///s3cret", "https://sqs/s3 cret")
+    ),
     *(("REDIS_URL", url) for url in ("cache.example:6379", "http://s3cret", "redis+s3cret://cache")),
+    *(("REDIS_URL", f"redis://:s3cret@cache:{port}") for port in ("65536", "abc")),
+    *(("SOURCE_URL", url) for url in ("http://", "https:///s3cret", "http://:80", "http://s3cret@api:abc/")),
     *(
         ("SOURCE_AUTHORIZATION", text)
         for text in ("s3cret\n", "Bearer\ns3cret: x", " s3cret", "s3crét", "\x7f")
@@ -198,9 +207,9 @@ def test_of_a_malformed_key_the_other_keys_are_not_shown():
         ("SOURCE_PAGE_SIZE", "must be a whole number from 1 to 5000"),
         ("CACHE_TTL_SECONDS", "must be a whole number from 1 to 86400"),
         ("MAX_REJECT_RATIO", "must be a number from 0 to 1"),
-        ("DATABASE_URL", "must be a URL; its scheme is postgresql or postgres"),
-        ("REDIS_URL", "must be a URL; its scheme is redis or rediss or unix"),
-        ("SOURCE_URL", "must be a URL; its scheme is http or https"),
+        ("DATABASE_URL", "must be a well-formed URL; its scheme is postgresql or postgres"),
+        ("REDIS_URL", "must be a well-formed URL; its scheme is redis or rediss or unix"),
+        ("SOURCE_URL", "must be a well-formed URL; its scheme is http or https"),
         ("PII_KEYS", 'must be JSON: key version (from 1) to base64 of 32 bytes, as in {"1": "…"}'),
         ("API_KEYS", "must be JSON: SHA-256 in hex to a list of scopes from erase, operate, read"),
     ],
@@ -267,6 +276,18 @@ def test_the_schedule_is_every_five_minutes_unless_it_is_set(environ):
     assert config.ingest_schedule() == "rate(5 minutes)"
     environ(INGEST_SCHEDULE="cron(0 6 * * ? *)")
     assert config.ingest_schedule() == "cron(0 6 * * ? *)"
+
+
+def test_the_queue_has_a_name_that_sqs_takes(environ, monkeypatch):
+    monkeypatch.delenv("QUEUE_NAME", raising=False)
+    assert config.queue_name() == "decant-local-pages"
+    environ(QUEUE_NAME="Pages_of-2026")
+    assert config.queue_name() == "Pages_of-2026"
+    for name in ("s3cret pages", "s3cret.fifo", "s3cret\n", "ä", "s" * 81):
+        environ(QUEUE_NAME=name)
+        with pytest.raises(ConfigError) as caught:
+            config.queue_name()
+        assert str(caught.value) == "QUEUE_NAME: must be up to 80 letters, digits, - and _"
 
 
 def test_outside_lambda_there_is_no_function(environ):

@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib import config
 from local import keys, lock, settings
-from local.errors import AlreadyRunning, FolderNotOurs
+from local.errors import AlreadyRunning, FolderNotOurs, LocalError
 from local.folders import make_private, write_private
 
 
@@ -75,6 +75,14 @@ def test_of_the_environment_settings_count_and_what_the_env_file_names(tmp_path,
         "SOURCE_PAGES": "3",
         "INGEST_SCHEDULE": "rate(1 hour)",
     }
+
+
+def test_an_env_file_that_is_no_text_is_told_without_what_it_holds(tmp_path, monkeypatch):
+    (tmp_path / ".env").write_bytes(b"SOURCE_PAGES=1\nNAME=Andr\xe9\n")
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+
+    with pytest.raises(LocalError, match=r"\.env is not UTF-8$"):
+        settings.chosen()
 
 
 def test_a_second_command_is_told_who_holds_the_lock(tmp_path):

@@ -66,12 +66,18 @@ def test_without_them_the_settings_decide(configured, call):
     assert (seen["pages"], seen["page_size"]) == (None, None)
 
 
-@pytest.mark.parametrize("argv", [("--pages", "0"), ("--pages", "-1"), ("--size", "many"), ("--size", "²")])
-def test_a_count_that_is_none_is_refused(configured, call, argv, capsys):
+@pytest.mark.parametrize(
+    ("argv", "most"),
+    [
+        *((("--pages", text), 100_000) for text in ("0", "-1", "1.5", "100001", "9" * 5_000)),
+        *((("--size", text), 5_000) for text in ("0", "many", "²", "5001")),
+    ],
+)
+def test_a_count_that_is_none_is_refused(configured, call, argv, most, capsys):
     with pytest.raises(SystemExit):
         call(*argv, report=a_report())
 
-    assert "must be a whole number above 0" in capsys.readouterr().err
+    assert f"must be a whole number from 1 to {most}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -124,10 +130,25 @@ def test_a_failure_is_told_with_its_reason():
     assert "  error       page 1: the source said no" in list(ingest.table(report))
 
 
+def test_a_replay_that_found_nothing_says_so():
+    assert list(ingest.table(Report("r1", "succeeded"), replay=True))[1:] == [
+        "  nothing of that run is sealed",
+    ]
+
+
+@pytest.mark.parametrize("replay", [False, True])
+def test_a_run_that_could_not_begin_says_why_and_nothing_else(replay):
+    told = Report("r1", "partial", error="QUARANTINE_KEY does not open all that is sealed")
+
+    assert list(ingest.table(told, replay))[1:] == [
+        "  error       QUARANTINE_KEY does not open all that is sealed",
+    ]
+
+
 def test_a_skipped_run_has_nothing_to_count():
     assert list(ingest.table(Report("r1", "skipped"))) == [
         "Ingest skipped in 0.00 s (run r1)",
-        "  another run of this source is under way",
+        "  another run of this source is under way, or died less than its lease ago",
     ]
 
 

@@ -31,6 +31,18 @@ def test_a_laptops_own_keys_get_another_in_their_file(folder, capsys):
     assert not [key for key in keys.values() if base64.b64encode(key).decode() in shown]
 
 
+def test_a_folder_that_cannot_be_written_to_is_told_in_one_sentence(folder, monkeypatch, capsys):
+    def refuse(path, text):
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr(pii_key, "write_private", refuse)
+
+    assert pii_key.main() == 1
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("\n")) == ("", 1)
+    assert told.err.startswith("make pii-key: [Errno 30] Read-only file system")
+
+
 def test_configured_keys_are_kept_and_the_setting_is_shown(folder, monkeypatch, capsys):
     known = json.dumps({"7": base64.b64encode(b"7" * 32).decode(), "5": None})
     monkeypatch.setattr(settings, "chosen", lambda: {"PII_KEYS": known})

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from chalicelib import privacy
-from chalicelib.errors import LeaseLost, SourceUnavailable, StoreError, StoreUnavailable, Unforeseen
+from chalicelib.errors import LeaseLost, SourceUnavailable, Stopped, StoreError, StoreUnavailable, Unforeseen
 from chalicelib.ledger import Opening, Report, Trigger
 from chalicelib.pipeline import Edges, Plan, run
 from tests.builders import MISSING, RANDOM_DATA_API
@@ -260,6 +260,17 @@ def test_a_source_that_gives_out_midway_leaves_a_part():
     assert (report.status, report.pages, report.fetched) == ("partial", 1, 3)
     assert (trial.ledger["status"], trial.ledger["error"]) == ("partial", "page 2: status 503")
     assert len(trial.store.people) == 3
+
+
+@pytest.mark.parametrize(("before", "status"), [([], "failed"), ([page(3)], "partial")])
+def test_a_run_that_somebody_stops_says_so_and_is_no_defect(before, status):
+    trial = Run(*before, Stopped("SIGINT"), page(3))
+
+    with pytest.raises(Stopped):
+        trial()
+
+    assert (trial.ledger["status"], trial.ledger["error"]) == (status, "stopped by SIGINT")
+    assert len(trial.store.people) == 3 * len(before)
 
 
 def test_an_empty_page_is_a_failure_and_no_success_with_nothing():

@@ -1,0 +1,46 @@
+"""`make run`, before it starts anything: what is set is well-formed, or told by name."""
+
+import os
+
+import pytest
+
+from chalicelib.errors import ConfigError
+from local import run, settings
+from local.errors import LocalError
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch):
+    monkeypatch.setattr(os, "environ", {k: v for k, v in os.environ.items() if k not in settings.NAMES})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "s3cret"),
+        ("REDIS_URL", "redis://:s3cret@127.0.0.1:abc"),
+        ("SOURCE_URL", "http://"),
+        ("SOURCE_DIALECT", "s3cret"),
+        ("SOURCE_PAGES", "s3cret"),
+        ("PII_KEYS", "s3cret"),
+        ("API_KEYS", "s3cret"),
+        ("QUEUE_URL", "s3cret"),
+        ("QUEUE_NAME", "s3cret pages"),
+        ("INGEST_SCHEDULE", "s3cret"),
+        ("LOG_LEVEL", "s3cret"),
+        ("ALLOWED_ORIGIN", "s3cret"),
+    ],
+)
+def test_a_malformed_setting_is_refused_by_name_and_not_shown(name, value):
+    with pytest.raises((ConfigError, LocalError)) as refused:
+        run._refuse_malformed({name: value})
+
+    assert str(refused.value).startswith(name)
+    assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "chosen", [{}, {"SOURCE_PAGES": "3"}, {"SECRET_ID": "a-secret", "SOURCE_PAGES": "many"}]
+)
+def test_what_is_open_or_lies_in_a_secret_is_not_looked_for(chosen):
+    run._refuse_malformed(chosen)
