@@ -37,10 +37,13 @@ def test_an_ordered_run_is_worked_by_another_lambda_and_obeys_the_law(loaded):
 
 
 def test_people_are_served_to_the_key(cloud, loaded):
-    people = cloud.get_json("/users?limit=3", API_KEY)["items"]
+    """Once more if the schedule's run came in between: its pages reach Redis a moment after Postgres."""
 
-    assert len(people) == 3
-    assert cloud.get_json(f"/users/{people[0]['uid']}", API_KEY) == people[0]
+    def same_alone_as_in_the_list():
+        people = cloud.get_json("/users?limit=3", API_KEY)["items"]
+        return len(people) == 3 and cloud.get_json(f"/users/{people[0]['uid']}", API_KEY) == people[0]
+
+    until(same_alone_as_in_the_list, 10)
 
 
 def test_what_an_answer_leads_to_is_there(cloud, loaded):
