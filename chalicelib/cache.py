@@ -101,8 +101,9 @@ class Cache:
     def forget_user(self, uid: str) -> bool:
         """Leaves the mark of an erasure, which no load and no reader overwrites; False if Redis is away.
 
-        If it is full, the person goes all the same.
+        If it is full, the person goes all the same. Who asks from now on joins no look that began before.
         """
+        self._flights.leave(uid)
         key = _key(uid)
         marked = ("DEL", key), ("SET", key, _ERASED, "EX", _ERASED_SECONDS)
         return bool(self._ask_all(marked, keeps=True))
@@ -228,9 +229,15 @@ class Flights:
             mine.set_exception(error)
         finally:
             with self._lock:
-                del self._under_way[name]
+                if self._under_way.get(name) is mine:
+                    del self._under_way[name]
             mine.cancel()  # if nobody foresaw how it ended, the others must not wait for ever
         return mine.result()
+
+    def leave(self, name: str) -> None:
+        """Lets nobody join what is under way; those who have joined get it."""
+        with self._lock:
+            self._under_way.pop(name, None)
 
 
 def _key(uid: str) -> str:

@@ -57,6 +57,13 @@ def containers(valkey, redis_client, people):
         yield [opened.enter_context(contextlib.closing(Cache(valkey.url, people, 120))) for _ in range(4)]
 
 
+@pytest.fixture
+def redis_away_from(people):
+    """A cache whose Redis is away."""
+    with contextlib.closing(Cache("redis://127.0.0.1:1", people, 120)) as cache:
+        yield cache
+
+
 def at_once(works):
     """What all of them return, begun together."""
     start = threading.Barrier(len(works))
@@ -98,6 +105,31 @@ def test_two_hundred_threads_on_one_cold_key_look_seldom_without_redis(container
 
     assert {answer.body for answer in answers} == {body(1)}
     assert next(people.asked) <= 1 + 10
+
+
+def test_who_asks_after_an_erasure_does_not_join_a_look_that_began_before(redis_away_from, people):
+    """Without Redis, whose mark would tell."""
+    cache, began, may_end = redis_away_from, threading.Event(), threading.Event()
+    look = people.get_user
+
+    def look_slowly(who):
+        found = look(who)
+        began.set()
+        assert may_end.wait(10)
+        return found
+
+    with ThreadPoolExecutor(1) as threads:
+        people.get_user = look_slowly
+        early = threads.submit(cache.get_user, WHO)
+        assert began.wait(10)
+        people.get_user = look
+        people.erased.add(WHO)
+        cache.forget_user(WHO)
+
+        late = cache.get_user(WHO)
+        may_end.set()
+
+    assert (early.result().body, late.body) == (body(1), None)
 
 
 def test_two_hundred_threads_that_look_for_nobody_look_once(containers, people):
