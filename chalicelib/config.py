@@ -174,11 +174,11 @@ class _Reader:
 
 
 def _scheme(url: str) -> str:
-    """Raises ValueError if the rest cannot be the rest of a URL with this scheme."""
+    """Raises ValueError if the rest of the URL has no host, or a port that cannot be one."""
     parts = urlsplit(url)
     if parts.scheme in {"http", "https"} and not parts.hostname:
         raise ValueError
-    if "," not in parts.netloc:  # several hosts, each with a port of its own, are Postgres' affair
+    if parts.scheme not in {"postgresql", "postgres"}:  # libpq knows several hosts, and passwords with a #
         _ = parts.port
     return parts.scheme
 

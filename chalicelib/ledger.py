@@ -143,8 +143,9 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Counts:
-    """What the ledger counted of a whole run: its pages, and the sides of the conservation law."""
+    """What the ledger knows of a whole run: its status, its pages, and the sides of the conservation law."""
 
+    status: str
     pages: int
     fetched: int
     inserted: int

@@ -58,14 +58,12 @@ def work_queued(edges: Edges, plan: Plan, run_id: str, page: int) -> Report:
     """
     started = time.monotonic()
     report = Report(run_id, "running")
-    unread = None
     if edges.store.claim_page(run_id, page):
         error = _caught(lambda: _work_page(edges, plan, page, report))
         _tell_unknown(report)
         if error:
             raise error
-        unread = _unread(edges, plan, report) if page == plan.pages else None
-    report.status = edges.store.end_page(run_id, report.timings, unread) or "ended"
+    report.status = edges.store.end_page(run_id, report.timings) or "ended"
     report.seconds = time.monotonic() - started
     return report
 
@@ -126,6 +124,8 @@ def _heed_time(plan: Plan, pages: Sequence[int], page: int, wanted_seconds: floa
 def _work_page(edges: Edges, plan: Plan, page: int, report: Report) -> None:
     with Loads(edges, report) as loads:
         if load := prepare(edges, plan, page, report):
+            if page == plan.pages and edges.source.dialect.ends:
+                edges.store.note_unread(report.run_id, _unread(edges, plan, report))
             loads.begin(load)
 
 
@@ -150,14 +150,12 @@ def _unread(edges: Edges, plan: Plan, report: Report) -> str | None:
 
 
 def _status_after(error: DecantError, report: Report) -> str:
-    """What ends after a page from without leaves a part; a page over the reject budget fails the run."""
+    """What ends a run from without leaves a part, if the ledger has one; a defect, or a page over the reject
+    budget, fails it."""
     _log.error("run %s: %s", report.run_id, error)
     if isinstance(error, LeaseLost):
         return "lost"
-    if isinstance(error, Stopped):
-        return "partial" if report.pages else "failed"
-    midway = isinstance(error, SourceError | TimeUp) and error.page > report.first_page
-    return "partial" if midway else "failed"
+    return "partial" if isinstance(error, SourceError | TimeUp | Stopped) else "failed"
 
 
 def _tell_unknown(report: Report) -> None:

@@ -134,13 +134,13 @@ class Store:
         """Gives a page of a queued run up."""
         self._rows("fail_page", {"run_id": run_id, "page": page, "error": error})
 
-    def end_page(self, run_id: str, timings: Mapping[str, float], unread: str | None = None) -> str | None:
-        """Ends a queued run after its last page. Its status now; None if it was not running.
+    def note_unread(self, run_id: str, unread: str | None) -> None:
+        """Says of a queued run that its source may have more than it reads; None if not."""
+        self._rows("note_unread", {"run_id": run_id, "unread": unread})
 
-        ``unread`` says, of the run's last page, that the source may have more.
-        """
-        values = {"run_id": run_id, "timings": json.dumps(dict(timings)), "unread": unread}
-        rows = self._rows("end_page", values)
+    def end_page(self, run_id: str, timings: Mapping[str, float]) -> str | None:
+        """Ends a queued run after its last page. Its status now; None if it was not running."""
+        rows = self._rows("end_page", {"run_id": run_id, "timings": json.dumps(dict(timings))})
         return rows[0][0] if rows else None
 
     def note_rejects(
@@ -167,7 +167,7 @@ class Store:
         return [SealedReject(place, bytes(sealed), sealed_at) for place, sealed, sealed_at in rows]
 
     def finish_run(self, run_id: str, ending: Ending) -> Counts | None:
-        """Ends a run; None if it had already been counted as lost."""
+        """Ends a run; None if it had already been counted as lost. Without a page, what is partial failed."""
         values = asdict(ending) | {"run_id": run_id, "timings": json.dumps(dict(ending.timings))}
         rows = self._rows("finish_run", values)
         return Counts(*rows[0]) if rows else None

@@ -32,10 +32,10 @@ def deploy(
     base, app = _stacks(cloudformation, stage)
     _announce(session, stage)
     template = {"TemplateBody": (ROOT / "infra/base.yaml").read_text(encoding="utf-8")}
-    _refuse_unknown(given, {*base.parameters(template), *_parameters(ROOT / "build" / stage / "sam.json")})
     common = {"Stage": stage, **given}
-    proxy = base.planned(template, common)["Proxy"]
-    _refuse_package_without(_AUTHORITIES[proxy], ROOT / "build" / stage / "deployment.zip")
+    planned = base.planned(template, common)
+    _refuse_unknown(given, {*planned, *_parameters(ROOT / "build" / stage / "sam.json")})
+    _refuse_package_without(planned["Proxy"], ROOT / "build" / stage / "deployment.zip")
     _change(base, template, common, ask)
     base.protect()
     made = base.outputs()
@@ -102,8 +102,11 @@ def _refuse_unknown(given: Mapping[str, str], known: set[str]) -> None:
         raise DeployError(f"PARAMETERS: no template has {', '.join(sorted(unknown))}")
 
 
-def _refuse_package_without(authorities: str, package: Path) -> None:
+def _refuse_package_without(proxy: str, package: Path) -> None:
     """Postgres would be out of reach: its certificate is checked by what the package holds."""
+    if proxy not in _AUTHORITIES:
+        raise DeployError(f"Proxy must be {' or '.join(_AUTHORITIES)}")
+    authorities = _AUTHORITIES[proxy]
     with ZipFile(package) as packed:
         if authorities not in packed.namelist():
             raise DeployError(f"the package lacks {authorities}; docs/deploy.md says where to get it")

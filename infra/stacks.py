@@ -91,11 +91,6 @@ class Stack:
         """From now on only ``delete`` deletes it, and no slip of a hand."""
         self._client.update_termination_protection(StackName=self.name, EnableTerminationProtection=True)
 
-    def parameters(self, template: Mapping[str, str]) -> list[str]:
-        """The names of a template's."""
-        summary = self._client.get_template_summary(**template)
-        return [parameter["ParameterKey"] for parameter in summary["Parameters"]]
-
     def planned(self, template: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
         """The parameters as a plan would have them: as given, else as they are, else by default."""
         summary = self._client.get_template_summary(**template)["Parameters"]
@@ -140,7 +135,8 @@ class Stack:
         self, template: Mapping[str, str], given: Mapping[str, str], first: bool
     ) -> Iterator[dict[str, object]]:
         known = {p["ParameterKey"] for p in self._described().get("Parameters", [])} if not first else set()
-        for name in self.parameters(template):
+        for declared in self._client.get_template_summary(**template)["Parameters"]:
+            name = declared["ParameterKey"]
             if name in given:
                 yield {"ParameterKey": name, "ParameterValue": given[name]}
             elif name in known:

@@ -63,10 +63,10 @@ def parse(expression: str, start: datetime) -> Schedule:
     kind, _, inner = expression.strip().removesuffix(")").partition("(")
     if not expression.strip().endswith(")") or kind not in ("rate", "cron"):
         raise ScheduleUnreadable("it is neither rate(…) nor cron(…)")
-    return _rate(expression, inner, start) if kind == "rate" else _cron(expression, inner)
+    return _rate(inner, start) if kind == "rate" else _cron(inner)
 
 
-def _rate(expression: str, inner: str, start: datetime) -> Rate:
+def _rate(inner: str, start: datetime) -> Rate:
     match = re.fullmatch(r"([1-9]\d{0,5}) (minute|hour|day)(s?)", inner.strip(), re.ASCII)
     if not match:
         raise ScheduleUnreadable("a rate is a whole number and minutes, hours or days")
@@ -76,7 +76,7 @@ def _rate(expression: str, inner: str, start: datetime) -> Rate:
     return Rate(start, count * _UNITS[unit])
 
 
-def _cron(expression: str, inner: str) -> Cron:
+def _cron(inner: str) -> Cron:
     parts = inner.upper().split()
     if len(parts) != len(_FIELDS):
         raise ScheduleUnreadable(f"a cron expression has six fields: {', '.join(_FIELDS)}")

@@ -111,7 +111,7 @@ def table(report: Report, replay: bool = False) -> Iterator[str]:
     if report.status == "skipped":
         yield "  another run of this source is under way, or died less than its lease ago"
         return
-    if not report.fetched and (replay or report.error):
+    if replay and not report.fetched:
         if not report.error:
             yield "  nothing of that run is sealed"
         return

@@ -8,7 +8,6 @@ from chalicelib.errors import DecantError
 
 def main() -> int:
     try:
-        wiring.cache()  # an address that cannot be one is refused before anything serves
         wiring.store().migrate()
     except DecantError as error:
         print(error, file=sys.stderr)

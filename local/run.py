@@ -16,6 +16,8 @@ from pathlib import Path
 
 from chalicelib import config, sources
 from chalicelib.errors import ConfigError
+from chalicelib.pool import Pool
+from chalicelib.redis_connections import Connections
 from local import expressions, keys, lock, ports, processes, settings, signals
 from local.errors import LocalError, ServerFailed
 from local.folders import ROOT, local_folder
@@ -71,7 +73,10 @@ def _refuse_malformed(chosen: Mapping[str, str]) -> None:
     config.queue_name()
     expressions.parse(config.ingest_schedule(), datetime.now(UTC))
     if "SECRET_ID" not in chosen:
-        sources.named(config.read({**_STOOD_IN_FOR, **chosen}).source_dialect)
+        read = config.read({**_STOOD_IN_FOR, **chosen})
+        sources.named(read.source_dialect)
+        Pool(read.database_url)  # which connects when it is asked, and so does the next
+        Connections(read.redis_url, seconds=1)
 
 
 def _migrate(stack: Stack) -> None:

@@ -147,7 +147,7 @@ class FakeStore:
             "error": None,
             "timings": {},
         }
-        self._counts[run_id] = Counter({count.name: 0 for count in fields(Counts)})
+        self._counts[run_id] = Counter({count.name: 0 for count in fields(Counts) if count.name != "status"})
         return OpenRun(run_id, status)
 
     def load_page(self, load: PageLoad) -> Loaded:
@@ -186,7 +186,10 @@ class FakeStore:
     def claim_page(self, run_id: str, page: int) -> bool:
         raise NotImplementedError("queued runs are tested in Postgres")
 
-    def end_page(self, run_id: str, timings: Mapping[str, float], unread: str | None) -> str | None:
+    def note_unread(self, run_id: str, unread: str | None) -> None:
+        raise NotImplementedError("queued runs are tested in Postgres")
+
+    def end_page(self, run_id: str, timings: Mapping[str, float]) -> str | None:
         raise NotImplementedError("queued runs are tested in Postgres")
 
     def check_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]:
@@ -208,8 +211,11 @@ class FakeStore:
         self._do(f"finish {ending.status}")
         if self.runs[run_id]["status"] != "running":
             return None
+        counts = self._counts[run_id]
         self.runs[run_id] |= asdict(ending)
-        return Counts(**self._counts[run_id])
+        if ending.status == "partial" and not counts["pages"]:
+            self.runs[run_id]["status"] = "failed"
+        return Counts(self.runs[run_id]["status"], **counts)
 
     def lose(self, run_id: str) -> None:
         """As if the lease had run out, and somebody had noticed."""

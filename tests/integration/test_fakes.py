@@ -137,7 +137,9 @@ def test_an_ended_run_is_told_all_that_was_counted(database, run_id):
 
     counted = database.store.finish_run(run_id, Ending("succeeded"))
 
-    assert counted == Counts(2, 10, inserted=2, updated=1, unchanged=1, duplicate=4, rejected=1, suppressed=1)
+    assert counted == Counts(
+        "succeeded", 2, 10, inserted=2, updated=1, unchanged=1, duplicate=4, rejected=1, suppressed=1
+    )
 
 
 class RealCache:

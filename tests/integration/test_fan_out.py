@@ -621,6 +621,50 @@ def test_after_a_redrive_a_run_has_still_not_met_the_sources_end(ending, queue, 
     assert run["error"] == "page 3: the source may go on, but SOURCE_PAGES does not"
 
 
+def test_a_run_that_ends_while_its_last_page_is_in_hand_has_still_not_met_the_sources_end(
+    ending, queue, sql, monkeypatch
+):
+    """Another page ends the run between the load of the last one and its end."""
+    ending(last=4, pages=3)
+    run_id, end_page = runs.ingest({}).run_id, wiring.store().end_page
+    pages = [{**message_of(run_id, page), "trigger": "schedule"} for page in (1, 2, 3)]
+    runs.ingest_page(pages[0], 1)
+
+    def after_another(*what):
+        monkeypatch.setattr(wiring.store(), "end_page", end_page)
+        runs.ingest_page(pages[1], 1)
+        return end_page(*what)
+
+    monkeypatch.setattr(wiring.store(), "end_page", after_another)
+    runs.ingest_page(pages[2], 1)
+
+    run = ledger(sql, run_id)
+    assert (run["status"], run["pages_done"], run["unread"]) == ("partial", 3, run["error"])
+
+
+def test_a_source_that_has_ended_since_a_pages_first_try_has_ended(ending, queue, sql, monkeypatch):
+    ending(last=3, pages=2)
+    run_id = runs.ingest({}).run_id
+    pages = [{**message_of(run_id, page), "trigger": "schedule"} for page in (1, 2)]
+    with monkeypatch.context() as patched:
+        patched.setattr(wiring.store(), "load_page", shaken(wiring.store().load_page, Certainly()))
+        with pytest.raises(StoreError):
+            runs.ingest_page(pages[1], 1)
+
+    ending(last=1, pages=2)
+    for message in pages:
+        runs.ingest_page(message, 1)
+
+    assert (ledger(sql, run_id)["status"], ledger(sql, run_id)["error"]) == ("succeeded", None)
+
+
+class Certainly:
+    """The chance that lets everything go wrong."""
+
+    def random(self):
+        return 0.0
+
+
 def test_a_run_whose_last_word_got_lost_has_still_not_met_the_sources_end(ending, queue, sql, monkeypatch):
     ending(last=4, pages=3)
     run_id = runs.ingest({}).run_id

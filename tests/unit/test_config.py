@@ -102,6 +102,7 @@ def test_what_is_needed_and_not_there_is_named(name, value):
         ("DATABASE_URL", "database_url", "postgres://db/decant", "postgres://db/decant"),
         ("DATABASE_URL", "database_url", "postgresql://u@/d?host=%2Ftmp", "postgresql://u@/d?host=%2Ftmp"),
         ("DATABASE_URL", "database_url", "postgresql://a:1,b:2/d", "postgresql://a:1,b:2/d"),
+        ("DATABASE_URL", "database_url", "postgresql://u:p#?@host/d", "postgresql://u:p#?@host/d"),
         ("REDIS_URL", "redis_url", "redis://cache", "redis://cache"),
         ("REDIS_URL", "redis_url", "unix:///tmp/valkey.sock", "unix:///tmp/valkey.sock"),
         ("SOURCE_URL", "source_url", "http://api.example", "http://api.example"),
@@ -140,7 +141,6 @@ MALFORMED = [
         ("DATABASE_URL", url)
         for url in ("db.example", "mysql://s3cret@db", "postgresql", "//s3cret", "http://[s3cret")
     ),
-    *(("DATABASE_URL", f"postgresql://s3cret@db:{port}/decant") for port in ("99999", "-1", "abc")),
     *(
         ("QUEUE_URL", url)
         for url in ("s3cret", "http://s3cret", "ftp://s3cret/pages", "https:///s3cret", "https://sqs/s3 cret")

@@ -41,11 +41,8 @@ class FakeStack:
         self.done.append(("plan", self.name, template, given))
         return Plan(self.name, (Change("Add", "AWS::SQS::Queue", "Pages", False),), True)
 
-    def parameters(self, template):
-        return ["Proxy"]
-
     def planned(self, template, given):
-        return {"Proxy": "true"} | given
+        return {"Proxy": given.get("Proxy", "true")}
 
     def carry_out(self, plan):
         self.done.append(("carry out", plan.change_set))
@@ -122,6 +119,12 @@ def test_a_package_that_could_not_verify_postgres_is_refused_before_anything_cha
     with pytest.raises(DeployError, match=r"the package lacks chalicelib/rds\.pem"):
         deploy.deploy("prod", session, {"Proxy": "false"}, SETTINGS, yes)
     assert (steps(), secret_of(session)) == ([], {})
+
+
+def test_a_proxy_that_is_neither_there_nor_not_is_refused(session):
+    with pytest.raises(DeployError, match="Proxy must be true or false"):
+        deploy.deploy("prod", session, {"Proxy": "False"}, SETTINGS, yes)
+    assert steps() == []
 
 
 def test_the_authorities_that_are_looked_for_are_those_that_the_base_puts_out():

@@ -18,7 +18,9 @@ def no_settings(monkeypatch):
     ("name", "value"),
     [
         ("DATABASE_URL", "s3cret"),
+        ("DATABASE_URL", "postgresql://127.0.0.1/decant?foo=s3cret"),
         ("REDIS_URL", "redis://:s3cret@127.0.0.1:abc"),
+        ("REDIS_URL", "redis://127.0.0.1?socket_timeout=s3cret"),
         ("SOURCE_URL", "http://"),
         ("SOURCE_DIALECT", "s3cret"),
         ("SOURCE_PAGES", "s3cret"),

@@ -2,8 +2,11 @@
 
 import json
 import logging
+import os
 import re
+import signal
 import threading
+import time
 import traceback
 from dataclasses import replace
 from typing import Any
@@ -271,6 +274,28 @@ def test_a_run_that_somebody_stops_says_so_and_is_no_defect(before, status):
 
     assert (trial.ledger["status"], trial.ledger["error"]) == (status, "stopped by SIGINT")
     assert len(trial.store.people) == 3 * len(before)
+
+
+def test_a_stop_while_the_last_page_is_loaded_leaves_the_part_that_it_is():
+    def stop(number, frame):
+        raise Stopped("SIGUSR1")
+
+    def load_late(page_load):
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGUSR1)  # which the main thread gets, in its wait for this
+        time.sleep(0.2)
+        return load(page_load)
+
+    trial = Run(page(3))
+    load, trial.store.load_page = trial.store.load_page, load_late
+    before = signal.signal(signal.SIGUSR1, stop)
+    try:
+        with pytest.raises(Stopped):
+            trial()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+    assert (trial.ledger["status"], len(trial.store.people)) == ("partial", 3)
 
 
 def test_an_empty_page_is_a_failure_and_no_success_with_nothing():

@@ -1,5 +1,5 @@
 ALTER TABLE runs
-    -- of a queued run, what its last page had to say: that the source may have more. However it ends, it is no success
+    -- of a queued run: that its last page was not the source's, in words. However it ends, it is no success
     ADD COLUMN unread text;
 
 -- As before, and with what may be unread.

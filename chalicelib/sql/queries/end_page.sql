@@ -1,5 +1,4 @@
 -- Adds what a page of a queued run took, and ends the run if this was its last page. Returns the run's status.
--- `unread` is what the run's last page may have to say: that the source may have more.
 -- The lock is a statement of its own, so that the next one sees what was loaded while it was waited for.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a snapshot for each statement
 SELECT FROM runs WHERE run_id = %(run_id)s FOR UPDATE;
@@ -19,18 +18,17 @@ UPDATE runs SET
     ),
     status = CASE
         WHEN worked.pages < pages_planned THEN status
-        WHEN worked.given_up = 0 AND coalesce(%(unread)s, unread) IS NULL THEN 'succeeded'
+        WHEN worked.given_up = 0 AND unread IS NULL THEN 'succeeded'
         WHEN pages_done > 0 THEN 'partial'
         ELSE 'failed'
     END,
-    unread = coalesce(%(unread)s, unread),
     error = CASE
         WHEN worked.pages < pages_planned THEN NULL
         WHEN worked.given_up > 0 THEN (
             SELECT format('%%s of %%s pages were given up; %%s', worked.given_up, pages_planned, pages.error)
             FROM pages WHERE run_id = %(run_id)s AND page = worked.first
         )
-        ELSE coalesce(%(unread)s, unread)
+        ELSE unread
     END,
     finished_at = CASE WHEN worked.pages >= pages_planned THEN clock_timestamp() END,
     lease_expires_at = CASE WHEN worked.pages < pages_planned THEN lease_expires_at END

@@ -3,7 +3,7 @@
 -- Returns nothing, and does nothing, if newer keys are in use: what was kept under them would not be found.
 -- The lock waits for the loads under way, and the next ones wait for it; see functions/load_page.sql.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a snapshot for each statement
-SET LOCAL lock_timeout = '10s'; -- whoever asks waits little longer: what was given up must not be done, without a receipt
+SET LOCAL lock_timeout = '10s'; -- each of two waits; the client waits for 30 s, and what it has given up must not be done
 SELECT pg_advisory_xact_lock(hashtext('decant.erasures'));
 
 WITH begun AS (

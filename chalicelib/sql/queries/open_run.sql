@@ -6,7 +6,7 @@
 -- Saying it twice opens one run: the run's id comes from whoever opens it, and the lock, a statement of its own,
 -- lets a second try see what became of the first, even if that is still under way.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a snapshot for each statement
-SET LOCAL lock_timeout = '3s'; -- the client waits for five: what it has given up must not open a run all the same
+SET LOCAL lock_timeout = '1500ms'; -- each of three waits; the client waits for 5 s, and what it has given up must not be done
 SELECT pg_advisory_xact_lock(hashtext('decant.opening'));
 
 UPDATE runs SET
