@@ -12,13 +12,15 @@ export function eraseButton(uid, signal, done) {
     node.querySelector("h2").focus();
     announce("The person is erased.");
   });
-  const open = element("button", { type: "button", class: "danger", click: () => dialog.showModal() }, "Erase this person …");
+  const open = element("button", { type: "button", class: "danger", click: () => { dialog.querySelector(".said").textContent = ""; dialog.showModal(); } }, "Erase this person …");
   return element("div", { class: "erase" }, open, dialog);
 }
 
+/** Once sent, an erasure cannot be kept from happening: its outcome is told, even where the view was left. */
 function confirmation(uid, signal, done) {
   const id = freshId();
   const said = element("p", { class: "said", role: "alert" });
+  const keep = element("button", { type: "button", autofocus: true, click: () => dialog.close() }, "Keep");
   const sure = element("button", { type: "button", class: "danger", click: erase }, "Erase for good");
   const dialog = element(
     "dialog",
@@ -27,23 +29,28 @@ function confirmation(uid, signal, done) {
     element("p", {}, element("code", {}, uid)),
     element("p", {}, "The rows, the cache entry and any sealed record go. What stays is a token of the id, so that the next run does not bring the person back. It cannot be undone."),
     said,
-    element("div", { class: "buttons" }, element("button", { type: "button", autofocus: true, click: () => dialog.close() }, "Keep"), sure),
+    element("div", { class: "buttons" }, keep, sure),
   );
   async function erase() {
-    sure.disabled = true;
-    said.textContent = "";
+    keep.disabled = sure.disabled = true;
+    said.textContent = "Erasing …";
     try {
-      const { data } = await ask(`users/${uid}`, { method: "DELETE", signal });
+      const { data } = await ask(`users/${uid}`, { method: "DELETE" });
       dialog.close();
       done(data);
     } catch (error) {
-      if (error.name !== "AbortError") said.textContent = complaint(error, "erase");
+      said.textContent = isUnknown(error) ? "No answer came: the person may be erased already. Erase again to be sure." : complaint(error, "erase");
+      if (signal.aborted) announce(said.textContent);
+      else if (!dialog.open) dialog.showModal();
     } finally {
-      sure.disabled = false;
+      keep.disabled = sure.disabled = false;
+      if (dialog.open) keep.focus();
     }
   }
   return dialog;
 }
+
+const isUnknown = (error) => error.status === 0 || error.status === 504;
 
 function receiptOf(receipt) {
   const rows = [

@@ -56,5 +56,6 @@ async function suggest(fields, signal) {
 /** A moment in UTC as the form's field writes it, in the looker's own time. */
 function local(moment) {
   const when = new Date(moment);
+  if (Number.isNaN(Number(when))) return ""; // the API says what is wrong with it
   return new Date(when - when.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }

@@ -21,17 +21,21 @@ const MOST = 100;
 export function lookup(signal) {
   const field = element("select", {}, FIELDS.map(([value, label]) => element("option", { value }, label)));
   const value = element("input", { type: "text", autocomplete: "off", spellcheck: "false", autocapitalize: "off", required: true, maxlength: 402 });
-  const answer = element("section", { class: "card answer", role: "status" });
+  const answer = element("section", { class: "card answer" });
+  let asked = 0;
   const find = async (event) => {
     event.preventDefault();
+    asked += 1;
+    const mine = asked; // an answer that comes after another question is nobody's any more
     const body = { [field.value]: value.value };
     const label = field.selectedOptions[0].textContent;
     value.value = "";
+    fill(answer, element("p", { class: "fine" }, "Asking …"));
     try {
       const { data } = await ask("users/lookup", { method: "POST", query: { limit: MOST }, body, signal });
-      fill(answer, found(data, label));
+      if (mine === asked) fill(answer, found(data, label));
     } catch (error) {
-      if (error.name !== "AbortError") fill(answer, element("p", { class: "said", role: "alert" }, complaint(error, "read")));
+      if (mine === asked && error.name !== "AbortError") fill(answer, element("p", { class: "said", role: "alert" }, complaint(error, "read")));
     }
   };
   const form = element(

@@ -34,6 +34,7 @@ export function nowPart() {
 
 /** A headline and what there is to say to it: of the servers first, then of the newest run that was not skipped. */
 function howItStands({ health, runs }) {
+  if (health === undefined) return ["Asking …"];
   const status = health?.status ?? "silent";
   if (status !== "ok" || !runs) return HEADLINES[status];
   const newest = runs.find((run) => run.status !== "skipped");

@@ -5,6 +5,7 @@ import { watchHealth } from "./health.js";
 import { close, route } from "./router.js";
 import { forget, keep, key, takeFromAddress } from "./session.js";
 import { signInForm, whyNot } from "./signin.js";
+import { loading } from "./states.js";
 
 const main = document.getElementById("main");
 const forSignedIn = ["nav", "leave"].map((id) => document.getElementById(id));
@@ -43,5 +44,5 @@ document.getElementById("skip").addEventListener("click", (event) => {
   main.focus();
 });
 watchHealth(document.getElementById("health"));
-fill(main);
+fill(main, loading("a way in"));
 begin();

@@ -10,12 +10,13 @@ import { empty, show } from "./states.js";
 import { counted } from "./words.js";
 
 const SHOWN = 50;
+let opened = null; // the link to the person who was looked at last
 const pageBefore = new Map(); // by cursor, of the pages that were turned in this tab
 
 export function people(place, signal, search = "") {
   const query = Object.fromEntries(new URLSearchParams(search));
   const filters = filtersOf(query);
-  const list = element("div");
+  const list = element("div", { click: ({ target }) => { opened = target.closest("a[href^='#/people/']")?.getAttribute("href") ?? opened; } });
   fill(
     place,
     element("h1", { tabindex: -1 }, "People"),
@@ -24,7 +25,14 @@ export function people(place, signal, search = "") {
     element("section", { class: "card", "aria-label": "People" }, list),
   );
   const load = () => ask("users", { query: { ...filters, ...cursorOf(query), limit: SHOWN }, signal });
-  show(list, "the people", load, ({ data }) => drawn(data, query, filters, signal));
+  show(list, "the people", load, ({ data }) => drawn(data, query, filters, signal)).then(() => backTo(list));
+}
+
+/** Whoever comes back from a person goes on at that row. */
+function backTo(list) {
+  const link = opened && list.querySelector(`a[href="${opened}"]`);
+  opened = null;
+  link?.focus();
 }
 
 const cursorOf = ({ cursor }) => (cursor ? { cursor } : {});

@@ -1,7 +1,7 @@
 // One person as stored, where that was found and how long it took; and the way to forget the person.
 
 import { ask } from "./api.js";
-import { element, fill } from "./dom.js";
+import { announce, element, fill } from "./dom.js";
 import { eraseButton } from "./erase.js";
 import { failure, loading } from "./states.js";
 import { duration, moment } from "./words.js";
@@ -43,7 +43,7 @@ export function personView(place, signal, uid) {
     "section",
     { class: "card", hidden: true },
     element("div", { class: "part-head" }, element("h2", {}, "Where it was found"), again),
-    element("div", { role: "status" }, history),
+    history,
   );
   fill(
     place,
@@ -54,21 +54,26 @@ export function personView(place, signal, uid) {
     body,
   );
   async function look() {
+    const held = document.activeElement === again;
     again.disabled = true;
     try {
       const answer = await ask(`users/${uid}`, { signal });
       asks.push(answer);
       whence.hidden = false;
       fill(history, told(asks));
+      announce(`${sourceOf(answer)}, ${duration(answer.milliseconds)}.`);
       fill(body, drawn(answer.data), eraseButton(answer.data.uid, signal, (receipt) => { whence.remove(); fill(body, receipt); }));
     } catch (error) {
       if (error.name !== "AbortError") fill(body, failure(error, look));
     } finally {
       again.disabled = false;
+      if (held) again.focus();
     }
   }
   look();
 }
+
+const sourceOf = ({ source }) => (source === "redis" ? "Redis" : "Postgres");
 
 /** Each answer with its source, its time, and a bar as long as that. */
 function told(asks) {
@@ -76,7 +81,7 @@ function told(asks) {
   return asks.map(({ source, milliseconds }) => element(
     "li",
     {},
-    element("span", { class: `badge ${source}` }, source === "redis" ? "Redis" : "Postgres"),
+    element("span", { class: `badge ${source}` }, sourceOf({ source })),
     element("span", { class: "gauge", "aria-hidden": "true" }, element("span", { class: `fill ${source}`, vars: { share: milliseconds / slowest } })),
     element("span", { class: "numeric" }, duration(milliseconds)),
   ));

@@ -19,7 +19,7 @@ export function pipeline(place, signal) {
   const runs = runsPart(signal);
   const ledger = element("div", {}, loading("the runs"));
   const head = element("div", { class: "part-head" }, element("h2", { id: "runs" }, "Runs"), startForm(signal));
-  fill(place, now.node, element("section", { "aria-labelledby": "runs", class: "card" }, head, ledger));
+  fill(place, now.node, element("section", { "aria-labelledby": "runs", class: "card" }, head, ledger, element("p", { class: "fine" }, element("a", { href: "#/runs" }, "Older runs"))));
   onHealth((health) => now.update({ health }), signal);
   let before = [];
   let refusal = null;

@@ -42,9 +42,9 @@ function places(rejects) {
   return table("Rejects in the order of the source", [
     { title: "Page", cell: ({ page }) => number(page), numeric: true },
     { title: "Place", cell: ({ position }) => number(position), numeric: true },
-    { title: "Why", cell: ({ issues }) => issues.map(({ path, rule }) => `${path}: ${rule}`).join("; ") },
-    { title: "Fingerprint", cell: ({ fingerprint }) => element("code", { title: fingerprint }, short(fingerprint, 11)), extra: true },
-    { title: "Sealed until", cell: ({ sealed_until: until }) => (until ? moment(until) : "not kept"), extra: true },
-    { title: "Replayed", cell: ({ replayed_by: run }) => (run ? element("a", { href: `#/runs/${run}` }, "yes") : "no"), extra: true },
+    { title: "Why", cell: ({ issues }) => issues.map(({ path, rule }) => `${path || "the whole record"}: ${rule}`).join("; ") },
+    { title: "Fingerprint", cell: ({ fingerprint }) => element("code", { title: fingerprint }, short(fingerprint, 11)) },
+    { title: "Sealed until", cell: ({ sealed_until: until }) => (until ? moment(until) : "not kept") },
+    { title: "Replayed", cell: ({ replayed_by: run }) => (run ? element("a", { href: `#/runs/${run}` }, "yes") : "no") },
   ], rejects);
 }

@@ -1,5 +1,6 @@
 // Which view the address asks for. Addresses are fragments, so that any prefix of the page's own will do.
 
+import { ledger } from "./ledger.js";
 import { people } from "./people.js";
 import { personView } from "./person.js";
 import { pipeline } from "./pipeline.js";
@@ -9,6 +10,7 @@ import { runView } from "./run.js";
 const UUID = "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})";
 const VIEWS = [
   { at: /^#\/$/, title: "Pipeline", part: "#/", view: pipeline },
+  { at: /^#\/runs(?:\?(.*))?$/, title: "Runs", part: "#/", view: ledger },
   { at: new RegExp(`^#/runs/${UUID}$`), title: "A run", part: "#/", view: runView },
   { at: /^#\/people(?:\?(.*))?$/, title: "People", part: "#/people", view: people },
   { at: new RegExp(`^#/people/${UUID}$`), title: "A person", part: "#/people", view: personView },

@@ -10,6 +10,7 @@ import { failure, loading } from "./states.js";
 import { counted, duration, moment, number, share } from "./words.js";
 
 const SECONDS = 0.7;
+const LASTING = [400, 401, 403, 404];
 const STEPS = ["fetch", "validate", "clean", "protect", "load", "cache"];
 
 export function runView(place, signal, runId) {
@@ -26,10 +27,11 @@ export function runView(place, signal, runId) {
       if (!(error instanceof Refusal)) throw error;
       if (refusal !== error.status) fill(body, failure(error)); // told once, however long it lasts
       refusal = error.status;
-      return error.status === 503 || error.status === 0 ? SECONDS * 4 : undefined;
+      return LASTING.includes(error.status) ? undefined : SECONDS * 4;
     }
     refusal = null;
     title.textContent = `Run of ${moment(run.started_at)}`;
+    if (run.status === "running" && isSelected(body)) return SECONDS; // who copies something is not disturbed
     const rejects = element("section", { class: "card" });
     fill(body, facts(run), counts(run), timings(run), rejects);
     if (run.status === "running") {
@@ -41,6 +43,11 @@ export function runView(place, signal, runId) {
     rejectsPart(rejects, run, signal);
     return undefined;
   }, signal);
+}
+
+function isSelected(place) {
+  const selection = getSelection();
+  return !selection.isCollapsed && place.contains(selection.anchorNode);
 }
 
 function facts(run) {

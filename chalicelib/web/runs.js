@@ -33,7 +33,9 @@ export function runsPart(signal) {
     if (JSON.stringify(runs) === JSON.stringify(known) && !runs.some((run) => run.status === "running")) return;
     known = runs;
     redraw();
-    fill(asTable, runsTable(runs));
+    if (asTable.contains(document.activeElement)) return;
+    const across = asTable.querySelector(".scroll")?.scrollLeft ?? 0;
+    fill(asTable, runsTable("The last runs, the newest first", runs)).firstChild.scrollLeft = across;
   };
   return { node, update };
 }
@@ -78,7 +80,7 @@ function walkable(bars, words, tell, held) {
   const go = (at) => {
     const bar = bars[Math.min(Math.max(at, 0), bars.length - 1)];
     for (const other of bars) other.setAttribute("tabindex", other === bar ? 0 : -1);
-    bar.focus();
+    bar.focus({ preventScroll: document.activeElement === document.body }); // where it was before a redraw
   };
   bars.forEach((bar, at) => {
     const steps = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: bars.length - 1 };
@@ -92,7 +94,7 @@ function walkable(bars, words, tell, held) {
   if (first >= 0) go(first);
 }
 
-function runsTable(runs) {
+export function runsTable(caption, runs) {
   const columns = [
     { title: "Begun", cell: (run) => element("a", { href: `#/runs/${run.run_id}` }, moment(run.started_at)) },
     { title: "Status", cell: badge },
@@ -100,7 +102,7 @@ function runsTable(runs) {
     { title: "Fetched", cell: (run) => number(run.fetched), numeric: true },
     ...KINDS.map(({ name }) => ({ title: name, cell: (run) => number(run[name]), numeric: true })),
   ];
-  return table("The last runs, the newest first", columns, runs);
+  return table(caption, columns, runs);
 }
 
 export function badge(run) {

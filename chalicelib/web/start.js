@@ -6,11 +6,12 @@ import { complaint } from "./states.js";
 
 export function startForm(signal) {
   const id = freshId();
-  const pages = element("input", { id, type: "number", min: 1, max: 10_000, step: 1, required: true, value: 1, inputmode: "numeric" });
+  const pages = element("input", { id, type: "number", min: 1, max: 100_000, step: 1, required: true, value: 1, inputmode: "numeric" });
   const button = element("button", { class: "main" }, "Start a run");
   const said = element("p", { class: "said", role: "alert" });
   const start = async (event) => {
     event.preventDefault();
+    const held = document.activeElement === button;
     button.disabled = true;
     said.textContent = "";
     try {
@@ -21,6 +22,7 @@ export function startForm(signal) {
       if (error.name !== "AbortError") said.textContent = complaint(error, "operate");
     } finally {
       button.disabled = false;
+      if (held) button.focus();
     }
   };
   return element("form", { class: "start", submit: start }, element("label", { for: id }, "Pages"), pages, button, said);

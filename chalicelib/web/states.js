@@ -43,7 +43,7 @@ function told(error) {
   if (error.status === 0) {
     return { title: "Decant does not answer", text: "The server is away, or the network is. What you see comes back when it does." };
   }
-  if (error.status === 503) {
+  if (error.status === 503 && !error.detail) {
     return { title: "Postgres is away", text: "Nothing is lost: nothing can be read or written until it is back. Single people may still come from Redis." };
   }
   if (error.status === 404) return { title: "Not found", text: "It is not there, or not any more." };
@@ -62,10 +62,12 @@ function leave() {
 
 /** Fills a place with what `load` gives, as `draw` shows it; before and instead of it, with how things stand. */
 export async function show(place, what, load, draw) {
+  const held = place.contains(document.activeElement);
   fill(place, loading(what));
   try {
     fill(place, draw(await load()));
   } catch (error) {
     if (error.name !== "AbortError") fill(place, failure(error, () => show(place, what, load, draw)));
   }
+  if (held) place.querySelector("button, a, [tabindex]")?.focus();
 }

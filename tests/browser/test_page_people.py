@@ -176,6 +176,39 @@ def test_a_look_up_of_nobody_says_so(people_tab):
     expect(people_tab("#announcer")).to_have_text("Nobody is stored with this e-mail address.")
 
 
+def test_an_answer_that_comes_after_the_next_question_is_not_shown(people_tab, home):
+    tab, record = people_tab, somebody(home)
+    tool = opened(tab, "Look up")
+    held = []
+    tab.page.route("**/users/lookup*", lambda route: held.append(route))
+    for value in (record["email"], "nobody@example.com"):
+        tool.get_by_label("Raw value").fill(value)
+        tool.get_by_role("button").click()
+        expect(tab(".answer")).to_have_text("Asking …")
+    expect(tab(".answer")).to_have_text("Asking …")
+
+    first, second = held
+    second.continue_()
+    expect(tab(".answer")).to_have_text("Nobody is stored with this e-mail address.")
+    with tab.page.expect_response("**/users/lookup*"):
+        first.continue_()
+
+    tab.page.unroute_all()
+    expect(tab(".answer")).to_have_text("Nobody is stored with this e-mail address.")
+
+
+def test_back_from_a_person_the_list_goes_on_at_that_row(people_tab):
+    row = people_tab.rows(EVERYBODY).nth(40).locator("a")
+    address = row.get_attribute("href")
+    row.click()
+    expect(people_tab(".asks li")).to_have_count(1)
+
+    people_tab.page.go_back()
+
+    expect(people_tab(f"a[href='{address}']")).to_be_focused()
+    expect(people_tab(f"a[href='{address}']")).to_be_in_viewport()
+
+
 # Exports
 
 
@@ -273,6 +306,44 @@ def test_an_erasure_asks_first_and_answers_with_a_receipt(tab, home):
     tab.refusals_expected = True
     tab.page.reload()
     expect(tab.page.get_by_role("alert")).to_contain_text("Not found")
+
+
+def test_an_erasure_that_is_sent_cannot_be_kept_back_and_its_end_is_told(tab, home):
+    uid = home.server.get_json("/users?limit=1&country=France")["items"][0]["uid"]
+    tab.go(f"#/people/{uid}")
+    held = []
+    tab.page.route(
+        f"**/users/{uid}",
+        lambda route: held.append(route) if route.request.method == "DELETE" else route.continue_(),
+    )
+    tab.button("Erase this person …").click()
+    tab.button("Erase for good").click()
+
+    expect(tab.button("Keep")).to_be_disabled()
+    tab.go("#/people")
+    expect(tab.title()).to_have_text("People")
+    held[0].continue_()
+
+    expect(tab("#announcer")).to_have_text("The person is erased.")
+    tab.page.unroute_all()
+
+
+def test_an_erasure_without_an_answer_may_have_happened(tab, home):
+    uid = home.server.get_json("/users?limit=7")["items"][-1]["uid"]
+    tab.refusals_expected = True
+    tab.go(f"#/people/{uid}")
+    tab.page.route(
+        f"**/users/{uid}",
+        lambda route: route.abort() if route.request.method == "DELETE" else route.continue_(),
+    )
+    tab.button("Erase this person …").click()
+    tab.button("Erase for good").click()
+
+    expect(tab.page.get_by_role("alert")).to_contain_text("may be erased already")
+    expect(tab.button("Keep")).to_be_focused()
+    tab.page.unroute_all()
+    tab.button("Erase for good").click()
+    expect(tab(".receipt")).to_contain_text("Remembered as")
 
 
 def test_a_key_that_may_not_erase_is_told_so_and_erases_nobody(open_tab, home):

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from chalicelib.ledger import Ending, Opening
 from tests.browser.house import house
-from tests.fakes import person
+from tests.fakes import page_load, person
 from tests.integration.api_support import load
 from tests.keys import API_KEY
 
@@ -70,6 +70,7 @@ def test_one_run_and_one_person_are_one(seat, bare):
 )
 def test_a_run_that_ended_badly_is_the_headline_whatever_was_skipped_since(seat, bare, status, headline):
     run_id = bare.store.open_run(Opening("here", "schedule", 1), "", 1).run_id
+    bare.store.load_page(page_load(run_id, person(1)))
     bare.store.open_run(Opening("here", "schedule", 1), "", 1)  # skipped
     bare.store.finish_run(run_id, Ending(status, "page 1: status 503"))
     seat.page.reload()
@@ -101,6 +102,102 @@ def test_with_postgres_away_the_page_says_so_and_comes_back_by_itself(seat, bare
 
     expect(seat.title()).to_have_text("All is well.", timeout=20_000)
     expect(seat.bars()).to_have_count(1)
+
+
+def test_a_postgres_that_is_busy_is_not_called_away(seat, bare):
+    load(bare.store, person(1))
+    seat.refusals_expected = True
+    busy = {"title": "Postgres is kept busy", "status": 503, "detail": "nothing was done; ask again"}
+    seat.page.route("**/users?*", lambda route: answer_with(route, 503, busy))
+
+    seat.go("#/people")
+
+    expect(seat.page.get_by_role("alert")).to_contain_text("Postgres is kept busynothing was done; ask again")
+    seat.page.unroute_all()
+    seat.button("Ask again").press("Enter")
+    expect(seat.rows("Everybody, in the order of their id")).to_have_count(1)
+    expect(seat("main :focus")).to_have_count(1)  # which the button had that is gone
+
+
+def test_a_run_is_asked_for_again_after_an_answer_that_may_pass(seat, bare):
+    run_id = bare.store.open_run(Opening("here", "manual", 1), "", 1).run_id
+    seat.refusals_expected = True
+    seat.go(f"#/runs/{run_id}")
+    expect(seat(".badge.running")).to_be_visible()
+
+    seat.page.route(
+        f"**/runs/{run_id}", lambda route: answer_with(route, 429, {"title": "Too many requests"})
+    )
+    expect(seat.page.get_by_role("alert")).to_contain_text("Too many requests")
+    bare.store.finish_run(run_id, Ending("failed", "page 1: status 503"))
+    seat.page.unroute_all()
+
+    expect(seat(".badge.failed")).to_be_visible()
+
+
+_SKIPPED = """
+INSERT INTO runs (source, trigger, status, contract_hash, key_version, pages_planned, started_at, finished_at)
+SELECT 'here', 'schedule', 'skipped', '', 1, 1, now() - n * interval '5 minutes', now()
+FROM generate_series(1, %s) AS n
+"""
+
+
+def test_older_runs_are_a_page_or_two_away(seat, bare):
+    bare.sql(_SKIPPED, 70)
+    seat.page.reload()
+    seat.link("Older runs").click()
+    expect(seat.title()).to_have_text("Runs")
+    rows = seat.rows("Runs, the newest first")
+    expect(rows).to_have_count(50)
+    shown = rows.locator("a").evaluate_all("all => all.map(a => a.hash)")
+
+    seat.link("Older runs").click()
+    expect(rows).to_have_count(20)
+    shown += rows.locator("a").evaluate_all("all => all.map(a => a.hash)")
+
+    every = bare.server.get_json("/runs?limit=1000")["items"]
+    assert shown == [f"#/runs/{run['run_id']}" for run in every]
+    expect(seat("main")).to_contain_text("The oldest run")
+    expect(seat.link("Newest runs")).to_be_visible()
+
+
+def test_while_a_run_is_under_way_the_table_keeps_the_focus(seat, bare):
+    bare.sql(_SKIPPED, 5)
+    bare.store.open_run(Opening("here", "manual", 1), "", 1)
+    seat.page.reload()
+    seat.page.get_by_text("The same as a table").click()
+    link = seat.rows("The last runs, the newest first").nth(3).locator("a")
+    link.focus()
+
+    for _ in range(2):
+        with seat.page.expect_response("**/stats"):
+            pass
+
+    expect(link).to_be_focused()
+
+
+def test_before_the_first_answer_nothing_is_said_of_the_servers(seat, bare):
+    load(bare.store, person(1))
+    held = []
+    seat.page.route("**/health", lambda route: held.append(route), times=1)
+    seat.page.reload()
+
+    expect(seat.bars()).to_have_count(1)
+    expect(seat.title()).to_have_text("Asking …")
+    held[0].continue_()
+    expect(seat.title()).to_have_text("All is well.")
+
+
+def test_an_address_that_holds_no_moment_is_refused_in_the_apis_words(seat):
+    seat.refusals_expected = True
+
+    seat.go("#/people?updated_since=yesterday")
+
+    expect(seat.page.get_by_role("alert")).to_contain_text("updated_since")
+
+
+def answer_with(route, status, problem):
+    route.fulfill(status=status, json=problem, content_type="application/problem+json")
 
 
 def test_with_redis_away_everything_comes_from_postgres(seat, bare):

@@ -1,0 +1,35 @@
+// The runs, a page at a time, the newest first. The page's cursor stands in the address.
+
+import { ask } from "./api.js";
+import { element, fill } from "./dom.js";
+import { noRuns, runsTable } from "./runs.js";
+import { show } from "./states.js";
+
+const SHOWN = 50;
+
+export function ledger(place, signal, search = "") {
+  const cursor = new URLSearchParams(search).get("cursor");
+  const list = element("div");
+  fill(
+    place,
+    element("p", { class: "back" }, element("a", { href: "#/" }, "Pipeline")),
+    element("h1", { tabindex: -1 }, "Runs"),
+    element("p", { class: "lead" }, "What the ledger keeps of each, and what became of its records."),
+    element("section", { class: "card", "aria-label": "Runs" }, list),
+  );
+  const load = () => ask("runs", { query: { limit: SHOWN, ...(cursor ? { cursor } : {}) }, signal });
+  show(list, "the runs", load, ({ data }) => drawn(data, cursor));
+}
+
+function drawn({ items, next }, cursor) {
+  if (!items.length) return noRuns();
+  return [
+    runsTable("Runs, the newest first", items),
+    element(
+      "nav",
+      { class: "pages", "aria-label": "Pages of runs" },
+      cursor && element("a", { href: "#/runs" }, "Newest runs"),
+      next ? element("a", { href: `#/runs?cursor=${next}`, rel: "next", class: "next" }, "Older runs") : cursor && element("span", { class: "fine" }, "The oldest run"),
+    ),
+  ];
+}
