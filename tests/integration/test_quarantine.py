@@ -277,7 +277,7 @@ def test_what_another_key_sealed_stays_and_the_replay_says_so(refused, sql, app_
 
     report = runs.replay(refused)
 
-    assert (report.status, report.fetched) == ("partial", 0)
+    assert (report.status, report.fetched) == ("failed", 0)
     assert "QUARANTINE_KEY" in report.error
     assert sealed(sql) == [(1,), (2,)]
 
