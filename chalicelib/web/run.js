@@ -10,7 +10,7 @@ import { failure, loading } from "./states.js";
 import { counted, duration, moment, number, share } from "./words.js";
 
 const SECONDS = 0.7;
-const LASTING = [400, 401, 403, 404];
+const LASTING = [400, 401, 403, 404]; // refusals that asking again does not change
 const STEPS = ["fetch", "validate", "clean", "protect", "load", "cache"];
 
 export function runView(place, signal, runId) {
