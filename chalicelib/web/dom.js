@@ -48,9 +48,13 @@ export function labelled(label, input) {
   return element("div", { class: "field" }, element("label", { for: id }, label), input);
 }
 
-/** Tells those who listen rather than look. */
+const KEPT_MESSAGES = 5;
+
+/** Tells those who listen rather than look. A message never takes the place of one that may not be read yet. */
 export function announce(text) {
-  document.getElementById("announcer").textContent = text;
+  const announcer = document.getElementById("announcer");
+  announcer.append(element("p", {}, text));
+  if (announcer.childElementCount > KEPT_MESSAGES) announcer.firstElementChild.remove();
 }
 
 /** Hands the browser a file to save. */
