@@ -63,7 +63,8 @@ def work_queued(edges: Edges, plan: Plan, run_id: str, page: int) -> Report:
         _tell_unknown(report)
         if error:
             raise error
-    report.status = edges.store.end_page(run_id, report.timings) or "ended"
+    ended_at = page if report.source_ended else None
+    report.status = edges.store.end_page(run_id, report.timings, ended_at) or "ended"
     report.seconds = time.monotonic() - started
     return report
 

@@ -2,7 +2,7 @@
 
 import { svg } from "./dom.js";
 import { KINDS, lasted, total } from "./kinds.js";
-import { duration, moment, number, share, time } from "./words.js";
+import { day, duration, moment, number, share, time } from "./words.js";
 
 const TALL = 190; // of the bars
 const TOP = 10;
@@ -83,12 +83,18 @@ function status(name, x) {
   return svg("path", { class: "status line", d: `M${x - r} ${y - r}l${2 * r} ${2 * r}m0 ${-2 * r}l${-2 * r} ${2 * r}` });
 }
 
+/** When some of the runs began: the time, or the day where it is another than that of the label before. */
 function clock(runs, left, slot) {
   const every = Math.ceil(CLOCK_APART / slot);
+  let before = day(Date.now());
   return runs.map((run, at) => {
     const fromEnd = runs.length - 1 - at;
     const x = left + (at + 0.5) * slot;
-    return fromEnd % every === 0 && x > 20 && svg("text", { x: Math.min(x, left + runs.length * slot - 18), y: CLOCK_AT, "text-anchor": "middle" }, time(run.started_at));
+    if (fromEnd % every !== 0 || x <= 20) return null;
+    const today = day(run.started_at);
+    const label = today === before ? time(run.started_at) : today;
+    before = today;
+    return svg("text", { x: Math.min(x, left + runs.length * slot - 18), y: CLOCK_AT, "text-anchor": "middle" }, label);
   });
 }
 

@@ -3,14 +3,17 @@
 const whole = new Intl.NumberFormat("en");
 const tenths = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const percent = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
-const day = { day: "numeric", month: "short", year: "numeric" };
+const inYear = { day: "numeric", month: "short" };
+const inFull = { ...inYear, year: "numeric" };
 const clock = { hour: "2-digit", minute: "2-digit" };
-const dated = new Intl.DateTimeFormat("en-GB", day);
-const timed = new Intl.DateTimeFormat("en-GB", { ...day, ...clock, second: "2-digit" });
+const dated = new Intl.DateTimeFormat("en-GB", inFull);
+const timed = new Intl.DateTimeFormat("en-GB", { ...inFull, ...clock, second: "2-digit" });
+const undated = new Intl.DateTimeFormat("en-GB", inYear);
 const oclock = new Intl.DateTimeFormat("en-GB", clock);
 
 export const number = (value) => whole.format(value);
 export const share = (part, all) => percent.format(all ? part / all : 0);
+export const day = (moment) => undated.format(new Date(moment));
 export const date = (moment) => dated.format(new Date(moment));
 export const moment = (moment) => timed.format(new Date(moment));
 export const time = (moment) => oclock.format(new Date(moment));

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import datetime, timedelta
 
 import pytest
 from playwright.sync_api import expect
@@ -84,6 +85,26 @@ def test_a_run_that_failed_has_no_bar_but_its_mark(tab, home):
     assert heights(bar) == {}
     expect(bar.locator(".status")).to_have_count(1)
     assert "failed" in bar.get_attribute("aria-label")
+
+
+def test_the_clock_under_the_bars_tells_the_day_where_it_changes(tab, home):
+    noon = datetime.now().astimezone().replace(hour=12, minute=0)
+    days = {run["run_id"]: noon - timedelta(days=at // 20) for at, run in enumerate(newest(home))}
+
+    def at_noon(route):
+        answer = route.fetch()
+        items = [run | {"started_at": days[run["run_id"]].isoformat()} for run in answer.json()["items"]]
+        route.fulfill(response=answer, json=answer.json() | {"items": items})
+
+    tab.page.route(re.compile(r"/runs\?"), at_noon)
+    tab.page.reload()
+    expect(tab.bars()).to_have_count(50)
+    labels = tab("svg[role=group] text").all_text_contents()
+    tab.page.unroute_all()
+
+    assert "12:00" in labels
+    told = [label.split()[0] for label in labels if label != "12:00"]
+    assert told == [str((noon - timedelta(days=back)).day) for back in (2, 1, 0)]
 
 
 def test_the_keyboard_goes_from_bar_to_bar_and_opens_a_run(tab, home):
