@@ -139,17 +139,20 @@ class Cache:
     def _compute_stats(self) -> Answer:
         """One container computes; the others wait for it, but not for ever."""
         alone = self._ask("SET", _STATS_LOCK, b"", "NX", "EX", _STATS_PATIENCE_SECONDS, keeps=True)
-        until = time.monotonic() + (0 if alone else _STATS_PATIENCE_SECONDS)
-        while time.monotonic() < until and self._is_asked():
-            held = self._ask("GET", _STATS)
-            if isinstance(held, bytes):
-                return Answer(held, "redis")
-            time.sleep(0.05)
+        until = time.monotonic() + _STATS_PATIENCE_SECONDS
         try:
+            while self._is_asked():
+                held = self._ask("GET", _STATS)  # who is alone may have been second a moment ago
+                if isinstance(held, bytes):
+                    return Answer(held, "redis")
+                if alone or time.monotonic() >= until:
+                    break
+                time.sleep(0.05)
             body = self._store.stats()
             self._ask("SET", _STATS, body, "EX", _STATS_SECONDS, keeps=True)
         finally:
-            self._ask("DEL", _STATS_LOCK)
+            if alone:
+                self._ask("DEL", _STATS_LOCK)
         return Answer(body, "postgres")
 
     def _count(self, what: str) -> None:

@@ -12,6 +12,7 @@ _FIELD_NAME = re.compile(r"([A-Za-z][A-Za-z_]{0,39}[0-9]?(\.(?=.)|$)){1,4}")
 _FAMILY = 9  # so few records may share a value because their people belong together
 
 Trigger = Literal["schedule", "manual", "backfill", "replay"]
+Status = Literal["running", "succeeded", "partial", "failed", "lost", "skipped"]
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,11 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, parameters[route.query])
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Decant", "version": __version__, "description": "People without personal data."},
+        "info": {
+            "title": "Decant",
+            "version": __version__,
+            "description": "People, as tokens and generalised values.",
+        },
         "servers": [{"url": "."}],
         "paths": paths,
         "components": {

@@ -24,7 +24,10 @@ Treatment = Literal["keep", "token", "generalise", "drop"]
 
 @dataclass(frozen=True)
 class Field:
-    """One field of the source's record: its dotted path, its treatment, the column that holds the result."""
+    """One field of the source's record: its dotted path, its treatment, the column that holds the result.
+
+    A field that is dropped may have a column, which then stays empty.
+    """
 
     path: str
     treatment: Treatment
@@ -62,7 +65,6 @@ CONTRACT = (
     Field("credit_card", "drop"),
 )
 
-TOKENISED = tuple(dict.fromkeys(f.column for f in CONTRACT if f.treatment == "token" and f.column))
 TREATMENT_OF = {field.column: field.treatment for field in CONTRACT if field.column}
 
 
@@ -196,9 +198,15 @@ def _messages(field: str, values: Sequence[str]) -> list[bytes]:
 def protect(columns: Mapping[str, Sequence[Any]], tokeniser: Tokeniser) -> dict[str, list[Any]]:
     """Cleaned columns in, storable ones out, by the contract's table alone: what has no row is left out."""
     return {
-        column: tokeniser.tokens(column, columns[column]) if treatment == "token" else list(columns[column])
+        column: _treated(column, treatment, columns[column], tokeniser)
         for column, treatment in TREATMENT_OF.items()
     }
+
+
+def _treated(column: str, treatment: Treatment, values: Sequence[Any], tokeniser: Tokeniser) -> list[Any]:
+    if treatment == "token":
+        return tokeniser.tokens(column, values)
+    return [None] * len(values) if treatment == "drop" else list(values)
 
 
 def erasure_tokens(uids: Sequence[str], tokeniser: Tokeniser) -> list[list[str]]:

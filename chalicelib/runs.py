@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import config, wiring
-from chalicelib.errors import AwsError, ConfigError, DecantError, RequestError
+from chalicelib.errors import AwsError, ConfigError, DecantError, RequestError, StoreError
 from chalicelib.ledger import Ending, Opening, Report
 from chalicelib.opening import open_run
 from chalicelib.privacy import refuse_wrong_keys
@@ -126,7 +126,7 @@ def _ordered(order: Mapping[str, Any], until: float) -> Report:
         _refuse_another(run.source)
         refuse_wrong_keys(wiring.store(), wiring.tokeniser())  # others than those that opened the run
         edges = _edges()
-    except ConfigError as error:
+    except (ConfigError, StoreError) as error:
         wiring.store().finish_run(order["run_id"], Ending("failed", str(error)))
         raise
     if order["queued"]:

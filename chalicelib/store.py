@@ -26,7 +26,7 @@ from chalicelib.ledger import (
     SealedReject,
 )
 from chalicelib.pool import Pool, again, at_once, translated
-from chalicelib.privacy import TOKENISED
+from chalicelib.privacy import TREATMENT_OF
 from chalicelib.stats import FEW_DISTINCT, SMALL_GROUP, risk_view, stats_view
 from chalicelib.views import RejectView, Run, UserView, encode, read_user, user_views
 
@@ -37,7 +37,8 @@ _READ_SECONDS = 5.0
 _MIGRATION_SECONDS = 300.0
 _SECONDS = {
     **dict.fromkeys(
-        ("load_page", "note_rejects", "claim_page", "end_page", "fail_page", "expire_seals"), 60.0
+        ("load_page", "note_rejects", "claim_page", "note_unread", "end_page", "fail_page", "expire_seals"),
+        60.0,
     ),  # wait for a load, or for many seals
     "erase": 30.0,
     **dict.fromkeys(("stats", "risk", "check_keys"), 20.0),
@@ -52,7 +53,7 @@ _ONCE = {"erase", "end_page"}
 LEASE_SECONDS = 120
 QUEUED_LEASE_SECONDS = 1_800  # longer than a queue hides a message whose worker died
 
-_FILTERS = ("country", "state", "city", "gender", "plan", "updated_since", *TOKENISED)
+_FILTERS = ("plan", "updated_since", *TREATMENT_OF)
 
 
 class Store:

@@ -19,8 +19,13 @@ def health() -> Health:
         age, postgres = None, False
     cache = wiring.cache()
     redis = cache.is_up()
-    status = "ok" if postgres and redis else "degraded" if postgres else "down"
-    return Health(status, ServerHealth(postgres), ServerHealth(redis), cache.counted(), age)
+    return Health(
+        "ok" if postgres and redis else "degraded" if postgres else "down",
+        ServerHealth(postgres),
+        ServerHealth(redis),
+        cache.counted(),
+        age,
+    )
 
 
 def migrate(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from chalicelib.ledger import Status, Trigger
 from chalicelib.users import Issue
 
 Uid = Annotated[str, Meta(examples=["f80b9b0d-c04d-4a77-86b5-43981186a788"])]
@@ -20,8 +21,8 @@ Token = Annotated[
 class Coordinates(Struct):
     """Degrees, to a tenth."""
 
-    lat: float
-    lng: float
+    lat: float | None
+    lng: float | None
 
 
 class Address(Struct):
@@ -57,7 +58,7 @@ class UserView(Struct):
     email: Token | None
     phone_number: Token | None
     social_insurance_number: Token | None
-    birth_year: Annotated[int, Meta(examples=[1987])]
+    birth_year: Annotated[int | None, Meta(examples=[1987])]
     gender: str | None
     employment: Employment
     subscription: Subscription
@@ -79,8 +80,8 @@ class Run(Struct):
 
     run_id: Uid
     source: str
-    trigger: str
-    status: str
+    trigger: Trigger
+    status: Status
     pages_planned: int
     pages_done: int
     fetched: int
@@ -130,10 +131,12 @@ class RejectList(Struct):
 
 
 class RunStarted(Struct):
-    """``status`` is running, or skipped if another run of the source is under way."""
+    """``status`` is running; or skipped, if another run of the source is under way; or failed, if the keys of
+    the tokens are not those of what is stored.
+    """
 
     run_id: Uid
-    status: str
+    status: Annotated[str, Meta(extra_json_schema={"enum": ["running", "skipped", "failed"]})]
 
 
 class Receipt(Struct):
@@ -199,7 +202,7 @@ class ServerHealth(Struct):
 class Health(Struct):
     """``status`` is ok, degraded (no Redis) or down; the age is that of the last run that succeeded."""
 
-    status: Annotated[str, Meta(examples=["ok"])]
+    status: Annotated[Literal["ok", "degraded", "down"], Meta(examples=["ok"])]
     postgres: ServerHealth
     redis: ServerHealth
     cache: CacheCounts

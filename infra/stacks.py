@@ -161,7 +161,8 @@ class Stack:
     def _first_failure(self, stack: str) -> str:
         """Of the newest attempt; the events come with the newest first."""
         failed = "no event tells why"
-        for event in self._client.describe_stack_events(StackName=stack)["StackEvents"]:
+        pages = self._client.get_paginator("describe_stack_events").paginate(StackName=stack)
+        for event in (event for page in pages for event in page["StackEvents"]):
             if event["ResourceStatus"].endswith("_FAILED"):
                 failed = f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}"
             if event.get("ResourceStatusReason") == "User Initiated":

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from chalicelib import runs, wiring
 from chalicelib.errors import DecantError
-from chalicelib.ledger import Report
+from chalicelib.ledger import Report, Trigger
 from chalicelib.users import LARGEST_PAGE, MOST_PAGES
 from local import lock, settings, signals
 from local.errors import LocalError
@@ -99,7 +99,8 @@ def _ingest(pages: int | None, size: int | None, replay_of: str | None) -> Repor
 
         if replay_of:
             return runs.replay(replay_of, on_page)
-        return runs.run_ingest(trigger="manual", pages=pages, page_size=size, on_page=on_page)
+        trigger: Trigger = "backfill" if pages else "manual"
+        return runs.run_ingest(trigger, pages, size, on_page)
 
 
 def table(report: Report, replay: bool = False) -> Iterator[str]:

@@ -81,7 +81,7 @@ class Child:
 
     def stop(self, patience_seconds: float = _PATIENCE_SECONDS) -> None:
         """Asks, waits, then kills; whatever it had started itself goes with it."""
-        family = _descendants(self.pid)
+        family = _descendants(self.pid) if self.running else []  # or the id may be another's by now
         if self.running:
             self._process.send_signal(self._stop_signal)
         try:

@@ -118,7 +118,7 @@ MAY_IMPORT = {
     "quarantine": set(),
     "clean": {"users"},
     "ledger": {"users"},
-    "views": {"users"},
+    "views": {"ledger", "users"},
     "stats": {"views"},
     "forms": {"users"},
 }

@@ -14,7 +14,7 @@ export const STATUS_MEANS = {
   running: "under way",
   succeeded: "all pages loaded",
   partial: "some pages loaded",
-  failed: "no page loaded, or one over the budget for rejects",
+  failed: "no page loaded, one over the budget for rejects, or refused by Postgres, the queue or the keys",
   lost: "ended without a word; its lease ran out",
   skipped: "another run of the source was under way",
 };

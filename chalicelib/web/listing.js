@@ -8,7 +8,7 @@ export function peopleTable(caption, items) {
   return table(caption, [
     { title: "Person", cell: ({ uid }) => element("a", { href: `#/people/${uid}` }, element("code", {}, short(uid))) },
     { title: "E-mail", cell: ({ email }) => token(email), extra: true },
-    { title: "Born", cell: (person) => `${person.birth_year}`, numeric: true },
+    { title: "Born", cell: (person) => person.birth_year ?? "–", numeric: true },
     { title: "Gender", cell: ({ gender }) => gender ?? "–", extra: true },
     { title: "City", cell: ({ address }) => address.city ?? "–" },
     { title: "Country", cell: ({ address }) => address.country ?? "–" },

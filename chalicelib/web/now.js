@@ -7,7 +7,7 @@ import { age, counted, number, share } from "./words.js";
 const HEADLINES = {
   ok: ["All is well.", "Postgres and Redis answer."],
   degraded: ["Redis is away.", "Everything comes from Postgres meanwhile, a little slower. Nothing is lost."],
-  down: ["Postgres is away.", "Nothing can be read or written until it is back. Nothing is lost."],
+  down: ["Postgres is away.", "People who are in Redis can be read; all else waits until it is back. Nothing is lost."],
   silent: ["Decant does not answer.", "The server is away, or the network is. This page goes on asking."],
 };
 const ENDED_BADLY = {
@@ -50,7 +50,7 @@ function figure(name, [value, note]) {
 }
 
 function people({ stats }) {
-  return stats ? [number(stats.total), "and nothing raw of any of them"] : ["–", "not known right now"];
+  return stats ? [number(stats.total), "no name, address or number of any of them"] : ["–", "not known right now"];
 }
 
 function lastGood({ health }) {

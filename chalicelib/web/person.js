@@ -9,7 +9,7 @@ import { duration, moment } from "./words.js";
 const SECTIONS = [
   {
     title: "Tokens",
-    note: "What could name the person. The same value gives the same token; without the key nobody can tell which value.",
+    note: "What could name the person. The same value gives the same token; which value that is can be tried only by who has the key.",
     rows: (person) => [
       ["First name", person.first_name], ["Last name", person.last_name], ["Username", person.username], ["E-mail", person.email],
       ["Phone", person.phone_number], ["Insurance number", person.social_insurance_number], ["Street", person.address.street],
@@ -20,7 +20,7 @@ const SECTIONS = [
     title: "Generalised",
     note: "What is stored in part.",
     rows: ({ birth_year: year, address }) => [
-      ["Born", `${year}`], ["Zip code begins", address.zip_prefix], ["Lives about", `${address.coordinates.lat}°, ${address.coordinates.lng}°`],
+      ["Born", year], ["Zip code begins", address.zip_prefix], ["Lives about", about(address.coordinates)],
     ],
   },
   {
@@ -100,7 +100,9 @@ function drawn(person) {
   ];
 }
 
+const about = ({ lat, lng }) => (lat === null || lng === null ? null : `${lat}°, ${lng}°`);
+
 function shown(value, isToken) {
-  if (value === null) return element("span", { class: "fine" }, "not given");
+  if (value === null) return element("span", { class: "fine" }, "not stored");
   return isToken ? element("code", { class: "token" }, value) : value;
 }

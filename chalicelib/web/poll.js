@@ -15,13 +15,25 @@ export function unlessLeft(error) {
 }
 
 async function pause(seconds, signal) {
-  await new Promise((done) => {
+  await untilEither(signal, (done) => {
     const timer = setTimeout(done, seconds * 1_000);
-    signal.addEventListener("abort", () => { clearTimeout(timer); done(); }, { once: true });
+    return () => clearTimeout(timer);
   });
   if (!document.hidden || signal.aborted) return;
-  await new Promise((done) => {
-    document.addEventListener("visibilitychange", done, { once: true, signal });
-    signal.addEventListener("abort", done, { once: true });
+  await untilEither(signal, (done) => {
+    document.addEventListener("visibilitychange", done);
+    return () => document.removeEventListener("visibilitychange", done);
   });
+}
+
+/** Waits for what `begin` begins, or for the signal; and leaves neither behind, however long the view is there. */
+async function untilEither(signal, begin) {
+  let end, done;
+  await new Promise((resolve) => {
+    done = resolve;
+    end = begin(done);
+    signal.addEventListener("abort", done);
+  });
+  end();
+  signal.removeEventListener("abort", done);
 }

@@ -43,7 +43,7 @@ function contractPart({ hash, key_version: version, key_versions: versions, fiel
 }
 
 function stored({ column, note, treatment }) {
-  if (!column) return element("span", { class: "fine" }, treatment === "drop" ? "nothing" : note);
+  if (treatment === "drop") return element("span", { class: "fine" }, "nothing");
   return [element("code", {}, breakable(column)), note && element("span", { class: "fine" }, " ", breakable(note))];
 }
 

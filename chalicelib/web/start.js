@@ -4,6 +4,12 @@ import { ask } from "./api.js";
 import { announce, element, freshId } from "./dom.js";
 import { complaint } from "./states.js";
 
+const BECAME = {
+  running: "A run has begun.",
+  skipped: "Another run is under way; this one was skipped.",
+  failed: "The run failed before it began.",
+};
+
 export function startForm(signal) {
   const id = freshId();
   const pages = element("input", { id, type: "number", min: 1, max: 100_000, step: 1, required: true, value: 1, inputmode: "numeric" });
@@ -16,7 +22,7 @@ export function startForm(signal) {
     said.textContent = "";
     try {
       const { data } = await ask("runs", { method: "POST", body: { pages: Number(pages.value) }, signal });
-      announce(data.status === "skipped" ? "Another run is under way; this one was skipped." : "A run has begun.");
+      announce(BECAME[data.status]);
       location.hash = `#/runs/${data.run_id}`;
     } catch (error) {
       if (error.name !== "AbortError") said.textContent = complaint(error, "operate");

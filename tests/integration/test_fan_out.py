@@ -464,6 +464,18 @@ def test_an_order_that_is_worked_under_other_keys_than_it_was_given_is_refused(a
     assert (ledger(sql, run_id)["status"], sql("SELECT count(*) FROM users")) == ("failed", [(0,)])
 
 
+def test_an_order_whose_keys_cannot_be_compared_has_failed(sqs, sql, monkeypatch):
+    orders = []
+    monkeypatch.setattr(runs, "_hand_over", orders.append)
+    run_id = runs.start_run(1, SIZE, None).run_id
+    monkeypatch.setattr(wiring.store(), "check_keys", shaken(wiring.store().check_keys, Certainly()))
+
+    with pytest.raises(StoreError):
+        runs.ingest(orders[0])
+
+    assert (ledger(sql, run_id)["status"], ledger(sql, run_id)["error"]) == ("failed", "query before failed")
+
+
 def test_an_order_that_cannot_be_worked_as_things_are_set_says_why_in_the_ledger(app_environment, sql, sqs):
     orders = []
     with pytest.MonkeyPatch.context() as patched:

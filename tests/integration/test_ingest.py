@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import requests
 
-from chalicelib import prepare, runs, wiring
+from chalicelib import prepare, privacy, runs, wiring
 from chalicelib.errors import ConfigError, StoreUnavailable, Unforeseen
 from tests.builders import MISSING, RANDOM_DATA_API
 from tests.fakes import person, uid
@@ -443,3 +443,24 @@ def test_a_record_without_what_may_be_left_out_is_stored_with_nulls(ingest_body,
         *("phone_number", "social_insurance_number", "gender", "employment_title", "employment_key_skill"),
         *("subscription_plan", "subscription_status", "subscription_payment_method", "subscription_term"),
     }
+
+
+def test_what_the_contract_drops_from_now_on_goes_with_the_next_run(ingest, api, sql, monkeypatch):
+    ingest(seed="dropped")
+    assert all(
+        row["birth_year"] and row["email"] and row["lat"] is not None for row in stored_people(sql).values()
+    )
+
+    for column in privacy.TREATMENT_OF.keys() - {"uid"}:
+        monkeypatch.setitem(privacy.TREATMENT_OF, column, "drop")
+    report = ingest(seed="dropped")
+
+    assert (report.status, report.updated) == ("succeeded", len(stored_people(sql)))
+    assert all(row == {**dict.fromkeys(row), "uid": row["uid"]} for row in stored_people(sql).values())
+    (shown,) = api.get("/users?limit=1").json["items"]
+    assert shown == api.get(f"/users/{shown['uid']}").json  # as Redis has it
+    assert shown["address"]["coordinates"] == {"lat": None, "lng": None}
+    assert api.get("/stats").json["birth_decade"] == [{"value": None, "count": report.updated}]
+    assert api.get("/users?city=Paris").json["items"] == []
+    lookup = api.post("/users/lookup", {"email": "someone@example.com"})
+    assert (lookup.status, lookup.json["items"]) == (200, [])

@@ -480,6 +480,11 @@ def test_an_encoding_in_the_shell_changes_nothing(in_latin, store, run_id):
 
 HUSH = "hush@example.com"  # what stands in a driver's error and must not stand in ours
 
+
+def unhashed(load):
+    return replace(load, columns={**load.columns, "content_hash": "[null]"})
+
+
 REFUSED = {
     "a domain's check": (
         lambda store, run_id: store.load_page(page_load(run_id, person(1, email=HUSH))),
@@ -490,7 +495,7 @@ REFUSED = {
         ("load_page", "23514", "98765"),
     ),
     "a missing value": (
-        lambda store, run_id: store.load_page(page_load(run_id, person(1, birth_year=None, gender=HUSH))),
+        lambda store, run_id: store.load_page(unhashed(page_load(run_id, person(1, gender=HUSH)))),
         ("load_page", "23502", HUSH),
     ),
     "a primary key": (
@@ -553,6 +558,11 @@ def test_a_refused_statement_leaves_the_connection_usable(store, run_id):
 # Postgres goes away and comes back
 
 
+def in_vain(work):
+    with pytest.raises(StoreUnavailable):
+        work()
+
+
 def seconds_of(work):
     started = time.monotonic()
     work()
@@ -569,8 +579,7 @@ def test_without_postgres_every_question_ends_in_seconds(store, postgres_away):
 
     with postgres_away():
         for _ in range(3):
-            with pytest.raises(StoreUnavailable):
-                assert seconds_of(lambda: store.get_user(uid(1))) < 4
+            assert seconds_of(lambda: in_vain(lambda: store.get_user(uid(1)))) < 4
 
 
 def test_an_outage_is_told_without_the_url_and_its_password(store, postgres, postgres_away):
@@ -880,8 +889,7 @@ def test_a_thread_waits_for_a_connection_but_not_for_ever(store, monkeypatch):
         for _ in range(8):
             held.enter_context(store._pool.connection(5))
 
-        with pytest.raises(StoreUnavailable):
-            assert seconds_of(lambda: store.get_user(uid(1))) < 1
+        assert seconds_of(lambda: in_vain(lambda: store.get_user(uid(1)))) < 1
 
     assert store.get_user(uid(1)) is None
 

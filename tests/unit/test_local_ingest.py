@@ -29,11 +29,12 @@ def call(folder, monkeypatch):
     def call(*argv, report=None, error=None):
         seen = {}
 
-        def run_ingest(**wish):
+        def run_ingest(trigger, pages, page_size, on_page):
+            wish = {"trigger": trigger, "pages": pages, "page_size": page_size}
             seen.update(wish, settings={name: os.environ.get(name) for name in settings.NAMES})
             if error:
                 raise error
-            wish["on_page"](1, 2, report)
+            on_page(1, 2, report)
             return report
 
         monkeypatch.setattr(runs, "run_ingest", run_ingest)
@@ -57,7 +58,7 @@ def test_pages_and_size_reach_the_run(configured, call):
     status, seen = call("--pages", "20", "--size", "1000", report=a_report())
 
     assert status == 0
-    assert (seen["trigger"], seen["pages"], seen["page_size"]) == ("manual", 20, 1000)
+    assert (seen["trigger"], seen["pages"], seen["page_size"]) == ("backfill", 20, 1000)
 
 
 def test_without_them_the_settings_decide(configured, call):
