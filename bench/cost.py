@@ -8,7 +8,7 @@ from infra.package import ROOT
 # On demand, first tier, us-east-1; arm64 is what Decant could be packaged for, x86_64 what Chalice does.
 GB_SECOND = {"x86_64": 0.0000166667, "arm64": 0.0000133334}
 MILLION_REQUESTS = 0.20
-PRICES_OF = "November 2026"
+PRICES_OF = "May 2026"
 _MILLION = 1_000_000
 _WHOLE_CPU_MB = 1_769  # Lambda gives a function CPU by its memory: one whole vCPU at this
 

@@ -88,7 +88,7 @@ def _page(
     found = store.list_users(query.limit + 1, after, filters)
     items = _fitting(found[: query.limit])
     more = len(found) > len(items)
-    return UserList(items, tokeniser.seal(_CURSOR, UUID(items[-1].uid).bytes + which) if more else None)
+    return UserList(items, tokeniser.signed(_CURSOR, UUID(items[-1].uid).bytes + which) if more else None)
 
 
 def _fitting(people: list[UserView]) -> list[UserView]:
@@ -100,7 +100,7 @@ def _fitting(people: list[UserView]) -> list[UserView]:
 
 def _opened(tokeniser: Tokeniser, cursor: str, which: bytes) -> str:
     """The uid that a cursor stands after. Raises RequestError if it was altered or is of other filters."""
-    payload = tokeniser.unseal(_CURSOR, cursor)
+    payload = tokeniser.verified(_CURSOR, cursor)
     if payload is None or payload[16:] != which:
         raise RequestError(404, "No such page", "the cursor is not one that was given out for these filters")
     return str(UUID(bytes=payload[:16]))

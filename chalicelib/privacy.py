@@ -136,17 +136,17 @@ class Tokeniser:
         """Recognises the same raw record again, without telling what is in it."""
         return self._sign(self.version, "record", [raw])[0]
 
-    def seal(self, purpose: str, payload: bytes) -> str:
+    def signed(self, purpose: str, payload: bytes) -> str:
         """The payload in base64url, readable by anyone, with a mark that only the keys can make."""
         return urlsafe_b64encode(payload + self._mark(self.version, purpose, payload)).decode()
 
-    def unseal(self, purpose: str, sealed: str) -> bytes | None:
+    def verified(self, purpose: str, signed: str) -> bytes | None:
         """The payload, or None if anything was altered, or its key is known no more."""
         try:
-            marked = b64decode(sealed, altchars=b"-_", validate=True)
+            marked = b64decode(signed, altchars=b"-_", validate=True)
         except ValueError:
             return None
-        if urlsafe_b64encode(marked).decode() != sealed:
+        if urlsafe_b64encode(marked).decode() != signed:
             return None  # the same bytes, but not as they were given out
         payload, mark = marked[:-12], marked[-12:]
         marks = [self._mark(version, purpose, payload) for version in self.versions]

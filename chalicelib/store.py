@@ -36,10 +36,8 @@ _SQL = Path(__file__).parent / "sql"
 _READ_SECONDS = 5.0
 _MIGRATION_SECONDS = 300.0
 _SECONDS = {
-    **dict.fromkeys(
-        ("load_page", "note_rejects", "claim_page", "note_unread", "end_page", "fail_page", "expire_seals"),
-        60.0,
-    ),  # wait for a load, or for many seals
+    **dict.fromkeys(("load_page", "note_rejects", "claim_page", "note_unread", "end_page"), 60.0),
+    **dict.fromkeys(("fail_page", "expire_seals"), 60.0),  # all of these wait for a load, or for many seals
     "erase": 30.0,
     **dict.fromkeys(("stats", "risk", "check_keys"), 20.0),
 }
@@ -143,8 +141,8 @@ class Store:
         self, run_id: str, timings: Mapping[str, float], source_ended_at: int | None = None
     ) -> str | None:
         """Ends a queued run after its last page, or the source's. Its status; None if it was not running."""
-        values = {"timings": json.dumps(dict(timings)), "source_ended_at": source_ended_at}
-        rows = self._rows("end_page", {"run_id": run_id} | values)
+        told = {"timings": json.dumps(dict(timings)), "source_ended_at": source_ended_at}
+        rows = self._rows("end_page", {"run_id": run_id} | told)
         return rows[0][0] if rows else None
 
     def note_rejects(

@@ -6,13 +6,11 @@ What Chalice notes of a deployment lies beside the LocalStack that it is about, 
 import json
 import os
 import sys
-import time
 from pathlib import Path
 
 import boto3
 from botocore.config import Config
 
-from local import signals
 from local.errors import LocalError, ServerFailed
 from local.folders import ROOT, make_private
 from local.processes import Child
@@ -87,14 +85,8 @@ def _chalice(project: Path, endpoint: str, log: Path) -> None:
         cwd=ROOT,
         log=log,
     )
-    try:
-        while child.running:
-            signals.check()
-            time.sleep(0.05)
-    finally:
-        child.stop()
-    if child.exit_status:
-        raise ServerFailed(child.name, f"failed (exit status {child.exit_status})", log)
+    if status := child.wait():
+        raise ServerFailed(child.name, f"failed (exit status {status})", log)
 
 
 def _forget_older_packages() -> None:

