@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -21,20 +20,12 @@ from botocore.config import Config
 from local import settings
 from local.deployment import ANYBODY
 from local.localstack_keeper import ENDPOINT
+from tests.waiting import until
 
 ROOT = Path(__file__).parent.parent.parent
-START_SECONDS, STOP_SECONDS, WAIT_SECONDS = 390, 90, 100
+START_SECONDS, STOP_SECONDS = 390, 90
 STACK = "decant-localstack"
 OUTCOMES = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
-
-
-def until(holds, seconds=WAIT_SECONDS):
-    """What `holds` says as soon as that is true."""
-    deadline = time.monotonic() + seconds
-    while not (said := holds()):
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.1)
-    return said
 
 
 def command(folder, *argv, seconds=START_SECONDS, **chosen):

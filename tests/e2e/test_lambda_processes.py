@@ -14,7 +14,8 @@ import pytest
 from local import settings
 from local.localstack_keeper import ENDPOINT
 from local.processes import free_port
-from tests.e2e.cloud import ROOT, Cloud, until
+from tests.e2e.cloud import ROOT, Cloud
+from tests.waiting import gone, until
 
 pytestmark = pytest.mark.timeout(500)
 
@@ -70,10 +71,6 @@ def probe(cloud):
 def hasty(cloud):
     """One that has a second."""
     return cloud.create("hasty", PROBE, Timeout=1)
-
-
-def gone(pid):
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 def report(cloud, function, nth):

@@ -6,9 +6,10 @@ from urllib.parse import urljoin
 import pytest
 
 from chalicelib.aws import scheduled_event
-from tests.e2e.cloud import OUTCOMES, STACK, command, until
+from tests.e2e.cloud import OUTCOMES, STACK, command
 from tests.e2e.conftest import READER
 from tests.keys import API_KEY, KEY_WITHOUT_SCOPES
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(500)
 

@@ -19,6 +19,7 @@ import pytest
 
 from local import settings
 from local.processes import free_port
+from tests.waiting import until
 
 ROOT = Path(__file__).parent.parent.parent
 START_SECONDS = 60
@@ -259,13 +260,6 @@ def is_called(process, name):
     with contextlib.suppress(psutil.Error):  # it has ended
         return process.name() == name or name in " ".join(process.cmdline())
     return False
-
-
-def until(holds):
-    deadline = time.monotonic() + START_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def revived(run):

@@ -9,6 +9,8 @@ from tests.faults.faults import kill
 from tests.faults.trial import Trial
 from tests.faults.wire import at
 
+pytestmark = pytest.mark.timeout(600)  # a loop over all steps, with processes at each
+
 STEPS = {
     "open_run", "check_keys", "fetch", "validate", "clean", "protect", "load_page", "put_users", "finish_run",
 }  # fmt: skip

@@ -17,6 +17,7 @@ from tests.builders import RANDOM_DATA_API
 from tests.fakes import page_load, person, uid
 from tests.integration.api_support import ERASE, load, pii_keys
 from tests.keys import PII_KEY
+from tests.waiting import until
 
 WHO, KEY = f"/users/{uid(1)}", f"user:{uid(1)}"
 OLD, BOTH = {1: PII_KEY}, {1: PII_KEY, 2: b"2" * 32}
@@ -212,7 +213,7 @@ def test_an_erasure_leaves_no_uid_in_any_log_line(api, caplog, capsys):
 
 # Races. Each round: somebody is erased while a run loads the same person and others read.
 
-ROUNDS = 300
+ROUNDS, HEAD_START_SECONDS = 300, 0.005
 
 
 @pytest.fixture
@@ -243,17 +244,19 @@ def test_an_erasure_wins_against_a_load_and_readers_however_they_fall(store, sql
         for number in range(ROUNDS):
             load_again(number, 1)
             redis_client.delete(f"user:{uid(number)}")
-            start = threading.Barrier(4)
+            start, first = threading.Barrier(4), ("erase", "load", "whoever is")[number % 3]
 
-            def at_once(work, *arguments, start=start):
+            def at_once(what, work, *arguments, start=start, first=first):
                 start.wait(10)
+                if first not in (what, "whoever is"):
+                    time.sleep(HEAD_START_SECONDS)
                 return work(*arguments)
 
             erasing = threads.submit(
-                at_once, people.erased, store, containers[number % 2], tokeniser, uid(number)
+                at_once, "erase", people.erased, store, containers[number % 2], tokeniser, uid(number)
             )
-            loading = threads.submit(at_once, load_again, number, 2)
-            reading = [threads.submit(at_once, cache.get_user, uid(number)) for cache in containers]
+            loading = threads.submit(at_once, "load", load_again, number, 2)
+            reading = [threads.submit(at_once, "read", cache.get_user, uid(number)) for cache in containers]
             assert erasing.result(10).users == 1
             suppressed += loading.result(10)
             errors += [one.exception() for one in reading if one.exception()]
@@ -275,7 +278,7 @@ def test_an_erasure_waits_for_a_load_under_way_and_then_wins(store, sql, redis_c
         with slow.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock_shared(hashtext('decant.erasures'))")
         erasing = threads.submit(people.erased, store, containers[0], tokeniser, uid(1))
-        time.sleep(0.2)
+        until(lambda: sql("SELECT count(*) FROM pg_locks WHERE NOT granted") == [(1,)])
         assert not erasing.done()
         slow.commit()
         assert erasing.result(5).users == 1

@@ -1,6 +1,7 @@
 """The ledger over HTTP, and `POST /runs`: a run begins at once, here in a thread, in AWS in a Lambda."""
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urljoin, urlsplit
@@ -67,13 +68,10 @@ def test_the_run_ends_in_the_ledger_with_what_it_did(api, sql):
 
 
 def test_the_answer_does_not_wait_for_the_source(api, app_environment, user_api):
-    app_environment(SOURCE_URL=user_api.url("random-data-api", fault="delay-0.7"))
+    app_environment(SOURCE_URL=user_api.url("random-data-api", fault="delay-2"))
 
-    began = time.monotonic()
     run_id = start(api, {}).json["run_id"]
-    took = time.monotonic() - began
 
-    assert took < 0.6
     assert api.get(f"/runs/{run_id}").json["status"] == "running"
     assert ended(api, run_id)["status"] == "succeeded"
 
@@ -270,8 +268,8 @@ def test_in_aws_no_work_is_done_by_who_answers(api, lambda_service, user_api):
     invoked(lambda_service)
 
     start(api, {})
-    time.sleep(0.2)
 
+    assert [thread.name for thread in threading.enumerate() if thread.name == "run"] == []
     assert user_api.requests == []
 
 

@@ -26,6 +26,7 @@ from local.postgres import Postgres
 from local.stack import Stack
 from local.valkey import Valkey
 from local.watch import watch
+from tests.waiting import gone, until
 
 ROOT = Path(__file__).parent.parent.parent
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to run Postgres as somebody else")
@@ -62,16 +63,6 @@ def execute(server, statement):
 
 def mode(path):
     return stat.S_IMODE(path.stat().st_mode)
-
-
-def gone(pid, seconds=10):
-    """Ended, or at least a zombie that waits for the parent that a container may lack."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def test_postgres_18_starts_on_loopback_alone_with_everything_that_protects_data(server):
@@ -144,7 +135,7 @@ def test_a_second_run_finds_the_data_of_the_first(server):
 def test_postgres_recovers_after_a_kill(server):
     killed = server.pid
     os.kill(killed, signal.SIGKILL)
-    assert gone(killed)
+    until(lambda: gone(killed))
 
     server.start()
 
@@ -171,7 +162,7 @@ def test_a_throwaway_server_leaves_nothing(tmp_path):
     with Postgres(tmp_path / "postgres", throwaway=True) as server:
         place, pid = server._quarters.folder, server.pid
 
-    assert gone(pid)
+    until(lambda: gone(pid))
     assert not place.exists()
 
 
@@ -203,10 +194,10 @@ def orphans(tmp_path, folder):
 
 def test_servers_whose_starter_was_killed_are_ended_by_the_next_run(orphans, tmp_path):
     assert len(orphans) == 2
-    assert not any(gone(pid, 0.2) for pid in orphans)
+    assert not any(map(gone, orphans))
 
     with Postgres(tmp_path / "postgres") as fresh, Valkey(tmp_path / "valkey"):
-        assert all(gone(pid) for pid in orphans)
+        until(lambda: all(map(gone, orphans)))
         assert execute(fresh, "SELECT 1") == [(1,)]
 
 
@@ -214,7 +205,7 @@ def test_removing_the_data_ends_the_server_that_works_in_it(orphans, tmp_path):
     postgres.remove(tmp_path / "postgres")
     valkey.end_orphans(tmp_path / "valkey")
 
-    assert all(gone(pid) for pid in orphans)
+    until(lambda: all(map(gone, orphans)))
     assert not quarters.elsewhere(tmp_path / "postgres").exists()
     assert not (tmp_path / "postgres").exists()
 
@@ -378,7 +369,7 @@ def test_a_child_that_will_not_listen_is_killed_with_its_own_children(tmp_path):
     child.stop(patience_seconds=0.2)
 
     assert child.exit_status == -signal.SIGKILL
-    assert gone(int(log.read_text()))
+    until(lambda: gone(int(log.read_text())))
 
 
 def test_a_child_that_ends_while_starting_is_told_with_its_log(tmp_path):

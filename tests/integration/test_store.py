@@ -26,6 +26,7 @@ from chalicelib.validation import validate
 from tests.builders import RANDOM_DATA_API
 from tests.fakes import KEY, key, page_load, person, reject, token, uid
 from tests.faults.faults import paused
+from tests.waiting import until
 
 SQL_FOLDER = Path(store_module.__file__).parent / "sql"
 MIGRATIONS = sorted(file.stem for file in (SQL_FOLDER / "migrations").glob("*.sql"))
@@ -57,13 +58,6 @@ def at_once(*works: Callable[[], object]):
 
     with ThreadPoolExecutor(len(works)) as threads:
         return list(threads.map(begin, works))
-
-
-def until(condition: Callable[[], bool]):
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 # Migrations

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ import pytest
 import requests
 
 from local.user_api import UserApi
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = {
@@ -72,13 +73,6 @@ def content_length(head: str) -> str:
 
 def rest(client: socket.socket) -> bytes:
     return b"".join(iter(lambda: client.recv(65_536), b""))
-
-
-def wait_until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def uid(record: Any) -> str:
@@ -511,7 +505,7 @@ def test_a_client_that_hangs_up_is_no_error_and_costs_nobody_else(
     with connected(api.url("random-data-api", size=2_000, fault=fault)) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     assert len(page(api)) == 100
-    wait_until(lambda: len(api.requests) == 2 and threading.active_count() == before)
+    until(lambda: len(api.requests) == 2 and threading.active_count() == before)
     assert capfd.readouterr() == ("", "")
 
 
@@ -523,7 +517,7 @@ def test_leaving_does_not_wait_for_idle_or_patient_clients() -> None:
             idle, patient = (
                 stack.enter_context(connected(f"{url}?{query}")) for query in ("", "fault=delay-60")
             )
-            wait_until(lambda: len(api.requests) == 2)
+            until(lambda: len(api.requests) == 2)
             assert idle.recv(1, socket.MSG_PEEK)  # answered, and not only noted
             started = time.monotonic()
         assert time.monotonic() - started < 2
