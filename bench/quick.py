@@ -47,7 +47,7 @@ def _cold(servers: Servers) -> Iterator[Ratio]:
 
 
 def _read(servers: Servers) -> Iterator[Ratio]:
-    hot, miss, _ = contests(servers, 3 * _ROUNDS, calls=100)
+    hot, miss = contests(servers, 2 * _ROUNDS, names=("decant", "fastapi"), titles=("hot", "miss"))
     for on in PLACES:
         yield f"hot read, {on}: Decant to the bare pooled GET", hot.ratio(on, "decant"), "≤ 1.8"
         yield f"hot read, {on}: Decant to FastAPI + Mangum", hot.ratio(on, "decant", "fastapi"), "≤ 0.5"

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from hashlib import blake2b
 from json import JSONDecodeError
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -77,11 +78,11 @@ def _extracted(edges: Edges, plan: Plan, page: int, report: Report) -> tuple[Val
 def _reject_rows(edges: Edges, run_id: str, page: int, valid: ValidPage) -> Iterator[RejectRow]:
     """Rejects as the ledger keeps them; sealed are those that other rules may let in, over nobody valid."""
     fingerprint, quarantine = edges.tokeniser.fingerprint, edges.quarantine
-    came_right = {str(user.uid) for user in valid.users} if quarantine and valid.rejects else set[str]()
+    came_right = {user.uid for user in valid.users} if quarantine and valid.rejects else set[UUID]()
     for reject in valid.rejects:
         row = RejectRow(reject.position, reject.issues, fingerprint(reject.raw))
         uid = edges.source.dialect.uid_of(reject.raw) if quarantine else None
-        if quarantine and reject.is_record and uid not in came_right:
+        if quarantine and reject.is_record and (uid is None or UUID(uid) not in came_right):
             sealed = quarantine.seal(reject.raw, run_id, page, reject.position)
             tokens = edges.tokeniser.candidates("uid", uid) if uid else []
             row = replace(row, sealed=sealed, uid_tokens=tokens)

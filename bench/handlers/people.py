@@ -1,13 +1,21 @@
-"""What the frameworks' handlers read with: a Redis client and a connection, made as tutorials make them."""
+"""What the frameworks' handlers read with: a Redis client and a connection, made as tutorials make them.
 
-import json
+Postgres makes the JSON, and the handlers hand it through.
+"""
+
 import os
 
 import psycopg2
 import redis
 
-_ONE = "SELECT * FROM users JOIN users_address USING (uid) WHERE uid = %s"
-_LIST = "SELECT * FROM users JOIN users_address USING (uid) ORDER BY uid LIMIT %s"
+_ONE = """
+    SELECT row_to_json(person)::text
+    FROM (SELECT * FROM users JOIN users_address USING (uid) WHERE uid = %s) AS person
+"""
+_LIST = """
+    SELECT json_build_object('items', json_agg(person))::text
+    FROM (SELECT * FROM users JOIN users_address USING (uid) ORDER BY uid LIMIT %s) AS person
+"""
 
 _redis = redis.Redis.from_url(os.environ["REDIS_URL"])
 _database: list[psycopg2.extensions.connection] = []
@@ -18,20 +26,20 @@ def person(uid: str) -> str:
     held = _redis.get(f"user:{uid}")
     if isinstance(held, bytes):
         return held.decode()
-    body = _rows(_ONE, uid)[0]
+    body = _text(_ONE, uid)
     _redis.set(f"user:{uid}", body, ex=120)
     return body
 
 
 def people(limit: int) -> str:
     """The JSON of a list of people, from Postgres."""
-    return f'{{"items":[{",".join(_rows(_LIST, limit))}]}}'
+    return _text(_LIST, limit)
 
 
-def _rows(query: str, value: object) -> list[str]:
+def _text(query: str, value: object) -> str:
     if not _database:
         _database.append(psycopg2.connect(os.environ["DATABASE_URL"]))
     with _database[0] as transaction, transaction.cursor() as cursor:
         cursor.execute(query, (value,))
-        names = [column.name for column in cursor.description or ()]
-        return [json.dumps(dict(zip(names, row, strict=True)), default=str) for row in cursor.fetchall()]
+        ((text,),) = cursor.fetchall()
+        return str(text)

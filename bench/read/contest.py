@@ -90,7 +90,7 @@ def typical_call(reader: Reader) -> float:
 
 @dataclass(frozen=True)
 class Contest:
-    """Who took which time for the same read, and where; ``bare`` is what nobody can do without."""
+    """Who took which time for the same read, and where; ``bare`` is the store alone."""
 
     title: str
     bare: str
@@ -102,9 +102,13 @@ class Contest:
 
 
 def contests(
-    servers: Servers, rounds: int, calls: int = CALLS, names: Sequence[str] = tuple(HANDLERS)
+    servers: Servers,
+    rounds: int,
+    calls: int = CALLS,
+    names: Sequence[str] = tuple(HANDLERS),
+    titles: Sequence[str] = tuple(_TITLES),
 ) -> list[Contest]:
-    """The hot read, the miss and the list, each by all these handlers."""
+    """The hot read, the miss and the list, or those of them, each by all these handlers."""
     os.environ.update(settings.of(servers))
     pages = pages_of(_PEOPLE, 1_000)
     uids = list({record["uid"] for body in pages.bodies for record in records_of(body)})
@@ -118,7 +122,11 @@ def contests(
             ("miss", "SELECT"): _miss(bare, handlers, uids, calls),
             ("list", "SELECT"): _list(bare, handlers, calls // 2),
         }
-        found = [Contest(*read, _placed_turns(servers, each, rounds)) for read, each in reads.items()]
+        found = [
+            Contest(title, alone, _placed_turns(servers, each, rounds))
+            for (title, alone), each in reads.items()
+            if title in titles
+        ]
     decant.close()
     return found
 
