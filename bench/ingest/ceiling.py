@@ -1,7 +1,7 @@
 """The ceiling: everything is prepared beforehand, so that only Postgres and Redis themselves are left.
 
-Nothing is decoded, checked, cleaned or hashed here; there is no ledger. Like everybody's who commits each page,
-page comes after page, and Redis after Postgres: in one commit, or with Redis beside, it would be faster still.
+Nothing is decoded, checked, cleaned or hashed here; there is no ledger. Page comes after page, each with its
+commit, and Redis after Postgres: with one commit for all, or Redis beside, it would be faster still.
 """
 
 import io

@@ -51,6 +51,12 @@ def people():
 
 
 @pytest.fixture
+def patient(monkeypatch):
+    """Or the last of many threads on a busy machine would give Redis up."""
+    monkeypatch.setattr(cache_module, "_TIMEOUT_SECONDS", 20)
+
+
+@pytest.fixture
 def containers(valkey, redis_client, people):
     """Several caches over the same Redis, as several Lambdas have them."""
     with contextlib.ExitStack() as opened:
@@ -79,6 +85,7 @@ def at_once(works):
 # Many readers
 
 
+@pytest.mark.usefixtures("patient")
 def test_two_hundred_threads_on_one_cold_key_look_once(containers, people):
     people.seconds = 0.5  # long enough for all to come meanwhile
 
@@ -88,6 +95,7 @@ def test_two_hundred_threads_on_one_cold_key_look_once(containers, people):
     assert next(people.asked) <= 3  # who came after the first look had ended finds it in Redis
 
 
+@pytest.mark.usefixtures("patient")
 def test_two_hundred_threads_in_four_containers_look_once_a_container(containers, people):
     people.seconds = 0.5  # long enough for all to come meanwhile
 
@@ -132,6 +140,7 @@ def test_who_asks_after_an_erasure_does_not_join_a_look_that_began_before(redis_
     assert (early.result().body, late.body) == (body(1), None)
 
 
+@pytest.mark.usefixtures("patient")
 def test_two_hundred_threads_that_look_for_nobody_look_once(containers, people):
     people.seconds = 0.5  # long enough for all to come meanwhile
     people.erased.add(WHO)
