@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, reduce
+from itertools import islice
 from operator import getitem
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -21,8 +22,10 @@ T = TypeVar("T", bound=Struct)
 _SURROGATE = re.compile(rb"\\(u[dD][89a-fA-F][0-9a-fA-F]{2})")  # the escape of one, alone or of a pair
 _MASKED = re.compile(rb"\\u0000(u[dD][89a-fA-F][0-9a-fA-F]{2})")
 
+_MOST_UNKNOWN = 1_000  # fields of a record; with more it is not worth its memory
+
 _DEEPEST = 400  # levels within a record; the parsers follow some more
-_BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)  # and texts, whose brackets are none
+_BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?|[\[\]{}]', re.DOTALL)  # and texts, also one that never ends
 
 
 class TooManyRecords(ValueError):
@@ -69,7 +72,7 @@ class Dialect(Generic[T]):
     def unknown(self, raw: bytes) -> set[str]:
         """The dotted paths of a record's fields that are not known. One that cannot be read has no fields."""
         try:
-            return set(self._known.unknown(_loads_fast(raw)))
+            return set(islice(self._known.unknown(_loads_fast(raw)), _MOST_UNKNOWN))
         except (ValueError, RecursionError):
             return set()
 

@@ -63,8 +63,7 @@ def work_queued(edges: Edges, plan: Plan, run_id: str, page: int) -> Report:
         _tell_unknown(report)
         if error:
             raise error
-    ended_at = page if report.source_ended else None
-    report.status = edges.store.end_page(run_id, report.timings, ended_at) or "ended"
+    report.status = edges.store.end_page(run_id, report.timings) or "ended"
     report.seconds = time.monotonic() - started
     return report
 
@@ -93,6 +92,9 @@ def _caught(work: Callable[[], None]) -> DecantError | None:
     try:
         work()
     except DecantError as error:
+        error.__context__ = (
+            None  # while one page was loaded, another may have failed with a value in its text
+        )
         return error
     except Exception as error:  # noqa: BLE001
         return Unforeseen(error)

@@ -21,6 +21,8 @@ from chalicelib.timing import timed
 from chalicelib.users import LARGEST_PAGE
 from chalicelib.validation import ValidPage, validate
 
+_LARGEST_SEALED = 65_536  # bytes; a hostile source could fill the database with seals
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -82,7 +84,8 @@ def _reject_rows(edges: Edges, run_id: str, page: int, valid: ValidPage) -> Iter
     for reject in valid.rejects:
         row = RejectRow(reject.position, reject.issues, fingerprint(reject.raw))
         uid = edges.source.dialect.uid_of(reject.raw) if quarantine else None
-        if quarantine and reject.is_record and (uid is None or UUID(uid) not in came_right):
+        is_small = len(reject.raw) <= _LARGEST_SEALED
+        if quarantine and reject.is_record and is_small and (uid is None or UUID(uid) not in came_right):
             sealed = quarantine.seal(reject.raw, run_id, page, reject.position)
             tokens = edges.tokeniser.candidates("uid", uid) if uid else []
             row = replace(row, sealed=sealed, uid_tokens=tokens)

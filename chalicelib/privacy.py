@@ -65,7 +65,21 @@ CONTRACT = (
     Field("credit_card", "drop"),
 )
 
-TREATMENT_OF = {field.column: field.treatment for field in CONTRACT if field.column}
+GENERALISED = {"birth_year", "zip_prefix", "lat", "lng"}  # by clean.py, before they get here
+
+
+def _by_column(contract: Sequence[Field]) -> dict[str, Treatment]:
+    """Raises ValueError for a table that says one thing and would do another."""
+    treatments: dict[str, Treatment] = {}
+    for field in contract:
+        if field.column and treatments.setdefault(field.column, field.treatment) != field.treatment:
+            raise ValueError(f"the contract treats the column {field.column} in two ways")
+        if field.treatment == "generalise" and field.column not in GENERALISED:
+            raise ValueError(f"nothing generalises {field.path}: clean.py has to, and GENERALISED to name it")
+    return treatments
+
+
+TREATMENT_OF = _by_column(CONTRACT)
 
 
 @cache

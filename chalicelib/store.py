@@ -137,12 +137,9 @@ class Store:
         """Says of a queued run that its source may have more than it reads; None if not."""
         self._rows("note_unread", {"run_id": run_id, "unread": unread})
 
-    def end_page(
-        self, run_id: str, timings: Mapping[str, float], source_ended_at: int | None = None
-    ) -> str | None:
-        """Ends a queued run after its last page, or the source's. Its status; None if it was not running."""
-        told = {"timings": json.dumps(dict(timings)), "source_ended_at": source_ended_at}
-        rows = self._rows("end_page", {"run_id": run_id} | told)
+    def end_page(self, run_id: str, timings: Mapping[str, float]) -> str | None:
+        """Ends a queued run after its last page. Its status now; None if it was not running."""
+        rows = self._rows("end_page", {"run_id": run_id, "timings": json.dumps(dict(timings))})
         return rows[0][0] if rows else None
 
     def note_rejects(

@@ -7,6 +7,7 @@ No handler of the process lets a traceback's text or an e-mail address through.
 import json
 import logging
 import re
+import resource
 import sys
 import time
 from collections.abc import Mapping
@@ -63,7 +64,11 @@ class AsJson(logging.Formatter):
 
 
 def start(level: str) -> logging.Logger:
-    """Sets up this process' logs, of Decant and of all it uses, and returns Decant's own."""
+    """Sets up this process' logs, of Decant and of all it uses, and returns Decant's own.
+
+    The process leaves no core dump either, which holds whatever it held.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ours, others = logging.StreamHandler(sys.stdout), logging.getLogger().handlers
     ours.setFormatter(AsJson())
     for handler in (ours, logging.lastResort, *others):

@@ -14,12 +14,16 @@ def api_key_file(folder: Path) -> Path:
 
 
 def api_key(folder: Path) -> str:
-    return _kept(api_key_file(folder), f"decant_{secrets.token_urlsafe(32)}")
+    return _kept(api_key_file(folder), fresh_api_key())
 
 
-def api_keys(folder: Path) -> str:
-    """The setting API_KEYS: the local key may do everything."""
-    return json.dumps({key_hash(api_key(folder)): sorted(SCOPES)})
+def fresh_api_key() -> str:
+    return f"decant_{secrets.token_urlsafe(32)}"
+
+
+def api_keys(folder: Path, *others: str) -> str:
+    """The setting API_KEYS: the local key, and these others, may do everything."""
+    return json.dumps({key_hash(key): sorted(SCOPES) for key in (api_key(folder), *others)})
 
 
 def pii_keys(folder: Path) -> str:

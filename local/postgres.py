@@ -148,8 +148,10 @@ class Postgres(Server):
 
 def remove(folder: Path) -> None:
     """The data, wherever it lies, after ending what a killed run left at work in it."""
-    for place in (folder, quarters.elsewhere(folder)):
-        _end_orphans(place / "data")
+    elsewhere = quarters.elsewhere(folder)
+    for place in (folder, elsewhere) if quarters.is_ours(elsewhere) else (folder,):
+        if not (place / "data").is_symlink():
+            _end_orphans(place / "data")
         shutil.rmtree(place, ignore_errors=True)
 
 

@@ -38,7 +38,7 @@ def choose(folder: Path) -> Quarters:
         return Quarters(folder, _programs())
     user = _server_user()
     other = elsewhere(folder)
-    if not _is_ours(other) and _can_enter(user, folder):
+    if not is_ours(other) and _can_enter(user, folder):
         return Quarters(folder, _programs_for(user, folder), user)
     if (folder / "data").exists():
         problem = f"the user {user.pw_name}, as whom Postgres runs for root, cannot get there any more"
@@ -52,7 +52,8 @@ def elsewhere(folder: Path) -> Path:
     return _ELSEWHERE / f"decant-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
 
 
-def _is_ours(folder: Path) -> bool:
+def is_ours(folder: Path) -> bool:
+    """Whether it is there, and made by us: below /var/tmp anybody may make one of that name."""
     try:
         return folder.lstat().st_uid == os.geteuid()
     except FileNotFoundError:

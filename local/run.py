@@ -59,8 +59,9 @@ def _run(folder: Path, port: int) -> None:
         _migrate(stack)
         with settings.publish(folder, stack.settings):
             _ingest(stack)
+            link_key = _link_key(folder, stack)
             with _scheduler(stack), _http(stack, port):
-                _announce(folder, stack, port)
+                _announce(folder, stack, port, link_key)
                 watch(stack)
 
 
@@ -115,12 +116,22 @@ def _answers(port: int) -> bool:
     return False
 
 
-def _announce(folder: Path, stack: Stack, port: int) -> None:
-    """The link holds the key in its fragment, which no browser sends; the page removes it at once."""
+def _link_key(folder: Path, stack: Stack) -> str | None:
+    """A key for the link to the page, known to this run's server alone: a browser's history keeps links. None
+    where the keys are somebody's own."""
+    if stack.settings.get("API_KEYS") != keys.api_keys(folder):
+        return None
+    key = keys.fresh_api_key()
+    stack.settings["API_KEYS"] = keys.api_keys(folder, key)
+    return key
+
+
+def _announce(folder: Path, stack: Stack, port: int, link_key: str | None) -> None:
+    """The link holds its key in the fragment, which no browser sends; the page removes it at once."""
     url = f"http://127.0.0.1:{port}"
-    if stack.settings.get("API_KEYS") == keys.api_keys(folder):
+    if link_key:
         print(f"API key: {keys.api_key(folder)} (in {keys.api_key_file(folder)})")
-        print(f"The page: {url}/#key={keys.api_key(folder)}")
+        print(f"The page: {url}/#key={link_key}")
     print(f"Logs: {stack.logs}. Ctrl-C ends everything.")
     print(f"Decant serves at {url}", flush=True)
 

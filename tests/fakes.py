@@ -189,7 +189,7 @@ class FakeStore:
     def note_unread(self, run_id: str, unread: str | None) -> None:
         raise NotImplementedError("queued runs are tested in Postgres")
 
-    def end_page(self, run_id: str, timings: Mapping[str, float], source_ended_at: int | None) -> str | None:
+    def end_page(self, run_id: str, timings: Mapping[str, float]) -> str | None:
         raise NotImplementedError("queued runs are tested in Postgres")
 
     def check_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]:

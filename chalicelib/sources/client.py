@@ -42,7 +42,11 @@ _CHUNK_BYTES = 65_536
 
 @dataclass(frozen=True)
 class Limits:
-    """What one page may cost; times in seconds. ``page`` is the bound over all attempts and pauses."""
+    """What one page may cost; times in seconds. ``page`` is the bound over all attempts and pauses.
+
+    A body may have ``record_bytes`` for each record that is asked for, within the two bounds: what is decoded
+    takes up to forty times as much memory.
+    """
 
     connect: float = 3.05
     read: float = 10
@@ -50,6 +54,8 @@ class Limits:
     attempts: int = 5
     pause: float = 0.5
     longest_pause: float = 20
+    record_bytes: int = 16 * 1024
+    least_body_bytes: int = 8 * 1024 * 1024
     body_bytes: int = 32 * 1024 * 1024
 
 
@@ -117,7 +123,7 @@ class Source:
         try:
             with self._sent(page, size) as response:
                 _check(response, page)
-                return self._body(response, page, deadline)
+                return self._body(response, page, size, deadline)
         except (requests.ConnectionError, requests.Timeout) as error:
             problem = _Passing(f"no answer: {type(error).__name__}")
         except urllib3.exceptions.HTTPError as error:
@@ -138,13 +144,14 @@ class Source:
         settings: Any = self._session.merge_environment_settings(prepared.url, {}, True, None, None)
         return self._adapter.send(prepared, timeout=(self._limits.connect, self._limits.read), **settings)
 
-    def _body(self, response: requests.Response, page: int, deadline: float) -> bytes:
+    def _body(self, response: requests.Response, page: int, size: int, deadline: float) -> bytes:
         """Reads what is there, again and again, so that neither a trickle nor a flood passes unseen."""
-        body = bytearray()
+        body, limits = bytearray(), self._limits
+        most = min(max(size * limits.record_bytes, limits.least_body_bytes), limits.body_bytes)
         while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
             body += chunk
-            if len(body) > self._limits.body_bytes:
-                raise SourceInvalid(page, f"the body is larger than {self._limits.body_bytes} bytes")
+            if len(body) > most:
+                raise SourceInvalid(page, f"the body is larger than {most} bytes")
             if time.monotonic() > deadline:
                 break
         if time.monotonic() > deadline:  # also where the cut looks like an end

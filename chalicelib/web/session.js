@@ -7,7 +7,8 @@ export const key = () => sessionStorage.getItem(PLACE);
 export const keep = (value) => sessionStorage.setItem(PLACE, value);
 export const forget = () => sessionStorage.removeItem(PLACE);
 
-/** Takes the key that `make run`'s link brought out of the address, and out of the history; null if there is none. */
+/** Takes the key that `make run`'s link brought out of the address; null if there is none. The browser's own history keeps
+ *  the link, whose key ends with that `make run`. */
 export function takeFromAddress() {
   if (!location.hash.startsWith(IN_ADDRESS)) return null;
   const brought = location.hash.slice(IN_ADDRESS.length);

@@ -41,7 +41,7 @@ export function signInForm(place, reason, enter) {
       element("h1", { tabindex: -1 }, "The wine, without the sediment."),
       element("p", { class: "lead" }, "Decant stores people from somebody else’s API, and of their names, addresses and numbers only keyed tokens. To look in, it takes a key."),
       element("form", { submit }, element("label", { for: id }, "API key"), element("div", { class: "together" }, field, button), said),
-      element("p", { class: "fine" }, element("code", {}, "make run"), " prints a link that brings the key along; ", element("code", {}, "make api-key"), " makes another. It stays in this tab, and goes with it."),
+      element("p", { class: "fine" }, element("code", {}, "make run"), " prints a link that brings a key along, good for as long as it runs; ", element("code", {}, "make api-key"), " makes another. A key stays in this tab, and goes with it."),
     ),
   );
 }

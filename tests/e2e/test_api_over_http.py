@@ -27,6 +27,7 @@ from local import settings
 from local.user_api import UserApi
 from tests import curl
 from tests.chalice_local import RUN_SECONDS, Server, serving
+from tests.conftest import EMPTY, Sql
 from tests.integration.api_support import crowd, load, pii_keys
 from tests.keys import API_KEY, PII_KEY
 
@@ -43,6 +44,8 @@ def source():
 @pytest.fixture(scope="module")
 def chosen(postgres, valkey):
     """The settings of an empty house without a source."""
+    with contextlib.closing(Sql(postgres.url)) as sql:
+        sql(EMPTY)
     with redis.Redis.from_url(valkey.url) as client:
         client.flushall()
     return {

@@ -137,8 +137,22 @@ def run(checkout):
 
 def test_the_last_line_is_the_url_and_the_key_is_told(run):
     assert run.said[-1] == f"Decant serves at http://127.0.0.1:{run.port}"
-    assert f"The page: http://127.0.0.1:{run.port}/#key={run.key}" in run.said
     assert any(line.startswith(f"API key: {run.key} ") for line in run.said)
+
+
+def test_the_link_has_a_key_of_its_own_which_nobody_keeps(run):
+    (link,) = [line for line in run.said if line.startswith("The page: ")]
+    address, _, key = link.partition("#key=")
+
+    assert address == f"The page: http://127.0.0.1:{run.port}/"
+    assert key != run.key
+    assert [run.get("/stats", one)[0] for one in (key, run.key, "another")] == [200, 200, 403]
+    kept = [
+        path
+        for path in (run.checkout / ".local").rglob("*")
+        if path.is_file() and "postgres" not in path.parts
+    ]
+    assert [path.name for path in kept if key.encode() in path.read_bytes()] == []
 
 
 def test_the_first_ingest_is_reported(run):
@@ -221,7 +235,7 @@ def test_ingest_reaches_the_running_servers(run):
     assert "fetched            60" in done.stdout
     assert not done.stderr
     runs = json.loads(run.get("/runs", run.key)[1])["items"]
-    assert any(one["trigger"] == "manual" and one["fetched"] == 60 for one in runs)
+    assert any(one["trigger"] == "backfill" and one["fetched"] == 60 for one in runs)
 
 
 def test_sigterm_ends_everything_and_the_next_run_finds_the_data(checkout, run):

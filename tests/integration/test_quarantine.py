@@ -193,6 +193,13 @@ def test_what_is_no_record_is_not_sealed(sealing, user_api, sql, record):
     assert (sealed(sql), sql("SELECT count(*) FROM rejects")) == ([], [(1,)])
 
 
+@pytest.mark.parametrize(("length", "places"), [(1_000, [(0,)]), (70_000, [])])
+def test_what_is_too_large_is_not_sealed(sealing, user_api, sql, length, places):
+    user_api.script(RANDOM_DATA_API.page(RANDOM_DATA_API.record({"email": BAD, "essay": "x" * length})))
+
+    assert (runs.run_ingest("manual").rejected, sealed(sql)) == (1, places)
+
+
 def test_of_several_replays_the_record_of_the_latest_run_stays(sealing, user_api, sql, change_rules):
     """Whatever their order: what a replay wrote is no news of the source."""
     wrong = {"uid": uid(2), "date_of_birth": "2987-01-01"}

@@ -445,6 +445,18 @@ def test_a_huge_body_is_refused_with_the_limit_and_not_tried_again(user_api, sta
     assert len(user_api.requests) == 1
 
 
+@pytest.mark.parametrize(("size", "most"), [(1, 500_000), (50, 500_000), (60, 600_000), (5_000, 1_000_000)])
+def test_how_large_a_body_may_be_hangs_on_how_many_records_are_asked_for(user_api, source_of, size, most):
+    limits = replace(LIMITS, record_bytes=10_000, least_body_bytes=500_000)
+    source = source_of(user_api.url("random-data-api"), limits=limits)
+    user_api.script(b" " * most)
+    user_api.script(b" " * (most + 1))
+
+    assert len(source.fetch(1, size)) == most
+    with pytest.raises(SourceInvalid, match=f"larger than {most} bytes"):
+        source.fetch(1, size)
+
+
 def test_a_body_of_just_the_limit_is_taken(user_api, stand_in):
     user_api.script(b" " * 1_000_000)
     user_api.script(b" " * 1_000_001)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import privacy
+from chalicelib import pipeline, privacy
 from chalicelib.errors import LeaseLost, SourceUnavailable, Stopped, StoreError, StoreUnavailable, Unforeseen
 from chalicelib.ledger import Opening, Report, Trigger
 from chalicelib.pipeline import Edges, Plan, run
@@ -450,6 +450,19 @@ def test_what_nobody_foresaw_is_raised_and_recorded_by_its_type_and_place_alone(
     assert VALUE not in f"{raised.value!r} {raised.value.args} {shown} {caplog.text} {trial.ledger}"
     assert raised.value.__cause__ is None
     assert raised.value.__context__ is None
+
+
+def test_what_was_foreseen_takes_along_nothing_that_happened_beside_it():
+    def load() -> None:
+        try:
+            raise KeyError(VALUE)
+        finally:
+            raise StoreError("load_page")
+
+    error = pipeline._caught(load)
+
+    assert isinstance(error, StoreError)
+    assert error.__context__ is None
 
 
 @pytest.mark.parametrize("pages", [1, 3], ids=["after the last page", "before it"])

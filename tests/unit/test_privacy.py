@@ -87,9 +87,18 @@ def test_every_field_that_the_source_sends_has_a_row():
     assert {name for record in RANDOM_DATA_API.samples() for name in record} == decided
 
 
-def test_no_column_is_treated_in_two_ways():
-    treatments = {(field.column, field.treatment) for field in privacy.CONTRACT if field.column}
-    assert len(treatments) == len(privacy.TREATMENT_OF)
+@pytest.mark.parametrize(
+    ("field", "problem"),
+    [
+        (Field("address.street_name", "drop", "street"), "in two ways"),
+        (Field("gender", "token", "gender"), "in two ways"),
+        (Field("nickname", "generalise", "nickname"), "nothing generalises nickname"),
+    ],
+)
+def test_a_table_that_would_do_other_than_it_says_is_refused(field, problem):
+    assert privacy._by_column(privacy.CONTRACT) == privacy.TREATMENT_OF
+    with pytest.raises(ValueError, match=problem):
+        privacy._by_column((*privacy.CONTRACT, field))
 
 
 def test_what_is_not_dropped_has_a_column():

@@ -513,6 +513,22 @@ def test_a_record_nested_deeper_than_any_parser_goes_is_told_as_json_and_costs_n
 
 
 @both
+def test_a_text_that_never_ends_is_looked_through_once(api):
+    """Whoever looked from each quotation mark anew would look for days."""
+    body = b"[" + DEEP["lists"] + b',"' + b'\\"' * 500_000
+
+    with pytest.raises(ValueError):
+        validate(body, api.dialect, date.today())
+
+
+@both
+def test_of_a_record_with_very_many_unknown_fields_only_some_are_named(api):
+    raw = json.dumps({f"field_{number}": 1 for number in range(5_000)}).encode()
+
+    assert len(api.dialect.unknown(raw)) == 1_000
+
+
+@both
 def test_a_page_may_hold_both_what_is_nested_too_deeply_and_half_a_surrogate_pair(api):
     deep = DEEP["lists"]
 

@@ -1,19 +1,7 @@
 -- Adds what a page of a queued run took, and ends the run if this was its last page. Returns the run's status.
--- Where the source has ended at a page, those beyond hold no records: they are taken as loaded, and not asked for.
 -- The lock is a statement of its own, so that the next one sees what was loaded while it was waited for.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a snapshot for each statement
 SELECT FROM runs WHERE run_id = %(run_id)s FOR UPDATE;
-
-WITH beyond AS (
-    INSERT INTO pages (run_id, page)
-    SELECT run_id, generate_series(%(source_ended_at)s + 1, pages_planned)
-    FROM runs WHERE run_id = %(run_id)s AND status = 'running' AND queued
-    ON CONFLICT (run_id, page) DO UPDATE SET error = NULL, worked_at = now() WHERE pages.error IS NOT NULL
-    RETURNING page
-)
-UPDATE runs SET pages_done = pages_done + beyond.pages
-FROM (SELECT count(*) AS pages FROM beyond) AS beyond
-WHERE run_id = %(run_id)s AND beyond.pages > 0;
 
 WITH worked AS (
     SELECT count(*) AS pages, count(error) AS given_up, min(page) FILTER (WHERE error IS NOT NULL) AS first
