@@ -37,10 +37,13 @@ def request_line(capsys):
 
 def test_the_process_leaves_no_core_dump():
     """It would hold whatever the process held."""
-    alone = [sys.executable, "-c", "import resource; from chalicelib import telemetry; telemetry.start('INFO'); "
-             "print(resource.getrlimit(resource.RLIMIT_CORE))"]  # fmt: skip
+    alone = (
+        "import resource; from chalicelib import telemetry; telemetry.start('INFO'); "
+        "print(resource.getrlimit(resource.RLIMIT_CORE))"
+    )
 
-    assert subprocess.run(alone, capture_output=True, text=True, check=True).stdout.strip() == "(0, 0)"
+    done = subprocess.run([sys.executable, "-c", alone], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "(0, 0)"
 
 
 def test_the_line_of_a_request_is_in_the_embedded_metric_format(request_line):
