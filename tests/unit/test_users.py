@@ -517,7 +517,7 @@ def test_a_text_that_never_ends_is_looked_through_once():
     body = b"[" + DEEP["lists"] + b',"' + b'\\"' * 500_000
 
     with pytest.raises(ValueError, match="Unterminated"):
-        validate(body, RANDOM_DATA_API.dialect, date.today())
+        validate(body, RANDOM_DATA_API.dialect, date(2026, 1, 31))
 
 
 @both
