@@ -97,8 +97,10 @@ class Contest:
     turns: Mapping[str, Mapping[str, Turns]]
 
     def ratio(self, place: str, name: str, to: str = "") -> float:
+        """The median of the rounds' ratios: within a round the machine is as busy for one as for another."""
         turns = self.turns[place]
-        return turns[name].median / turns[to or self.bare].median
+        pairs = zip(turns[name].seconds, turns[to or self.bare].seconds, strict=True)
+        return median(ours / theirs for ours, theirs in pairs)
 
 
 def contests(
