@@ -92,9 +92,7 @@ def _caught(work: Callable[[], None]) -> DecantError | None:
     try:
         work()
     except DecantError as error:
-        error.__context__ = (
-            None  # while one page was loaded, another may have failed with a value in its text
-        )
+        error.__context__ = None  # another page may have failed beside it, with a value in its text
         return error
     except Exception as error:  # noqa: BLE001
         return Unforeseen(error)

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import re
+import resource
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ _REASONS_SHOWN = 5
 
 def main() -> int:
     options = _options()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold whatever the process held
     signals.interrupt()
     try:
         with _servers():

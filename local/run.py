@@ -8,6 +8,7 @@ import contextlib
 import http.client
 import json
 import os
+import resource
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -37,6 +38,7 @@ _CHALICE = (
 
 
 def main() -> int:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # also of what it starts; a core dump holds all
     signals.note()
     try:
         folder = local_folder()
