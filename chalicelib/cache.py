@@ -151,7 +151,7 @@ class Cache:
             body = self._store.stats()
             self._ask("SET", _STATS, body, "EX", _STATS_SECONDS, keeps=True)
         finally:
-            if alone:
+            if alone and time.monotonic() < until:  # else it is another's by now
                 self._ask("DEL", _STATS_LOCK)
         return Answer(body, "postgres")
 

@@ -76,6 +76,10 @@ def _by_column(contract: Sequence[Field]) -> dict[str, Treatment]:
             raise ValueError(f"the contract treats the column {field.column} in two ways")
         if field.treatment == "generalise" and field.column not in GENERALISED:
             raise ValueError(f"nothing generalises {field.path}: clean.py has to, and GENERALISED to name it")
+        if field.column in GENERALISED and field.treatment not in ("generalise", "drop"):
+            raise ValueError(f"{field.path} comes generalised: it cannot be called {field.treatment}")
+        if field.column == "uid" and field.treatment != "keep":
+            raise ValueError("uid is what people are kept by")
     return treatments
 
 

@@ -66,9 +66,9 @@ class AsJson(logging.Formatter):
 def start(level: str) -> logging.Logger:
     """Sets up this process' logs, of Decant and of all it uses, and returns Decant's own.
 
-    The process leaves no core dump either, which holds whatever it held.
+    The process leaves no core dump either.
     """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    leave_no_core()
     ours, others = logging.StreamHandler(sys.stdout), logging.getLogger().handlers
     ours.setFormatter(AsJson())
     for handler in (ours, logging.lastResort, *others):
@@ -80,6 +80,16 @@ def start(level: str) -> logging.Logger:
     logger.handlers = [ours]
     logger.setLevel(level)
     return logger
+
+
+def leave_no_core() -> None:
+    """Lets neither this process nor what it starts be dumped when it crashes: a dump holds whatever it held.
+
+    By core(5), a bound of one byte, unlike none, also keeps dumps from a program that takes them.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    least = 0 if hard == 0 else 1
+    resource.setrlimit(resource.RLIMIT_CORE, (least, least))
 
 
 def _is_not_ours(record: logging.LogRecord) -> bool:

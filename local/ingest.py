@@ -8,7 +8,6 @@ import contextlib
 import logging
 import os
 import re
-import resource
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from uuid import UUID
 
 from tqdm import tqdm
 
-from chalicelib import runs, wiring
+from chalicelib import runs, telemetry, wiring
 from chalicelib.errors import DecantError
 from chalicelib.ledger import Report, Trigger
 from chalicelib.users import LARGEST_PAGE, MOST_PAGES
@@ -31,7 +30,7 @@ _REASONS_SHOWN = 5
 
 def main() -> int:
     options = _options()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold whatever the process held
+    telemetry.leave_no_core()
     signals.interrupt()
     try:
         with _servers():

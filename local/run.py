@@ -8,13 +8,12 @@ import contextlib
 import http.client
 import json
 import os
-import resource
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from chalicelib import config, sources
+from chalicelib import config, sources, telemetry
 from chalicelib.errors import ConfigError
 from chalicelib.pool import Pool
 from chalicelib.redis_connections import Connections
@@ -38,7 +37,7 @@ _CHALICE = (
 
 
 def main() -> int:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # also of what it starts; a core dump holds all
+    telemetry.leave_no_core()
     signals.note()
     try:
         folder = local_folder()

@@ -1,5 +1,6 @@
 """What the embedded servers have in common: a child, which a `with` starts and ends."""
 
+from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
@@ -12,6 +13,7 @@ class Server:
     name: ClassVar[str]
     stop_seconds: ClassVar[float]
 
+    log: Path
     _child: Child | None = None
 
     def __enter__(self) -> Self:

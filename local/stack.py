@@ -11,13 +11,14 @@ from local.errors import LocalError
 from local.folders import ROOT, make_private
 from local.postgres import Postgres
 from local.processes import Child
+from local.server import Server
 from local.user_api import DOORS
 from local.valkey import Valkey
 
 _USER_API_SECONDS = 15.0
 
 
-Server = Postgres | Valkey | Child
+Watched = Server | Child
 
 
 @dataclass
@@ -26,7 +27,7 @@ class Stack:
 
     folder: Path
     settings: dict[str, str]
-    servers: list[Server] = field(default_factory=list)
+    servers: list[Watched] = field(default_factory=list)
 
     @property
     def logs(self) -> Path:
@@ -44,7 +45,7 @@ class Stack:
         processes.record(record_file(self.folder), child)
         return child
 
-    def revive(self, server: Server) -> None:
+    def revive(self, server: Watched) -> None:
         """Starts again what has ended by itself."""
         server.start()
         if isinstance(server, Child):

@@ -6,7 +6,7 @@ from collections import defaultdict
 from local import signals
 from local.errors import ServerFailed
 from local.processes import how_it_ended
-from local.stack import Server, Stack
+from local.stack import Stack, Watched
 
 _LOOK_SECONDS = 0.2
 _REVIVE_SECONDS = 3.0  # a server that falls over at once should not do so many times a second
@@ -24,7 +24,7 @@ def watch(stack: Stack, mortal: str = "") -> None:
         time.sleep(_LOOK_SECONDS)
 
 
-def _revive(stack: Stack, server: Server, deaths: list[float], most_deaths: int) -> None:
+def _revive(stack: Stack, server: Watched, deaths: list[float], most_deaths: int) -> None:
     """Whatever ends is started again, as a cloud would do; whoever uses it copes meanwhile."""
     how = how_it_ended(server.exit_status)
     deaths.append(time.monotonic())

@@ -151,7 +151,9 @@ class Source:
         while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
             body += chunk
             if len(body) > most:
-                raise SourceInvalid(page, f"the body is larger than {most} bytes")
+                raise SourceInvalid(
+                    page, f"the body is larger than {most} bytes, the most for {size} records"
+                )
             if time.monotonic() > deadline:
                 break
         if time.monotonic() > deadline:  # also where the cut looks like an end

@@ -27,7 +27,7 @@ function confirmation(uid, signal, done) {
     { "aria-labelledby": id },
     element("h2", { id }, "Erase this person for good?"),
     element("p", {}, element("code", {}, uid)),
-    element("p", {}, "The rows, the cache entry and any sealed record go. What stays is a token of the id, so that the next run does not bring the person back, and of rejected records their keyed fingerprints. It cannot be undone."),
+    element("p", {}, "The rows, the cache entry and any sealed record go. What stays is a token of the id, so that the next run does not bring the person back, and of rejected records their keyed fingerprints. This page cannot undo it."),
     said,
     element("div", { class: "buttons" }, keep, sure),
   );

@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import expect
@@ -88,7 +88,7 @@ def test_a_run_that_failed_has_no_bar_but_its_mark(tab, home):
 
 
 def test_the_clock_under_the_bars_tells_the_day_where_it_changes(tab, home):
-    noon = datetime.now().astimezone().replace(hour=12, minute=0)
+    noon = datetime.now(UTC).replace(hour=12, minute=0)
     days = {run["run_id"]: noon - timedelta(days=at // 20) for at, run in enumerate(newest(home))}
 
     def at_noon(route):

@@ -231,6 +231,21 @@ def test_a_server_that_is_gone_is_told(seat):
     expect(seat.page.get_by_role("heading", name="Nobody is stored yet")).to_be_visible()
 
 
+def test_what_is_not_stored_is_told_so(bare, open_tab):
+    bare.empty()
+    load(bare.store, person(1, birth_year=None, lat=None, lng=None, email=None))
+    bare.forget_cached()
+    tab = open_tab(bare.url).sign_in(API_KEY)
+
+    tab.go("#/people")
+    expect(tab.rows("Everybody, in the order of their id")).to_have_count(1)
+    expect(tab.page.locator("tbody")).not_to_contain_text("null")
+    tab.go(f"#/people/{person(1)['uid']}")
+    for name in ("Born", "Lives about", "E-mail"):
+        fact = tab.page.locator("dl.facts div").filter(has=tab.page.locator("dt", has_text=name))
+        expect(fact.locator("dd")).to_have_text("not stored")
+
+
 def test_a_hundred_thousand_people_are_turned_over_like_fifty(bare, open_tab):
     bare.empty()
     load(bare.store, person(1))

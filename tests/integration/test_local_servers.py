@@ -355,6 +355,24 @@ def test_a_recorded_child_is_ended_and_a_stranger_with_its_id_is_not(tmp_path):
     assert not record.exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="it takes a stranger's folder")
+def test_a_strangers_folder_of_the_same_name_is_left_alone(tmp_path):
+    """Anybody may make one below /var/tmp, with a link to somebody's data in it."""
+    data, place = tmp_path / "somebodys", quarters.elsewhere(tmp_path / "postgres")
+    data.mkdir()
+    (data / "postmaster.pid").write_text("1\n")
+    place.mkdir()
+    try:
+        (place / "data").symlink_to(data)
+        os.chown(place, 65_534, 65_534)
+        postgres.remove(tmp_path / "postgres")
+
+        assert (place / "data").is_symlink()
+        assert (data / "postmaster.pid").exists()
+    finally:
+        shutil.rmtree(place)
+
+
 def test_a_child_that_will_not_listen_is_killed_with_its_own_children(tmp_path):
     deaf = (
         "import signal, subprocess, sys, time\n"

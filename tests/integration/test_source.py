@@ -441,7 +441,10 @@ def test_a_flood_is_not_read_to_its_end(source_of, head):
 def test_a_huge_body_is_refused_with_the_limit_and_not_tried_again(user_api, stand_in):
     error = fetch_in_vain(stand_in(fault="huge"))
 
-    assert (type(error), error.problem) == (SourceInvalid, "the body is larger than 1000000 bytes")
+    assert (type(error), error.problem) == (
+        SourceInvalid,
+        "the body is larger than 1000000 bytes, the most for 1 records",
+    )
     assert len(user_api.requests) == 1
 
 
@@ -453,7 +456,7 @@ def test_how_large_a_body_may_be_hangs_on_how_many_records_are_asked_for(user_ap
     user_api.script(b" " * (most + 1))
 
     assert len(source.fetch(1, size)) == most
-    with pytest.raises(SourceInvalid, match=f"larger than {most} bytes"):
+    with pytest.raises(SourceInvalid, match=f"larger than {most} bytes, the most for {size} records"):
         source.fetch(1, size)
 
 

@@ -186,7 +186,8 @@ def test_a_failure_is_told_by_the_resource_that_failed_first(scripted):
     ]
     script.add_response("execute_change_set", {})
     script.add_response("describe_stacks", described("UPDATE_ROLLBACK_COMPLETE"))
-    script.add_response("describe_stack_events", {"StackEvents": events})
+    script.add_response("describe_stack_events", {"StackEvents": events[:2], "NextToken": "older"})
+    script.add_response("describe_stack_events", {"StackEvents": events[2:]})
 
     with pytest.raises(DeployError, match=r"Migration: query migrate failed: SQLSTATE 42703$"):
         stack.carry_out(Plan(CHANGE_SET, (), False))

@@ -101,6 +101,19 @@ def test_a_table_that_would_do_other_than_it_says_is_refused(field, problem):
         privacy._by_column((*privacy.CONTRACT, field))
 
 
+@pytest.mark.parametrize(
+    ("field", "problem"),
+    [
+        (Field("date_of_birth", "keep", "birth_year"), "date_of_birth comes generalised"),
+        (Field("address.zip_code", "token", "zip_prefix"), "comes generalised"),
+        (Field("uid", "drop", "uid"), "kept by"),
+    ],
+)
+def test_a_treatment_that_a_field_cannot_have_is_refused(field, problem):
+    with pytest.raises(ValueError, match=problem):
+        privacy._by_column((field,))
+
+
 def test_what_is_not_dropped_has_a_column():
     assert [field.path for field in privacy.CONTRACT if field.treatment != "drop" and not field.column] == []
 

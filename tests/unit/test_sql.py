@@ -61,7 +61,7 @@ def test_who_changes_a_run_waits_as_long_as_a_load_of_its_pages_may_take():
 
 
 @pytest.mark.parametrize(
-    ("statement", "waits"), [("queries/open_run", 3), ("queries/erase", 2), ("functions/load_page", 3)]
+    ("statement", "waits"), [("queries/open_run", 3), ("queries/erase", 2), ("functions/load_page", 4)]
 )
 def test_locks_are_waited_for_less_long_than_the_answer(statement, waits):
     """Or what was given up would be done later, when nobody knows of it any more."""

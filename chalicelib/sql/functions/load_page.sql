@@ -27,7 +27,7 @@ CREATE OR REPLACE FUNCTION load_page(
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET jit = off -- which Postgres 17 would think worth its while
-SET lock_timeout = '19s' -- each of three waits; the client waits for 60 s, and what it has given up must not be done
+SET lock_timeout = '14s' -- each of four waits; the client waits for 60 s, and what it has given up must not be done
 AS $$
 #variable_conflict use_column
 BEGIN
