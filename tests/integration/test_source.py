@@ -443,7 +443,7 @@ def test_a_huge_body_is_refused_with_the_limit_and_not_tried_again(user_api, sta
 
     assert (type(error), error.problem) == (
         SourceInvalid,
-        "the body is larger than 1000000 bytes, the most for 1 records",
+        "the body is larger than 1000000 bytes, the most for 3 records",
     )
     assert len(user_api.requests) == 1
 
