@@ -50,7 +50,7 @@ function figure(name, [value, note]) {
 }
 
 function people({ stats }) {
-  return stats ? [number(stats.total), "no name, address or number of any of them"] : ["–", "not known right now"];
+  return stats ? [number(stats.total), "and no name, address or number"] : ["–", "not known right now"];
 }
 
 function lastGood({ health }) {
