@@ -54,11 +54,11 @@ FAULTS = {
     ),
     "a bomb": (
         Answer(answer(BOMB, Content_Encoding="gzip")),
-        "the body is larger than 1000000 bytes",
+        "the body is larger than 1000000 bytes, the most for 20 records",
     ),
     "too much": (
         Answer(answer(b"[" + b" " * 2_000_000, Content_Length="104857600")),
-        "the body is larger than 1000000 bytes",
+        "the body is larger than 1000000 bytes, the most for 20 records",
     ),
     "another encoding": (
         Answer(answer(page(2).decode().encode("utf-16"))),
