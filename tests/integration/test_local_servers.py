@@ -279,8 +279,11 @@ def test_a_strangers_folder_in_the_place_of_the_data_is_refused(closed):
     place.mkdir()
     os.chown(place, 65534, 65534)
 
-    with pytest.raises(FolderNotOurs, match="belongs to"):
-        Postgres(closed / "postgres")
+    try:
+        with pytest.raises(FolderNotOurs, match="belongs to"):
+            Postgres(closed / "postgres")
+    finally:
+        place.rmdir()
 
 
 @needs_root
