@@ -150,8 +150,7 @@ def remove(folder: Path) -> None:
     """The data, wherever it lies, after ending what a killed run left at work in it."""
     elsewhere = quarters.elsewhere(folder)
     for place in (folder, elsewhere) if quarters.is_ours(elsewhere) else (folder,):
-        if not (place / "data").is_symlink():
-            _end_orphans(place / "data")
+        _end_orphans(place / "data")
         shutil.rmtree(place, ignore_errors=True)
 
 
