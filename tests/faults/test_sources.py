@@ -114,7 +114,7 @@ def test_an_answer_whose_head_breaks_off_anywhere_is_asked_for_again(source):
 DEEP = b"[" * 200_000 + b"]" * 200_000
 HOSTILE = {
     "nested too deeply": (DEEP, "", "json"),
-    "nested too deeply where nobody looks": ({"avatar": DEEP}, "", "json"),
+    "a field nested too deeply": ({"email": DEEP}, "", "json"),
     "twice the same key": ({"email": b'"none", "email": 5'}, "email", "type"),
     "a number too large": ({"address.coordinates.lat": b"1e999"}, "address.coordinates.lat", "range"),
     "a number of many digits": ({"gender": b"9" * 5_000}, "gender", "type"),

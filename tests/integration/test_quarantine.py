@@ -5,6 +5,7 @@ import functools
 import json
 import operator
 import secrets
+import sys
 import time
 from datetime import datetime
 
@@ -179,7 +180,10 @@ def test_of_who_came_right_on_the_same_page_nothing_is_sealed(sealing, user_api,
 @pytest.mark.parametrize(
     "record",
     [
-        b'{"password": "hush", "address": ' + b"[" * 20_000 + b"]" * 20_000 + b"}",
+        pytest.param(
+            b'{"password": "hush", "address": ' + b"[" * 20_000 + b"]" * 20_000 + b"}",
+            marks=pytest.mark.skipif(sys.version_info >= (3, 14), reason="3.14 can read it, and seals it"),
+        ),
         b'[{"password": "hush"}]',
         b'"hush"',
         b"null",
