@@ -1,4 +1,4 @@
-"""The doors: routes, one schedule, and the migration. Each parses, calls and returns; no door knows more."""
+"""The entry points: routes, a schedule, a queue and the migration. Each parses, calls a room and returns."""
 
 from json import loads
 from typing import Any
@@ -17,7 +17,7 @@ if config.function_name():
     wiring.settings()  # a Lambda whose settings are missing or malformed does not start
 
 
-@app.authorizer(ttl_seconds=60)  # named api_key, it would be taken for API Gateway's own keys (x-api-key)
+@app.authorizer(ttl_seconds=60)  # not api_key, which Chalice takes for API Gateway's own keys (x-api-key)
 def authorize(request: Any) -> AuthResponse:
     return route.allowed(request.token, lambda: wiring.settings().api_keys)
 
@@ -34,15 +34,15 @@ def health(request: Any, query: forms.Nothing) -> Response:
 
 @route("GET", "/openapi.json")
 def describe_api(request: Any, query: forms.Nothing) -> Response:
-    """This document."""
-    from chalicelib import openapi  # late: few ask for it, and each cold start would pay
+    """The OpenAPI document of this API."""
+    from chalicelib import openapi  # late: rarely requested, and it would slow every cold start
 
     return json(openapi.document(route.all))
 
 
 @route("GET", "/docs", media=HTML)
 def read_api(request: Any, query: forms.Nothing) -> Response:
-    """This document, to read."""
+    """The OpenAPI document as an HTML page."""
     from chalicelib import manual, openapi
 
     return html(manual.page(openapi.document(route.all)))
@@ -50,13 +50,13 @@ def read_api(request: Any, query: forms.Nothing) -> Response:
 
 @route("GET", "/", media=HTML)
 def page(request: Any, query: forms.Nothing) -> Response:
-    """The page to look at."""
+    """The web page."""
     return answers.page(request)
 
 
 @route("GET", "/web/{version}/{asset}", media="text/*")
 def get_asset(request: Any, query: forms.Nothing, version: str, asset: str) -> Response:
-    """A file of the page, to be kept for good: another version has another address."""
+    """A file of the web page, cacheable for a year: each version has its own URL."""
     return answers.asset(version, asset)
 
 
@@ -68,58 +68,58 @@ def get_contract(request: Any, query: forms.Nothing) -> Response:
 
 @route("GET", "/users", scope="read", query=forms.Users, gives=views.UserList)
 def list_users(request: Any, query: forms.Users) -> Response:
-    """People, a page at a time, in the order of their uid."""
+    """People, a page at a time, ordered by uid."""
     return answers.user_list(request, people.listed(wiring.store(), wiring.tokeniser(), query))
 
 
 @route("POST", "/users/lookup", scope="read", query=forms.Page, body=forms.Lookup, gives=views.UserList)
 def look_up_users(request: Any, query: forms.Page, body: forms.Lookup) -> Response:
-    """People who have the given raw values, which are tokenised at once."""
+    """People who match all the given raw values, which are tokenised immediately."""
     return answers.user_list(request, people.looked_up(wiring.store(), wiring.tokeniser(), query, body))
 
 
 @route("GET", "/users/{uid}", scope="read", gives=views.UserView)
 def get_user(request: Any, query: forms.Nothing, uid: str) -> Response:
-    """One person as stored, with address."""
+    """One person as stored, including the address."""
     answer = wiring.cache().get_user(uid)
     return answers.one_user(request, found(answer.body), answer.source)
 
 
 @route("DELETE", "/users/{uid}", scope="erase", gives=views.Receipt)
 def erase_user(request: Any, query: forms.Nothing, uid: str) -> Response:
-    """Forgets a person for good."""
+    """Erases a person permanently."""
     return json(people.erased(wiring.store(), wiring.cache(), wiring.tokeniser(), uid))
 
 
 @route("GET", "/stats", scope="read", gives=Stats)
 def get_stats(request: Any, query: forms.Nothing) -> Response:
-    """How many people are stored and how they spread, at most half a minute ago."""
+    """Counts and distributions of the stored people, at most 30 seconds old."""
     answer = wiring.cache().get_stats()
     return json(answer.body, headers={"X-Data-Source": answer.source})
 
 
 @route("GET", "/runs", scope="read", query=forms.Runs, gives=views.RunList)
 def list_runs(request: Any, query: forms.Runs) -> Response:
-    """The runs, a page at a time, the newest first."""
+    """Runs, a page at a time, newest first."""
     return answers.ledger_list(request, audit.runs(wiring.store(), query))
 
 
 @route("POST", "/runs", scope="operate", body=forms.NewRun, gives=views.RunStarted, status=202)
 def start_run(request: Any, query: forms.Nothing, body: forms.NewRun) -> Response:
-    """Starts a run, and does not wait for it."""
+    """Starts a run and does not wait for it."""
     run = runs.start_run(int(body.pages or 0) or None, int(body.page_size or 0) or None, body.replay or None)
     return answers.started(request, run.run_id, run.status)
 
 
 @route("GET", "/runs/{run_id}", scope="read", gives=views.Run)
 def get_run(request: Any, query: forms.Nothing, run_id: str) -> Response:
-    """One run of the ledger."""
+    """One run from the ledger."""
     return json(found(wiring.store().get_run(run_id)))
 
 
 @route("GET", "/runs/{run_id}/rejects", scope="read", query=forms.Rejects, gives=views.RejectList)
 def list_rejects(request: Any, query: forms.Rejects, run_id: str) -> Response:
-    """The records that a run did not load, a page at a time: where and why, never what."""
+    """The records that a run did not load, a page at a time: position and reason, never a value."""
     return answers.ledger_list(request, audit.rejects(wiring.store(), run_id, query))
 
 

@@ -8,14 +8,14 @@ SCOPES = frozenset({"read", "operate", "erase"})
 
 
 def key_hash(api_key: str) -> str:
-    """What is configured of an API key: its SHA-256, in hex."""
+    """The form in which an API key is configured: its SHA-256 in hex."""
     return hashlib.sha256(api_key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def scopes_of(authorization: str, api_keys: Mapping[str, frozenset[str]]) -> frozenset[str]:
-    """The scopes of the key in an ``Authorization: Bearer …`` header; none for a key that is not known.
+    """The scopes of the key in an ``Authorization: Bearer …`` header; none for an unknown key.
 
-    Every configured hash is compared, so that the time taken tells nothing about which came close.
+    Every configured hash is compared, so that the time taken does not reveal which one came close.
     """
     scheme, _, api_key = authorization.partition(" ")
     presented = key_hash(api_key.strip())

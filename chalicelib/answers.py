@@ -1,4 +1,4 @@
-"""What the rooms return or raise, as HTTP: JSON, problem documents (RFC 9457), NDJSON and CSV."""
+"""Turns what the rooms return or raise into HTTP: JSON, problem documents (RFC 9457), NDJSON and CSV."""
 
 import csv
 import io
@@ -28,31 +28,31 @@ SECURITY = {
     "X-Content-Type-Options": "nosniff",
 }
 
-# Scripts and styles from files alone; and nothing may turn text into HTML (trusted-types).
+# Scripts and styles load from files only, and no script may turn text into HTML (trusted types).
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 
-_LOCKED = "55P03"  # a lock was not to be had in time
+_LOCKED = "55P03"  # lock_not_available: the wait for a lock timed out
 
 _log = logging.getLogger("decant.answers")
 
 
 def json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A struct, or JSON that is encoded already, as an answer."""
+    """An answer whose body is a struct, or JSON that is already encoded."""
     encoded = body if isinstance(body, bytes) else encode(body)
     return Response(encoded.decode(), {"Content-Type": JSON, **(headers or {})}, status)
 
 
 def html(text: str) -> Response:
-    """A page."""
+    """An HTML page."""
     return Response(text, {"Content-Type": f"{HTML}; charset=utf-8"})
 
 
 def page(request: Any) -> Response:
-    """The page, whose links are relative: asked for without its last slash, it is asked for again with it."""
+    """The web page. Its links are relative, so a URL without a trailing slash is redirected to add one."""
     path = request.context["path"]
     if not path.endswith("/"):
         return Response("", {"Location": f"./{path.rpartition('/')[2]}/"}, 307)
@@ -62,7 +62,7 @@ def page(request: Any) -> Response:
 
 
 def asset(version: str, name: str) -> Response:
-    """A file of the page."""
+    """A file of the web page. Raises RequestError with 404 if there is none."""
     file = found(assets.find(version, name))
     return Response(
         file.text,
@@ -80,7 +80,7 @@ def problem(status: int, title: str, detail: str = "", request_id: str = "") -> 
 
 
 def problem_of(error: DecantError, request_id: str) -> Response:
-    """What a caller may know of an error; of our own faults that is the request's id, by which to ask."""
+    """What a caller may know of an error: of one on our side, little more than the request id to ask with."""
     if isinstance(error, RequestError):
         return problem(error.status, error.title, error.detail, request_id)
     _log.error("%s: %s", type(error).__name__, error, extra={"request_id": request_id})
@@ -92,14 +92,14 @@ def problem_of(error: DecantError, request_id: str) -> Response:
 
 
 def found(body: Any) -> Any:
-    """The body, if there is one. Raises RequestError with 404 if not."""
+    """The body. Raises RequestError with 404 if it is None."""
     if body is None:
         raise RequestError(404, "Not found")
     return body
 
 
 def one_user(request: Any, body: bytes, source: str) -> Response:
-    """One person, with a strong ETag; 304 if the caller has this version already."""
+    """One person, with a strong ETag; 304 if the caller already has this version."""
     etag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
     headers = {"ETag": etag, "X-Data-Source": source, "Cache-Control": "private, no-cache"}
     known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
@@ -109,14 +109,14 @@ def one_user(request: Any, body: bytes, source: str) -> Response:
 
 
 def started(request: Any, run_id: str, status: str) -> Response:
-    """A run that has begun, and where to ask how it goes: relative to where it was asked for."""
+    """A run that has begun, and the URL of its status, relative to the request's URL."""
     asked_for = request.context["path"].rpartition("/")[2]
     location = f"{asked_for}/{run_id}" if asked_for else run_id
     return json(RunStarted(run_id, status), 202, {"Location": location})
 
 
 def user_list(request: Any, people: UserList) -> Response:
-    """A page of people, in the form that the caller asks for, with a link to the next."""
+    """A page of people, in the media type that the caller prefers, with a link to the next page."""
     media = _accepted(request.headers.get("accept", "*/*"), (JSON, NDJSON, CSV))
     headers = {
         "Content-Type": _WRITTEN_AS[media],
@@ -127,12 +127,12 @@ def user_list(request: Any, people: UserList) -> Response:
 
 
 def ledger_list(request: Any, ledger: RunList | RejectList) -> Response:
-    """A page of the ledger, with a link to the next."""
+    """A page of the ledger, with a link to the next page."""
     return json(ledger, headers=_next(request, ledger.next))
 
 
 def _next(request: Any, cursor: str | None) -> dict[str, str]:
-    """The header that leads to the next page, if there is one: the same query with its cursor."""
+    """The Link header to the next page, if there is one: the same query with the next cursor."""
     if cursor is None:
         return {}
     query = {**(request.query_params or {}), "cursor": cursor}
@@ -146,7 +146,7 @@ def _written(people: UserList, media: str) -> str:
 
 
 def _as_csv(people: Sequence[UserView]) -> str:
-    """A row a person, columns named by path as in ``address.city``; what is missing is empty (RFC 4180)."""
+    """A row per person, columns named by path as in ``address.city``; missing values are empty (RFC 4180)."""
     text = io.StringIO()
     rows = csv.writer(text)
     rows.writerow(_paths(UserView))
@@ -171,7 +171,7 @@ def _values(view: Struct) -> Iterator[Any]:
 
 
 def _accepted(accept: str, offered: Sequence[str]) -> str:
-    """The first that is offered among those that the caller likes best. Raises RequestError with 406."""
+    """The offered type that the caller prefers, the first of equals. Raises RequestError with 406 if none."""
     likings = [_liking(part) for part in (accept.strip() or "*/*").split(",")]
     best = max(offered, key=lambda media: _quality(media, likings))
     if not _quality(best, likings):
@@ -180,14 +180,14 @@ def _accepted(accept: str, offered: Sequence[str]) -> str:
 
 
 def _quality(media: str, likings: Sequence[tuple[str, float]]) -> float:
-    """How much a media type is liked, from 0 to 1; the most exact range decides (RFC 9110, 12.5.1)."""
+    """The caller's weight for a media type, 0 to 1; the most specific range decides (RFC 9110, 12.5.1)."""
     ranges = (media, f"{media.partition('/')[0]}/*", "*/*")
     fitting = [(ranges.index(wanted), -quality) for wanted, quality in likings if wanted in ranges]
     return -min(fitting)[1] if fitting else 0.0
 
 
 def _liking(part: str) -> tuple[str, float]:
-    """A media range and its weight; a weight that is none counts as 0."""
+    """A media range and its weight; a malformed weight counts as 0."""
     wanted, *parameters = (piece.strip().lower() for piece in part.split(";"))
     weights = [value.removeprefix("q=") for value in parameters if value.startswith("q=")]
     if weights and not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{0,9})?", weights[0]):

@@ -1,4 +1,4 @@
-"""The page's files in web/: which there are, as what, and under which version. Knows nothing of HTTP."""
+"""The web page's files in web/: their names, media types and version. Knows nothing of HTTP."""
 
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -18,14 +18,14 @@ class Asset:
 
 
 def page() -> str:
-    """The page's HTML; its links lead to the files' present version."""
+    """The page's HTML, with links to the current version of the files."""
     return (_FOLDER / _PAGE).read_text(encoding="utf-8").replace("{version}", version())
 
 
 def version() -> str:
-    """Names what all files hold together: other files have other addresses, so none is ever kept too long.
+    """A hash of the contents of all files: changed files get new URLs, so no cached copy is ever stale.
 
-    Made anew each time, which takes a millisecond, so that whoever works on the page need only load it again.
+    Computed for each call, which takes a millisecond, so that an edit of the page needs only a reload.
     """
     contents = blake2b(digest_size=8)
     for path in sorted(_FOLDER.iterdir()):
@@ -34,7 +34,7 @@ def version() -> str:
 
 
 def find(of_version: str, name: str) -> Asset | None:
-    """A file of the present version, if there is one by that name. The folder's listing decides, no path."""
+    """A file of the current version, or None. The name is looked up in a listing, never used as a path."""
     path = {path.name: path for path in _FOLDER.iterdir() if path.suffix in _MEDIA}.get(name)
     if path is None or of_version != version():
         return None

@@ -1,4 +1,4 @@
-"""The ledger, a page at a time. The edge arrives as an argument; a cursor says where its page ended."""
+"""The ledger, a page at a time. The store is passed in as an argument; a cursor says where its page ended."""
 
 from typing import Protocol
 
@@ -20,7 +20,7 @@ class Store(Protocol):
 
 
 def runs(store: Store, query: Runs) -> RunList:
-    """The newest runs first. Raises RequestError if the cursor is of no run."""
+    """Runs, newest first. Raises RequestError if the cursor names no run."""
     after = None if query.cursor is UNSET else str(query.cursor)
     if after and store.get_run(after) is None:
         raise RequestError(404, "No such page", "the cursor is not one that was given out")
@@ -30,7 +30,7 @@ def runs(store: Store, query: Runs) -> RunList:
 
 
 def rejects(store: Store, run_id: str, query: Rejects) -> RejectList:
-    """What a run did not load, in the order of the source. Raises RequestError if there is no such run."""
+    """The records that a run did not load, in source order. Raises RequestError if there is no such run."""
     if store.get_run(run_id) is None:
         raise RequestError(404, "Not found")
     page, _, position = ("" if query.cursor is UNSET else str(query.cursor)).partition("-")

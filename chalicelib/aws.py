@@ -1,4 +1,4 @@
-"""What Decant asks of AWS itself: a secret, a function's work, a queue. The only file that knows boto3."""
+"""Decant's calls to AWS: secret, Lambda, queue, CloudFormation. The only file that knows boto3."""
 
 import json
 import logging
@@ -17,13 +17,13 @@ from chalicelib.errors import AwsError, ConfigError
 
 _TIMEOUTS = Config(connect_timeout=3, read_timeout=3, retries={"total_max_attempts": 3})
 _LARGEST_BATCH = 10
-_TRIES = 3  # of messages that a queue refuses one by one; a whole request boto3 tries again by itself
+_TRIES = 3  # for messages that SQS refuses individually; boto3 itself retries a request that fails as a whole
 
-logging.getLogger("botocore").setLevel(logging.INFO)  # at DEBUG it logs what a secret holds
+logging.getLogger("botocore").setLevel(logging.INFO)  # at DEBUG it logs the contents of a secret
 
 
 def secret(secret_id: str) -> dict[str, Any]:
-    """The JSON object that a Secrets Manager secret holds. Raises ConfigError."""
+    """The JSON object in a Secrets Manager secret. Raises ConfigError."""
     problem = "must name a secret that holds a JSON object"
     try:
         client = boto3.client("secretsmanager", config=_TIMEOUTS)
@@ -49,7 +49,7 @@ def invoke_later(function: str, event: dict[str, Any]) -> None:
 
 
 def send(queue_url: str, messages: Iterable[dict[str, Any]]) -> None:
-    """Puts messages into a queue. Raises AwsError if one is not taken; others may have been by then."""
+    """Sends messages to a queue. Raises AwsError if one is not accepted; others may have been sent."""
     numbered = ({"Id": str(id_), "MessageBody": json.dumps(body)} for id_, body in enumerate(messages))
     problem = None
     try:
@@ -68,7 +68,10 @@ def send(queue_url: str, messages: Iterable[dict[str, Any]]) -> None:
 
 
 def most_receives(queue_url: str) -> float:
-    """How often the queue gives a message out before it goes to the dead letters; infinite without such."""
+    """How often the queue delivers a message before it moves it to the dead-letter queue.
+
+    Infinite if there is none. Raises AwsError.
+    """
     try:
         client = boto3.client("sqs", config=_TIMEOUTS)
         held = client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["RedrivePolicy"])
@@ -80,7 +83,7 @@ def most_receives(queue_url: str) -> float:
 
 
 def scheduled_event(detail: dict[str, Any]) -> dict[str, Any]:
-    """An event as EventBridge would send it, so that one function serves the schedule and a caller alike."""
+    """An event as EventBridge would send it, so that one function serves both the schedule and a caller."""
     return {
         "version": "0",
         "id": "",
@@ -95,23 +98,23 @@ def scheduled_event(detail: dict[str, Any]) -> dict[str, Any]:
 
 
 def answer_stack(event: Mapping[str, Any], problem: str) -> None:
-    """Tells CloudFormation how a custom resource went; no problem is success. Raises AwsError."""
+    """Reports a custom resource's outcome to CloudFormation; no problem means success. Raises AwsError."""
     told = ("StackId", "RequestId", "LogicalResourceId")
     answer = {name: event[name] for name in told} | {
         "Status": "FAILED" if problem else "SUCCESS",
         "Reason": problem or "done",
-        "PhysicalResourceId": event["LogicalResourceId"],  # never another: an update replaces nothing
+        "PhysicalResourceId": event["LogicalResourceId"],  # never changes, so that an update replaces nothing
     }
     body, address = json.dumps(answer).encode(), str(event["ResponseURL"])
-    if not address.startswith(("https://", "http://")):  # LocalStack's is http
+    if not address.startswith(("https://", "http://")):  # LocalStack's URL is http
         raise AwsError("CloudFormation's address is not one of HTTP")
-    # The address is signed for a body without a type.
+    # The URL is signed for a body without a Content-Type; urllib would add one.
     request = urllib.request.Request(address, body, {"Content-Type": ""}, method="PUT")  # noqa: S310
     try:
         urllib.request.urlopen(request, timeout=10).close()  # noqa: S310
         return
     except (OSError, HTTPException) as error:
-        problem = type(error).__name__  # its text may hold the address, which is a key
+        problem = type(error).__name__  # its text may hold the URL, which is a credential
     raise AwsError(f"CloudFormation cannot be told: {problem}")
 
 

@@ -1,6 +1,6 @@
-"""Redis in front of the store: recent people, as the exact JSON that the API returns. Disposable.
+"""Redis in front of the store: recent people and statistics, as the exact JSON of the API. Disposable.
 
-If Redis is away or slow, Postgres answers, and Redis is left alone for some seconds.
+If Redis is unavailable or slow, Postgres answers, and Redis is not asked again for a few seconds.
 """
 
 import hashlib
@@ -25,19 +25,19 @@ _log = logging.getLogger("decant.cache")
 _ABSENT = b""  # nobody has this uid
 _ABSENT_SECONDS = 10
 _ERASED = b"erased"
-_ERASED_SECONDS = 600  # longer than a request takes that read the person before, or a load to cache its page
+_ERASED_SECONDS = 600  # outlives any request that read the person before, and any load yet to cache its page
 _STATS, _STATS_LOCK = "stats", "stats:lock"
 _STATS_SECONDS = 30
 _STATS_PATIENCE_SECONDS = 5
 _REST_SECONDS = 5
 _TIMEOUT_SECONDS = 0.5
 _JITTER = 0.1
-_AT_ONCE = 500  # bodies that a script writes, so that it holds up the others for a moment only
+_BODIES_PER_SCRIPT = 500  # so that a script blocks other clients only briefly
 
-# Sets each body unless a newer one is there, or the mark of an erasure; a version stands near a body's start.
-# Who is new has no key: one call finds that out and sets it. Many at once, since a command for each takes
-# several times as long. Arguments: a seed (a script's dice begin anew each time it runs), the bounds of the
-# time to live in milliseconds, the bodies.
+# Sets each body unless Redis holds one at least as new, or an erasure mark. The version is near a body's
+# start. New people have no key yet: a single SET NX both checks and sets. A script sets many bodies, since a
+# command for each takes several times as long. Arguments: a random seed (without one, every execution draws
+# the same numbers), the bounds of the time to live in milliseconds, the bodies.
 _SET_IF_NEWER = """
 local function version(body) return tonumber(string.match(body, '"version":(%d+)')) end
 math.randomseed(ARGV[1])
@@ -55,7 +55,7 @@ _SET_IF_NEWER_SHA = hashlib.sha1(_SET_IF_NEWER.encode(), usedforsecurity=False).
 
 
 class Reader(Protocol):
-    """What the cache stands in front of."""
+    """The store, as far as the cache reads from it."""
 
     def get_user(self, uid: str) -> bytes | None: ...
     def stats(self) -> bytes: ...
@@ -63,14 +63,14 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Answer:
-    """One person's JSON body (None: nobody by that uid), and which of the two knew."""
+    """A JSON body (None: nobody has this uid), and which of the two it came from."""
 
     body: bytes | None = field(repr=False)
     source: Literal["redis", "postgres"]
 
 
 class Cache:
-    """Wraps a store's reads. Every failure of Redis ends here; no method raises for one."""
+    """Wraps a store's reads. Every Redis failure is handled here; no method raises for one."""
 
     def __init__(self, url: str, store: Reader, ttl_seconds: int) -> None:
         self._store = store
@@ -83,7 +83,7 @@ class Cache:
         self.counts: Counter[str] = Counter(hits=0, misses=0, fills=0, errors=0)
 
     def get_user(self, uid: str) -> Answer:
-        """The person from Redis, else from the store; those who miss together share one look."""
+        """The person from Redis, else from the store; concurrent misses share one store read."""
         held = self._ask("GET", _key(uid))
         if isinstance(held, bytes):
             self._count("hits")
@@ -92,16 +92,16 @@ class Cache:
         return self._flights.share(uid, lambda: self._fetch_user(uid))
 
     def get_stats(self) -> Answer:
-        """The statistics, at most half a minute old; those who miss together share one computation."""
+        """The statistics, at most 30 seconds old; concurrent misses share one computation."""
         held = self._ask("GET", _STATS)
         if isinstance(held, bytes):
             return Answer(held, "redis")
         return self._flights.share(_STATS, self._compute_stats)
 
     def forget_user(self, uid: str) -> bool:
-        """Leaves the mark of an erasure, which no load and no reader overwrites; False if Redis is away.
+        """Replaces a person with an erasure mark, which no load or read overwrites; False if Redis fails.
 
-        If it is full, the person goes all the same. Who asks from now on joins no look that began before.
+        A full Redis still deletes the person. Later requests do not join a store read that began before.
         """
         self._flights.leave(uid)
         key = _key(uid)
@@ -113,12 +113,12 @@ class Cache:
         return ceil(self._ttl_bounds[1] / 1000)
 
     def put_users(self, bodies: Mapping[str, bytes]) -> None:
-        """After a commit: the new bodies, by uid, each unless a newer one is there."""
+        """Caches the bodies, by uid, that a load has committed; a newer one in Redis stays."""
         if bodies:
             self._ask_all(self._commands(bodies), keeps=True)
 
     def counted(self) -> CacheCounts:
-        """What this cache did since it was made."""
+        """The counts since this cache was created."""
         return CacheCounts(**self.counts)
 
     def is_up(self) -> bool:
@@ -128,7 +128,7 @@ class Cache:
         self._redis.close()
 
     def _fetch_user(self, uid: str) -> Answer:
-        """Fills Redis only where nothing came in between: no slow reader overwrites a newer body."""
+        """Sets the key only if it is still absent, so that a slow reader never overwrites a newer body."""
         key, body = _key(uid), self._store.get_user(uid)
         if body is None:
             self._ask("SET", key, _ABSENT, "NX", "EX", _ABSENT_SECONDS, keeps=True)
@@ -137,12 +137,12 @@ class Cache:
         return Answer(body, "postgres")
 
     def _compute_stats(self) -> Answer:
-        """One container computes; the others wait for it, but not for ever."""
+        """One container computes; the others wait for its result, but not forever."""
         alone = self._ask("SET", _STATS_LOCK, b"", "NX", "EX", _STATS_PATIENCE_SECONDS, keeps=True)
         until = time.monotonic() + _STATS_PATIENCE_SECONDS
         try:
-            while self._is_asked():
-                held = self._ask("GET", _STATS)  # who is alone may have been second a moment ago
+            while self._may_ask():
+                held = self._ask("GET", _STATS)  # may have been set right before this container got the lock
                 if isinstance(held, bytes):
                     return Answer(held, "redis")
                 if alone or time.monotonic() >= until:
@@ -151,7 +151,7 @@ class Cache:
             body = self._store.stats()
             self._ask("SET", _STATS, body, "EX", _STATS_SECONDS, keeps=True)
         finally:
-            if alone and time.monotonic() < until:  # else it is another's by now
+            if alone and time.monotonic() < until:  # else another container may hold it
                 self._ask("DEL", _STATS_LOCK)
         return Answer(body, "postgres")
 
@@ -159,50 +159,50 @@ class Cache:
         with self._counting:
             self.counts[what] += 1
 
-    def _is_asked(self) -> bool:
+    def _may_ask(self) -> bool:
         return time.monotonic() >= self._resting_until
 
     def _commands(self, bodies: Mapping[str, bytes]) -> Iterator[Command]:
-        """Redis learns the script with every page, since it may have been started anew."""
+        """Loads the script into Redis with every page, since Redis may have restarted."""
         yield "SCRIPT", "LOAD", _SET_IF_NEWER
         entries = iter(bodies.items())
-        while some := dict(islice(entries, _AT_ONCE)):
+        while some := dict(islice(entries, _BODIES_PER_SCRIPT)):
             numbers = random.getrandbits(31), *self._ttl_bounds
             yield "EVALSHA", _SET_IF_NEWER_SHA, len(some), *map(_key, some), *numbers, *some.values()
 
     def _ttl_milliseconds(self) -> int:
-        """Jittered, so that what was loaded together does not expire together."""
+        """Jittered, so that entries written together do not expire together."""
         return random.randint(*self._ttl_bounds)  # noqa: S311  no secret
 
     def _ask(self, *words: str | bytes | int, keeps: bool = False) -> Any:
-        """Redis' answer to one command; None while it is away, which is asked again only after a rest.
+        """Redis' answer to one command; None if it fails, and for a few seconds after that without asking.
 
-        One that is full, or a replica, still reads: it is back when it ``keeps`` something.
+        A full Redis, or a replica, still reads: after a refusal, only a write (``keeps``) shows it is back.
         """
         answers = self._ask_all([words], keeps)
         return answers[0] if answers else None
 
     def _ask_all(self, commands: Iterable[Command], keeps: bool) -> list[Any] | None:
-        if not self._is_asked():
+        if not self._may_ask():
             return None
         try:
             answers = self._redis.ask(*commands)
         except Unanswered as why:
-            self._rest(why)
+            self._mark_away(why)
             return None
         if self._is_away and (keeps or not self._refuses):
-            self._welcome()
+            self._mark_back()
         return answers
 
-    def _welcome(self) -> None:
-        """Not for an answer that was under way when Redis went."""
+    def _mark_back(self) -> None:
+        """Ignores an answer that was already in flight when Redis went away."""
         with self._resting:
-            if not self._is_asked() or not self._is_away:
+            if not self._may_ask() or not self._is_away:
                 return
             self._is_away = self._refuses = False
         _log.warning("redis is back")
 
-    def _rest(self, why: Unanswered) -> None:
+    def _mark_away(self, why: Unanswered) -> None:
         self._count("errors")
         with self._resting:
             self._resting_until = time.monotonic() + _REST_SECONDS
@@ -213,7 +213,7 @@ class Cache:
 
 
 class Flights:
-    """Several threads that want the same at once: one does it, all get what it got."""
+    """Threads that want the same thing concurrently share one call: one makes it, all get its outcome."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -234,11 +234,11 @@ class Flights:
             with self._lock:
                 if self._under_way.get(name) is mine:
                     del self._under_way[name]
-            mine.cancel()  # if nobody foresaw how it ended, the others must not wait for ever
+            mine.cancel()  # after an unexpected exception, so that the others do not wait forever
         return mine.result()
 
     def leave(self, name: str) -> None:
-        """Lets nobody join what is under way; those who have joined get it."""
+        """Keeps later threads from joining the call in flight; those that have joined get its outcome."""
         with self._lock:
             self._under_way.pop(name, None)
 

@@ -1,6 +1,6 @@
 """Cleans a page of valid users; the only file that knows pandas.
 
-Pure. What comes in holds raw values, and so does what goes out, but for the generalised columns.
+Pure. Input and output both hold raw values; in the output, only the generalised columns do not.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -18,7 +18,7 @@ from chalicelib.users import Employment, Subscription, User
 _MISSING = {"", "n/a"}
 _LONGEST_MISSING = max(map(len, _MISSING))
 
-# Columns of text, and where they stand in a user.
+# Text columns, and their paths in a user.
 _TEXT = {
     "first_name": "first_name",
     "last_name": "last_name",
@@ -56,7 +56,7 @@ class CleanPage:
 
 
 def clean(users: list[User]) -> CleanPage:
-    """Tidies text, generalises dates, zip codes and coordinates, and lets the last of each uid win."""
+    """Tidies text, generalises dates, zip codes and coordinates, and keeps the last record of each uid."""
     uids = msgspec.to_builtins([user.uid for user in users])
     is_last = ~pd.Series(uids, dtype=object).duplicated(keep="last")
     last = list(compress(users, is_last))
@@ -77,7 +77,7 @@ def clean(users: list[User]) -> CleanPage:
 
 
 def _raw_text(users: list[User]) -> dict[str, Sequence[str | None]]:
-    """The columns of text, as the source has them."""
+    """The text columns, as the source has them."""
     employments = [user.employment or _NO_EMPLOYMENT for user in users]
     subscriptions = [user.subscription or _NO_SUBSCRIPTION for user in users]
     return {
@@ -93,9 +93,9 @@ def _columns(names: Collection[str], rows: Iterable[tuple[Any, ...]]) -> dict[st
 
 
 def _tidied(column: Sequence[str | None]) -> list[str | None]:
-    """In NFC and without spaces around; None for what is missing.
+    """Each text in NFC, without surrounding whitespace; None for a missing value.
 
-    All in one expression: a call for each text would take as long again.
+    One expression: a function call for each text would double the time.
     """
     return [
         None
@@ -106,7 +106,7 @@ def _tidied(column: Sequence[str | None]) -> list[str | None]:
 
 
 def _lower(column: list[str | None]) -> list[str | None]:
-    """In NFC still: a capital may fall apart when it becomes small."""
+    """In lower case, and normalised again, since the lower case of a text in NFC may not be in NFC."""
     return [text and (text.lower() if text.isascii() else normalize("NFC", text.lower())) for text in column]
 
 
@@ -115,6 +115,6 @@ def _street(address: list[str | None], name: list[str | None]) -> list[str | Non
 
 
 def _tenths(degrees: list[float]) -> list[float]:
-    """A half goes to the even tenth."""
+    """Rounded to a tenth, halves to the even tenth."""
     rounded = pd.Series(degrees, dtype=float).round(1) + 0.0  # no negative zero: Postgres' numeric has none
     return rounded.to_list()

@@ -1,6 +1,6 @@
 """Settings, read from the environment or one Secrets Manager secret; the only file that knows os.environ.
 
-Read on first use, not at import. An error names the setting and never shows its value.
+Importing this module reads nothing. An error names the setting and never shows its value.
 """
 
 import base64
@@ -20,7 +20,7 @@ from chalicelib.users import LARGEST_PAGE, MOST_PAGES
 
 DEFAULT_SCHEDULE = "rate(5 minutes)"
 
-# Wanted before the others can be read, or apart from them.
+# Needed before the others can be read, or independently of them.
 _NOT_IN_SETTINGS = (
     "SECRET_ID",
     "INGEST_SCHEDULE",
@@ -51,8 +51,8 @@ class Settings:
     inline_pages: int = 10
 
 
-# How a Lambda has to reach what is elsewhere.
-_SAFELY = {
+# What a Lambda requires of URLs that lead to other machines.
+_REMOTE_URL_RULES = {
     "DATABASE_URL": "must ask for sslmode=verify-full",
     "REDIS_URL": "must begin with rediss:// and let the certificate be checked",
     "SOURCE_URL": "must begin with https://",
@@ -62,7 +62,7 @@ NAMES = (*(setting.name.upper() for setting in fields(Settings)), *_NOT_IN_SETTI
 
 
 def read(environ: Mapping[str, str] | None = None) -> Settings:
-    """The settings as they stand now. Raises ConfigError for the first that is missing or malformed."""
+    """The current settings. Raises ConfigError for the first that is missing or malformed."""
     values = dict(os.environ if environ is None else environ)
     in_lambda = bool(values.get("AWS_LAMBDA_FUNCTION_NAME"))
     if secret_id := values.get("SECRET_ID"):
@@ -88,12 +88,12 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def ingest_schedule() -> str:
-    """Chalice wants it at import, before any other setting can be asked for."""
+    """The expression of the schedule; Chalice needs it at import, before other settings can be read."""
     return os.environ.get("INGEST_SCHEDULE") or DEFAULT_SCHEDULE
 
 
 def queue_name() -> str:
-    """The queue of pages; Chalice wants it at import, before the queue's URL can be known."""
+    """The queue of pages; Chalice needs it at import, before the queue's URL can be known."""
     name = os.environ.get("QUEUE_NAME") or "decant-local-pages"
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", name):
         raise ConfigError("QUEUE_NAME", "must be up to 80 letters, digits, - and _")
@@ -101,7 +101,7 @@ def queue_name() -> str:
 
 
 def function_name() -> str | None:
-    """The Lambda function that this is, or None outside Lambda."""
+    """The name of this Lambda function, or None outside Lambda."""
     return os.environ.get("AWS_LAMBDA_FUNCTION_NAME") or None
 
 
@@ -111,7 +111,7 @@ def has_secret() -> bool:
 
 
 def allowed_origin() -> str | None:
-    """The one origin whose pages may call the API, for CORS; Chalice wants it at import."""
+    """The one origin whose pages may call the API, for CORS; Chalice needs it at import."""
     origin = os.environ.get("ALLOWED_ORIGIN") or None
     if origin and not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", origin):
         raise ConfigError("ALLOWED_ORIGIN", "must be one origin, as in https://example.com")
@@ -141,7 +141,7 @@ class _Reader:
         if scheme not in schemes:
             raise ConfigError(name, f"must be a well-formed URL; its scheme is {' or '.join(schemes)}")
         if self.in_lambda and not is_safe:
-            raise ConfigError(name, f"{_SAFELY[name]}, because it leads out of this machine")
+            raise ConfigError(name, f"{_REMOTE_URL_RULES[name]}, because it leads out of this machine")
         return value
 
     def queue_url(self, name: str) -> str | None:
@@ -174,17 +174,17 @@ class _Reader:
 
 
 def _scheme(url: str) -> str:
-    """Raises ValueError if the rest of the URL has no host, or a port that cannot be one."""
+    """The scheme. Raises ValueError if the URL is malformed: HTTP without a host, or an invalid port."""
     parts = urlsplit(url)
     if parts.scheme in {"http", "https"} and not parts.hostname:
         raise ValueError
-    if parts.scheme not in {"postgresql", "postgres"}:  # libpq knows several hosts, and passwords with a #
+    if parts.scheme not in {"postgresql", "postgres"}:  # libpq allows several hosts, and a # in a password
         _ = parts.port
     return parts.scheme
 
 
 def pii_keys(text: str) -> dict[int, bytes | None]:
-    """The setting PII_KEYS; None for a version that is given up. Raises ConfigError."""
+    """Parses PII_KEYS; None stands for the key of a version that was given up. Raises ConfigError."""
     name, problem = "PII_KEYS", 'must be JSON: key version (from 1) to base64 of 32 bytes, as in {"1": "…"}'
     table = _table(name, text, problem)
     keys = {
@@ -197,7 +197,7 @@ def pii_keys(text: str) -> dict[int, bytes | None]:
 
 
 def api_keys(text: str) -> dict[str, frozenset[str]]:
-    """The setting API_KEYS. Raises ConfigError."""
+    """Parses API_KEYS. Raises ConfigError."""
     problem = f"must be JSON: SHA-256 in hex to a list of scopes from {', '.join(sorted(SCOPES))}"
     table = _table("API_KEYS", text, problem)
     for digest, scopes in table.items():
@@ -236,7 +236,7 @@ def _key(name: str, key: Any, problem: str) -> bytes:
 
 def _secret(secret_id: str) -> dict[str, str]:
     """The secret's values, as the environment would hold them."""
-    from chalicelib import aws  # late: without a secret nothing here needs AWS
+    from chalicelib import aws  # imported late: without a secret nothing here needs AWS
 
     held = aws.secret(secret_id)
     given = {name: value for name, value in held.items() if value is not None}

@@ -1,4 +1,4 @@
-"""How an API words a page of users, and the ways to read it: at once, one by one, strictly, leniently."""
+"""How an API formats a page of users, and how to read it: whole or in records, strictly or leniently."""
 
 import json
 import re
@@ -19,26 +19,26 @@ from chalicelib.users import LARGEST_PAGE, User, numeric
 
 T = TypeVar("T", bound=Struct)
 
-_SURROGATE = re.compile(rb"\\(u[dD][89a-fA-F][0-9a-fA-F]{2})")  # the escape of one, alone or of a pair
+_SURROGATE = re.compile(rb"\\(u[dD][89a-fA-F][0-9a-fA-F]{2})")  # the escape of a surrogate, lone or in a pair
 _MASKED = re.compile(rb"\\u0000(u[dD][89a-fA-F][0-9a-fA-F]{2})")
 
-_MOST_UNKNOWN = 1_000  # fields of a record; with more it is not worth its memory
+_MOST_UNKNOWN = 1_000  # unknown fields kept per record; more are not worth the memory
 
-_DEEPEST = 400  # levels within a record; the parsers follow some more
-_BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?|[\[\]{}]', re.DOTALL)  # and texts, also one that never ends
+_DEEPEST = 400  # levels of nesting; the parsers handle somewhat more
+_BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?|[\[\]{}]', re.DOTALL)  # and strings, even unterminated
 
 
 class TooManyRecords(ValueError):
-    """A page has more than LARGEST_PAGE of them."""
+    """A page has more than LARGEST_PAGE records."""
 
 
 @dataclass(frozen=True)
 class Dialect(Generic[T]):
-    """How one API words a page: the type of a record, the way to a ``User``, the envelope if there is one.
+    """How one API formats a page: a record's type, its conversion to a ``User``, an envelope if there is one.
 
-    ``dropped`` are the dotted paths of fields that are known and not wanted. ``uid`` is where a uid stands;
-    ``make_uid`` makes it of what stands there, or raises ValueError, TypeError or AttributeError. ``ends``
-    says that the API has a last page, and that pages after it hold no records.
+    ``dropped`` lists the dotted paths of known fields that are not wanted. ``uid`` is the dotted path of the
+    uid; ``make_uid`` converts the value there, or raises ValueError, TypeError or AttributeError. ``ends``
+    means that the API has a last page, and that pages after it hold no records.
     """
 
     name: str
@@ -51,16 +51,16 @@ class Dialect(Generic[T]):
     ends: bool = False
 
     def decode(self, body: bytes) -> list[User]:
-        """A whole page at once. Raises ValueError as soon as a record is wrong, or has a field not known, and
+        """A whole page at once. Raises ValueError as soon as a record is wrong or has an unknown field, and
         TooManyRecords."""
         return [self.to_user(record) for record in self._opened(self._page.decode(body))]
 
     def decode_one(self, raw: bytes) -> User:
-        """Raises ValueError if the record is wrong."""
+        """One record, without its unknown fields. Raises ValueError if it is wrong."""
         return self.to_user(self._one.decode(raw))
 
     def decode_each(self, raws: Iterable[bytes]) -> Iterator[User | None]:
-        """The records in turn; None for one that is wrong, or has a field not known."""
+        """The records in turn; None for one that is wrong or has an unknown field."""
         decode, to_user = self._strict_one.decode, self.to_user
         for raw in raws:
             try:
@@ -70,29 +70,29 @@ class Dialect(Generic[T]):
             yield user
 
     def unknown(self, raw: bytes) -> set[str]:
-        """The dotted paths of a record's fields that are not known. One that cannot be read has no fields."""
+        """The dotted paths of a record's unknown fields; empty for a record that cannot be read."""
         try:
             return set(islice(self._known.unknown(_loads_fast(raw)), _MOST_UNKNOWN))
         except (ValueError, RecursionError):
             return set()
 
     def uid_of(self, raw: bytes) -> str | None:
-        """The uid of a record that may be wrong in any way, if it has one."""
+        """The uid of a record, if it has one; the record may be wrong in any way."""
         try:
             return str(self.make_uid(reduce(getitem, self.uid.split("."), loads(raw))))
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
 
     def convert(self, record: Any) -> User:
-        """Like ``decode_one``, of JSON that is parsed already."""
+        """Like ``decode_one``, for JSON that is already parsed."""
         return self.to_user(msgspec.convert(record, self.record, dec_hook=numeric))
 
     def split(self, body: bytes) -> list[bytes]:
         """The records of a page, each as its own JSON. Raises ValueError if there is no list of records, and
         TooManyRecords.
 
-        msgspec gives up on a page with a lone surrogate anywhere, and on one with something that is nested
-        too deeply: the one is masked, the end of the other is found without it.
+        msgspec fails on a page with a lone surrogate anywhere, or with a value that is nested too deeply.
+        Surrogates are masked; deep values are cut out, and put back after the split.
         """
         try:
             return self._split(body)
@@ -164,8 +164,10 @@ def _bounded(records: list[Any]) -> list[Any]:
 
 
 def _without_depths(body: bytes, outside: int) -> tuple[bytes, dict[bytes, bytes]]:
-    """The body with a mark in place of each value, so far inside it, that is nested too deeply; and what each
-    mark stands for."""
+    """The body with a mark in place of each value that is nested too deeply, and the value of each mark.
+
+    ``outside`` is the number of brackets around such a value.
+    """
     pieces, deep, kept = list[bytes](), dict[bytes, bytes](), 0
     depth = deepest = start = 0
     for bracket in _BRACKETS.finditer(body):
@@ -177,14 +179,14 @@ def _without_depths(body: bytes, outside: int) -> tuple[bytes, dict[bytes, bytes
         elif bracket[0] in b"]}":
             depth -= 1
             if depth == outside and deepest > _DEEPEST:
-                mark = b'"\\u0000%d"' % len(deep)  # nobody writes it, and written anew it is the same
+                mark = b'"\\u0000%d"' % len(deep)  # no API sends it, and re-encoding leaves it unchanged
                 pieces += body[kept:start], mark
                 deep[mark], kept = body[start : bracket.end()], bracket.end()
     return b"".join([*pieces, body[kept:]]), deep
 
 
 def _loads_fast(raw: bytes) -> Any:
-    """JSON as msgspec reads it, if it can."""
+    """JSON as msgspec reads it, or as ``loads`` does if msgspec cannot."""
     try:
         return msgspec.json.decode(raw)
     except msgspec.DecodeError:
@@ -192,10 +194,10 @@ def _loads_fast(raw: bytes) -> Any:
 
 
 def loads(raw: bytes) -> Any:
-    """JSON as the standard library reads it: bytes that are no UTF-8 become lone surrogates, not errors."""
+    """JSON as the standard library reads it; bytes that are not UTF-8 become lone surrogates, not errors."""
     return json.loads(raw.decode("utf-8", "surrogateescape"), parse_int=_bounded_int)
 
 
 def _bounded_int(digits: str) -> int | float:
-    """Python refuses to read a whole number of more digits than these; it is out of every range anyway."""
+    """A float from 4,300 digits on, since Python refuses to parse a longer int; it is out of range anyway."""
     return int(digits) if len(digits) < 4_300 else float(digits)

@@ -1,4 +1,4 @@
-"""What a run works with, by the shapes that it needs, and how far it is to go. Pure."""
+"""The edges that a run works with, as protocols, and the plan of a run. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -35,14 +35,14 @@ class Store(opening.Store, Archive, Protocol):
 
 
 class Cache(Protocol):
-    """Where recent people are at hand."""
+    """Where recent people are cached."""
 
     def put_users(self, bodies: Mapping[str, bytes]) -> None: ...
 
 
 @dataclass(frozen=True)
 class Edges:
-    """What a run works with. Without a quarantine, nothing of a reject is kept but where and why."""
+    """What a run works with. Without a quarantine, only a reject's place, issues and fingerprint are kept."""
 
     source: Source
     store: Store
@@ -53,10 +53,10 @@ class Edges:
 
 @dataclass(frozen=True)
 class Plan:
-    """How much to fetch, at whose wish, and the share of a page that may be invalid.
+    """How much to fetch, what triggered the run, and the share of a page that may be invalid.
 
-    A replay fetches nothing: it takes up the sealed rejects of the run that ``replay_of`` names. ``until`` is
-    when the work must have ended, by the monotonic clock.
+    A replay fetches nothing: it processes the sealed rejects of the run that ``replay_of`` names. ``until``
+    is the deadline of the work, on the monotonic clock.
     """
 
     trigger: Trigger

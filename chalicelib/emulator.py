@@ -1,7 +1,7 @@
 """Makes Chalice's emulator of API Gateway answer as the deployed API does. Does nothing in a Lambda.
 
-Deployed, the gateway's own answers (no such path, no key, …) are problem documents by infra/gateway.py,
-and HEAD has no body. Chalice's emulator (`chalice local`, `chalice.test`) knows neither; here it learns.
+In the deployed API, infra/gateway.py makes the gateway's own answers (no such path, no key, …) problem
+documents, and HEAD has no body. Chalice's emulator (`chalice local`, `chalice.test`) does neither by itself.
 """
 
 import logging
@@ -26,7 +26,7 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE",
 
 
 def correct() -> None:
-    """Corrects the emulator, if it is what runs this process."""
+    """Corrects the emulator, if this process runs in it."""
     emulator: Any = sys.modules.get("chalice.local")
     if emulator and not hasattr(emulator, "corrected_by_decant"):
         emulator.corrected_by_decant = True
@@ -38,14 +38,14 @@ def correct() -> None:
 
 
 def _note_error(server: Any, request: Any, client_address: Any) -> None:
-    """A client that hangs up is no error; of any other, type and place."""
+    """Logs an error's type and place, unless the client hung up."""
     error = sys.exc_info()[1]
     if error and not isinstance(error, ConnectionError):
         _log.error("the emulator failed: %s", Unforeseen(error))
 
 
 def refusal(status: int, request_id: str, **headers: str) -> dict[str, Any]:
-    """What the gateway answers by itself, as a handler would."""
+    """An answer that the gateway gives by itself, in the form of a handler's answer."""
     answer = problem(status, _TITLES.get(status) or HTTPStatus(status).phrase, request_id=request_id)
     answer.headers |= {**SECURITY, **headers, "X-Request-Id": request_id}
     return answer.to_dict()
@@ -80,19 +80,19 @@ def _correct_gateway(emulator: Any) -> None:
 
 
 def _cors_headers(app: Any) -> dict[str, str]:
-    """Those of any door, since all have the same; none unless an origin is allowed."""
+    """The CORS headers of any route, since all have the same; none unless an origin is allowed."""
     settings = [door.cors for doors in app.routes.values() for door in doors.values() if door.cors]
     return settings[0].get_access_control_headers() if settings else {}
 
 
 def _without_last_slash(path: str) -> str:
-    """As API Gateway sees it; the emulator forgets to, where it asks whether a key opens the path."""
+    """As API Gateway sees it. The emulator keeps the slash where it checks whether a key opens the path."""
     before, mark, query = path.partition("?")
     return (before.rstrip("/") or "/") + mark + query
 
 
 def _correct_server(handler: Any) -> None:
-    """HEAD and 304 have no body, a body has a limit, and nothing as sent gets into an answer or a log."""
+    """HEAD, 204 and 304 get no body, request bodies are limited, no answer or log repeats what was sent."""
     handle, send = handler._generic_handle, handler._send_http_response_with_body
 
     def generic_handle(self: Any) -> None:
@@ -100,7 +100,7 @@ def _correct_server(handler: Any) -> None:
         refuse(self, status) if status else handle(self)
 
     def handle_expect_100(self: Any) -> bool:
-        """Who asks before sending is told at once."""
+        """Answers a client that asks before it sends its body."""
         status = _status_of_length(self.headers)
         if status:
             refuse(self, status)
@@ -110,9 +110,9 @@ def _correct_server(handler: Any) -> None:
         return True
 
     def refuse(self: Any, status: int, message: str | None = None, explain: str | None = None) -> None:
-        """Also in place of the standard library's own pages, which repeat what was sent."""
-        self.close_connection = True  # what follows is a body that is not read
-        self.request_version = self.protocol_version  # in whatever version the question was
+        """Also replaces the standard library's error pages, which repeat what was sent."""
+        self.close_connection = True  # the body that follows is not read
+        self.request_version = self.protocol_version  # whatever the request's version was
         answer = refusal(status, self.local_gateway._generate_lambda_context().aws_request_id)
         self._send_http_response(status, answer["headers"] | {"Connection": "close"}, answer["body"])
 
@@ -127,17 +127,17 @@ def _correct_server(handler: Any) -> None:
     handler._send_http_response_with_body = send_with_body
     handler.handle_expect_100, handler.send_error = handle_expect_100, refuse
     handler.log_message = lambda *_: None  # the app logs each request by its route's pattern
-    handler.disable_nagle_algorithm = True  # head and body would wait 40 ms for each other
+    handler.disable_nagle_algorithm = True  # else the body waits 40 ms for the head's ACK
     for method in _METHODS:
         setattr(handler, f"do_{method}", generic_handle)
 
 
 class _BrokenOff(Exception):
-    """A body ended before its length."""
+    """A body ended before its declared length."""
 
 
 def _refuse_cut_bodies(handler: Any) -> None:
-    """Who hangs up before all is sent has asked for nothing."""
+    """A request whose client hangs up before all of its body is sent has no effect."""
     handle, parse = handler._generic_handle, handler._parse_payload
 
     def parse_payload(self: Any) -> tuple[Any, bytes | None]:
@@ -156,7 +156,7 @@ def _refuse_cut_bodies(handler: Any) -> None:
 
 
 def _status_of_length(headers: Any) -> int | None:
-    """Why a request's body cannot be read, as a status, or None."""
+    """The status for a request whose body cannot be read, or None."""
     lengths = set(headers.get_all("content-length", ["0"]))
     length = next(iter(lengths))
     if "transfer-encoding" in headers or len(lengths) > 1 or not (length.isascii() and length.isdigit()):

@@ -2,21 +2,21 @@
 
     DecantError
     ├── ConfigError            a setting is missing or malformed
-    ├── TokenError             something that cannot be turned into a token
+    ├── TokenError             a value that cannot be turned into a token
     ├── SourceError            the user API did not give a usable page
     │   ├── SourceUnavailable  it did not answer, or not in time, or with an error status
     │   └── SourceInvalid      it answered, but not with a page of records
     ├── RejectBudgetExceeded   too much of a page is invalid
-    ├── TimeUp                 a run had to stop between two pages
-    ├── Stopped                somebody asked the process to end
+    ├── TimeUp                 a run ran out of time between two pages
+    ├── Stopped                a signal asked the process to end
     ├── StoreError             Postgres refused a statement
     │   ├── StoreUnavailable   Postgres cannot be reached
-    │   ├── LeaseLost          another run has taken over
-    │   ├── KeysOvertaken      newer keys are in use by now, or other ones
-    │   └── SealsGone          sealed records expired or were replayed elsewhere
+    │   ├── LeaseLost          the run no longer holds its lease
+    │   ├── KeysOvertaken      newer or different keys are now in use
+    │   └── SealsGone          sealed records expired, were erased or were replayed elsewhere
     ├── AwsError               AWS did not do what it was asked
     ├── RequestError           an HTTP request that cannot be answered as asked
-    └── Unforeseen             anything else: its type and place, not its text
+    └── Unforeseen             any other exception: its type and place, not its text
 
 No message holds a value from a record, a secret, or a URL's query.
 """
@@ -71,7 +71,7 @@ class RejectBudgetExceeded(DecantError):
 
 
 class TimeUp(DecantError):
-    """A run would have passed its function's time; it stopped before ``page``."""
+    """A run would have exceeded its function's time limit, so it stopped before ``page``."""
 
     def __init__(self, page: int) -> None:
         super().__init__(f"the time was up before page {page}")
@@ -79,14 +79,14 @@ class TimeUp(DecantError):
 
 
 class Stopped(DecantError):
-    """Somebody asked the process to end, by the signal that is named."""
+    """The named signal asked the process to end."""
 
     def __init__(self, signal: str) -> None:
         super().__init__(f"stopped by {signal}")
 
 
 class StoreError(DecantError):
-    """Postgres refused a statement; carries what is safe to show of the refusal."""
+    """Postgres refused a statement; carries only what is safe to show of the error."""
 
     def __init__(self, query: str, sqlstate: str | None = None, constraint: str | None = None) -> None:
         marks = [f"SQLSTATE {sqlstate}" if sqlstate else "", f"constraint {constraint}" if constraint else ""]
@@ -99,18 +99,18 @@ class StoreUnavailable(StoreError):
 
 
 class LeaseLost(StoreError):
-    """The run no longer holds its lease: it was counted as lost and another may have begun."""
+    """The run no longer holds its lease: it expired, or the run was ended; another run may have begun."""
 
 
 class KeysOvertaken(StoreError):
-    """What is stored was meanwhile written with newer keys, or with another of this version."""
+    """The database has meanwhile been written with newer keys, or with another key of this version."""
 
     def __str__(self) -> str:
         return "PII_KEYS: newer keys are in use by now, or others; the next run takes them up"
 
 
 class SealsGone(StoreError):
-    """Sealed records that a replay had read expired since, or another replay took them up."""
+    """Sealed records that a replay had read have since expired, been erased, or been replayed elsewhere."""
 
     def __str__(self) -> str:
         return "sealed records expired or were replayed elsewhere meanwhile"
@@ -129,7 +129,7 @@ class RequestError(DecantError):
 
 
 class Unforeseen(DecantError):
-    """An error that nobody foresaw. Its own text may hold a value, so only its type and place are told."""
+    """An unexpected exception. Its text may hold a personal value, so only its type and place are shown."""
 
     def __init__(self, error: BaseException) -> None:
         frames = extract_tb(error.__traceback__)

@@ -1,4 +1,4 @@
-"""What a caller may send: query strings and bodies, as types that check them and describe them alike."""
+"""What a caller may send: query strings and bodies, as types that both check and describe them."""
 
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple
@@ -9,14 +9,14 @@ from chalicelib.users import LARGEST_PAGE, MOST_PAGES
 
 
 class InPath(NamedTuple):
-    """The form of what stands in a path, and the rule in words."""
+    """The pattern of a path parameter, and the rule in words."""
 
     pattern: str
     rule: str
 
 
 UUID = InPath("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", "the id in the path must be a UUID")
-IN_PATH = {  # by parameter; all others are ids
+IN_PATH = {  # by parameter; all others are UUIDs
     "version": InPath("^[0-9a-f]{16}$", "the version in the path must be 16 hexadecimal digits"),
     "asset": InPath(r"^[a-z]{1,20}\.(css|js)$", "the name in the path must be that of a style or a script"),
 }
@@ -45,14 +45,14 @@ Street = Annotated[
     str, Meta(min_length=1, max_length=402, description="Street address, comma, space, street name.")
 ]
 
-# JSON knows one kind of number: 5.0 is as whole as 5.
+# JSON has one type of number: 5.0 is as whole as 5.
 Pages = Annotated[float, Meta(ge=1, le=MOST_PAGES, multiple_of=1, examples=[20])]
 PageSize = Annotated[float, Meta(ge=1, le=LARGEST_PAGE, multiple_of=1, examples=[1000])]
 RunId = Annotated[
     str,
     Meta(
         pattern=UUID.pattern,
-        max_length=36,  # else a line may follow
+        max_length=36,  # else a newline may follow
         description="The id of a run.",
     ),
 ]
@@ -94,7 +94,7 @@ class Rejects(Struct, forbid_unknown_fields=True):
 
 
 class Lookup(Struct, forbid_unknown_fields=True):
-    """Raw values, at least one; all must match. They are tokenised at once and go no further."""
+    """Raw values, at least one; all must match. They are tokenised immediately and go no further."""
 
     first_name: Raw | UnsetType = UNSET
     last_name: Raw | UnsetType = UNSET
@@ -112,9 +112,9 @@ class Lookup(Struct, forbid_unknown_fields=True):
 
 
 class NewRun(Struct, forbid_unknown_fields=True):
-    """A run over so many pages from the first, each of so many records; the settings' unless given.
+    """A run over the first ``pages`` pages of ``page_size`` records each; both default to the settings.
 
-    Or a replay: the records that the quarantine holds of an earlier run go through today's rules.
+    Or a replay: the records that the quarantine holds of an earlier run go through the current rules.
     """
 
     pages: Pages | UnsetType = UNSET

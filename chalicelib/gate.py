@@ -1,6 +1,6 @@
-"""The frame of every route in app.py: who may pass, what it takes, and the HTTP side's one boundary.
+"""Wraps every route in app.py: access, input checks, and the HTTP side's one exception boundary.
 
-What nobody foresaw is told by a request id alone; the log has its type and place.
+Of an unexpected exception, the caller gets the request id alone; the log has its type and place.
 """
 
 import functools
@@ -20,7 +20,7 @@ from chalicelib.errors import ConfigError, DecantError, RequestError, Unforeseen
 
 LARGEST_BODY_BYTES = 65_536
 
-_NOWHERE = AuthRoute("/nowhere", ["GET"])  # a policy must allow something, even one that opens no door
+_NOWHERE = AuthRoute("/nowhere", ["GET"])  # a policy must allow something, even for a key that opens no route
 _log = logging.getLogger("decant.gate")
 
 Handler = Callable[..., Response]
@@ -28,7 +28,7 @@ Handler = Callable[..., Response]
 
 @dataclass(frozen=True)
 class Route:
-    """One door, as declared: what it takes, what it gives, and who may open it. OpenAPI is made of this."""
+    """A route as declared: what it takes, what it gives, the scope it needs. OpenAPI is built from these."""
 
     method: str
     path: str
@@ -51,15 +51,15 @@ class Route:
 
 
 class Routes:
-    """Registers handlers with Chalice, each behind its scope, and guards them with the boundary.
+    """Registers handlers with Chalice, each behind its scope and within the boundary.
 
-    A handler gets the request, the checked query (and body, if the route takes one), and what stands in the
-    path. A route without a scope is open to all.
+    A handler gets the request, the checked query (and body, if the route takes one), and the path's
+    parameters. A route without a scope is open to all.
     """
 
     def __init__(self, app: Chalice, authorizer: Any, allowed_origin: str | None) -> None:
         self._app, self._authorizer = app, authorizer
-        app.api.binary_types = []  # nothing here is binary: no answer needs to be looked at for it
+        app.api.binary_types = []  # no answer is binary, so Chalice need not check any
         self._cors = cors_of(allowed_origin) if allowed_origin else None
         self.all: list[Route] = []
 
@@ -73,7 +73,7 @@ class Routes:
                 methods=route.methods,
                 authorizer=authorizer,
                 cors=self._cors,
-                content_types=[],  # any: what does not fit is refused below, in our words
+                content_types=[],  # any: ``_body`` refuses what does not fit, with a problem document
             )
             at_path(_guarded(self._app, route))
             return handler
@@ -81,9 +81,9 @@ class Routes:
         return register
 
     def allowed(self, authorization: str, api_keys: Callable[[], Any]) -> AuthResponse:
-        """What the key in the header opens; the answer to a wrong one is the same as to one without scope.
+        """The routes that the key in the header opens. An unknown key is answered like one without the scope.
 
-        Keys that cannot be read open nothing; the log says why.
+        If the configured keys cannot be read, no key opens anything; the log says why.
         """
         try:
             scopes = scopes_of(authorization, api_keys())
@@ -118,7 +118,7 @@ def _guarded(app: Chalice, route: Route) -> Handler:
             answer = route.handler(request, **_in_path(parameters), **_sent(route, request))
         except DecantError as error:
             answer = answers.problem_of(error, request_id)
-        except Exception as error:  # noqa: BLE001  the one boundary: its text may hold a value
+        except Exception as error:  # noqa: BLE001  the one boundary: its text may hold a personal value
             answer = answers.problem_of(Unforeseen(error), request_id)
         answer.headers = {**answers.SECURITY, **answer.headers, "X-Request-Id": request_id}
         telemetry.answered(
@@ -140,7 +140,7 @@ def _request_id(request: Any) -> str:
 
 
 def _in_path(parameters: Mapping[str, str]) -> dict[str, str]:
-    """What stands in the path, in lower case; nothing reaches a store, or a folder, that has not its form."""
+    """The path parameters, in lower case; none reaches a store or a folder unless it matches its pattern."""
     lowered = {name: value.lower() for name, value in parameters.items()}
     for name, value in lowered.items():
         form = forms.IN_PATH.get(name, forms.UUID)
@@ -178,7 +178,7 @@ def _body(form: type, request: Any) -> Any:
 
 
 def _checked(convert: Callable[[], Any], form: Any, what: str) -> Any:
-    """What was sent, as its form; a refusal names the field and the rule and repeats nothing of it."""
+    """What was sent, as its form; an error names the field and the rule, and never repeats what was sent."""
     try:
         return convert()
     except msgspec.ValidationError as error:
@@ -189,8 +189,8 @@ def _checked(convert: Callable[[], Any], form: Any, what: str) -> Any:
 
 
 def _rule(message: str, fields: tuple[str, ...]) -> str:
-    """msgspec's message, but for the name of a field that is none of ours: whoever sent it made it up. JSON
-    has one kind of number, and the difference to a float is Python's affair."""
+    """msgspec's message, without field names that the caller made up. JSON has one type of number, so the
+    message says number, not float."""
     if message.startswith("Object contains unknown field"):
         return f"it may hold: {', '.join(fields)}" if fields else "it may hold nothing"
     rule, _, path = message.partition(" - at `$")

@@ -1,4 +1,4 @@
-"""What passes between a run, the store and whoever asked for the run. Pure data."""
+"""The data that a run, the store and the caller who asked for the run exchange. Pure."""
 
 import re
 from collections import Counter
@@ -9,7 +9,7 @@ from typing import Any, Literal
 from chalicelib.users import Issue
 
 _FIELD_NAME = re.compile(r"([A-Za-z][A-Za-z_]{0,39}[0-9]?(\.(?=.)|$)){1,4}")
-_FAMILY = 9  # so few records may share a value because their people belong together
+_FAMILY = 9  # up to this many records may share a value because their people are related
 
 Trigger = Literal["schedule", "manual", "backfill", "replay"]
 Status = Literal["running", "succeeded", "partial", "failed", "lost", "skipped"]
@@ -17,9 +17,9 @@ Status = Literal["running", "succeeded", "partial", "failed", "lost", "skipped"]
 
 @dataclass(frozen=True)
 class Opening:
-    """A run that somebody wants: of a source, at whose wish, and how many pages of which size it is to have.
+    """A request for a run: its source, what triggered it, and how many pages of what size it is to have.
 
-    ``replay_of`` names the run whose sealed rejects it takes up; ``queued`` says that each page is a message.
+    ``replay_of`` names the run whose sealed rejects it processes; ``queued`` means a queue message per page.
     """
 
     source: str
@@ -32,7 +32,7 @@ class Opening:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run ended; the next scheduled one begins with ``next_page``."""
+    """How a run ended; ``next_page`` is where the next scheduled run begins, if it is set."""
 
     status: str
     error: str | None = None
@@ -42,7 +42,7 @@ class Ending:
 
 @dataclass(frozen=True)
 class OpenRun:
-    """What became of the wish to run: ``status`` is ``running``, or ``skipped``; and where to begin."""
+    """What became of an ``Opening``: ``status`` is ``running`` or ``skipped``; and the page to begin with."""
 
     run_id: str
     status: str
@@ -53,7 +53,7 @@ class OpenRun:
 class RejectRow:
     """A reject as the ledger keeps it: where, why, and a keyed fingerprint.
 
-    With the quarantine on also the sealed record, and its person's tokens under all keys (newest first).
+    With the quarantine on, also the sealed record, and its uid's tokens under all keys (newest first).
     """
 
     position: int
@@ -65,7 +65,7 @@ class RejectRow:
 
 @dataclass(frozen=True)
 class SealedReject:
-    """A sealed record of the quarantine, its place in its page, and when it was sealed (UTC)."""
+    """A sealed record in the quarantine, its position in its page, and when it was sealed (UTC)."""
 
     position: int
     sealed: bytes = field(repr=False)
@@ -74,7 +74,7 @@ class SealedReject:
 
 @dataclass(frozen=True)
 class Replay:
-    """What one page of a replay puts through the rules again: the run, the records' places, their date."""
+    """The records that one page of a replay validates again: their run, positions, and time of sealing."""
 
     run_id: str
     positions: Sequence[int]
@@ -83,7 +83,7 @@ class Replay:
 
 @dataclass(frozen=True)
 class KeyTrouble:
-    """A key version that is missing although so much needs it, or (None) is another key than it was."""
+    """A key version that is missing, with counts of rows that need it; or (counts None) whose key changed."""
 
     version: int
     people: int | None
@@ -110,7 +110,7 @@ class KeyInUse:
 class PageLoad:
     """One page, ready to store: protected columns, as ``columns_json`` writes them.
 
-    ``drafts`` are, by uid, the bodies that the API will answer with, but for version and time.
+    ``drafts`` are, by uid, the bodies that the API will return, still without version and time.
     """
 
     run_id: str
@@ -131,7 +131,7 @@ class PageLoad:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What one page's load did; ``versions`` are those of the people inserted or updated, by uid."""
+    """What loading one page did; ``versions`` holds those of the people inserted or updated, by uid."""
 
     inserted: int
     updated: int
@@ -144,7 +144,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Counts:
-    """What the ledger knows of a whole run: its status, its pages, and the sides of the conservation law."""
+    """A whole run as the ledger has it: its status, its pages, and both sides of the conservation law."""
 
     status: str
     pages: int
@@ -159,7 +159,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Erased:
-    """What an erasure removed from Postgres, and the runs that had brought, last changed or sealed it."""
+    """What an erasure removed from Postgres, and the runs that first loaded, last changed or sealed it."""
 
     erased_at: str
     users: int
@@ -172,10 +172,10 @@ class Erased:
 class Report:
     """A run so far: pages done, the counts of the conservation law, rejects by (path, rule), and times.
 
-    It begins with ``first_page``; if its time was up, the next scheduled one begins with ``next_page``.
-    ``timings`` are milliseconds by step. ``unknown_fields`` counts what records have and the contract does
-    not know; ``unknown_names`` are those that most records of a page have. ``source_ended`` says that a page
-    after the source's last was met.
+    It begins with ``first_page``; if it ran out of time, the next scheduled run begins with ``next_page``.
+    ``timings`` are milliseconds by step. ``unknown_fields`` counts the fields of records that the contract
+    does not know; ``unknown_names`` are those that most records of a page have. ``source_ended`` means that
+    the run reached a page after the source's last.
     """
 
     run_id: str
@@ -199,7 +199,7 @@ class Report:
     source_ended: bool = False
 
     def summary(self) -> dict[str, Any]:
-        """The report as JSON can hold it, without the names that the source made up."""
+        """The report as JSON can hold it, without the field names that the source made up."""
         told = asdict(self) | {
             "rejects_by_rule": [
                 {"path": path, "rule": rule, "count": count}
@@ -210,16 +210,16 @@ class Report:
         return told
 
     def note_unknown(self, unknown: Counter[str], fetched: int) -> None:
-        """Counts a page's unknown fields, and keeps the names that must be a field's.
+        """Counts a page's unknown fields, and keeps the names that are surely field names.
 
-        A name that looks otherwise, or that few of the page's records have, may itself be a value.
+        A name of another form, or one that few of the page's records have, may itself be a personal value.
         """
         self.unknown_fields += unknown.total()
         common = {name for name, count in unknown.items() if count > max(_FAMILY, fetched / 2)}
         self.unknown_names |= set(filter(_FIELD_NAME.fullmatch, common))
 
     def settle(self, counts: Counts) -> None:
-        """Takes over what the ledger knows better: a page may be loaded although its answer got lost."""
+        """Takes status and counts from the ledger: a page may be loaded although the answer got lost."""
         vars(self).update(asdict(counts))
 
     def add(self, loaded: Loaded, fetched: int, duplicates: int) -> None:

@@ -1,4 +1,4 @@
-"""Loads prepared pages in their order, each while the next one is being prepared, and fills the cache."""
+"""Loads prepared pages in order, each while the next one is being prepared, and fills the cache."""
 
 import sys
 from collections.abc import Callable
@@ -11,19 +11,19 @@ from chalicelib.edges import Edges
 from chalicelib.ledger import Loaded, PageLoad, Report
 from chalicelib.timing import timed
 
-_SWITCH_SECONDS = 0.0002  # Python would let a thread that has its answer wait for 5 ms
+_SWITCH_SECONDS = 0.0002  # by default, a thread whose answer has arrived may wait 5 ms for the GIL
 
 
 class Loads:
-    """A run's loads, of which one at most is under way, and beside it one page that goes into the cache.
+    """A run's loads: at most one in flight, and beside it at most one page being written to the cache.
 
-    Leaving its ``with`` waits for both. Their threads do little but wait, for Postgres and for Redis: threads
-    that take turns slow each other, so a page comes as it is sent. As long as they are there, all threads of
-    the process change places sooner.
+    Leaving the ``with`` block waits for both. Their threads do little but wait, for Postgres and for Redis:
+    threads that compete for the GIL slow each other down, so a page arrives already encoded. Within the
+    block, all threads of the process switch more often.
     """
 
     def __init__(self, edges: Edges, report: Report, on_done: Callable[[], None] = lambda: None) -> None:
-        """``on_done`` is called after each page that is loaded."""
+        """``on_done`` is called after each page is loaded."""
         self._edges, self._report, self._on_done = edges, report, on_done
         self._loader, self._cacher = ThreadPoolExecutor(1, "load"), ThreadPoolExecutor(1, "cache")
         self._under_way: tuple[PageLoad, Future[Loaded | None]] | None = None
@@ -46,17 +46,17 @@ class Loads:
             sys.setswitchinterval(self._usual_switch)
 
     def begin(self, load: PageLoad) -> None:
-        """Begins this load when the one under way has ended. Raises what that one raises."""
+        """Begins this load once the one in flight has ended. Raises what that one raises."""
         self.end()
         self._under_way = load, self._loader.submit(self._load, load)
 
     def end(self) -> None:
-        """Waits for the load under way and counts it. Raises StoreError."""
+        """Waits for the load in flight and counts it. Raises StoreError."""
         if self._under_way is None:
             return
         (load, future), self._under_way = self._under_way, None
         loaded = future.result()
-        if loaded is not None:  # else by somebody who was quicker, or by an earlier try whose answer got lost
+        if loaded is not None:  # else another worker, or an earlier try whose answer got lost, loaded it
             self._report.add(loaded, load.fetched, load.duplicates)
         self._on_done()
 

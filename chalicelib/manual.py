@@ -1,4 +1,4 @@
-"""The OpenAPI document as a page to read: no script, no style, nothing to fetch."""
+"""The OpenAPI document as an HTML page: no script, no style, nothing to fetch."""
 
 from collections.abc import Iterator
 from html import escape
@@ -19,7 +19,7 @@ _PAGE = """<!doctype html>
 
 
 def page(document: dict[str, Any]) -> str:
-    """HTML."""
+    """The document as HTML."""
     operations = (
         line
         for path, methods in document["paths"].items()
@@ -58,7 +58,7 @@ def _content(holder: dict[str, Any]) -> str:
 
 
 def _described(schema: dict[str, Any]) -> str:
-    """A schema in a few words, other shapes by link."""
+    """A schema in a few words, with links to other shapes."""
     if "$ref" in schema:
         name = escape(schema["$ref"].rpartition("/")[2])
         return f'<a href="#{name}">{name}</a>'

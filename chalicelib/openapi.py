@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made of the declared routes and of the types that check and write what passes."""
+"""The OpenAPI 3.1 document, built from the declared routes and the types of their input and output."""
 
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -36,7 +36,7 @@ _HEADERS = {
 
 
 def document(routes: Iterable[Route]) -> dict[str, Any]:
-    """The document. Where it was fetched from, without its own name, is what the routes stand below."""
+    """The document. Its routes are relative to the URL it was fetched from, without the last segment."""
     declared = list(routes)
     types = [route.gives for route in declared if route.gives] + [
         route.body for route in declared if route.body
@@ -136,7 +136,7 @@ def _problem(status: int) -> dict[str, Any]:
 
 
 def _refusals(route: Route) -> set[int]:
-    """The statuses of all errors that a route can answer with, the gateway's included."""
+    """The statuses of all errors that a route can answer with, including the gateway's."""
     refusals = {400, 429, 500, 503, 504}
     if route.scope:
         refusals |= {401, 403}
@@ -147,5 +147,5 @@ def _refusals(route: Route) -> set[int]:
     if route.body:
         refusals |= {413, 415}
     if route.body is forms.NewRun:
-        refusals |= {404, 409}  # of the run to replay
+        refusals |= {404, 409}  # for the run to replay
     return refusals

@@ -1,4 +1,4 @@
-"""How a run begins: the ledger is told, the lease taken, and the keys are compared with what is stored."""
+"""How a run begins: it enters the ledger, takes the lease, and checks the keys against what is stored."""
 
 import logging
 from typing import Protocol
@@ -18,8 +18,8 @@ class Store(KeyLedger, Protocol):
 
 
 def open_run(store: Store, tokeniser: Tokeniser, opening: Opening) -> Report:
-    """Enters a run into the ledger. Its status is ``running``; ``skipped`` if another of the source is under
-    way; ``failed`` if the keys are not those that what is stored needs, or cannot be compared."""
+    """Enters a run into the ledger. Its status is ``running``; ``skipped`` if another run of the source holds
+    the lease; ``failed`` if the keys do not fit what is stored, or cannot be checked."""
     opened = store.open_run(opening, contract_hash(), tokeniser.version)
     report = Report(opened.run_id, opened.status, first_page=opened.first_page)
     if report.status != "running":
