@@ -1,16 +1,16 @@
-# Decant as it runs on a laptop; on AWS it needs no container. docs/docker.md tells more.
+# Decant on a laptop; on AWS it needs no container. See docs/docker.md.
 ARG PYTHON=python:3.13.15-slim-trixie
 
 FROM ${PYTHON} AS packages
 WORKDIR /packages
 COPY requirements.txt requirements-dev.txt ./
-# Of what a laptop needs, only what `chalice local` and the schedule do.
+# Of the packages for a laptop, only those that `chalice local` and the schedule need.
 RUN python -m venv /venv \
     && grep -E '^(boto3|chalice|croniter|python-dotenv)[<>=]' requirements-dev.txt > requirements-local.txt \
     && /venv/bin/pip install --no-cache-dir -r requirements.txt -r requirements-local.txt
 
 FROM ${PYTHON}
-# A volume takes over owner and mode of the folder that it is mounted on first.
+# A volume takes the owner and mode of the folder on which it is first mounted.
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /app decant \
     && install -d -o decant -g decant -m 700 /keys /passwords
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 DECANT_LOCAL_DIR=/keys

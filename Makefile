@@ -1,16 +1,16 @@
-# Every target is one line to read in `make help`. Only POSIX sh, and a make as old as 3.81.
+# Every target has one line in `make help`. Requires only POSIX sh and make 3.81 or newer.
 
 SHELL = /bin/sh
 PY = .venv/bin/python
 STAGE ?= prod
 MAKE_VENV = { echo "Making .venv with $$("$$python" --version) …"; "$$python" -m venv --clear .venv; }
 
-# In this order: the schedule fires a minute after the deployment, and until then there are other things to do.
+# In this order: the schedule fires a minute after the deployment, and the other tests run in the meantime.
 IN_LOCALSTACK = $(addprefix tests/e2e/test_,backfill.py cloudformation.py lambda_processes.py localstack.py)
 LOCALSTACK_RUNS = $(PY) -c 'import platform, sys; \
 	sys.exit(sys.version_info < (3, 12) or (sys.platform, platform.machine()) != ("linux", "x86_64"))'
 
-# Each process has servers of its own and takes file after file, in their order, in which the slowest are the first.
+# Each worker process has its own servers and takes file after file in collection order, in which the slowest come first.
 SPREAD = --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL = help
@@ -41,7 +41,7 @@ pii-key: .venv/installed ## Add a key for the tokens, and say what to do next
 localstack: localstack/.venv/installed ## Deploy into LocalStack without Docker, in the background; PORT=4566
 	@exec $(PY) -m local.localstack up
 
-localstack-down: .venv/installed ## End LocalStack and remove all that belongs to it
+localstack-down: .venv/installed ## Stop LocalStack and remove everything that belongs to it
 	@exec $(PY) -m local.localstack down
 
 test: .venv/installed ## Run all tests; TESTARGS="-k token"
@@ -53,26 +53,26 @@ package: .venv/installed ## Build the package for AWS in build/; STAGE=prod
 	@rm -rf 'build/$(STAGE)' .chalice/deployments
 	@exec $(PY) -m infra.package --stage '$(STAGE)'
 
-deploy: package ## Deploy to AWS, after a question; STAGE=prod SETTINGS=file.json PARAMETERS="Name=value" YES=1
+deploy: package ## Deploy to AWS, after confirmation; STAGE=prod SETTINGS=file.json PARAMETERS="Name=value" YES=1
 	@exec $(PY) -m infra.deploy deploy --stage '$(STAGE)' --settings '$(SETTINGS)' --parameters '$(PARAMETERS)' \
 		$(if $(YES),--yes)
 
-destroy: .venv/installed ## Delete the app from AWS, after a question; STAGE=prod ALL=1 YES=1
+destroy: .venv/installed ## Delete the app from AWS, after confirmation; STAGE=prod ALL=1 YES=1
 	@exec $(PY) -m infra.deploy destroy --stage '$(STAGE)' $(if $(ALL),--all) $(if $(YES),--yes)
 
-redrive: .venv/installed ## Work the pages in the dead-letter queue again; STAGE=prod
+redrive: .venv/installed ## Process the pages in the dead-letter queue again; STAGE=prod
 	@exec $(PY) -m infra.redrive --stage '$(STAGE)'
 
 e2e: localstack/.venv/installed ## Run only the tests in LocalStack
 	@exec $(PY) -m pytest $(IN_LOCALSTACK) $(TESTARGS)
 
-soak: .venv/installed ## Let servers, lines and processes fail for MINUTES=30; tell what was lost or double
+soak: .venv/installed ## Make servers, connections and processes fail for MINUTES=30; report what was lost or duplicated
 	@exec $(PY) -m tests.faults.soak --minutes '$(or $(MINUTES),30)' $(if $(SEED),--seed '$(SEED)')
 
-leak-test: .venv/installed ## Look for raw values in all that is stored, logged or answered; tell what was searched
+leak-test: .venv/installed ## Look for raw values in everything stored, logged or answered; report what was searched
 	@exec $(PY) -m pytest -q tests/leaks --leak-report $(TESTARGS)
 
-check: .venv/installed ## Check style, types, security and the order of the house; AUDIT=no asks nobody
+check: .venv/installed ## Check style, types, security and architecture; AUDIT=no skips the vulnerability database
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
@@ -80,7 +80,7 @@ check: .venv/installed ## Check style, types, security and the order of the hous
 	@$(if $(filter no,$(AUDIT)),:,$(PY) -m infra.audit || test $$? -eq 75)
 	@$(PY) -m pytest -q tests/test_house.py
 
-audit: .venv/installed ## Ask whether anything installed is known to be vulnerable
+audit: .venv/installed ## Check whether anything installed is known to be vulnerable
 	@exec $(PY) -m infra.audit
 
 format: .venv/installed ## Put the code into the house style
@@ -93,7 +93,7 @@ bench: bench/.venv/installed ## Measure everything, and write docs/performance.m
 bench-quick: bench/.venv/installed ## Print the ratios that matter (two minutes)
 	@exec bench/.venv/bin/python -m bench --quick
 
-screenshots: .venv/installed ## Take the README's pictures anew, from the running page
+screenshots: .venv/installed ## Take the README's pictures again, from the running page
 	@exec $(PY) -m tests.browser.screenshots
 
 clean: ## Remove local data, keys and caches (.venv stays)
@@ -101,14 +101,14 @@ clean: ## Remove local data, keys and caches (.venv stays)
 	@rm -rf .coverage htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis build .chalice/deployments
 	@find . -name __pycache__ -not -path "*/.venv/*" -prune -exec rm -rf {} +
 
-# The stamp is written last, so that an interrupted installation begins again. An environment whose Python is gone,
-# or not the one that PYTHON asks for, is made anew.
+# The stamp is written last, so that an interrupted installation starts over. An environment is rebuilt if its Python
+# is gone or differs in version from the one that PYTHON names.
 .venv/installed: requirements.txt requirements-dev.txt $(PY) $(if $(PYTHON),.venv/of-$(subst /,-,$(PYTHON)))
 	@echo "Installing …"
 	@$(PY) -m pip install -qq --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-# Of the same Python as .venv, under which the Lambdas are packaged.
+# With the same Python as .venv, which also packages the Lambdas.
 localstack/.venv/installed: .venv/installed localstack/requirements.txt localstack/pyproject.toml
 	@$(LOCALSTACK_RUNS) || { echo "LocalStack without Docker needs Linux on x86_64 and Python 3.12 or newer: make … PYTHON=python3.13"; exit 1; }
 	@echo "Installing LocalStack …"
@@ -117,7 +117,7 @@ localstack/.venv/installed: .venv/installed localstack/requirements.txt localsta
 	@localstack/.venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps -e localstack
 	@touch $@
 
-# The competitors of the benchmark, which nothing else needs.
+# The competitors in the benchmark, which nothing else needs.
 bench/.venv/installed: .venv/installed bench/requirements.txt
 	@echo "Installing the benchmark …"
 	@$(PY) -m venv --clear bench/.venv

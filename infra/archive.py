@@ -1,17 +1,17 @@
-"""Zip files that hold the same bytes whenever and wherever the same folder is packed; and what is in them."""
+"""Reproducible zip files: the same folder gives the same bytes at any time and place. Lists contents."""
 
 import os
 from collections import Counter
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the oldest that a zip file can tell
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip file can store
 _FILE_MODE = 0o100644 << 16
 
 
 def pack(folder: Path, target: Path) -> None:
-    """Files alone, in the order of their names, without their times and modes. Complete, or not there."""
-    unfinished = target.with_suffix(f".{os.getpid()}")  # of two that pack at once, each has its own
+    """Packs only files, sorted by name, without their times and modes. The target is complete or absent."""
+    unfinished = target.with_suffix(f".{os.getpid()}")  # two processes that pack at once do not share it
     with ZipFile(unfinished, "w", ZIP_DEFLATED, compresslevel=9) as packed:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             entry = ZipInfo(path.relative_to(folder).as_posix(), _LONG_AGO)
@@ -34,7 +34,7 @@ def sizes(archive: Path) -> tuple[Counter[str], Counter[str]]:
 
 
 def versions(archive: Path) -> list[str]:
-    """What was packed, as pip would be told to pack the very same again."""
+    """The packed distributions, as pip requirements that install exactly the same again."""
     with ZipFile(archive) as packed:
         tops = {name.partition("/")[0] for name in packed.namelist()}
     pairs = (top.removesuffix(".dist-info").split("-") for top in tops if top.endswith(".dist-info"))

@@ -1,6 +1,6 @@
-"""`make audit`: whether anything in this environment is known to be vulnerable, by OSV's database.
+"""`make audit`: checks everything in this environment for vulnerabilities that OSV's database knows.
 
-Never passes without having looked: where OSV cannot be asked, it says so and has an exit status of its own.
+Never passes without a check: if OSV cannot be reached, it says so and exits with a separate status.
 """
 
 import subprocess
@@ -12,9 +12,9 @@ from tempfile import NamedTemporaryFile
 import requests
 
 OSV = "https://api.osv.dev/v1/query"
-NOT_ASKED = 75  # "try again later", in the words of sysexits.h
+NOT_ASKED = 75  # EX_TEMPFAIL in sysexits.h: "try again later"
 
-# pip is Python's own: the one that a new environment begins with is older than its fixes.
+# pip comes with Python: a new environment starts with a version that is older than its fixes.
 _NOT_OURS = {"pip"}
 
 
@@ -24,7 +24,7 @@ def main(service: str = OSV) -> int:
 
 
 def audit(pins: Iterable[str], service: str) -> int:
-    """The exit status: 0 only if the service was asked about each ``name==version``, and knows nothing."""
+    """The exit status: 0 only if the service was asked about each ``name==version`` and reports nothing."""
     if not _answers(service):
         print(f"make audit: left out, nothing was looked up, because {service} cannot be reached.")
         return NOT_ASKED
@@ -43,7 +43,7 @@ def audit(pins: Iterable[str], service: str) -> int:
 
 
 def _answers(service: str) -> bool:
-    """Whether anything is there at all; what it says is for pip-audit to judge."""
+    """Whether the service answers at all; pip-audit judges what it says."""
     try:
         requests.head(service, timeout=10)
     except requests.RequestException:

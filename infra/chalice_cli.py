@@ -12,7 +12,7 @@ from infra.packager import Packager
 
 
 class _Reporting(Packager):
-    """Ends the command with the one sentence that a person needs; Chalice would show a traceback."""
+    """Ends the command with one sentence for the user; Chalice would show a traceback."""
 
     def create_deployment_package(self, project_dir: str, python_version: str) -> str:
         try:
@@ -21,8 +21,8 @@ class _Reporting(Packager):
             raise click.ClickException(f"{error}.") from None
 
 
-class _Looking(TypedAWSClient):
-    """Waits for a function's new code as long as boto3 does, and looks more often than every five seconds."""
+class _FasterPolling(TypedAWSClient):
+    """Waits for a function's new code as long as boto3 does, but polls more often than every five seconds."""
 
     def _wait_for_function_update(self, function_name: str) -> None:
         waiter = self._client("lambda").get_waiter("function_updated")
@@ -30,8 +30,8 @@ class _Looking(TypedAWSClient):
 
 
 def main() -> int:
-    deployer.LambdaDeploymentPackager = _Reporting  # type: ignore[attr-defined]  # where deploy and package find it
-    deployer.TypedAWSClient = _Looking  # type: ignore[attr-defined]
+    deployer.LambdaDeploymentPackager = _Reporting  # type: ignore[attr-defined]  # where deploy and package look it up
+    deployer.TypedAWSClient = _FasterPolling  # type: ignore[attr-defined]
     return cli.main()
 
 

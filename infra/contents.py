@@ -1,4 +1,4 @@
-"""What goes into the package: completes, prunes and compiles an unpacked one. Knows nothing of Chalice."""
+"""The contents of the package: checks, prunes and compiles an unpacked one. Independent of Chalice."""
 
 import subprocess
 import sys
@@ -14,23 +14,23 @@ from infra.errors import PackageError
 
 IN_LAMBDA = "/var/task"
 
-# What no Lambda opens, as globs below the package's top. Licences stay, and so does METADATA, which
-# importlib.metadata reads; what is here must be of no use to any code that Decant reaches.
+# Files that no Lambda opens, as globs below the package's root. Licences stay, and so does METADATA, which
+# importlib.metadata reads. Nothing listed here may be used by any code that Decant reaches.
 UNUSED = (
     *("**/__pycache__", "*.data", "bin"),
     *("*.dist-info/RECORD", "*.dist-info/WHEEL", "*.dist-info/INSTALLER", "*.dist-info/sboms"),
     *("**/*.pyi", "**/*.pyx", "**/*.pxd", "**/*.pxi", "**/*.h", "**/*.a"),  # for compilers and type checkers
     *("numpy/**/tests", "pandas/tests", "numpy/conftest.py", "pandas/conftest.py"),
-    *("numpy/f2py", "numpy/_pyinstaller"),  # a Fortran compiler's and a packager's helpers
+    *("numpy/f2py", "numpy/_pyinstaller"),  # helpers for a Fortran compiler and a packager
     *("numpy/testing", "numpy/_core/_simd.*", "numpy/_core/*_tests.*"),  # for the tests of numpy and others
-    *("numpy/fft", "numpy/polynomial", "pandas/plotting/_matplotlib"),  # loaded by who calls them
-    *("cffi", "pycparser"),  # a C compiler's; cryptography needs _cffi_backend alone
-    "tzdata",  # no time zone but UTC is asked for
+    *("numpy/fft", "numpy/polynomial", "pandas/plotting/_matplotlib"),  # loaded only on use
+    *("cffi", "pycparser"),  # for a C compiler; cryptography needs only _cffi_backend
+    "tzdata",  # no time zone other than UTC is used
 )
 
 
 def missing(folder: Path, requirements: Path) -> list[str]:
-    """The requirements, and theirs in turn, that the folder does not hold in a version that will do."""
+    """The direct and transitive requirements that the folder does not hold in a suitable version."""
     there = {canonicalize_name(found.name): found for found in _distributions(folder)}
     wanted, seen, lacking = _requirements(requirements), set[str](), set[str]()
     while wanted:
@@ -47,7 +47,7 @@ def missing(folder: Path, requirements: Path) -> list[str]:
 
 
 def importable_names(folder: Path) -> list[str]:
-    """The top-level modules that stay of every distribution, as their RECORDs tell; asked before pruning."""
+    """The top-level modules that stay of every distribution. Reads the RECORDs, so call it before pruning."""
     return sorted({name for found in _distributions(folder) for name in _modules(found)} - set(UNUSED))
 
 
@@ -61,8 +61,8 @@ def prune(folder: Path) -> None:
 
 
 def compile_sources(folder: Path) -> None:
-    """Puts bytecode beside every source. A Lambda cannot write any, so without it each cold start compiles
-    everything anew; unchecked, so that no timestamp of the unpacked files can spoil it.
+    """Writes bytecode beside every source. A Lambda cannot write any, so without it each cold start compiles
+    everything again. It is unchecked, so that timestamps of the unpacked files cannot invalidate it.
     """
     mode = ("--invalidation-mode", "unchecked-hash", "-f", "-q")
     where = ("-s", str(folder), "-p", IN_LAMBDA, str(folder))
@@ -72,7 +72,7 @@ def compile_sources(folder: Path) -> None:
 
 
 def check_imports(folder: Path, names: Iterable[str]) -> None:
-    """Imports each name in an interpreter that has the folder and the standard library, and nothing else."""
+    """Imports each name in an interpreter that has only the folder and the standard library."""
     script = f"import sys; sys.path.insert(0, {str(folder)!r}); import {', '.join(names)}"
     done = _python("-I", "-S", "-B", "-c", script)
     if done.returncode:

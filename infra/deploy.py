@@ -18,7 +18,7 @@ from infra.stacks import Stack
 
 ROOT = Path(__file__).parent.parent
 
-# What checks Postgres' certificate, with the proxy and without: DatabaseAuthorities of base.yaml.
+# The CA bundle that verifies Postgres' certificate, by the value of Proxy: DatabaseAuthorities in base.yaml.
 _AUTHORITIES = {"true": "certifi/cacert.pem", "false": "chalicelib/rds.pem"}
 
 Asks = Callable[[str], bool]
@@ -27,7 +27,7 @@ Asks = Callable[[str], bool]
 def deploy(
     stage: str, session: Any, given: Mapping[str, str], settings: Mapping[str, Any], ask: Asks
 ) -> None:
-    """First what outlives a deployment, then the settings, then the app. Raises DeployError."""
+    """Deploys the base stack, which outlives the app, then the settings, then the app. Raises DeployError."""
     cloudformation = session.client("cloudformation")
     base, app = _stacks(cloudformation, stage)
     _announce(session, stage)
@@ -49,7 +49,7 @@ def deploy(
 
 
 def destroy(stage: str, session: Any, everything: bool, ask: Asks) -> None:
-    """Deletes the app; with ``everything`` also what it stands on. Raises DeployError."""
+    """Deletes the app; with ``everything`` also the base stack. Raises DeployError."""
     base, app = _stacks(session.client("cloudformation"), stage)
     _announce(session, stage)
     doomed = [stack for stack in ((app, base) if everything else (app,)) if stack.exists()]
@@ -92,18 +92,18 @@ def _change(stack: Stack, template: Mapping[str, str], parameters: Mapping[str, 
 
 
 def _parameters(template: Path) -> list[str]:
-    """Of one that is too large to be sent by itself."""
+    """The parameters of a template that is too large to be sent in a request."""
     return list(json.loads(template.read_text(encoding="utf-8"))["Parameters"])
 
 
 def _refuse_unknown(given: Mapping[str, str], known: set[str]) -> None:
-    """A name that is misspelt would leave its parameter as it is, and nobody would know."""
+    """A misspelt name would silently leave its parameter unchanged."""
     if unknown := given.keys() - known:
         raise DeployError(f"PARAMETERS: no template has {', '.join(sorted(unknown))}")
 
 
 def _refuse_package_without(proxy: str, package: Path) -> None:
-    """Postgres would be out of reach: its certificate is checked by what the package holds."""
+    """Postgres would be unreachable: its certificate is verified with a CA bundle from the package."""
     if proxy not in _AUTHORITIES:
         raise DeployError(f"Proxy must be {' or '.join(_AUTHORITIES)}")
     authorities = _AUTHORITIES[proxy]
@@ -113,7 +113,7 @@ def _refuse_package_without(proxy: str, package: Path) -> None:
 
 
 def _upload(s3: Any, bucket: str, build: Path) -> tuple[dict[str, str], str]:
-    """Puts template and package where CloudFormation finds them, named by what they hold."""
+    """Uploads template and package to where CloudFormation finds them, under hashes of their contents."""
     keys = {}
     for name in ("deployment.zip", "sam.json"):
         content = (build / name).read_bytes()
@@ -124,7 +124,7 @@ def _upload(s3: Any, bucket: str, build: Path) -> tuple[dict[str, str], str]:
 
 
 def _ask(question: str) -> bool:
-    """No answer is a no."""
+    """No answer means no."""
     try:
         return input(f"{question} [y/N] ").strip().lower() == "y"
     except (EOFError, KeyboardInterrupt):

@@ -6,8 +6,8 @@ class InfraError(Exception):
 
 
 class PackageError(InfraError):
-    """What was packaged would not run in a Lambda."""
+    """The package cannot be built, or would not run in a Lambda."""
 
 
 class DeployError(InfraError):
-    """AWS did not come to the state that was asked for."""
+    """AWS did not reach the requested state."""

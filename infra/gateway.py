@@ -1,4 +1,4 @@
-"""What API Gateway answers by itself when deployed: the problem documents of the corrected emulator."""
+"""API Gateway's own answers when deployed: the same problem documents as from the corrected emulator."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -7,7 +7,7 @@ from typing import Any
 from chalicelib.emulator import refusal
 from chalicelib.gate import cors_of
 
-# Its kinds of answers and their statuses. The defaults are for kinds that have no line of their own.
+# API Gateway's response types and their statuses. The defaults are for types that are not listed here.
 STATUSES = {
     "UNAUTHORIZED": 401,
     "ACCESS_DENIED": 403,
@@ -15,7 +15,7 @@ STATUSES = {
     "INVALID_API_KEY": 403,
     "INVALID_SIGNATURE": 403,
     "WAF_FILTERED": 403,
-    "MISSING_AUTHENTICATION_TOKEN": 404,  # it says so of a path that is none
+    "MISSING_AUTHENTICATION_TOKEN": 404,  # its answer for an unknown path
     "RESOURCE_NOT_FOUND": 404,
     "REQUEST_TOO_LARGE": 413,
     "UNSUPPORTED_MEDIA_TYPE": 415,
@@ -29,7 +29,7 @@ STATUSES = {
 
 
 def template(allowed_origin: str | None) -> dict[str, Any]:
-    """The answers, to be merged into Chalice's template; a page of the allowed origin may read them."""
+    """The answers, to be merged into Chalice's template. Pages of the allowed origin may read them."""
     cors = cors_of(allowed_origin).get_access_control_headers() if allowed_origin else {}
     answers = {kind: _answer(status, cors) for kind, status in STATUSES.items()}
     definition = {"x-amazon-apigateway-gateway-responses": answers}

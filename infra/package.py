@@ -1,4 +1,4 @@
-"""`make package STAGE=prod`: the zip and the template that CloudFormation makes Decant of, in build/prod/."""
+"""`make package STAGE=prod`: builds the zip and the template that CloudFormation deploys, in build/prod/."""
 
 import argparse
 import json
@@ -19,8 +19,8 @@ from infra.gateway import template
 ROOT = Path(__file__).parent.parent
 RUNTIME = (3, 13)
 
-# A little above what there is, so that growth is noticed. Lambda's own limits are 50 MB for a zip that is not
-# uploaded to S3 before, and 250 MB unzipped.
+# A little above the current sizes, so that growth is noticed. Lambda's own limits are 50 MB for a zip that is
+# uploaded directly instead of through S3, and 250 MB unzipped.
 ZIPPED_MB, UNZIPPED_MB = 40, 120
 
 
@@ -58,7 +58,7 @@ def additions(stage: str) -> dict[str, Any]:
     """What is merged into Chalice's template: app.yaml, and API Gateway's own answers."""
     app: dict[str, Any] = yaml.safe_load((ROOT / "infra/app.yaml").read_text(encoding="utf-8"))
     variables = os.environ | _config()["stages"][stage].get("environment_variables", {})
-    gateway = template(variables.get("ALLOWED_ORIGIN"))  # found where the app finds it as Chalice loads it
+    gateway = template(variables.get("ALLOWED_ORIGIN"))  # the same lookup as in the app when Chalice loads it
     merged: dict[str, Any] = TemplateDeepMerger().merge(app, gateway)
     return merged
 
@@ -70,7 +70,7 @@ def _config() -> dict[str, Any]:
 
 def _chalice_package(stage: str, merged: Path, target: Path) -> None:
     command = ("-m", "infra.chalice_cli", "package", "--stage", stage, "--merge-template", str(merged))
-    # Chalice asks for a region although nothing that it writes here depends on one.
+    # Chalice requires a region although nothing that it writes here depends on one.
     environment = {"AWS_DEFAULT_REGION": "us-east-1"} | os.environ
     done = subprocess.run([sys.executable, *command, str(target)], cwd=ROOT, env=environment, check=False)
     if done.returncode:

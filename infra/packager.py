@@ -1,4 +1,4 @@
-"""Chalice's packager, corrected: its zips are whole, pruned, hold bytecode, and are the same each time."""
+"""Chalice's packager, corrected: its zips are complete, pruned and reproducible, and contain bytecode."""
 
 import hashlib
 import inspect
@@ -16,11 +16,11 @@ from chalice.deploy.packager import LambdaDeploymentPackager, MissingDependencyE
 from infra import archive, contents
 from infra.errors import PackageError
 
-OLDEST_PYTHON = (3, 12)  # for older ones Chalice refuses numpy's wheels, and goes on without numpy
+OLDEST_PYTHON = (3, 12)  # for older ones Chalice refuses numpy's wheels, and continues without numpy
 
 
 class Packager(LambdaDeploymentPackager):
-    """In place of Chalice's own for ``chalice deploy`` and ``chalice package`` alike. Raises PackageError."""
+    """Replaces Chalice's own for ``chalice deploy`` and ``chalice package``. Raises PackageError."""
 
     def create_deployment_package(self, project_dir: str, python_version: str) -> str:
         if sys.version_info < OLDEST_PYTHON:
@@ -56,7 +56,7 @@ class Packager(LambdaDeploymentPackager):
     def _build_python_dependencies(
         self, python_version: str, requirements_filepath: str, site_packages_dir: str
     ) -> None:
-        """Chalice's own prints what it lacks, and goes on."""
+        """Fails if something is missing; Chalice's own prints that and continues."""
         abi = self._RUNTIME_TO_ABI[python_version]
         builder = self._dependency_builder
         try:
@@ -67,12 +67,12 @@ class Packager(LambdaDeploymentPackager):
         raise PackageError(f"there is nothing for {python_version} to install of {', '.join(lacking)}")
 
     def _iter_app_filenames(self, project_dir: str) -> Iterator[tuple[str, str]]:
-        """In the order of their places, wherever they come from, and without the caches of this machine."""
+        """Sorted by place in the package, wherever they come from, and without this machine's caches."""
         pairs = super()._iter_app_filenames(project_dir)
         yield from sorted((pair for pair in pairs if "__pycache__" not in pair[1]), key=itemgetter(1))
 
     def _hash_project_dir(self, requirements_filename: str, vendor_dir: str, project_dir: str) -> str:
-        """Names the package in Chalice's cache: what goes in, and how it is treated."""
+        """Names the package in Chalice's cache: a hash of what goes in and of the code that processes it."""
         digest = hashlib.sha256()
         places = dict(self._iter_app_filenames(project_dir)) | {requirements_filename: "requirements.txt"}
         for source, place in places.items():

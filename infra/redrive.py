@@ -1,4 +1,4 @@
-"""`make redrive STAGE=prod`: moves the pages in the dead-letter queue back, so that they are worked again."""
+"""`make redrive STAGE=prod`: moves the pages in the dead-letter queue back to be processed again."""
 
 import argparse
 import sys
@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 
 def redrive(sqs: Any, stage: str) -> int:
-    """Starts to move all dead letters back to where they came from; about how many there are."""
+    """Starts to move all dead letters back to their source queue. Returns roughly how many there are."""
     queue = sqs.get_queue_url(QueueName=f"decant-{stage}-pages-dead")["QueueUrl"]
     names = ["QueueArn", "ApproximateNumberOfMessages"]
     held = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]

@@ -1,6 +1,6 @@
-"""The secret that holds a stage's settings: completes it and never shows what it holds.
+"""The secret that holds a stage's settings: completes it and never shows its contents.
 
-What somebody put in stays; addresses of the stores follow the base stack; keys of the tokens are made once.
+Settings that a user put in stay. The stores' addresses follow the base stack. The token key is made once.
 """
 
 import base64
@@ -15,15 +15,15 @@ from chalicelib.errors import ConfigError
 from infra.contents import IN_LAMBDA
 from infra.errors import DeployError
 
-# The cache, and a proxy, show certificates of Amazon Trust Services. The libpq in psycopg2's wheel knows no
-# authority ("system" finds none), so both clients are shown certifi's, which are in the package.
+# The cache and the proxy present certificates of Amazon Trust Services. The libpq in psycopg2's wheel knows
+# no CA ("system" finds none), so both clients get certifi's CA bundle, which is in the package.
 AUTHORITIES = PurePosixPath(IN_LAMBDA, "certifi/cacert.pem")
 
 
 def complete(secretsmanager: Any, base: Mapping[str, str], given: Mapping[str, Any]) -> list[str]:
     """Brings the secret up to date and returns the names that changed. Raises DeployError.
 
-    ``base`` is what the base stack puts out, ``given`` are settings that are to be set.
+    ``base`` are the base stack's outputs, ``given`` are settings to set.
     """
     held = _held(secretsmanager, base["SettingsSecretArn"])
     wanted = {"PII_KEYS": {"1": _new_key()}} | held | dict(given) | _stores(secretsmanager, base)
@@ -54,7 +54,7 @@ def _stores(secretsmanager: Any, base: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """That the functions could start with it, and that no version's key becomes another one."""
+    """Checks that the functions could start with it, and that no existing version's key is replaced."""
     if unknown := sorted(set(wanted) - set(config.NAMES)):
         raise DeployError(f"there is no setting {', '.join(unknown)}")
     values = {name: one if isinstance(one, str) else json.dumps(one) for name, one in wanted.items()}

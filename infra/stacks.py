@@ -1,4 +1,4 @@
-"""CloudFormation stacks: plans a change, and carries it out or takes it back. Says nothing by itself."""
+"""CloudFormation stacks: plans a change, and carries it out or withdraws it. Prints nothing."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from botocore.exceptions import ClientError, WaiterError
 from infra.errors import DeployError
 
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]  # the functions' roles; SAM's transform
-_PATIENCE = {"Delay": 5, "MaxAttempts": 1080}  # 90 minutes: network interfaces of functions go slowly
+_PATIENCE = {"Delay": 5, "MaxAttempts": 1080}  # 90 minutes: functions' network interfaces are deleted slowly
 _NOTHING_TO_DO = ("didn't contain changes", "No updates are to be performed")
 
 
 @dataclass(frozen=True)
 class Change:
-    """What would happen to one resource. ``loses`` says that the one there is now would be gone."""
+    """What would happen to one resource. ``loses`` means that the existing one would be lost."""
 
     action: str
     kind: str
@@ -30,7 +30,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """A change set that waits for a decision; ``first`` if it makes the stack."""
+    """A change set that awaits a decision; ``first`` if it creates the stack."""
 
     change_set: str
     changes: tuple[Change, ...]
@@ -48,14 +48,14 @@ class Stack:
         self._client, self._patience = cloudformation, dict(patience or _PATIENCE)
 
     def plan(self, template: Mapping[str, str], given: Mapping[str, str]) -> Plan | None:
-        """Asks for the changes that a template (its body or URL) would bring; None if there are none.
+        """Plans the changes that a template (its body or URL) would make; None if there are none.
 
         Parameters that are not given keep their value, or take the template's default.
         """
         first = self._is_new()
         change_set = self._client.create_change_set(
             StackName=self.name,
-            ChangeSetName=f"decant-{uuid4().hex}",  # one that was left behind is in nobody's way
+            ChangeSetName=f"decant-{uuid4().hex}",  # unique: a leftover one is not in the way
             ChangeSetType="CREATE" if first else "UPDATE",
             Capabilities=_CAPABILITIES,
             Parameters=list(self._parameters(template, given, first)),
@@ -78,21 +78,21 @@ class Stack:
 
     def take_back(self, plan: Plan) -> None:
         self._client.delete_change_set(ChangeSetName=plan.change_set)
-        if plan.first:  # planning has made an empty stack
+        if plan.first:  # planning has created an empty stack
             self._client.delete_stack(StackName=self.name)
 
     def delete(self) -> None:
-        stack_id = self._described()["StackId"]  # a deleted stack has no name any more
+        stack_id = self._described()["StackId"]  # a deleted stack can be found only by its id
         self._client.update_termination_protection(StackName=self.name, EnableTerminationProtection=False)
         self._client.delete_stack(StackName=self.name)
         self._wait("stack_delete_complete", stack_id)
 
     def protect(self) -> None:
-        """From now on only ``delete`` deletes it, and no slip of a hand."""
+        """Protects against accidental deletion: from now on only ``delete`` deletes it."""
         self._client.update_termination_protection(StackName=self.name, EnableTerminationProtection=True)
 
     def planned(self, template: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
-        """The parameters as a plan would have them: as given, else as they are, else by default."""
+        """The parameters that a plan would use: the given values, else the present ones, else defaults."""
         summary = self._client.get_template_summary(**template)["Parameters"]
         present = {
             held["ParameterKey"]: held["ParameterValue"] for held in self._described().get("Parameters", [])
@@ -159,7 +159,7 @@ class Stack:
         raise DeployError(f"{self.name} did not become what was planned: {problem}")
 
     def _first_failure(self, stack: str) -> str:
-        """Of the newest attempt; the events come with the newest first."""
+        """The first failure of the newest attempt; the newest events come first."""
         failed = "no event tells why"
         pages = self._client.get_paginator("describe_stack_events").paginate(StackName=stack)
         for event in (event for page in pages for event in page["StackEvents"]):

@@ -1,1 +1,1 @@
-"""Stand-ins for a laptop: real servers from wheels, the user API's double, the scheduler and the runner."""
+"""Decant on a laptop: real servers from wheels, the user API's stand-in, the scheduler and the runner."""

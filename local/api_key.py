@@ -1,4 +1,4 @@
-"""`make api-key SCOPES=read,operate`: a new API key, shown once, and the settings that know its hash."""
+"""`make api-key SCOPES=read,operate`: prints a new API key, once, and the settings with its hash."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""What `make clean` does about data: ends what a killed run left at work, and removes `.local/`."""
+"""The data part of `make clean`: ends the processes that a killed run left behind, and removes `.local/`."""
 
 import sys
 from pathlib import Path
@@ -21,7 +21,7 @@ def main() -> int:
 
 
 def remove(folder: Path) -> None:
-    """All of it. The caller holds its lock."""
+    """Ends the processes that a killed run left in the folder, then removes it. The caller holds its lock."""
     processes.end_recorded(record_file(folder))
     valkey.end_orphans(folder / "valkey")
     postgres.remove(folder / "postgres")

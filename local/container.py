@@ -1,6 +1,6 @@
-"""What a container of `docker compose up` does: it makes the keys and passwords, or runs a program with them.
+"""The entry point of Decant's containers: makes the keys and passwords, or runs a program with them.
 
-The servers have to know their passwords but not the keys, so the two lie in volumes of their own.
+The servers need their passwords but not the keys, so keys and passwords are in separate volumes.
 """
 
 import os
@@ -19,7 +19,7 @@ def main() -> int:
                 _make_keys(local_folder(), make_private(Path(passwords)))
             case [program, *arguments]:
                 os.environ.update(settings.published(local_folder()))
-                os.execvp(program, [program, *arguments])  # noqa: S606 - no shell is wanted
+                os.execvp(program, [program, *arguments])  # noqa: S606 - no shell is needed
             case _:
                 raise LocalError("say `keys` and a folder, or a program")
     except (LocalError, OSError) as error:
@@ -29,7 +29,7 @@ def main() -> int:
 
 
 def _make_keys(folder: Path, passwords: Path) -> None:
-    """Once; later it only publishes them anew, with what the user has set since."""
+    """Makes keys and passwords once. Later starts only publish them again, with what the user set since."""
     postgres, redis = (keys.password(passwords / server) for server in ("postgres", "redis"))
     write_private(passwords / "redis.conf", f"requirepass {redis}\n")
     chosen = settings.chosen()
@@ -44,7 +44,7 @@ def _make_keys(folder: Path, passwords: Path) -> None:
 
 
 def addresses(postgres_password: str, redis_password: str) -> dict[str, str]:
-    """Of the servers in docker-compose.yml."""
+    """The URLs of the servers in docker-compose.yml."""
     return {
         "DATABASE_URL": f"postgresql://postgres:{postgres_password}@postgres:5432/postgres",
         "REDIS_URL": f"redis://:{redis_password}@redis:6379/0",

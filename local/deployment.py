@@ -1,6 +1,6 @@
-"""`chalice deploy` into a LocalStack: the checkout's app, in the package that AWS would get.
+"""Runs `chalice deploy` against LocalStack: this checkout's app, in the package that AWS would get.
 
-What Chalice notes of a deployment lies beside the LocalStack that it is about, and goes with it.
+Chalice's record of a deployment is kept in the folder of its LocalStack, and is removed with it.
 """
 
 import json
@@ -17,7 +17,7 @@ from local.processes import Child
 
 STAGE = "localstack"
 
-# LocalStack takes any name. Nothing of a real account gets there, and no request gets to AWS by it.
+# LocalStack accepts any credentials. These reveal nothing of a real account, and AWS would refuse them.
 ANYBODY = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "test",
@@ -30,7 +30,7 @@ _MIGRATION_SECONDS = 70
 
 
 def deploy(folder: Path, endpoint: str, log: Path) -> str:
-    """Gives the URL of the API. Raises ServerFailed."""
+    """Returns the URL of the API. Raises ServerFailed."""
     project = _project(folder / "project")
     _chalice(project, endpoint, log)
     _forget_older_packages()
@@ -40,7 +40,7 @@ def deploy(folder: Path, endpoint: str, log: Path) -> str:
 
 
 def migrate(endpoint: str) -> None:
-    """By the Lambda, as on AWS. Raises LocalError."""
+    """Invokes the Lambda that migrates the database, as on AWS. Raises LocalError."""
     client = boto3.client(
         "lambda",
         endpoint_url=endpoint,
@@ -56,7 +56,7 @@ def migrate(endpoint: str) -> None:
 
 
 def _project(project: Path) -> Path:
-    """Links to the checkout's code, Chalice's settings, and packages, the last of which may do again."""
+    """Links the checkout's code, Chalice's settings, and the packages, of which the newest may be reused."""
     make_private(project / ".chalice")
     _PACKAGES.mkdir(exist_ok=True)
     settings = (".chalice/config.json", f".chalice/policy-{STAGE}.json", ".chalice/deployments")
@@ -90,7 +90,7 @@ def _chalice(project: Path, endpoint: str, log: Path) -> None:
 
 
 def _forget_older_packages() -> None:
-    """Chalice keeps one for each state of the code that was ever deployed."""
+    """Keeps only the newest: Chalice keeps one for each version of the code that was ever deployed."""
     by_age = sorted(_PACKAGES.glob("*.zip"), key=lambda package: package.stat().st_mtime)
     for older in by_age[:-1]:
         older.unlink(missing_ok=True)

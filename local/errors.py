@@ -2,11 +2,11 @@
 
 LocalError
 ├── AlreadyRunning      another command of this checkout holds the lock
-├── DataFolderBroken    Postgres cannot use what lies in its folder
-├── FolderNotOurs       what should be our folder is somebody else's, or no folder
-├── PortTaken           the port that was asked for is not free
-├── ServerFailed        a child did not start, or ended by itself
-└── ScheduleUnreadable  an expression that EventBridge would refuse as well
+├── DataFolderBroken    Postgres cannot use the data in its folder
+├── FolderNotOurs       our folder belongs to another user, or is not a folder
+├── PortTaken           the requested port is not free
+├── ServerFailed        a child process did not start, failed, or ended unexpectedly
+└── ScheduleUnreadable  EventBridge would refuse the schedule expression too
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ class AlreadyRunning(LocalError):
 
 
 class DataFolderBroken(LocalError):
-    """Postgres cannot use what lies in its folder."""
+    """Postgres cannot use the data in its folder."""
 
     def __init__(self, folder: Path, problem: str) -> None:
         super().__init__(
@@ -35,14 +35,14 @@ class DataFolderBroken(LocalError):
 
 
 class FolderNotOurs(LocalError):
-    """What should be our folder is somebody else's, or no folder."""
+    """Our folder belongs to another user, or is not a folder."""
 
     def __init__(self, folder: Path, problem: str) -> None:
         super().__init__(f"{folder} {problem}; remove it and try again")
 
 
 class PortTaken(LocalError):
-    """The port that was asked for is not free."""
+    """The requested port is not free."""
 
     def __init__(self, port: int, command: str) -> None:
         super().__init__(
@@ -51,14 +51,14 @@ class PortTaken(LocalError):
 
 
 class ServerFailed(LocalError):
-    """A child did not start, or ended by itself."""
+    """A child process did not start, failed, or ended unexpectedly."""
 
     def __init__(self, name: str, problem: str, log: Path | None = None) -> None:
         super().__init__(f"{name} {problem}" + (f"; its log is {log}" if log else ""))
 
 
 class ScheduleUnreadable(LocalError):
-    """An expression that EventBridge would refuse as well."""
+    """EventBridge would refuse the schedule expression too."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(f"INGEST_SCHEDULE cannot be read: {problem}")

@@ -1,6 +1,6 @@
-"""EventBridge's schedule expressions: when do they fire next? Refuses what EventBridge refuses.
+"""Computes when EventBridge's schedule expressions fire next. Refuses what EventBridge refuses.
 
-croniter does the calendar; here is what is AWS's own: six fields, `?`, weekdays that begin with Sunday as 1.
+croniter does the calendar; this module adds what is AWS's own: six fields, `?`, weekdays with Sunday as 1.
 Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html
 """
 
@@ -17,7 +17,7 @@ from local.errors import ScheduleUnreadable
 _UNITS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
 _MONTHS = "JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC"
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-_FIELDS = {  # croniter knows more letters than EventBridge, among them one for chance
+_FIELDS = {  # croniter accepts more letters than EventBridge, among them R for a random value
     "minutes": r"[\d*,/-]+",
     "hours": r"[\d*,/-]+",
     "day-of-month": r"\?|L|\d+W|[\d*,/-]+",
@@ -29,12 +29,12 @@ _FIELDS = {  # croniter knows more letters than EventBridge, among them one for 
 
 class Schedule(Protocol):
     def next_after(self, moment: datetime) -> datetime | None:
-        """The first time to fire after that moment; None if there is none any more."""
+        """The first firing time after that moment; None if the schedule never fires again."""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Fires at start + 1, 2, 3 … periods. What was missed is not made up for."""
+    """Fires at start + 1, 2, 3 … periods. Missed firings are not made up for."""
 
     start: datetime
     period: timedelta
@@ -46,7 +46,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Cron:
-    """In croniter's words: minutes, hours, day, month, weekday, seconds, year."""
+    """In croniter's order: minutes, hours, day, month, weekday, seconds, year."""
 
     expression: str
 
@@ -59,7 +59,7 @@ class Cron:
 
 
 def parse(expression: str, start: datetime) -> Schedule:
-    """Raises ScheduleUnreadable. Rates count from the start, which is in UTC as everything here."""
+    """Raises ScheduleUnreadable. Rates count from ``start``. All times in this module are in UTC."""
     kind, _, inner = expression.strip().removesuffix(")").partition("(")
     if not expression.strip().endswith(")") or kind not in ("rate", "cron"):
         raise ScheduleUnreadable("it is neither rate(…) nor cron(…)")
@@ -89,7 +89,7 @@ def _cron(inner: str) -> Cron:
     try:
         translated = " ".join([minutes, hours, _or_any(day), month, _weekday(weekday), "0", year])
         croniter(translated)
-    except ValueError:  # CroniterError is one
+    except ValueError:  # CroniterError is a subclass
         raise ScheduleUnreadable("a value is out of range") from None
     return Cron(translated)
 
@@ -99,7 +99,7 @@ def _or_any(field: str) -> str:
 
 
 def _weekday(field: str) -> str:
-    """AWS counts from Sunday as 1, croniter as 0. Alone, L is the week's last day; 6L is the last Friday."""
+    """Sunday is 1 for AWS, 0 for croniter. L alone is the week's last day; 6L is the month's last Friday."""
     if field == "L":
         return "6"
     if field.endswith("L"):
@@ -109,7 +109,7 @@ def _weekday(field: str) -> str:
 
 
 def _shift(day: str) -> str:
-    """One day of the week, by number or name."""
+    """Translates one day of the week, given by number or name."""
     if day in _DAYS:
         return str(_DAYS.index(day))
     if not 1 <= int(day) <= len(_DAYS):

@@ -1,4 +1,4 @@
-"""Where the laptop side keeps its files: `.local/` of the checkout, closed to everybody else."""
+"""Where the laptop side keeps its files: `.local/` in the checkout, closed to other users."""
 
 import os
 import pwd
@@ -12,25 +12,25 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def local_folder() -> Path:
-    """`.local`, or another folder for tests (DECANT_LOCAL_DIR). Made if it is not there."""
+    """`.local`, or DECANT_LOCAL_DIR (for tests and containers). Created if it is missing."""
     chosen = os.environ.get("DECANT_LOCAL_DIR")
     return make_private(Path(chosen).resolve() if chosen else ROOT / ".local")
 
 
 def localstack_folder() -> Path:
-    """What LocalStack, the servers beside it and the deployment need, apart from those of `make run`."""
+    """The files of LocalStack, its servers and its deployment, separate from those of `make run`."""
     return make_private(local_folder() / "localstack")
 
 
 def make_private(folder: Path) -> Path:
-    """The folder, made if need be, and closed to others; raises FolderNotOurs.
+    """Creates the folder if it is missing, closed to other users. Raises FolderNotOurs.
 
-    As root others may walk through it, though not look into it: Postgres refuses to run as root, so its data
-    belongs to another user, who has to get there. Every file of ours in it is mode 600.
+    If root creates it, others can traverse but not list it: Postgres refuses to run as root, so its data
+    belongs to another user, who must be able to reach it. Every file of ours in it has mode 600.
     """
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    status = folder.lstat()  # not stat: where others may write, a link could lead anywhere
+    status = folder.lstat()  # not stat: where others can write, a link could lead anywhere
     if not stat.S_ISDIR(status.st_mode):
         raise FolderNotOurs(folder, "is a link, not a folder")
     if status.st_uid != os.geteuid():
@@ -53,7 +53,7 @@ def write_private(path: Path, text: str, owner: pwd.struct_passwd | None = None)
 
 
 def remove_tree(folder: Path) -> None:
-    """Also what was made read-only, as the code of Lambdas is."""
+    """Also removes read-only folders, such as those of the Lambdas' code."""
     for path, folders, _ in os.walk(folder):
         for name in folders:
             if not (below := Path(path) / name).is_symlink():

@@ -1,6 +1,6 @@
 """`make ingest`, `make replay`: one run now, with a progress bar and a report.
 
-Against the configured servers, else those of a running `make run`, else its own for as long as it takes.
+Uses the configured servers, else those of a running `make run`, else its own, which it starts and ends.
 """
 
 import argparse
@@ -72,8 +72,8 @@ def _at_most(most: int) -> Callable[[str], int]:
 
 @contextlib.contextmanager
 def _servers() -> Iterator[None]:
-    """Puts into the environment whose servers to use. Who configures a database configures everything:
-    the keys and people of a laptop must never get into it."""
+    """Puts the settings of the servers to use into the environment. A user who configures a database must
+    configure everything: a laptop's keys and invented people must never get into that database."""
     chosen, folder = settings.chosen(), local_folder()
     theirs = settings.published(folder) if lock.is_held(folder) else {}
     if theirs and chosen.get("DATABASE_URL") in (None, theirs.get("DATABASE_URL")):
@@ -90,7 +90,7 @@ def _servers() -> Iterator[None]:
 
 
 def _ingest(pages: int | None, size: int | None, replay_of: str | None) -> Report:
-    columns, rows = shutil.get_terminal_size()  # tqdm itself shows nothing where a terminal has no known size
+    columns, rows = shutil.get_terminal_size()  # tqdm itself shows nothing if the terminal's size is unknown
     with tqdm(total=pages, unit="page", disable=None, leave=False, ncols=columns, nrows=rows) as bar:
 
         def on_page(done: int, planned: int, report: Report) -> None:
@@ -105,7 +105,7 @@ def _ingest(pages: int | None, size: int | None, replay_of: str | None) -> Repor
 
 
 def table(report: Report, replay: bool = False) -> Iterator[str]:
-    """The report in lines. Counts, names of fields and of rules: never a value."""
+    """The report as lines of counts, field names and rule names, never a value."""
     speed = f", {report.fetched / report.seconds:,.0f} records/s" if report.fetched and report.seconds else ""
     yield f"Ingest {report.status} in {report.seconds:.2f} s{speed} (run {report.run_id})"
     if report.error:
@@ -133,5 +133,5 @@ def table(report: Report, replay: bool = False) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    logging.getLogger("decant.pipeline").setLevel(logging.CRITICAL)  # what it says is in the report
+    logging.getLogger("decant.pipeline").setLevel(logging.CRITICAL)  # its messages are in the report
     sys.exit(main())

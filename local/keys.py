@@ -1,4 +1,4 @@
-"""This checkout's own keys, made once and kept in `.local/`: one opens the API, one makes the tokens."""
+"""This checkout's own keys, made once and kept in `.local/`: one for the API, one that makes the tokens."""
 
 import base64
 import json
@@ -22,12 +22,12 @@ def fresh_api_key() -> str:
 
 
 def api_keys(folder: Path, *others: str) -> str:
-    """The setting API_KEYS: the local key, and these others, may do everything."""
+    """The setting API_KEYS: the local key and ``others``, each with every scope."""
     return json.dumps({key_hash(key): sorted(SCOPES) for key in (api_key(folder), *others)})
 
 
 def pii_keys(folder: Path) -> str:
-    """The setting PII_KEYS. Lost with its file: then nothing in the database can be looked up any more."""
+    """The setting PII_KEYS. If its file is lost, nothing in the database can be looked up any more."""
     return _kept(pii_keys_file(folder), with_fresh_pii_key("{}"))
 
 
@@ -36,14 +36,14 @@ def pii_keys_file(folder: Path) -> Path:
 
 
 def with_fresh_pii_key(known: str) -> str:
-    """The setting PII_KEYS, and in it a new key of the version that comes next."""
+    """The setting PII_KEYS with a new key added as the next version."""
     table = json.loads(known)
     fresh = base64.b64encode(secrets.token_bytes(32)).decode()
     return json.dumps({**table, str(max(map(int, table), default=0) + 1): fresh})
 
 
 def password(path: Path) -> str:
-    """A server's, in a file that the server reads itself."""
+    """A server's password, kept in the file ``path``."""
     return _kept(path, secrets.token_urlsafe(24))
 
 

@@ -1,6 +1,6 @@
 """`make localstack` and `make localstack-down`: the app in LocalStack, without Docker, in the background.
 
-Exit status 0, or 1 with one sentence if something failed.
+Exit status 0, 1 with one sentence if something failed, or 130 if interrupted.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main() -> int:
 
 
 def _up(folder: Path) -> None:
-    """A LocalStack that runs already gets the app as it is now."""
+    """Starts LocalStack unless it is already running, and deploys the app as it is now."""
     refuse_unsuitable()
     with lock.hold(make_private(folder / "project"), COMMAND), contextlib.ExitStack() as undo:
         if not lock.is_held(folder):
@@ -58,7 +58,7 @@ def _up(folder: Path) -> None:
 
 
 def refuse_unsuitable() -> None:
-    """Raises LocalError where LocalStack's Lambdas cannot run."""
+    """Raises LocalError if LocalStack's Lambdas cannot run here."""
     if sys.version_info < (3, 12):
         here = f"{sys.version_info.major}.{sys.version_info.minor}"
         raise LocalError(f"this needs Python 3.12 or newer, not {here}: `{COMMAND} PYTHON=python3.13`")
@@ -69,7 +69,7 @@ def refuse_unsuitable() -> None:
 
 
 def _start_keeper(folder: Path, undo: contextlib.ExitStack) -> None:
-    """Goes on without us, unless ``undo`` is carried out."""
+    """Starts the keeper, which outlives this command unless ``undo`` is executed."""
     port = ports.asked_for() or (processes.free_port() if processes.listening(_USUAL_PORT) else _USUAL_PORT)
     ports.refuse_taken(port, COMMAND)
     keeper = Child(
@@ -84,7 +84,7 @@ def _start_keeper(folder: Path, undo: contextlib.ExitStack) -> None:
 
 
 def _wait_for(url: str) -> None:
-    """The first answer takes a cold start of the function."""
+    """Waits for the first answer, which includes a cold start of the function. Raises LocalError."""
     with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=30) as answer:  # noqa: S310
         if answer.status == HTTPStatus.OK:
             return

@@ -1,6 +1,6 @@
-"""Keeps LocalStack and the servers beside it running in the background, until it is told to end (SIGTERM).
+"""Keeps LocalStack and the servers beside it running in the background, until it receives SIGTERM.
 
-`make localstack` starts it; whoever holds the folder's lock is it.
+`make localstack` starts it. It holds the folder's lock, by which `make localstack-down` finds it.
 """
 
 import argparse
@@ -21,11 +21,11 @@ from local.watch import watch
 
 COMMAND = "make localstack"
 PYTHON = ROOT / "localstack" / ".venv" / "bin" / "python"
-ENDPOINT = "AWS_ENDPOINT_URL"  # published beside the settings
+ENDPOINT = "AWS_ENDPOINT_URL"  # published with the settings
 
-_START_SECONDS = 180.0  # the first time its modules are compiled
-_STOP_SECONDS = 1.0  # it keeps nothing, and its functions end with it
-_NOT_HERE = {"SECRET_ID", "QUEUE_URL", "QUEUE_NAME", "INGEST_SCHEDULE"}  # the deployment's own
+_START_SECONDS = 180.0  # the first start compiles its modules
+_STOP_SECONDS = 1.0  # it persists nothing, and its functions end with it
+_SET_BY_DEPLOYMENT = {"SECRET_ID", "QUEUE_URL", "QUEUE_NAME", "INGEST_SCHEDULE"}
 
 
 def main() -> int:
@@ -44,19 +44,19 @@ def main() -> int:
 
 
 def _run(folder: Path, port: int) -> None:
-    _forget_the_last(folder)
-    chosen = {name: value for name, value in settings.chosen().items() if name not in _NOT_HERE}
+    _remove_leftovers(folder)
+    chosen = {name: value for name, value in settings.chosen().items() if name not in _SET_BY_DEPLOYMENT}
     with (
         stand_ins(folder, chosen) as stack,
         _localstack(stack, port) as endpoint,
         settings.publish(folder, {**stack.settings, ENDPOINT: endpoint}),
     ):
-        watch(stack, mortal="LocalStack")  # it would come back without the app
+        watch(stack, mortal="LocalStack")  # a restarted LocalStack would not have the app
 
 
-def _forget_the_last(folder: Path) -> None:
-    """A LocalStack that starts knows of no deployment."""
-    processes.end_recorded(record_file(folder))  # before its files go
+def _remove_leftovers(folder: Path) -> None:
+    """Removes what the last LocalStack left: a new one knows nothing of its deployment."""
+    processes.end_recorded(record_file(folder))  # before its files are removed
     for stale in (folder / "home", folder / "project" / ".chalice" / "deployed"):
         if stale.exists():
             remove_tree(stale)
@@ -64,7 +64,7 @@ def _forget_the_last(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _localstack(stack: Stack, port: int) -> Iterator[str]:
-    """Ready, with the resources that the init hook makes. Gives its URL."""
+    """Yields the URL once LocalStack is ready, with the resources that the init hook creates."""
     endpoint = f"http://127.0.0.1:{port}"
     child = Child(
         "LocalStack",
@@ -83,7 +83,7 @@ def _localstack(stack: Stack, port: int) -> Iterator[str]:
 
 
 def _environment(stack: Stack, port: int) -> dict[str, str]:
-    """Nothing of the caller's but the way to programs: LocalStack reads many variables, and files at home."""
+    """Takes only PATH from the caller: LocalStack reads many variables, and files in the home directory."""
     home = make_private(stack.folder / "home")
     hooks = home / "etc" / "localstack" / "init"
     hooks.parent.mkdir(parents=True, exist_ok=True)
@@ -97,12 +97,12 @@ def _environment(stack: Stack, port: int) -> dict[str, str]:
         "FILESYSTEM_ROOT": str(home),
         "TMPDIR": str(make_private(home / "tmp")),
         "XDG_CACHE_HOME": str(home / f"cache-{port}"),
-        "OVERRIDE_IN_DOCKER": "0",  # a container that it runs in is not its own
+        "OVERRIDE_IN_DOCKER": "0",  # a container around it is not LocalStack's own image
         "GATEWAY_LISTEN": address,
         "LOCALSTACK_HOST": address,
         "LAMBDA_RUNTIME_EXECUTOR": "process",
-        "LAMBDA_SYNCHRONOUS_CREATE": "1",  # else each deployment waits for the next look, 5 s later
-        "LAMBDA_EVENT_SOURCE_MAPPING_POLL_INTERVAL_SEC": "0.05",  # else a page a second, whatever it takes
+        "LAMBDA_SYNCHRONOUS_CREATE": "1",  # else each deployment waits for the next poll, 5 s later
+        "LAMBDA_EVENT_SOURCE_MAPPING_POLL_INTERVAL_SEC": "0.05",  # else one page a second, however fast
         "LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_EMPTY_POLL_SEC": "1",
         "SQS_ENDPOINT_STRATEGY": "path",
         "SKIP_SSL_CERT_DOWNLOAD": "1",

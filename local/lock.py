@@ -1,4 +1,4 @@
-"""One command at a time may own `.local/` and its servers. The system frees the lock even after a kill."""
+"""Lets one command at a time own `.local/` and its servers. The kernel frees the lock even after a kill."""
 
 import contextlib
 import fcntl
@@ -11,7 +11,7 @@ from local.errors import AlreadyRunning
 
 @contextlib.contextmanager
 def hold(folder: Path, command: str) -> Iterator[None]:
-    """Raises AlreadyRunning at once if another command holds it."""
+    """Raises AlreadyRunning at once if another command holds the lock."""
     with (folder / "lock").open("a+", encoding="utf-8") as file:
         if not _take(file.fileno()):
             raise AlreadyRunning(_holder(folder))
@@ -30,7 +30,7 @@ def is_held(folder: Path) -> bool:
 
 
 def holder(folder: Path) -> int | None:
-    """The id of the process that holds it; None if none does, or it has not said so yet."""
+    """The id of the process that holds the lock; None if none does, or it has not written its id yet."""
     number = _holder(folder).rpartition(" ")[2] if is_held(folder) else ""
     return int(number) if number.isdigit() else None
 

@@ -1,7 +1,7 @@
-"""Invents people for the stand-in user API, and writes pages of them in the dialects of the two real ones.
+"""Invents people for the stand-in user API, and writes pages of them in the dialects of the two real APIs.
 
-A person is a pure function of seed, page and position: no clock, no state, nothing remembered.
-About a quarter of them are odd the way real data is odd, and still valid; invalid ones come only on demand.
+A person is a pure function of seed, page and position: no clock and no state.
+About a quarter of them are odd in the ways that real data is, but valid; invalid ones come only on request.
 """
 
 import functools
@@ -18,8 +18,8 @@ Person = dict[str, Any]  # flat, and the same for every dialect
 Record = dict[str, Any]
 Render = Callable[[Person, Random], Record]
 
-# Four lines a country. First: name; ISO code; calling code; identity number; postcodes (# digit, @ letter).
-# Then first names; last names; cities with their states and, after the semicolon, streets.
+# Four lines per country. First: name; ISO code; calling code; identity number; postcodes (# digit, @ letter).
+# Second: first names. Third: last names. Fourth: cities with their states and, after the semicolon, streets.
 _TABLE = """
 United States; US; 1; SSN ###-##-####; #####|#####-####
 Ann|Mary-Jane|D'Andre|Christopher|Xochitl
@@ -104,10 +104,10 @@ _PEOPLE = (("female", "Mrs", "women"), ("female", "Ms", "women"), ("male", "Mr",
 _LETTERS = "ABCDEFGHJKLMNPRSTWXYZ"
 _BORN = (date(1940, 1, 1).toordinal(), date(2009, 1, 1).toordinal())
 _JOINED = (date(2002, 1, 1).toordinal(), date(2022, 1, 1).toordinal())
-_THIS_YEAR = 2025  # ages are counted to its last day, whatever the clock says
+_THIS_YEAR = 2025  # ages are as of its last day, regardless of the clock
 
 _MAX_SIZE, _MAX_NUMBER = 5_000, 10**9
-_ODD, _TWIN = 0.24, 0.005  # shares of the odd, and of those who were on the page already
+_ODD, _TWIN = 0.24, 0.005  # shares of odd people, and of people who are on the page already
 _ABSENT = object()  # stands for a field that is left out
 
 
@@ -127,7 +127,7 @@ class Land(NamedTuple):
 
 @dataclass(frozen=True)
 class Page:
-    """A page: its first `size` records, of which the share `bad` is invalid, evenly spread."""
+    """The first `size` records of a page. The share `bad` of them is invalid, evenly spread."""
 
     seed: str
     number: int
@@ -135,7 +135,7 @@ class Page:
     bad: float
 
     def records(self, render: Render) -> list[object]:
-        parts = round(self.bad * 1_000_000)  # in whole parts 0.29 of 100 is 29, in floats it is 28
+        parts = round(self.bad * 1_000_000)  # as integers: 0.29 of 100 is 29, with floats it is 28
         rng = Random(self.seed)
         records: list[object] = []
         for position in range(self.size):
@@ -149,7 +149,7 @@ class Page:
 
 
 def page_asked_for(query: Mapping[str, str], size_name: str, default_size: int) -> Page:
-    """The page that a URL's query means; a ValueError if it means none."""
+    """The page that a URL's query asks for. Raises ValueError if the query is invalid."""
     bad = float(query.get("bad", "0"))
     if not 0 <= bad <= 1:
         raise ValueError("bad must be a share from 0 to 1")
@@ -158,7 +158,7 @@ def page_asked_for(query: Mapping[str, str], size_name: str, default_size: int) 
 
 
 def whole_number(query: Mapping[str, str], name: str, default: int) -> int:
-    """At least 1, or 0 where that is the default; a ValueError if the text is anything else."""
+    """A number of at least 1, or 0 if that is the default. Raises ValueError for any other text."""
     text, least = query.get(name, str(default)), min(default, 1)
     if not (text.isascii() and text.isdigit() and len(text) <= 10 and least <= int(text) <= _MAX_NUMBER):
         raise ValueError(f"{name} must be a whole number from {least} to {_MAX_NUMBER}")
@@ -166,23 +166,23 @@ def whole_number(query: Mapping[str, str], name: str, default: int) -> int:
 
 
 def random_data_api(page: Page) -> bytes:
-    """As random-data-api.com's version 2 answers: a list."""
+    """A page as version 2 of random-data-api.com formats it: a list."""
     return _encode(page.records(_random_data_api_user))
 
 
 def randomuser(page: Page) -> bytes:
-    """As randomuser.me's version 1.4 answers: an envelope."""
+    """A page as version 1.4 of randomuser.me formats it: an envelope."""
     info = {"seed": page.seed, "results": page.size, "page": page.number, "version": "1.4"}
     return _encode({"results": page.records(_randomuser_user), "info": info})
 
 
 def _encode(document: object) -> bytes:
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "backslashreplace")  # half a surrogate pair becomes its JSON escape
+    return text.encode("utf-8", "backslashreplace")  # a lone surrogate becomes its JSON escape
 
 
 def _person(rng: Random, seed: str, number: int, position: int) -> Person:
-    """Leaves the dice where the person's rendering begins; a twin's begins where the first one's did."""
+    """Leaves ``rng`` in the state for rendering the person. A twin gets the same state as its original."""
     rng.seed(f"{seed}/{number}/{position}")
     if position and rng.random() < _TWIN:
         return _person(rng, seed, number, rng.randrange(position)) | {"plan": "Lifetime", "city": "Newtown"}
@@ -251,7 +251,7 @@ def _dial(pattern: str, digits: str) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def _ascii(name: str) -> str:
-    """What is left of a name in an e-mail address: ASCII letters, or a word where none is left."""
+    """A name reduced to ASCII letters for an e-mail address, or a fixed word if none are left."""
     letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return "".join(filter(str.isalpha, letters)) or "user"
 
@@ -354,12 +354,12 @@ def _login(person: Person, rng: Random) -> Record:
 
 
 def _moment(day: str, rng: Random) -> Record:
-    clock = _fill("T1#:2#:3#.###Z", rng)  # a real time of day whatever the digits
+    clock = _fill("T1#:2#:3#.###Z", rng)  # a valid time of day for any digits
     return {"date": f"{day}{clock}", "age": _THIS_YEAR - int(day[:4])}
 
 
 def _identity(land: Land, insurance: str | None) -> Record:
-    """The same number in the country's own form; most countries have none."""
+    """The insurance number in the country's own format; most countries have none."""
     kind, pattern = land.identity
     if insurance is None or not _is_real(insurance):
         return {"name": kind, "value": insurance}
@@ -441,7 +441,7 @@ def _spoil(render: Render, person: Person, rng: Random, kind: int) -> object:
 
 
 def _present(record: Record) -> Record:
-    """The record without the fields that are to be left out, at any depth."""
+    """The record without the fields marked as absent, at any depth."""
     return {
         name: _present(value) if isinstance(value, dict) else value
         for name, value in record.items()

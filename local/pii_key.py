@@ -1,4 +1,4 @@
-"""`make pii-key`: a new key for the tokens, and what to do next."""
+"""`make pii-key`: makes a new key for the tokens and prints what to do next."""
 
 import sys
 

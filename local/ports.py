@@ -1,4 +1,4 @@
-"""The port that somebody asks for with PORT=."""
+"""The port that the user sets with PORT=."""
 
 import os
 import socket
@@ -18,9 +18,9 @@ def asked_for() -> int | None:
 
 
 def refuse_taken(port: int, command: str) -> None:
-    """Raises PortTaken. Asks twice: some systems allow a second listener beside one on all addresses."""
+    """Raises PortTaken. Binds and connects: some systems allow a bind beside a listener on all addresses."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just freed is free
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port just freed counts as free
         try:
             probe.bind(("127.0.0.1", port))
         except PermissionError:

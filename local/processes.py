@@ -1,6 +1,6 @@
-"""Child processes: start them, wait for them, end them, and find again what a killed run left behind.
+"""Child processes: starts them, waits for them, ends them, and finds those that a killed run left behind.
 
-Ends only what it started itself or can prove to be ours, and always by process id.
+Ends only processes that it started itself or can prove to be ours, and always by process id.
 """
 
 import contextlib
@@ -22,11 +22,11 @@ from local.errors import ServerFailed
 from local.folders import write_private
 
 _PATIENCE_SECONDS = 10.0
-_CLOCK_DRIFT_SECONDS = 5.0  # a start time is derived from the wall clock, which gets corrected
+_CLOCK_DRIFT_SECONDS = 5.0  # start times derive from the wall clock, which may be adjusted
 
 
 class Child:
-    """A process in a session of its own, so that the terminal's Ctrl-C reaches only the runner."""
+    """A process in its own session, so that the terminal's Ctrl-C reaches only the runner."""
 
     def __init__(
         self,
@@ -40,14 +40,14 @@ class Child:
         stop_signal: signal.Signals = signal.SIGTERM,
         stdin: bytes = b"",
     ) -> None:
-        """Without a log the child writes to our own terminal; stdin is all that it will ever read."""
+        """Without a log the child writes to our own terminal. ``stdin`` is its entire standard input."""
         self.name, self.log, self.argv = name, log, list(argv)
         self._env, self._cwd, self._user, self._stdin = dict(env), cwd, user, stdin
         self._stop_signal = stop_signal
         self.start()
 
     def start(self) -> None:
-        """Also anew, after it has ended."""
+        """May be called again after the process has ended."""
         identity: dict[str, Any] = {}
         if user := self._user:
             identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
@@ -61,7 +61,7 @@ class Child:
         self._feed()
 
     def _feed(self) -> None:
-        with contextlib.suppress(BrokenPipeError):  # it ended already, which the caller will notice
+        with contextlib.suppress(BrokenPipeError):  # it has already ended, which the caller will notice
             if self._process.stdin:
                 with self._process.stdin as pipe:
                     pipe.write(self._stdin)
@@ -80,7 +80,7 @@ class Child:
         return self._process.poll()
 
     def wait(self) -> int:
-        """To its end, unless we are asked to stop: then it ends too. Returns its exit status."""
+        """Waits and returns its exit status. If we are asked to stop, ends it and raises StopRequested."""
         try:
             while self.running:
                 signals.check()
@@ -90,8 +90,8 @@ class Child:
         return self.exit_status or 0
 
     def stop(self, patience_seconds: float = _PATIENCE_SECONDS) -> None:
-        """Asks, waits, then kills; whatever it had started itself goes with it."""
-        family = _descendants(self.pid) if self.running else []  # or the id may be another's by now
+        """Sends the stop signal, waits, then kills. Also ends the processes that the child had started."""
+        family = _descendants(self.pid) if self.running else []  # once it has ended, its id may be reused
         if self.running:
             self._process.send_signal(self._stop_signal)
         try:
@@ -121,13 +121,13 @@ def how_it_ended(status: int | None) -> str:
 
 
 def _open_log(path: Path) -> Any:
-    """A log begins anew with each start, so that it cannot grow for ever."""
+    """Truncates the log at each start, so that it cannot grow without bound."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     return os.fdopen(descriptor, "ab")
 
 
 def end(processes: Iterable[psutil.Process], ask: signal.Signals, patience_seconds: float) -> None:
-    """Asks all of them, waits once for all, and kills the rest. psutil sees to it that no id was reused."""
+    """Signals all of them, waits once for all, and kills the rest. psutil guards against reused ids."""
     alive = list(processes)
     for order in (ask, signal.SIGKILL):
         for process in alive:
@@ -137,14 +137,14 @@ def end(processes: Iterable[psutil.Process], ask: signal.Signals, patience_secon
 
 
 def _alive_after(processes: Sequence[psutil.Process], patience_seconds: float) -> list[psutil.Process]:
-    """A zombie has ended, and may never be waited for: not every container's first process does that."""
+    """A zombie counts as ended: it may never be reaped, as not every container's first process does that."""
     deadline = time.monotonic() + patience_seconds
-    while (alive := [process for process in processes if _works(process)]) and time.monotonic() < deadline:
+    while (alive := [process for process in processes if _is_alive(process)]) and time.monotonic() < deadline:
         time.sleep(0.02)
     return alive
 
 
-def _works(process: psutil.Process) -> bool:
+def _is_alive(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -159,7 +159,7 @@ def _descendants(pid: int) -> list[psutil.Process]:
 
 
 def at_work_in(folder: Path, name: str) -> list[psutil.Process]:
-    """The processes of that name whose working folder it is: how a server of ours is told from another's."""
+    """The processes with that name and working folder, which distinguish our servers from others."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
@@ -169,14 +169,14 @@ def at_work_in(folder: Path, name: str) -> list[psutil.Process]:
 
 
 def record(path: Path, child: Child) -> None:
-    """Remembers a child for the next run, in case this one gets no chance to end it."""
+    """Records a child for the next run, in case this one has no chance to end it."""
     created = psutil.Process(child.pid).create_time()
     entry = {"pid": child.pid, "created": created, "arguments": child.argv[1:]}
     write_private(path, json.dumps([*_recorded(path), entry]))
 
 
 def end_recorded(path: Path) -> None:
-    """Ends what a killed run left behind: same id, same start, same command line."""
+    """Ends what a killed run left behind: processes with the recorded id, start time and arguments."""
     orphans = [process for entry in _recorded(path) for process in _matching(entry)]
     family = [relative for orphan in orphans for relative in _descendants(orphan.pid)]
     end([*orphans, *family], signal.SIGTERM, _PATIENCE_SECONDS)
@@ -201,7 +201,7 @@ def _matching(entry: Mapping[str, Any]) -> list[psutil.Process]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on. Another process could take it before it is used: rare, and it shows."""
+    """A port that is free now. Another process may take it before it is used: rare, and not silent."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

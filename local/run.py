@@ -25,14 +25,14 @@ from local.watch import watch
 
 _PORT = 8000
 _HEALTH_SECONDS = 60.0
-_STOOD_IN_FOR = {  # well-formed, until the stand-ins are there
+_PLACEHOLDERS = {  # well-formed values for the check, before the stand-ins exist
     "DATABASE_URL": "postgresql://",
     "REDIS_URL": "redis://",
     "SOURCE_URL": "http://127.0.0.1",
     "PII_KEYS": json.dumps({"1": base64.b64encode(bytes(32)).decode()}),
 }
 _CHALICE = (
-    "import sys; from chalice.cli import main; sys.exit(main())"  # its script's first line may be too long
+    "import sys; from chalice.cli import main; sys.exit(main())"  # the shebang of its script may be too long
 )
 
 
@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def _run(folder: Path, port: int) -> None:
-    processes.end_recorded(record_file(folder))  # before the port is looked at: an orphan may have it
+    processes.end_recorded(record_file(folder))  # before the port is checked: an orphan may hold it
     ports.refuse_taken(port, "make run")
     chosen = settings.chosen()
     _refuse_malformed(chosen)
@@ -67,16 +67,16 @@ def _run(folder: Path, port: int) -> None:
 
 
 def _refuse_malformed(chosen: Mapping[str, str]) -> None:
-    """Before a server starts, or a child ends by it. Raises ConfigError, LocalError."""
+    """Checks the settings before a server starts or a child fails on them. Raises ConfigError, LocalError."""
     os.environ.update(chosen)
     config.log_level()
     config.allowed_origin()
     config.queue_name()
     expressions.parse(config.ingest_schedule(), datetime.now(UTC))
     if "SECRET_ID" not in chosen:
-        read = config.read({**_STOOD_IN_FOR, **chosen})
+        read = config.read({**_PLACEHOLDERS, **chosen})
         sources.named(read.source_dialect)
-        Pool(read.database_url)  # which connects when it is asked, and so does the next
+        Pool(read.database_url)  # connects only when it is used, as does the next
         Connections(read.redis_url, seconds=1)
 
 
@@ -86,7 +86,7 @@ def _migrate(stack: Stack) -> None:
 
 
 def _ingest(stack: Stack) -> None:
-    """Its bar and report go to our terminal. What is there gets served even if the source is down."""
+    """Its bar and report go to our terminal. Existing data is served even if the source is down."""
     if _job(stack, "the first ingest", ["-m", "local.ingest"], None):
         print("The first ingest failed; the schedule will try again.", flush=True)
 
@@ -109,7 +109,7 @@ def _http(stack: Stack, port: int) -> Iterator[None]:
 
 
 def _answers(port: int) -> bool:
-    """Any status will do: without a database /health says so, and that is an answer."""
+    """Any status counts: without a database /health reports that, which is an answer too."""
     line = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     with contextlib.closing(line), contextlib.suppress(OSError, http.client.HTTPException):
         line.request("GET", "/health")
@@ -118,8 +118,8 @@ def _answers(port: int) -> bool:
 
 
 def _link_key(folder: Path, stack: Stack) -> str | None:
-    """A key for the link to the page, known to this run's server alone: a browser's history keeps links. None
-    where the keys are somebody's own."""
+    """A key for the link to the page, valid for this run only, because a browser's history keeps links. None
+    if the user has set the keys."""
     if stack.settings.get("API_KEYS") != keys.api_keys(folder):
         return None
     key = keys.fresh_api_key()
@@ -128,7 +128,7 @@ def _link_key(folder: Path, stack: Stack) -> str | None:
 
 
 def _announce(folder: Path, stack: Stack, port: int, link_key: str | None) -> None:
-    """The link holds its key in the fragment, which no browser sends; the page removes it at once."""
+    """The link holds its key in the fragment, which browsers do not send; the page removes it at once."""
     url = f"http://127.0.0.1:{port}"
     if link_key:
         print(f"API key: {keys.api_key(folder)} (in {keys.api_key_file(folder)})")

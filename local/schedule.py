@@ -19,7 +19,7 @@ from local import expressions, signals
 from local.errors import LocalError
 from local.folders import ROOT
 
-_SLICE = timedelta(seconds=1)  # short sleeps: a laptop that slept wakes to a clock that has moved on
+_SLICE = timedelta(seconds=1)  # short sleeps: after a laptop was suspended, the clock has moved on
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Job:
 
 
 class Clock:
-    """The real time; a test brings its own."""
+    """The real clock; tests use their own."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -39,7 +39,7 @@ class Clock:
 
 
 def jobs(app: Chalice, start: datetime) -> list[Job]:
-    """What the app has declared. Raises ScheduleUnreadable."""
+    """The schedules that the app declares. Raises ScheduleUnreadable."""
     return [
         Job(source.name, expressions.parse(_text(source.schedule_expression), start))
         for source in app.event_sources
@@ -52,10 +52,10 @@ def _text(expression: str | ScheduleExpression) -> str:
 
 
 def serve(todo: Sequence[Job], invoke: Callable[[str], None], clock: Clock, *, at_once: bool = False) -> None:
-    """Ends when no schedule will ever fire again, which for a rate is never.
+    """Runs the jobs when they are due. Returns when no schedule will fire again, which for a rate is never.
 
-    A job that came due during another's run follows it at once; whatever else it missed is not made up for.
-    At once: each also runs before it is due.
+    A job that falls due while another runs follows it at once; further missed firings are not made up for.
+    With ``at_once``, each job also runs once at the start.
     """
     for job in todo if at_once else ():
         invoke(job.name)
@@ -79,7 +79,7 @@ def invoker(app: Chalice) -> Callable[[str], None]:
             client.lambda_.invoke(name, scheduled_event(client, name, datetime.now(UTC)))
         except DecantError as error:
             _say(f"{name} failed: {type(error).__name__}: {error}")
-        except Exception as error:  # noqa: BLE001 - in the place of the Lambda runtime, which survives everything
+        except Exception as error:  # noqa: BLE001 - like the Lambda runtime, survives every exception
             _say(f"{name} failed: {Unforeseen(error)}")
         else:
             _say(f"{name} done in {time.monotonic() - started:.2f} s")
@@ -89,7 +89,7 @@ def invoker(app: Chalice) -> Callable[[str], None]:
 
 
 def scheduled_event(client: Client, name: str, now: datetime) -> dict[str, Any]:
-    """As EventBridge sends it. chalice's own has a fixed id and time."""
+    """The event as EventBridge sends it. Chalice's own has a fixed id and time."""
     rule = f"arn:aws:events:us-east-1:000000000000:rule/decant-local-{name}"
     event: dict[str, Any] = client.events.generate_cw_event(
         "aws.events", "Scheduled Event", {}, [rule], region="us-east-1"

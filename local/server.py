@@ -1,4 +1,4 @@
-"""What the embedded servers have in common: a child, which a `with` starts and ends."""
+"""The base class of the embedded servers: a child process that a `with` block starts and ends."""
 
 from pathlib import Path
 from types import TracebackType
@@ -8,7 +8,7 @@ from local.processes import Child
 
 
 class Server:
-    """Whoever inherits makes the child in ``start``. Between ``stop`` and ``start`` it is away."""
+    """Subclasses create the child in ``start``. Between ``stop`` and ``start`` there is none."""
 
     name: ClassVar[str]
     stop_seconds: ClassVar[float]

@@ -1,6 +1,6 @@
-"""The settings of this checkout: the environment over `.env` over what a running `make run` has published.
+"""The settings of this checkout: the environment wins over `.env`, `.env` over what `make run` publishes.
 
-Here they are only passed on; `chalicelib.config` knows what they mean.
+This module only passes them on; `chalicelib.config` interprets them.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ NAMES = frozenset(config.NAMES)
 
 
 def chosen() -> dict[str, str]:
-    """What the user has set. An empty value is as good as none: `.env` begins as a copy of an example.
+    """What the user has set. An empty value counts as unset: `.env` starts as a copy of an example.
 
     Raises LocalError if `.env` cannot be read as text.
     """
@@ -50,7 +50,7 @@ def publish(folder: Path, settings: Mapping[str, str]) -> Iterator[None]:
 
 
 def write(folder: Path, settings: Mapping[str, str]) -> Path:
-    """The file can be read by a shell as well: `set -a; . .local/env`."""
+    """Writes a file that a shell can read too: `set -a; . .local/env`."""
     path = folder / "env"
     write_private(path, "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(settings.items())))
     return path

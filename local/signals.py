@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM, taken where it is safe to stop.
+"""Handles Ctrl-C and SIGTERM where it is safe to stop.
 
-The runner only notes them and looks at the note between its steps: a handler that raises could do so between
-the start of a child and the line that remembers it, and leave it behind. What runs a single job is
-interrupted at once, but only once, so that a second Ctrl-C cannot break the tidying up.
+The runner only notes a signal and checks for it between its steps: a handler that raises could do so between
+the start of a child and the line that records it, and leave the child behind. A command that runs a single
+job is interrupted at once, but only once, so that a second Ctrl-C cannot break the cleanup.
 """
 
 import signal
@@ -12,19 +12,19 @@ from chalicelib.errors import Stopped
 
 
 class StopRequested(Stopped):
-    """Somebody asked us to end. One of the app's errors, so that a run under way says so in the ledger."""
+    """A signal asked us to stop. It is an app error, so that a run in progress records it in the ledger."""
 
 
 _received: list[int] = []
 
 
 def note() -> None:
-    """From now on the usual signals are only noted."""
+    """From now on SIGINT, SIGTERM and SIGHUP are only noted."""
     _handle(_remember)
 
 
 def interrupt() -> None:
-    """From now on the first of the usual signals raises StopRequested wherever we are; more are ignored."""
+    """From now on the first SIGINT, SIGTERM or SIGHUP raises StopRequested at once, the rest are ignored."""
     _handle(_raise_once)
 
 

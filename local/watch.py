@@ -1,4 +1,4 @@
-"""Looks after running servers until somebody asks us to end, or one of them cannot be kept alive."""
+"""Watches running servers until we are asked to stop, or one of them cannot be kept alive."""
 
 import time
 from collections import defaultdict
@@ -9,12 +9,12 @@ from local.processes import how_it_ended
 from local.stack import Stack, Watched
 
 _LOOK_SECONDS = 0.2
-_REVIVE_SECONDS = 3.0  # a server that falls over at once should not do so many times a second
+_REVIVE_SECONDS = 3.0  # a server that fails at once must not restart many times a second
 _MOST_DEATHS, _WITHIN_SECONDS = 5, 60.0
 
 
 def watch(stack: Stack, mortal: str = "") -> None:
-    """Until somebody asks us to end, or a server keeps ending by itself, or the one so named ends at all."""
+    """Runs until we are asked to stop, a server keeps ending, or the one named ``mortal`` ends even once."""
     deaths = defaultdict[str, list[float]](list)
     while True:
         signals.check()
@@ -25,7 +25,7 @@ def watch(stack: Stack, mortal: str = "") -> None:
 
 
 def _revive(stack: Stack, server: Watched, deaths: list[float], most_deaths: int) -> None:
-    """Whatever ends is started again, as a cloud would do; whoever uses it copes meanwhile."""
+    """Restarts a server that ended, as a cloud would. Its clients cope while it is down."""
     how = how_it_ended(server.exit_status)
     deaths.append(time.monotonic())
     if sum(death > deaths[-1] - _WITHIN_SECONDS for death in deaths) >= most_deaths:

@@ -1,1 +1,1 @@
-"""Lambda authorizers for LocalStack's API Gateway, whose free edition lets every request past them."""
+"""Lambda authorizers for LocalStack's API Gateway, whose free edition does not invoke them."""

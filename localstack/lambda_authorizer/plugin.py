@@ -1,6 +1,6 @@
-"""Asks the Lambda before the gateway goes on, as API Gateway does for methods with a TOKEN authorizer.
+"""Invokes the authorizer before handling a request, as API Gateway does for methods with a TOKEN authorizer.
 
-Not here: REQUEST authorizers, Cognito, and the expression that a token may have to match.
+Not supported: REQUEST authorizers, Cognito, and the expression that a token may have to match.
 """
 
 import json
@@ -33,12 +33,12 @@ def install() -> None:
 
 @dataclass
 class LambdaAuthorizer:
-    """Keeps the answers, by authorizer and token, for as long as the authorizer says."""
+    """Caches the answers, by API, authorizer and token, for the authorizer's TTL."""
 
     _kept: dict[tuple[str, str, str], tuple[float, dict[str, Any]]] = field(default_factory=dict)
 
     def __call__(self, _chain: object, context: RestApiInvocationContext, _response: object) -> None:
-        """Raises a gateway's answer unless the request may pass."""
+        """Raises the gateway's error response unless the request may pass."""
         method = context.resource_method
         authorizer = context.deployment.rest_api.authorizers.get(method.get("authorizerId"))
         if authorizer is None or authorizer["type"] != "TOKEN":
@@ -70,7 +70,7 @@ class LambdaAuthorizer:
 
 
 def _ask(uri: str, token: str, context: RestApiInvocationContext) -> dict[str, Any]:
-    """Raises AuthorizerFailureError for a function that fails or answers nonsense."""
+    """Raises AuthorizerFailureError if the function fails or does not answer with an object."""
     function = re.search(r"/functions/([^/]+)/invocations", uri)
     if function is None:
         raise AuthorizerFailureError(None)

@@ -1,4 +1,4 @@
-"""What the policy that an authorizer returns says of a method."""
+"""Evaluates the policy that an authorizer returns for a method."""
 
 import re
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ _ACTION = "execute-api:Invoke"
 
 
 class Malformed(Exception):
-    """The authorizer's answer is no policy."""
+    """The authorizer's answer is not a policy."""
 
 
 def allows(policy: Mapping[str, Any], method_arn: str) -> bool:
-    """A denial wins; what nobody mentions is denied. Raises Malformed."""
+    """A denial wins; a method that no statement matches is denied. Raises Malformed."""
     try:
         effects = {
             statement["Effect"]

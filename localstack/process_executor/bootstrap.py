@@ -1,6 +1,6 @@
-"""The first code of a Lambda's process: ties its life to LocalStack's, then calls AWS's runtime client.
+"""The entry point of a Lambda's process: ties its lifetime to LocalStack's, then calls AWS's runtime client.
 
-Run by path, in an interpreter that knows the standard library and nothing else (``-S``).
+Run by path, in an interpreter that has only the standard library (``-S``).
 """
 
 import os
@@ -9,13 +9,13 @@ import site
 import sys
 import threading
 
-_SET_NO_NEW_PRIVILEGES = 38  # of Linux' prctl
+_SET_NO_NEW_PRIVILEGES = 38  # for prctl on Linux
 _THIRD_VERSION = 0x20080522  # of capset's arguments: two words for each of three sets
 
 
 def main() -> None:
     if os.geteuid() == 0:
-        _give_up_roots_powers()  # of this thread, and of those that it starts
+        _drop_capabilities()  # of this thread and of those that it starts
     threading.Thread(target=_end_with, args=(int(sys.argv[1]),), daemon=True).start()
     sys.path[:0] = [os.environ["LAMBDA_TASK_ROOT"], os.environ["LAMBDA_RUNTIME_DIR"]]
     site.setquit()  # exit() and quit(), which a Lambda has
@@ -24,8 +24,8 @@ def main() -> None:
     runtime_client.main([sys.argv[0], os.environ["_HANDLER"]])  # type: ignore[no-untyped-call]
 
 
-def _give_up_roots_powers() -> None:
-    """A Lambda is not root, who may write where modes forbid it. What it starts does not get them back."""
+def _drop_capabilities() -> None:
+    """Root could write where modes forbid it; a Lambda cannot. Child processes do not regain the powers."""
     import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)
@@ -36,9 +36,10 @@ def _give_up_roots_powers() -> None:
 
 
 def _end_with(lifeline: int) -> None:
-    """The pipe's other end is LocalStack's, and closes however LocalStack ends.
+    """Kills the process group when the pipe closes. LocalStack holds the other end, and it closes however
+    LocalStack ends.
 
-    Linux' PR_SET_PDEATHSIG would not do: it also fires when only the thread ends that started us.
+    Linux' PR_SET_PDEATHSIG is unsuitable: it also fires when only the thread that started us ends.
     """
     os.read(lifeline, 1)
     os.killpg(0, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The unzipped code, once for all functions that share a zip."""
+"""Unzipped code: one copy for all functions that share a zip."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ class CodeFolders:
         self._changing = threading.Lock()
 
     def of(self, version: FunctionVersion) -> Path:
-        """Where the version's code lies once it was taken."""
+        """The folder of the version's code after ``take``."""
         code = _code_of(version)
         if code.is_hot_reloading():
             return Path(code.get_unzipped_code_location())
@@ -28,7 +28,7 @@ class CodeFolders:
         return self._root / name.replace("/", "_")
 
     def take(self, version: FunctionVersion) -> None:
-        """Unzips the code unless another version has done so; it can be read but not changed."""
+        """Unzips the code unless another version has done so. Its folders are read-only."""
         folder, code = self.of(version), _code_of(version)
         with self._changing:
             if not folder.exists():
@@ -39,7 +39,7 @@ class CodeFolders:
             self._users[folder].add(_name_of(version))
 
     def give_back(self, version: FunctionVersion) -> None:
-        """The last one to do so removes the folder. A version that never took it changes nothing."""
+        """The last version to do so removes the folder. A version that never took it changes nothing."""
         folder = self.of(version)
         with self._changing:
             users = self._users[folder]
@@ -60,6 +60,6 @@ def _name_of(version: FunctionVersion) -> str:
 
 
 def _set_modes(folder: Path, mode: int) -> None:
-    """Of folders alone: where nothing can be put, a function notices that it may not write."""
+    """Changes only folders: if nothing can be created in them, a function notices that it may not write."""
     for path, _, _ in os.walk(folder, topdown=False):
         Path(path).chmod(mode)

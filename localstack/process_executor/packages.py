@@ -1,4 +1,4 @@
-"""What a Lambda finds beside its own zip: AWS's runtime client and boto3; nothing else of LocalStack's."""
+"""What a Lambda can import besides its zip: AWS's runtime client and boto3, nothing else of LocalStack's."""
 
 import importlib.metadata
 import re
@@ -9,7 +9,7 @@ _WANTED = ("awslambdaric", "boto3")
 
 
 def link_into(folder: Path) -> None:
-    """Makes the folder one of links to the packages as they are installed beside LocalStack."""
+    """Fills the folder with links to the packages as they are installed with LocalStack."""
     folder.mkdir(parents=True, exist_ok=True)
     for distribution in _with_requirements(*_WANTED):
         for entry in _top_level(distribution):
@@ -34,5 +34,5 @@ def _with_requirements(*names: str) -> Iterator[importlib.metadata.Distribution]
 
 
 def _top_level(distribution: importlib.metadata.Distribution) -> set[str]:
-    """Names right below site-packages; not what lies elsewhere, as scripts do."""
+    """Names directly below site-packages, without files elsewhere, such as scripts."""
     return {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}

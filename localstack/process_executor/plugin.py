@@ -1,6 +1,6 @@
-"""LocalStack's side: what it asks of a runtime executor, answered by sandboxes.
+"""Implements LocalStack's interface for runtime executors with sandboxes.
 
-LAMBDA_RUNTIME_EXECUTOR=process chooses it.
+LAMBDA_RUNTIME_EXECUTOR=process selects it.
 """
 
 import platform
@@ -22,7 +22,7 @@ _PACKAGES = _ROOT / "packages"
 _RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _ARCHITECTURE = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
-# As on Lambda, or in place of what is there.
+# As on Lambda, or in place of its values.
 _DEFAULTS = {"LANG": "C.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin"}
 
 _code = CodeFolders(_ROOT / "code")
@@ -41,7 +41,7 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc]
     _sandbox: Sandbox | None = None
 
     def start(self, env_vars: dict[str, Any]) -> None:
-        """Does not wait for the function to load: a failure to is the answer to the first invocation."""
+        """Does not wait for the function to load: a failure to load is the answer to the first invocation."""
         settings = self.function_version.config
         folder = _code.of(self.function_version)
         given = {name: str(value) for name, value in env_vars.items()}
@@ -84,7 +84,7 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc]
         return "127.0.0.1"
 
     def get_endpoint_from_executor(self) -> str:
-        """LocalStack, as the function sees it."""
+        """LocalStack's address as the function sees it."""
         return "127.0.0.1"
 
     def get_runtime_endpoint(self) -> str:
@@ -93,7 +93,7 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc]
 
     @classmethod
     def validate_environment(cls) -> bool:
-        """LocalStack asks once, before the first function is made."""
+        """LocalStack calls this once, before it creates the first function."""
         packages.link_into(_PACKAGES)
         return True
 

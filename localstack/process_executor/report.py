@@ -1,4 +1,4 @@
-"""What Lambda itself says about an invocation: error documents for the caller, and lines in the log."""
+"""Lambda's own messages about an invocation: error documents for the caller, and lines in the log."""
 
 import json
 import signal
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 class Outcome:
     """The answer for the caller.
 
-    ``problem`` is what the log says if the function could not answer itself, ``status`` how REPORT ends.
+    ``problem`` is the log's text if the function could not answer itself, ``status`` the end of REPORT.
     """
 
     payload: bytes
@@ -34,13 +34,13 @@ def exited(request_id: str, status: int) -> Outcome:
 
 
 def failed(document: bytes, error_type: str) -> Outcome:
-    """The function, or its loading, raised an error, which its own log tells as well."""
+    """The function raised an error, or failed to load; its own log shows the error too."""
     return Outcome(document, True, status=_error_status(error_type))
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What an invocation took. ``init_ms`` is None for a warm start."""
+    """The time and memory that an invocation used. ``init_ms`` is None for a warm start."""
 
     duration_ms: float
     memory_mb: int

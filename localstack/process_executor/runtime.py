@@ -19,7 +19,7 @@ _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 
 
 class Runtime:
-    """Starts at once and never again: what follows a crash or a timeout is another one."""
+    """Starts at once and never again: after a crash or a timeout, another one takes over."""
 
     def __init__(
         self, environment: Mapping[str, str], folder: Path, output: BinaryIO, largest_payload: int
@@ -27,7 +27,7 @@ class Runtime:
         """The process works in the function's ``folder``; all that it prints goes to ``output``."""
         self._events: SimpleQueue[Event] = SimpleQueue()
         self._api = RuntimeApi(self._events, largest_payload)
-        self._group = threading.Lock()  # held while the id of the process surely is its own
+        self._group = threading.Lock()  # held while the process id is certain to be its own
         self._gone = False
         self._started, self._ready = time.monotonic(), 0.0
         read_end, self._lifeline = os.pipe()
@@ -44,7 +44,7 @@ class Runtime:
             raise
         finally:
             os.close(read_end)
-        self._watcher = threading.Thread(target=self._tidy_up_after_it, daemon=True)
+        self._watcher = threading.Thread(target=self._reap, daemon=True)
         self._watcher.start()
 
     @property
@@ -57,19 +57,19 @@ class Runtime:
 
     @property
     def init_ms(self) -> float:
-        """How long the function took to load; until now, if it is not loaded yet."""
+        """How long the function took to load, or has taken until now."""
         return ((self._ready or time.monotonic()) - self._started) * 1000
 
     @property
     def memory_mb(self) -> int:
-        """As it stands; 0 once the process has ended."""
+        """The current resident memory; 0 once the process has ended."""
         try:
             return int(psutil.Process(self._process.pid).memory_info().rss) // 1_048_576
         except psutil.Error:
             return 0
 
     def load(self, seconds: float) -> InitFailed | Exited | None:
-        """Waits until the function is loaded, or so long after the start. None if it is, or takes longer."""
+        """Waits until it is loaded, at most ``seconds`` from its start. None if it is, or takes longer."""
         deadline = self._started + seconds
         while not self._ready:
             event = self._next(deadline)
@@ -78,7 +78,7 @@ class Runtime:
         return None
 
     def work(self, invocation: Invocation, seconds: float) -> Answered | InitFailed | Exited | None:
-        """What became of the invocation; None if nothing did within the time."""
+        """The outcome of the invocation; None if there is none within ``seconds``."""
         deadline = time.monotonic() + seconds
         self._api.give(invocation)
         while (event := self._next(deadline)) is not None:
@@ -105,8 +105,8 @@ class Runtime:
             if not self._gone:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
-    def _tidy_up_after_it(self) -> None:
-        os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)  # a zombie yet: the id is its own
+    def _reap(self) -> None:
+        os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)  # still a zombie: the id is its own
         self._kill()
         with self._group:
             self._gone = True

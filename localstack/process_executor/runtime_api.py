@@ -1,4 +1,4 @@
-"""The Lambda Runtime API (2018-06-01) for one process: it asks for invocations here and answers them."""
+"""The Lambda Runtime API (2018-06-01) for one process, which fetches invocations here and answers them."""
 
 import json
 import threading
@@ -12,7 +12,7 @@ _ROOT = "/2018-06-01/runtime"
 
 @dataclass(frozen=True)
 class Invocation:
-    """What the function is to work on; the deadline is in milliseconds of the Unix epoch."""
+    """One invocation of the function; the deadline is in milliseconds since the Unix epoch."""
 
     request_id: str
     function_arn: str
@@ -54,7 +54,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Exited:
-    """The process has ended by itself or was ended; negative if by a signal."""
+    """The process has ended or was ended; ``status`` is negative if a signal ended it."""
 
     status: int
 
@@ -63,7 +63,7 @@ Event = Ready | InitFailed | Answered | Exited
 
 
 class RuntimeApi:
-    """A server on a free loopback port. What the process tells it arrives in ``events``."""
+    """A server on a free loopback port. What the process reports arrives in ``events``."""
 
     def __init__(self, events: SimpleQueue[Event], largest_payload: int) -> None:
         self._server = _Server(events, largest_payload)
@@ -75,7 +75,7 @@ class RuntimeApi:
         return f"{host!s}:{port}"
 
     def give(self, invocation: Invocation) -> None:
-        """To be fetched as soon as the process asks."""
+        """Queues the invocation until the process asks for it."""
         self._server.current = invocation.request_id
         self._server.invocations.put(invocation)
 
@@ -87,7 +87,7 @@ class RuntimeApi:
 
 class _Server(ThreadingTCPServer):  # HTTPServer would ask DNS for its own name, which can take seconds
     daemon_threads = True
-    block_on_close = False  # a client that keeps its connection must not keep us
+    block_on_close = False  # a client that keeps its connection open must not block us
 
     def __init__(self, events: SimpleQueue[Event], largest_payload: int) -> None:
         self.events, self.largest_payload = events, largest_payload
@@ -96,7 +96,7 @@ class _Server(ThreadingTCPServer):  # HTTPServer would ask DNS for its own name,
         super().__init__(("127.0.0.1", 0), _Talk)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A process that was ended hangs up wherever it is; that it ended is noticed elsewhere."""
+        """A killed process may disconnect at any point; its end is detected elsewhere."""
 
 
 class _Talk(BaseHTTPRequestHandler):
@@ -150,4 +150,4 @@ class _Talk(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Says nothing: what matters is in the function's own log."""
+        """Logs nothing: what matters is in the function's own log."""

@@ -1,4 +1,4 @@
-"""An execution environment: one invocation at a time, cold at first, then warm, and anew after a crash."""
+"""An execution environment: one invocation at a time, first cold, then warm, and cold again after a crash."""
 
 import os
 import shutil
@@ -13,13 +13,13 @@ from process_executor.report import Outcome, Usage
 from process_executor.runtime import Runtime
 from process_executor.runtime_api import Answered, Exited, InitFailed, Invocation
 
-_INIT_SECONDS = 10.0  # Lambda's own limit: what loading takes longer counts against the function's timeout
+_INIT_SECONDS = 10.0  # Lambda's own limit: loading beyond it counts against the function's timeout
 _LARGEST_OUTPUT_BYTES = 1_048_576
 
 
 @dataclass(frozen=True)
 class Function:
-    """What a sandbox has to know of the function that it runs."""
+    """What a sandbox needs to know of the function that it runs."""
 
     folder: Path
     environment: Mapping[str, str]
@@ -40,14 +40,14 @@ class Request:
 
 
 class Stopped(Exception):
-    """An invocation came for a sandbox that is no more."""
+    """An invocation came for a sandbox that was stopped."""
 
 
 class Sandbox:
-    """Owns the folder that it is given: the function's temporary files, and what it prints."""
+    """Owns the folder that it is given, with the function's temporary files and its output."""
 
     def __init__(self, function: Function, folder: Path) -> None:
-        """Begins to load the function, and does not wait for it."""
+        """Starts to load the function and does not wait for it."""
         temporary = folder / "tmp"
         temporary.mkdir(parents=True)
         self._function, self._folder = function, folder
@@ -79,11 +79,11 @@ class Sandbox:
         return outcome, log
 
     def printed(self) -> str:
-        """What the function has printed lately."""
+        """The function's output, as far as it has not been discarded."""
         return self._output.all()
 
     def stop(self) -> None:
-        """An invocation under way ends as one whose process was killed."""
+        """An invocation in progress ends like one whose process was killed."""
         with self._changing:
             self._stopped = True
             self._runtime.end()
@@ -118,10 +118,10 @@ class Sandbox:
 
 
 class _Output:
-    """A file, not a pipe: never full, and what was printed before an answer is there with the answer."""
+    """A file, not a pipe: it never fills up, and output printed before an answer is there with the answer."""
 
     def __init__(self, path: Path) -> None:
-        """The file stays open until it is forgotten: an invocation may read it after a stop."""
+        """The file stays open until it is garbage-collected: an invocation may read it after a stop."""
         self.file = path.open("ab+", buffering=0)
         self._read_bytes = 0
 
@@ -135,7 +135,7 @@ class _Output:
         return self._from(0).decode(errors="replace")
 
     def shorten(self) -> None:
-        """Begins the file anew if it has grown long; what was printed in this very moment is lost."""
+        """Truncates the file if it has grown long; what is printed at that very moment is lost."""
         if self._read_bytes > _LARGEST_OUTPUT_BYTES:
             os.ftruncate(self.file.fileno(), 0)
             self._read_bytes = 0

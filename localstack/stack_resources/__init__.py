@@ -1,1 +1,1 @@
-"""CloudFormation resource types that LocalStack's free edition does not know and that others stand on."""
+"""CloudFormation resource types that LocalStack's free edition does not support and others depend on."""

@@ -1,4 +1,4 @@
-"""AWS::CloudFormation::CustomResource: a function is told what is wanted, and answers at a signed address."""
+"""AWS::CloudFormation::CustomResource: a function gets the request, and answers at a presigned URL."""
 
 import json
 import uuid
@@ -15,7 +15,7 @@ _BUCKET = "custom-resource-answers"
 
 
 class CustomResource(ResourceProvider):  # type: ignore[misc]  # LocalStack is not typed
-    """LocalStack asks again until there is an answer, or its own patience ends (CFN_PER_RESOURCE_TIMEOUT)."""
+    """LocalStack polls until there is an answer, or its own timeout (CFN_PER_RESOURCE_TIMEOUT) expires."""
 
     SCHEMA: ClassVar[dict[str, Any]] = {"primaryIdentifier": ["/properties/PhysicalResourceId"]}
 
@@ -48,7 +48,7 @@ def _asked(kind: str, request: ResourceRequest) -> ProgressEvent:
 
 
 def _ask(kind: str, request: ResourceRequest) -> str:
-    """The id under which the function will answer."""
+    """Invokes the function; returns the id under which it will answer."""
     request_id, s3 = str(uuid.uuid4()), request.aws_client_factory.s3
     s3.create_bucket(Bucket=_BUCKET)
     where = {"Bucket": _BUCKET, "Key": request_id}
@@ -69,13 +69,13 @@ def _ask(kind: str, request: ResourceRequest) -> str:
 
 
 def _invoke(client: Any, function: str, event: dict[str, Any]) -> None:
-    """Its newest code; and in place, because LocalStack may lose what is queued while a function changes."""
+    """Invokes the newest code, synchronously: LocalStack may lose queued events while a function changes."""
     client.get_waiter("function_updated_v2").wait(FunctionName=function, WaiterConfig={"Delay": 0.2})
     client.invoke(FunctionName=function, Payload=json.dumps(event))
 
 
 def _answer(request: ResourceRequest) -> dict[str, Any] | None:
-    """What the function has put where it was told to; None if it has not yet."""
+    """The answer that the function has put at the presigned URL; None if there is none yet."""
     s3, key = request.aws_client_factory.s3, request.custom_context["request_id"]
     try:
         said: dict[str, Any] = json.load(s3.get_object(Bucket=_BUCKET, Key=key)["Body"])

@@ -1,4 +1,4 @@
-"""AWS::EC2::EIP, without which there is no NAT gateway."""
+"""AWS::EC2::EIP, which a NAT gateway needs."""
 
 from typing import Any, ClassVar
 

@@ -1,4 +1,4 @@
-"""Tells LocalStack of the resource types in this package. Each plug-in is named by its type."""
+"""Registers the resource types of this package with LocalStack. Each plug-in is named after its type."""
 
 from localstack.services.cloudformation.resource_provider import (
     CloudFormationResourceProviderPlugin,

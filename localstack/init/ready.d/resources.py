@@ -1,4 +1,4 @@
-"""What Decant finds on AWS before it is deployed: its secret, its queue, and one for what keeps failing.
+"""Creates what Decant needs before it is deployed: its secret, its queue and the dead-letter queue.
 
 LocalStack runs this inside its own process once it is ready; the settings come from its environment.
 """
@@ -18,7 +18,7 @@ SETTINGS = (
 )  # fmt: skip
 QUEUE = "decant-localstack-pages"
 TRIES = 3
-VISIBILITY_SECONDS = 15  # not less than the timeout of ingest_page; a page whose worker died waits as long
+VISIBILITY_SECONDS = 15  # at least the timeout of ingest_page; a page whose worker died waits this long
 
 
 def client(service):
