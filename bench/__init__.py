@@ -1,1 +1,1 @@
-"""Decant beside other ways to do the same, on one machine and in one run."""
+"""Compares Decant with other ways to do the same work, on one machine and in one run."""

@@ -15,10 +15,10 @@ from bench.read import contest as read
 from bench.servers import Servers
 from infra.errors import PackageError
 
-_ROUNDS, _SHORTER = 7, 3  # a read takes so many times the rounds, each of them short
-_RECORDS, _PAGE = 10_000, 1_000  # what the picture and the costs are of
+_ROUNDS, _SHORTER = 7, 3  # a read's rounds are short, so it takes three times as many
+_RECORDS, _PAGE = 10_000, 1_000  # the picture and the costs show this ingest
 
-# Who loads what: pages of other sizes Decant alone, and the slowest no more than they must.
+# Which ways load what. Decant and the ceiling alone take other page sizes; large loads omit the slowest ways.
 _PAGED, _ONCE = ("decant", "decant-again", "ceiling"), ("decant", "ceiling")
 _EVERYBODY = tuple(ingest.WAYS)
 _ALL_BUT_TUTORIAL = tuple(way for way in ingest.WAYS if way != "tutorial")
@@ -79,7 +79,7 @@ def _load(running: Servers, records: int, page_size: int, rounds: int) -> list[i
 
 
 def _said(part: str) -> str:
-    """Shows how far we are."""
+    """Prints a part as progress, and returns it."""
     print(part, end="\n\n", flush=True)
     return part
 

@@ -1,6 +1,6 @@
-"""What a cold start costs: from a fresh interpreter to the first answer, with bytecode and without.
+"""The cost of a cold start: from a fresh interpreter to the first answer, with bytecode and without.
 
-Nothing may write into a Lambda's code folder; here `-B` stands for that, since root could write anywhere.
+A Lambda's code folder is read-only. Here `-B` stands in for that, since root could write anywhere.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ _MINIMAL = ("chalice", "redis", "psycopg2-binary")
 
 @dataclass(frozen=True)
 class Start:
-    """Whose handler is started, and what is installed for it; nothing if it lies in Decant's package."""
+    """A handler to start, and the libraries it needs; none if it is in Decant's package."""
 
     title: str
     module: str
@@ -51,9 +51,9 @@ class Start:
 
 STARTS = {
     "decant": Start("**Decant**, one person from Redis", "app", "app"),
-    "secret": Start("Decant, its settings in Secrets Manager", "app", "app"),
+    "secret": Start("Decant, settings from Secrets Manager", "app", "app"),
     "authorizer": Start("Decant's authorizer", "app", "authorize"),
-    "ingest": Start("Decant's `ingest`, without its work", "bench.handlers.decant_ingest"),
+    "ingest": Start("Decant's `ingest`, imports only", "bench.handlers.decant_ingest"),
     "alone": Start("Chalice", "bench.handlers.chalice_alone", needs=("chalice",)),
     "chalice": Start(
         "Chalice + redis + psycopg2, one person from Redis", "bench.handlers.minimal_chalice", needs=_MINIMAL
@@ -69,7 +69,7 @@ STARTS = {
 
 
 class ColdStart:
-    """One interpreter a turn, which answers once and is ended."""
+    """Starts one interpreter per turn, which answers once and is then killed."""
 
     def __init__(
         self, start: Start, folders: list[Path], event: dict[str, Any], env: Mapping[str, str]
@@ -103,13 +103,13 @@ class ColdStart:
             raise ValueError(f"no good answer: {told}")
 
 
-Starts = dict[tuple[str, bool], Turns]  # by name, and whether bytecode was there
+Starts = dict[tuple[str, bool], Turns]  # by name, and whether there was bytecode
 
 
 def starts(
     servers: Servers, built: Package, scratch: Path, rounds: int, names: Sequence[str] = tuple(STARTS)
 ) -> Starts:
-    """All these, with bytecode and without."""
+    """Runs the named starts, each with bytecode and without."""
     chosen = {name: STARTS[name] for name in names}
     uid, folders = _somebody(servers), _folders(built, scratch, chosen.values())
     with secret.kept(settings.of(servers)) as secretly:
@@ -135,7 +135,7 @@ def _somebody(servers: Servers) -> str:
 
 
 def _folders(built: Package, scratch: Path, chosen: Iterable[Start]) -> dict[tuple[bool, bool], Path]:
-    """By whether Decant's package is in it or what the others need, and whether bytecode is there."""
+    """Code folders, by whether they hold Decant's package (else competitors' libraries) and bytecode."""
     needs = {library for start in chosen for library in start.needs}
     compiled = {True: built.folder, False: _installed(needs, built.pins, scratch / "competitors")}
     folders = {}
@@ -148,7 +148,7 @@ def _folders(built: Package, scratch: Path, chosen: Iterable[Start]) -> dict[tup
 
 
 def _installed(libraries: Iterable[str], pins: Path, folder: Path) -> Path:
-    """In the versions of Decant's package, where it has them too. Each handler imports its own share."""
+    """Installs the versions pinned in Decant's package, if it has them. A handler imports its own share."""
     pinned = dict(line.split("==") for line in pins.read_text(encoding="utf-8").split())
     wanted = [f"{name}=={pinned.get(name.replace('-', '_')) or version(name)}" for name in sorted(libraries)]
     command = ("-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-compile", "--target")
@@ -158,9 +158,9 @@ def _installed(libraries: Iterable[str], pins: Path, folder: Path) -> Path:
 
 
 def told(found: Starts) -> str:
-    """A table for people."""
+    """A Markdown table."""
     lines = [
-        "| first answer of | ms, bytecode there | fastest – slowest | ms, not there | of the minimal app |",
+        "| first answer of | ms, with bytecode | fastest – slowest | ms, without | of the minimal app |",
         "|---|---:|---:|---:|---:|",
     ]
     for name, start in STARTS.items():

@@ -1,20 +1,20 @@
-"""What the figures cost in Lambda: time into money, with the arithmetic shown."""
+"""Converts the measured times into Lambda costs, and shows the arithmetic."""
 
 import json
 from math import ceil
 
 from infra.package import ROOT
 
-# On demand, first tier, us-east-1; arm64 is what Decant could be packaged for, x86_64 what Chalice does.
+# On demand, first tier, us-east-1. Chalice packages for x86_64; Decant could be packaged for arm64.
 GB_SECOND = {"x86_64": 0.0000166667, "arm64": 0.0000133334}
 MILLION_REQUESTS = 0.20
 PRICES_OF = "May 2026"
 _MILLION = 1_000_000
-_WHOLE_CPU_MB = 1_769  # Lambda gives a function CPU by its memory: one whole vCPU at this
+_WHOLE_CPU_MB = 1_769  # Lambda allots CPU in proportion to memory: one whole vCPU at this size
 
 
 def told(records_per_second: float, page_size: int, hot_seconds: float, miss_seconds: float) -> str:
-    """Prose and arithmetic. The machine's core stands for a vCPU."""
+    """Markdown prose and arithmetic. Assumes that a vCPU is as fast as a core of this machine."""
     ingest, api = _memory_mb("ingest"), _memory_mb("api_handler")
     seconds = _MILLION / records_per_second * max(1.0, _WHOLE_CPU_MB / ingest)
     lines = [

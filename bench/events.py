@@ -1,4 +1,4 @@
-"""What API Gateway sends to a function, and the context that Lambda gives it."""
+"""Events as API Gateway sends them to a function, and the context that Lambda passes."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ _HEADERS = {
 
 
 class Context:
-    """As much of Lambda's context as a framework asks for."""
+    """The parts of Lambda's context that the frameworks use."""
 
     aws_request_id = "00000000-0000-4000-8000-000000000000"
     function_name = "bench"
@@ -43,7 +43,7 @@ def list_users(query: dict[str, str]) -> dict[str, Any]:
 def _get(
     resource: str, path: str, parameters: dict[str, str] | None, query: dict[str, str] | None
 ) -> dict[str, Any]:
-    """A GET whose key the authorizer has found good."""
+    """A GET whose API key the authorizer has accepted."""
     return {
         "resource": resource,
         "path": path,
@@ -76,6 +76,6 @@ def _get(
 
 
 def authorize(api_key: str) -> dict[str, str]:
-    """What the authorizer gets before the first request of a key."""
+    """The authorizer's event, sent before the first request with a key."""
     arn = "arn:aws:execute-api:eu-central-1:000000000000:abcdefghij/api/GET/users"
     return {"type": "TOKEN", "authorizationToken": f"Bearer {api_key}", "methodArn": arn}

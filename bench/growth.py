@@ -1,6 +1,6 @@
-"""Whether anything becomes dearer as rows come in: one process ingests up to a million people.
+"""Whether anything gets slower as rows accumulate: one process ingests up to a million people.
 
-At each stage it looks what a page, a hot read and a list cost by then, and how much memory it ever took.
+At each stage it measures a page, a hot read and two lists, and reads the process's peak memory so far.
 """
 
 import contextlib
@@ -32,12 +32,12 @@ from local import people
 FULL, QUICK = (1_000, 10_000, 100_000, 1_000_000), (1_000, 10_000)
 
 _PAGE, _PAGES, _CALLS, _LISTED = 1_000, 5, 300, 50
-_DEEP = "e0000000-0000-4000-8000-000000000000"  # seven eighths of all uids come before
+_DEEP = "e0000000-0000-4000-8000-000000000000"  # seven eighths of all uids sort before it
 
 
 @dataclass(frozen=True)
 class Stage:
-    """With so many people stored: seconds by what was asked, and the most memory until then, in MB."""
+    """Times in seconds with ``stored`` people in the database, and the peak memory until then in MB."""
 
     stored: int
     page: float
@@ -48,7 +48,7 @@ class Stage:
 
 
 def stages(servers: Servers, sizes: Sequence[int]) -> list[Stage]:
-    """In a process of its own, so that its memory is that of an ingest alone."""
+    """Runs in a process of its own, so that its memory is that of an ingest alone."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
         return alone.submit(_stages, servers, sizes).result()
 
@@ -61,7 +61,7 @@ def _stages(servers: Servers, sizes: Sequence[int]) -> list[Stage]:
 
 
 class _People:
-    """A source of people who are new each time; invents a page when it is fetched, unless it is ready."""
+    """A source of people who are always new. Invents each page on fetch, unless one is ready."""
 
     def __init__(self, dialect: Any) -> None:
         self.name, self.dialect, self.ready = "random-data-api http://growth", dialect, list[bytes]()
@@ -76,7 +76,7 @@ class _People:
 
 
 class _Growing:
-    """A database that grows by Decant's own runs."""
+    """A database that Decant's own runs fill."""
 
     def __init__(self, servers: Servers) -> None:
         self._servers = servers
@@ -88,7 +88,7 @@ class _Growing:
         self._stored = 0
 
     def stage(self, size: int) -> Stage:
-        """Grows to this size, in pages as large as they may be, and looks."""
+        """Grows the database to this size, in the largest pages allowed, and measures."""
         page_size = min(LARGEST_PAGE, size - self._stored)
         self._run((size - self._stored) // page_size, page_size)
         stored, peak_mb = self._stored, _peak_mb()
@@ -128,14 +128,14 @@ class _Growing:
 
 
 def _peak_mb() -> float:
-    """The most memory that this process ever held; getrusage's would begin with its parent's."""
+    """This process's peak resident memory; the value of getrusage would start at its parent's."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     found = re.search(r"VmHWM:\s+(\d+) kB", status)
     return int(found[1]) / 1024 if found else float("nan")
 
 
 def told(found: Sequence[Stage]) -> str:
-    """A table for people."""
+    """A Markdown table."""
     lines = [
         f"| people stored | a page of {_PAGE:,}, ms | a hot read, µs | first list of {_LISTED}, µs "
         f"| deep list of {_LISTED}, µs | peak memory, MB |",

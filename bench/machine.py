@@ -1,4 +1,4 @@
-"""On what was measured: the machine in neutral words, and the versions."""
+"""Describes what was measured on: the machine, in neutral terms, and the versions."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ _LIBRARIES = (
 
 
 def told(servers: Servers, rounds: int, seconds: float) -> str:
-    """A paragraph."""
+    """One paragraph of Markdown."""
     postgres = str(servers.rows("SHOW server_version")[0][0]).split()[0]
     with redis.Redis.from_url(servers.redis_url) as client:
         valkey = client.info("server").get("valkey_version", "unknown")
@@ -31,7 +31,7 @@ def told(servers: Servers, rounds: int, seconds: float) -> str:
 
 
 def _cpu() -> str:
-    """The family, without the model's number."""
+    """The CPU's family, without its model number."""
     found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     family = re.match(r"(?:AMD|Intel)\S* \w+", found[1].replace("(R)", "")) if found else None
     return family[0] if family else platform.machine()

@@ -1,7 +1,7 @@
-"""What a long backfill takes of memory: `python -m bench.memory --pages 1000 --size 1000`.
+"""Memory used by a long backfill: `python -m bench.memory --pages 1000 --size 1000`.
 
-One process works all pages, from the stand-in user API through the real pipeline into servers of its own.
-With `--here` it is this process, with the settings of the environment, and says a line a page.
+A child process works all pages, from the stand-in user API through the real pipeline into servers of its own.
+With `--here`, this process works them, with the environment's settings, and prints one line per page.
 """
 
 import argparse
@@ -22,7 +22,7 @@ _TENTHS = 10
 
 
 def work_here(pages: int, size: int) -> None:
-    """After each page: its number, the records so far, and the bytes of resident memory."""
+    """Prints after each page: its number, the records so far, and the resident memory in bytes."""
     process = psutil.Process()
 
     def tell(done: int, planned: int, report: Report) -> None:
@@ -34,7 +34,7 @@ def work_here(pages: int, size: int) -> None:
 
 
 def work_in_a_process(pages: int, size: int) -> Iterator[tuple[int, int, int]]:
-    """The same, from a process with nothing else in it."""
+    """Yields the same figures, from a process that does nothing else."""
     with servers.running() as running, UserApi() as user_api:
         environment = {**os.environ, **settings.of(running), "SOURCE_URL": user_api.url("random-data-api")}
         program = [sys.executable, "-m", "bench.memory", "--here", "--pages", str(pages), "--size", str(size)]

@@ -1,4 +1,4 @@
-"""What `make package` makes, unpacked as in a Lambda, and what it weighs."""
+"""The result of `make package`, unpacked as in a Lambda, and its sizes."""
 
 import contextlib
 import io
@@ -16,7 +16,7 @@ _SHOWN = 12
 
 @dataclass(frozen=True)
 class Package:
-    """The unpacked package, the pins of what is in it, and bytes by top-level name."""
+    """The unpacked package, the versions pinned in it, and its bytes by top-level name."""
 
     folder: Path
     pins: Path
@@ -26,7 +26,7 @@ class Package:
 
 @contextlib.contextmanager
 def unpacked(stage: str = "prod") -> Iterator[Package]:
-    """Raises PackageError, for one under another Python than the Lambdas'."""
+    """Raises PackageError, for example under a Python version other than the Lambdas'."""
     with tempfile.TemporaryDirectory(prefix="decant-bench-package-") as scratch:
         target = Path(scratch, "built")
         with contextlib.redirect_stdout(io.StringIO()):
@@ -39,7 +39,7 @@ def unpacked(stage: str = "prod") -> Iterator[Package]:
 
 
 def told(built: Package) -> str:
-    """A table for people: what is large by name, the rest as one."""
+    """A Markdown table: the largest parts by name, the rest as one row."""
     rows = [(name, built.zipped[name], size) for name, size in built.unzipped.most_common(_SHOWN)]
     shown = {name for name, *_ in rows}
     total = built.zipped.total(), built.unzipped.total()

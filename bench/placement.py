@@ -1,6 +1,6 @@
-"""Which cores the benchmark and its servers run on; left alone, the scheduler would choose, and choose anew.
+"""Pins the benchmark and its servers to cores; otherwise the scheduler would choose, and keep changing.
 
-On one core an answer takes nothing but work; on two, the core that waits for it has to wake up first.
+On one core, an answer takes nothing but work. On two, the core that waits for it has to wake up first.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ PLACES = _places()
 
 @contextlib.contextmanager
 def placed(servers: Servers, place: str) -> Iterator[None]:
-    """Everything on one core, or the servers on another than this process. Not one within the other."""
+    """Puts everything on one core, or the servers on another core than this process. Do not nest."""
     if place == "any core":
         yield
         return
@@ -39,7 +39,7 @@ def placed(servers: Servers, place: str) -> Iterator[None]:
 
 
 def _families(pids: Iterable[int]) -> Iterator[int]:
-    """These processes and their descendants: Postgres has one for each connection."""
+    """These processes and their descendants: Postgres has one process per connection."""
     for pid in pids:
         yield pid
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -50,5 +50,5 @@ def _put(pids: Iterable[int], cores: set[int]) -> None:
     for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess):
             for thread in psutil.Process(pid).threads():
-                with contextlib.suppress(ProcessLookupError):  # it has ended by now
+                with contextlib.suppress(ProcessLookupError):  # it has ended in the meantime
                     os.sched_setaffinity(thread.id, cores)

@@ -15,9 +15,9 @@ _OURS, _THEIRS, _BARE = "#b5446e", "#8f9bb3", "#d8dce6"
 
 
 def draw(path: Path, rates: Mapping[str, float], reads: Mapping[str, float]) -> None:
-    """Records a second by way, and microseconds by handler."""
-    mpl.rcParams["svg.hashsalt"] = "decant"  # the same bytes for the same figures
-    mpl.rcParams["svg.fonttype"] = "none"  # letters as letters, not as outlines
+    """Draws records per second by way, and microseconds by handler."""
+    mpl.rcParams["svg.hashsalt"] = "decant"  # the same figures give the same bytes
+    mpl.rcParams["svg.fonttype"] = "none"  # text as text, not as outlines
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.6), layout="constrained")
     _bars(left, rates, "records a second (more is better)")
     _bars(right, reads, "µs for one person in Redis, on one core (less is better)")

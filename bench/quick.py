@@ -1,4 +1,4 @@
-"""The ratios that the project has promised, measured in two minutes: for a look, not for the record."""
+"""Measures the ratios that the project promises, in two minutes: for a quick look, not for the record."""
 
 import tempfile
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ from infra.errors import PackageError
 _WAYS = ("dlt", "by-hand", "decant", "decant-again", "ceiling")
 _ROUNDS = 3
 
-Ratio = tuple[str, float, str]  # of what, how much, and how much it should be
+Ratio = tuple[str, float, str]  # its name, its value, and the value wanted
 
 
 def ratios(servers: Servers) -> str:
-    """A table for people."""
+    """A Markdown table."""
     found = (*_ingest(servers), *_cold(servers), *_read(servers))
     lines = [f"| {what} | {now:.2f} | {wanted} |" for what, now, wanted in found]
     return "\n".join(["| ratio | now | wanted |", "|---|---:|---:|", *lines])
@@ -35,7 +35,7 @@ def _ingest(servers: Servers) -> Iterator[Ratio]:
 
 
 def _cold(servers: Servers) -> Iterator[Ratio]:
-    """Nothing under a Python that is not the Lambdas'."""
+    """Yields nothing under a Python version other than the Lambdas'."""
     try:
         with tempfile.TemporaryDirectory(prefix="decant-bench-") as scratch, package.unpacked() as built:
             found = starts(servers, built, Path(scratch), _ROUNDS, ["decant", "chalice"])

@@ -1,4 +1,4 @@
-"""docs/performance.md: replaces what stands between its marks, and leaves what people wrote around them."""
+"""Writes docs/performance.md: replaces the text between its marks, and keeps the prose around them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ PAGE, PLOT = ROOT / "docs/performance.md", ROOT / "docs/images/performance.svg"
 
 
 def write(parts: Mapping[str, str], page: Path = PAGE) -> None:
-    """Each part goes between `<!-- bench: name -->` and `<!-- /bench -->`. Raises KeyError without marks."""
+    """Puts each part between `<!-- bench: name -->` and `<!-- /bench -->`. Raises KeyError without them."""
     text = page.read_text(encoding="utf-8")
     for name, part in parts.items():
         text = _replaced(text, name, part)

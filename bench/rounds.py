@@ -1,4 +1,4 @@
-"""Lets competitors take turns, round after round, and keeps what each turn took."""
+"""Lets competitors take turns, round after round, and records the time of each turn."""
 
 import gc
 import time
@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 
 class Competitor(Protocol):
-    """Whoever takes turns. Only ``work`` is timed; ``check`` raises if the work was not done."""
+    """Something that takes turns. Only ``work`` is timed; ``check`` raises if the work was not done."""
 
     def prepare(self) -> None: ...
     def work(self) -> None: ...
@@ -18,7 +18,7 @@ class Competitor(Protocol):
 
 @dataclass
 class Turns:
-    """What one competitor's turns took, in seconds."""
+    """The times of one competitor's turns, in seconds."""
 
     seconds: list[float] = field(default_factory=list)
 
@@ -38,7 +38,7 @@ T = TypeVar("T", bound=Competitor)
 def take_turns(
     competitors: Mapping[Name, T], rounds: int, measure: Callable[[T], float] = lambda one: _once(one.work)
 ) -> dict[Name, Turns]:
-    """Everybody once a round, every other round in the opposite order, so that nobody is always first."""
+    """Runs each competitor once per round, and reverses every other round, so that none is always first."""
     turns = {name: Turns() for name in competitors}
     for number in range(rounds):
         order = list(competitors)
@@ -48,7 +48,7 @@ def take_turns(
 
 
 def _turn(competitor: T, measure: Callable[[T], float]) -> float:
-    """One turn. The garbage collector does not look at what was there before, such as others' modules."""
+    """One turn. The garbage collector skips objects from before, such as other competitors' modules."""
     competitor.prepare()
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""A stand-in for Secrets Manager on this machine, which gives out one secret whatever it is asked for."""
+"""A local stand-in for Secrets Manager, which returns the same secret for every request."""
 
 import contextlib
 import json
@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @contextlib.contextmanager
 def kept(values: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """The environment in which boto3 finds the secret."""
+    """Serves these values as a secret, and yields the environment in which boto3 finds it."""
     body = json.dumps({"Name": "bench", "SecretString": json.dumps(dict(values))}).encode()
 
     class Secrets(BaseHTTPRequestHandler):

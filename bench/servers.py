@@ -1,4 +1,4 @@
-"""Postgres and Valkey as `make run` starts them: with their defaults, and waiting for the disk."""
+"""Postgres and Valkey as `make run` starts them: with their defaults, so that a commit waits for the disk."""
 
 import contextlib
 import tempfile
@@ -14,7 +14,7 @@ from chalicelib.store import Store
 from local import postgres, signals
 from local.valkey import Valkey
 
-# All of Decant's tables, whichever there are, and those that the others have made beside them.
+# All of Decant's tables, and those that the competitors have created beside them.
 _TABLES = r"""
 SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
 WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND schemaname NOT LIKE 'pg\_temp%'
@@ -24,14 +24,14 @@ WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND schemaname NOT 
 
 @dataclass(frozen=True)
 class Servers:
-    """Two running servers, the tables made."""
+    """Two running servers, with Decant's tables migrated."""
 
     database_url: str
     redis_url: str
     pids: tuple[int, ...]
 
     def empty(self) -> None:
-        """No row and no entry anywhere, and nothing left for the next checkpoint to do."""
+        """Removes every row and entry, and makes a checkpoint, so that the next one has nothing to do."""
         tables = [name for (name,) in self.rows(_TABLES)]
         self.rows(f"TRUNCATE {', '.join(tables)}")
         self.rows("CHECKPOINT")
@@ -56,7 +56,7 @@ class Servers:
 
 @contextlib.contextmanager
 def running() -> Iterator[Servers]:
-    """Servers of this benchmark's own, removed in the end, whatever ends it."""
+    """Starts servers for this benchmark alone, and removes them however it ends."""
     signals.interrupt()
     with tempfile.TemporaryDirectory(prefix="decant-bench-") as folder:
         place = Path(folder, "postgres")

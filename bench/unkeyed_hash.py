@@ -1,7 +1,7 @@
 """How long it takes to try all phone numbers against an unkeyed hash, on this machine and in Python.
 
-`python -m bench.unkeyed_hash` hashes a million numbers seven times on every core, and prints the median rate
-and what it means. docs/privacy.md quotes it.
+`python -m bench.unkeyed_hash` hashes a million numbers seven times on every core. It prints the median rate
+and how long each number space would take. docs/privacy.md quotes it.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ _SPACES = {
 
 
 def seconds(start: int) -> float:
-    """What a million numbers from here on cost, in seconds."""
+    """How long it takes to hash a million numbers from ``start`` on, in seconds."""
     wanted = bytes(32)
     began = time.perf_counter()
     for number in range(start, start + _SAMPLE):

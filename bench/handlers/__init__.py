@@ -1,5 +1,5 @@
-"""Lambda handlers that give out one person and a list of people, each by another framework.
+"""Lambda handlers that return one person or a list of people, each built with another framework.
 
-They share what they read with, so that only the framework differs. None sets a header of its own, logs or
-counts; Decant's handler does, and competes with its whole self.
+They share the code that reads, so that only the framework differs. None of them sets headers of its own, logs
+or counts. Decant's handler does all of it, and competes as it is.
 """

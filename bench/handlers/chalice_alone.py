@@ -1,4 +1,4 @@
-"""Chalice without a store: what the framework itself costs at a cold start."""
+"""Chalice without a store: the cost of the framework itself at a cold start."""
 
 from chalice.app import Chalice, Response
 

@@ -1,4 +1,4 @@
-"""What the `ingest` function loads before it can begin, pandas above all; the work itself is left out."""
+"""Imports what the `ingest` function needs before it can begin, mainly pandas, and does none of its work."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""FastAPI behind Mangum: views as coroutines, and as functions, which FastAPI puts into threads."""
+"""FastAPI behind Mangum: views as coroutines, and as plain functions, which FastAPI runs in threads."""
 
 from fastapi import FastAPI, Response
 from mangum import Mangum

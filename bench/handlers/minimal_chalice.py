@@ -1,4 +1,4 @@
-"""The least that a Chalice app can be: the body as it comes, and its type."""
+"""A minimal Chalice app: passes on the body, and sets its content type."""
 
 from typing import Any
 

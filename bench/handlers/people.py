@@ -1,6 +1,6 @@
-"""What the frameworks' handlers read with: a Redis client and a connection, made as tutorials make them.
+"""The frameworks' handlers read through this: a Redis client and a connection, set up as in tutorials.
 
-Postgres makes the JSON, and the handlers hand it through.
+Postgres builds the JSON, and the handlers pass it on.
 """
 
 import os

@@ -1,1 +1,1 @@
-"""From page bytes in memory to committed rows in two tables and a cache entry each, by several ways."""
+"""Several ways from page bytes in memory to committed rows in two tables and a cache entry per person."""

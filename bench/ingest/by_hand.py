@@ -1,4 +1,4 @@
-"""A good script written by hand: HMACs, execute_values, a pipeline to Redis, a transaction a page."""
+"""A good handwritten script: HMACs, execute_values, a Redis pipeline, one transaction per page."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ _ROWS_A_STATEMENT = 1_000
 
 
 class ByHand(Way):
-    """Into Decant's own tables. No validation, no ledger, no hash of the content."""
+    """Loads into Decant's own tables, without validation, ledger or content hash."""
 
     def __init__(self, servers: Servers, pages: Pages) -> None:
         super().__init__(servers, pages)

@@ -1,7 +1,7 @@
-"""The ceiling: everything is prepared beforehand, so that only Postgres and Redis themselves are left.
+"""The ceiling: everything is prepared beforehand, so that only the work of Postgres and Redis is left.
 
-Nothing is decoded, checked, cleaned or hashed here; there is no ledger. Page comes after page, each with its
-commit, and Redis after Postgres: with one commit for all, or Redis beside, it would be faster still.
+Its turn decodes, checks, cleans and hashes nothing, and has no ledger. Pages follow one another, each with
+its own commit and then Redis. One commit for all pages, or Redis in parallel, would be faster still.
 """
 
 import io
@@ -35,7 +35,7 @@ _TYPES = {"uid": "uuid", "birth_year": "integer", "lat": "numeric", "lng": "nume
 
 
 class Ceiling(Way):
-    """COPY into a staging table and a merge, one transaction a page; then the cache's commands at once."""
+    """COPY into a staging table and a merge, one transaction per page; then the cache commands at once."""
 
     def __init__(self, servers: Servers, pages: Pages) -> None:
         super().__init__(servers, pages)
@@ -73,7 +73,7 @@ def _stored(body: bytes) -> Mapping[str, list[Any]]:
 
 
 def _copy(columns: Mapping[str, list[Any]]) -> bytes:
-    """The rows in COPY's text format, each with the hash of its content."""
+    """The rows in COPY's text format, each with its content hash."""
     lines = ("\t".join(map(_text, row)) for row in zip(*columns.values(), strict=True))
     return "".join(f"{line}\t\\\\x{_hash(line)}\n" for line in lines).encode()
 
@@ -87,7 +87,7 @@ def _hash(line: str) -> str:
 
 
 def _commands(columns: Mapping[str, list[Any]]) -> bytes:
-    """SET user:<uid> <body> PX <ttl>, as Redis' protocol words it."""
+    """SET user:<uid> <body> PX <ttl>, encoded in the Redis protocol."""
     versions = dict.fromkeys(columns["uid"], 1)
     bodies = views.user_bodies(views.user_drafts(columns), versions, _NOW)
     return b"".join(b for uid, body in bodies.items() for b in _command(f"user:{uid}".encode(), body))

@@ -1,4 +1,4 @@
-"""Who takes part, and what came of it: records a second, and the ratio to the ceiling."""
+"""The ways that take part in an ingest, and their results: records per second."""
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from bench.ingest.way import Way
 from bench.rounds import Turns, take_turns
 from bench.servers import Servers
 
-# Each way's module and class, and its name in the table. Loaded when it takes part: dlt takes its time.
+# Each way's module, class, and name in the table. Modules are imported on demand: importing dlt is slow.
 WAYS = {
     "tutorial": ("tutorial", "Tutorial", "the tutorial way: one connection and one INSERT a row"),
     "dlt": ("dlt_merge", "DltMerge", "dlt, merge"),
@@ -27,7 +27,7 @@ _BAD = 0.01
 
 @dataclass(frozen=True)
 class Result:
-    """What one way did with so many records in pages of such a size; see ``Way`` for its steps."""
+    """The result of one way for ``records`` records in pages of ``page_size``; see ``Way`` for ``steps``."""
 
     way: str
     records: int
@@ -37,12 +37,12 @@ class Result:
 
     @property
     def rate(self) -> float:
-        """Records a second, by the median."""
+        """Records per second, from the median turn."""
         return self.records / self.turns.median
 
     @property
     def rates(self) -> tuple[float, float]:
-        """The slowest and the fastest turn."""
+        """Records per second of the slowest and the fastest turn."""
         fastest, slowest = self.turns.spread
         return self.records / slowest, self.records / fastest
 
@@ -50,7 +50,7 @@ class Result:
 def contest(
     servers: Servers, records: int, page_size: int, rounds: int, names: Sequence[str]
 ) -> list[Result]:
-    """Lets these ways take turns. A page larger than all records is as large as they are."""
+    """Lets these ways take turns. ``page_size`` is capped at the number of records."""
     page_size = min(page_size, records)
     clean = pages_of(records, page_size)
     with contextlib.ExitStack() as opened:

@@ -1,4 +1,4 @@
-"""Decant's own pipeline over real edges, with everything on; only the source hands out bytes from memory."""
+"""Decant's own pipeline over real edges, with its default features on; only the source is in memory."""
 
 import logging
 from typing import Any
@@ -16,7 +16,7 @@ from chalicelib.privacy import Tokeniser
 from chalicelib.sources import random_data_api
 from chalicelib.store import Store
 
-_TTL_SECONDS = 3_600  # longer than any turn, so that the entries can be counted after it
+_TTL_SECONDS = 3_600  # longer than any turn, so that its entries can still be counted
 
 _log = logging.getLogger("decant")
 
@@ -35,7 +35,7 @@ class _Memory:
 
 
 class Decant(Way):
-    """A run as `pipeline.run` makes it: validation, cleaning, protection, ledger, rejects, cache."""
+    """A run of `pipeline.run`: validation, cleaning, protection, ledger, rejects, cache."""
 
     def __init__(self, servers: Servers, pages: Pages) -> None:
         super().__init__(servers, pages)
@@ -45,7 +45,7 @@ class Decant(Way):
         self._plan = Plan("manual", len(pages.bodies), pages.page_size, max_reject_ratio=0.2)
         self._report = Report("", "")
         self._log_level = _log.level
-        _log.setLevel(logging.ERROR)  # runs tell of the unknown fields in these records
+        _log.setLevel(logging.ERROR)  # runs warn of the unknown fields in these records
 
     def work(self) -> None:
         self._report = pipeline.run(self.edges, self._plan)

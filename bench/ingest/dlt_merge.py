@@ -10,13 +10,13 @@ from bench.ingest.pages import Pages, records_of
 from bench.ingest.way import Way
 from bench.servers import Servers
 
-os.environ |= {"RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "ERROR"}  # read at its import
+os.environ |= {"RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "ERROR"}  # read on import
 
 import dlt
 
 
 class DltMerge(Way):
-    """One pipeline run for all pages, after one that made the tables."""
+    """One pipeline run for all pages, after an untimed one that creates the tables."""
 
     file_format: Any = None
 
@@ -53,6 +53,6 @@ class DltMerge(Way):
 
 
 class DltCsv(DltMerge):
-    """The same with COPY from CSV files."""
+    """The same, with COPY from CSV files."""
 
     file_format = "csv"

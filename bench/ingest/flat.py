@@ -1,4 +1,4 @@
-"""A record as a script without Decant would store it: flat, parsed by the standard library, unchecked."""
+"""Records as a script without Decant would store them: flat, parsed by the standard library, unchecked."""
 
 import base64
 import hmac
@@ -10,7 +10,7 @@ HASHED = ("first_name", "last_name", "username", "email", "phone_number", "socia
 
 
 def user(record: dict[str, Any]) -> dict[str, Any]:
-    """Columns of the table of people."""
+    """The row of the users table."""
     employment, subscription = record.get("employment") or {}, record.get("subscription") or {}
     return {
         "uid": record["uid"],
@@ -32,7 +32,7 @@ def user(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def address(record: dict[str, Any]) -> dict[str, Any]:
-    """Columns of the table of addresses."""
+    """The row of the addresses table."""
     of = record["address"]
     return {
         "uid": record["uid"],
@@ -47,7 +47,7 @@ def address(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def hashed(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with an HMAC in place of each personal value, in the form that Decant's tables ask for."""
+    """The row with an HMAC in place of each personal value, in the form that Decant's tables require."""
     return row | {name: _hmac(row[name]) for name in HASHED if row.get(name) is not None}
 
 

@@ -1,4 +1,4 @@
-"""The pages that every way gets: people of the stand-in, the same for all and each time."""
+"""The pages that every way gets: the stand-in's people, identical for all ways and on each run."""
 
 import json
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ _SEED = "decant-bench"
 
 @dataclass(frozen=True)
 class Pages:
-    """Bodies as they come over HTTP, with so many records in them, of so many different people."""
+    """Response bodies as they come over HTTP, and how many records and distinct people they hold."""
 
     bodies: list[bytes] = field(repr=False)
     page_size: int
@@ -20,7 +20,7 @@ class Pages:
 
 
 def pages_of(records: int, page_size: int, bad: float = 0.0) -> Pages:
-    """``bad`` is the share of invalid records, which are among the records and not among the people."""
+    """``bad`` is the share of invalid records. If it is not 0, ``people`` is left at 0."""
     if records % page_size:
         raise ValueError("the last page would not be full")
     numbers = range(1, records // page_size + 1)
@@ -33,6 +33,6 @@ def _different(bodies: list[bytes]) -> int:
 
 
 def records_of(body: bytes) -> list[dict[str, Any]]:
-    """A page as whoever knows the standard library reads it."""
+    """A page, parsed by the standard library."""
     records: list[dict[str, Any]] = json.loads(body)
     return records

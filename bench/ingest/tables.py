@@ -1,14 +1,14 @@
-"""The results as Markdown."""
+"""The results as Markdown tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from bench.ingest.contest import WAYS, Result
 
-Results = Mapping[tuple[int, int], Sequence[Result]]  # by the number of records and the size of a page
+Results = Mapping[tuple[int, int], Sequence[Result]]  # by number of records and page size
 
 
 def one(results: Sequence[Result]) -> str:
-    """Everybody with the same pages."""
+    """All ways on the same pages, with the ratio to the ceiling if it took part."""
     rates = {result.way: result.rate for result in results}
     lines = ["| way | records/s | slowest – fastest | of the ceiling |", "|---|---:|---:|---:|"]
     for result in results:
@@ -20,7 +20,7 @@ def one(results: Sequence[Result]) -> str:
 
 
 def by_records(results: Results, page_size: int) -> str:
-    """A table for each number of records in such pages."""
+    """A table for each number of records, for one page size."""
     tables = [
         f"{records:,} records in pages of {page_size:,}:\n\n{one(found)}"
         for (records, size), found in results.items()
@@ -30,7 +30,7 @@ def by_records(results: Results, page_size: int) -> str:
 
 
 def by_pages(results: Results) -> str:
-    """Decant alone, with pages of all sizes."""
+    """Decant alone, with every page size."""
     heading = "| records | in pages of | Decant, records/s | of the ceiling | again, records/s |"
     return "\n".join([heading, "|---:|---:|---:|---:|---:|", *_by_pages(results)])
 
@@ -44,7 +44,7 @@ def _by_pages(results: Results) -> Iterator[str]:
 
 
 def steps(result: Result) -> str:
-    """What one way's last turn was spent on."""
+    """How the time of one way's last turn divides into steps."""
     lines = ["| step | µs a record | share |", "|---|---:|---:|"]
     for step, milliseconds in result.steps.items():
         share = milliseconds / sum(result.steps.values())

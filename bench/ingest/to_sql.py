@@ -1,4 +1,4 @@
-"""pandas' own way into a database: two frames a page, `to_sql` each. No hashing, no keys, no cache."""
+"""pandas' own way into a database: two frames per page, by `to_sql`. No hashing, no keys, no cache."""
 
 import pandas as pd
 import sqlalchemy
@@ -10,7 +10,7 @@ from bench.servers import Servers
 
 
 class ToSql(Way):
-    """Appends, so that a replay would double everything; twice the same person on a page is removed."""
+    """Appends, so a replay would double everything. Removes a person's duplicates within a page."""
 
     users, addresses, cached = "pandas.users", "pandas.users_address", False
 
@@ -19,7 +19,7 @@ class ToSql(Way):
         servers.rows("CREATE SCHEMA IF NOT EXISTS pandas")
         url = sqlalchemy.make_url(servers.database_url)
         self._engine = sqlalchemy.create_engine(url.set(drivername="postgresql+psycopg2"))
-        self._load(pages.bodies[0])  # makes the tables
+        self._load(pages.bodies[0])  # creates the tables
 
     def work(self) -> None:
         for body in self.pages.bodies:

@@ -1,4 +1,4 @@
-"""The tutorial way: for each record a connection, its INSERTs, a commit, and a SET."""
+"""The tutorial way: a connection, the INSERTs, a commit and a SET for each record."""
 
 import contextlib
 import json
@@ -13,11 +13,11 @@ from bench.ingest.way import Way
 from bench.servers import Servers
 
 _INSERT = Path(__file__).with_name("tutorial.sql").read_text(encoding="utf-8")
-_MOST_RECORDS = 200  # it is as slow for the next thousand
+_MOST_RECORDS = 200  # the next thousand would be just as slow
 
 
 class Tutorial(Way):
-    """Works the first few records alone; its rate is theirs."""
+    """Loads at most the first 200 records; its rate is theirs."""
 
     def __init__(self, servers: Servers, pages: Pages) -> None:
         few = min(pages.records, _MOST_RECORDS)

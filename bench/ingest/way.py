@@ -1,4 +1,4 @@
-"""What all ways have in common: they get pages and servers, and can show that the work was done."""
+"""The base of all ways: they get pages and servers, and can show that the work was done."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -8,12 +8,13 @@ from bench.servers import Servers
 
 
 class WrongResult(Exception):
-    """A way has not stored what it was given; its time means nothing."""
+    """A way has not stored what it was given, so its time is meaningless."""
 
 
 class Way:
-    """One way to load pages. ``cached`` says whether it promises a cache entry for each person; ``steps`` are
-    milliseconds of the last turn, by what they were spent on, where a way can tell.
+    """One way to load pages. ``cached`` says whether it promises a cache entry for each person.
+
+    ``steps`` holds the last turn's milliseconds by step, if the way measures them.
     """
 
     users, addresses, cached = "users", "users_address", True

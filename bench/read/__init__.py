@@ -1,1 +1,1 @@
-"""What a read costs in a warm container: handlers in this process, with events of API Gateway."""
+"""The cost of a read in a warm container: handlers in this process, with API Gateway's events."""

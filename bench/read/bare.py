@@ -1,4 +1,4 @@
-"""Redis and Postgres themselves, with nothing before them."""
+"""Redis and Postgres themselves, with nothing in front of them."""
 
 from collections.abc import Callable, Sequence
 from itertools import cycle
@@ -11,9 +11,9 @@ from bench.servers import Servers
 
 
 class Bare:
-    """Each way to ask goes through its keys again and again.
+    """Each kind of query cycles through its keys.
 
-    psycopg2 as it comes: a transaction is BEGIN, the statement and COMMIT, each sent by itself.
+    psycopg2 is used as it comes: it sends a transaction's BEGIN, statement and COMMIT one by one.
     """
 
     def __init__(self, servers: Servers) -> None:

@@ -1,4 +1,4 @@
-"""Who takes part in which read, and what came of it: microseconds, and the ratio to the bare stores."""
+"""The handlers that take part in each read, and the results: microseconds and ratios to the bare stores."""
 
 import contextlib
 import json
@@ -21,11 +21,11 @@ from bench.rounds import Turns, take_turns
 from bench.servers import Servers
 
 _PEOPLE, _LISTED = 2_000, 50
-CALLS = 150  # a round; many short ones stand a busy machine better than a few long ones
+CALLS = 150  # per round; many short rounds cope better with a busy machine than a few long ones
 _ONE = "SELECT * FROM users JOIN users_address USING (uid) WHERE uid = %s"
 _LIST = "SELECT * FROM users JOIN users_address USING (uid) ORDER BY uid LIMIT %s"
 
-# Each handler's module and name, and how it is called in the tables.
+# Each handler's module, name, and title in the tables.
 HANDLERS = {
     "decant": ("app", "app", "**Decant**"),
     "chalice": ("bench.handlers.minimal_chalice", "handler", "a minimal Chalice app"),
@@ -43,7 +43,7 @@ NAMES = {name: title for name, (_, _, title) in HANDLERS.items()} | {
     "GET, held": "bare Redis GET, one held connection",
     "GET, pooled": "bare Redis GET, redis-py's pool",
     "SELECT": "bare SELECT in a transaction, psycopg2",
-    "authorizer": "Decant's authorizer, once a minute and key",
+    "authorizer": "Decant's authorizer, once a minute per key",
 }
 
 
@@ -52,12 +52,12 @@ Handlers = Mapping[str, Handler]
 
 
 class WrongAnswer(Exception):
-    """A handler has not answered as it should; its time means nothing."""
+    """A handler's answer is wrong, so its time is meaningless."""
 
 
 @dataclass
 class Reader:
-    """Asks again and again; ``before`` sets the scene of each turn, ``check`` looks at the last answer."""
+    """Asks repeatedly. ``before`` sets up each turn; ``check`` looks at the last answer."""
 
     ask: Callable[[], Any]
     calls: int
@@ -67,7 +67,7 @@ class Reader:
 
     def prepare(self) -> None:
         for _ in range(20):
-            self.ask()  # connects, and is warm
+            self.ask()  # connects and warms up
         self.before()
 
     def work(self) -> None:
@@ -79,7 +79,7 @@ class Reader:
 
 
 def typical_call(reader: Reader) -> float:
-    """The median over the calls of a turn, in seconds."""
+    """The median time of a turn's calls, in seconds."""
     spent = []
     for _ in range(reader.calls):
         started = time.perf_counter()
@@ -90,14 +90,14 @@ def typical_call(reader: Reader) -> float:
 
 @dataclass(frozen=True)
 class Contest:
-    """Who took which time for the same read, and where; ``bare`` is the store alone."""
+    """The times for the same read, by place and competitor; ``bare`` names the bare store's turns."""
 
     title: str
     bare: str
     turns: Mapping[str, Mapping[str, Turns]]
 
     def ratio(self, place: str, name: str, to: str = "") -> float:
-        """The median of the rounds' ratios: within a round the machine is as busy for one as for another."""
+        """The median of the rounds' ratios: within a round, the machine is equally busy for all."""
         turns = self.turns[place]
         pairs = zip(turns[name].seconds, turns[to or self.bare].seconds, strict=True)
         return median(ours / theirs for ours, theirs in pairs)
@@ -110,14 +110,14 @@ def contests(
     names: Sequence[str] = tuple(HANDLERS),
     titles: Sequence[str] = tuple(_TITLES),
 ) -> list[Contest]:
-    """The hot read, the miss and the list, or those of them, each by all these handlers."""
+    """The reads in ``titles`` (of hot, miss and list), each by all handlers in ``names``."""
     os.environ.update(settings.of(servers))
     pages = pages_of(_PEOPLE, 1_000)
     uids = list({record["uid"] for body in pages.bodies for record in records_of(body)})
     decant = Decant(servers, pages)
     decant.prepare()
     decant.work()
-    handlers = {name: _handler(*HANDLERS[name]) for name in names}  # importing the app turns its log on
+    handlers = {name: _handler(*HANDLERS[name]) for name in names}  # importing the app turns its logging on
     with contextlib.closing(Bare(servers)) as bare, as_in_a_lambda():
         reads = {
             ("hot", "GET, pooled"): _hot(bare, handlers, uids, calls),
@@ -159,7 +159,7 @@ def _hot(bare: Bare, handlers: Handlers, uids: Sequence[str], calls: int) -> dic
 
 
 def _miss(bare: Bare, handlers: Handlers, uids: Sequence[str], calls: int) -> dict[str, Reader]:
-    """Nobody is asked for twice in a turn."""
+    """No person is asked for twice in a turn."""
     readers = {"SELECT": Reader(bare.select(_ONE, uids), calls)}
     for name, ask in _askers(handlers, [events.get_user(uid) for uid in uids]):
         good = _from_postgres if name == "decant" else _is_ok
@@ -210,7 +210,7 @@ def _is_list(answer: Any) -> bool:
 
 
 def told(contest: Contest) -> str:
-    """A table for people."""
+    """A Markdown table."""
     heads = [f"{place}, µs | fastest – slowest | of the bare call" for place in PLACES]
     lines = [f"| {_TITLES[contest.title]} | {' | '.join(heads)} |", "|---|" + "---:|---:|---:|" * len(PLACES)]
     for name in contest.turns[PLACES[0]]:

@@ -1,4 +1,4 @@
-"""Where a handler's log lines go while it is measured."""
+"""Discards a handler's log lines while it is measured."""
 
 import contextlib
 import io
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def as_in_a_lambda() -> Iterator[None]:
-    """Every line is written at once, as in a Lambda; here to nowhere."""
+    """Writes every line at once, as in a Lambda, but to /dev/null."""
     sys.stdout.flush()
     before, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)

@@ -1,11 +1,11 @@
-// The only module that asks the server. Addresses are relative to this file's, so any prefix will do.
+// The only module that calls the server. URLs are relative to this file's own, so any path prefix works.
 
 import { key } from "./session.js";
 
 const ROOT = new URL("../../", import.meta.url);
-const PATIENCE_MILLISECONDS = 30_000; // API Gateway's own ends a little earlier
+const PATIENCE_MILLISECONDS = 30_000; // API Gateway's own timeout is a little shorter
 
-/** Why there is no answer, in the API's words; status 0 if nobody answered at all. */
+/** Why a request failed, in the API's words; status 0 if no answer came at all. */
 export class Refusal extends Error {
   constructor(status, { title = "", detail = "", request_id = "" } = {}) {
     super(title || `Status ${status}`);
@@ -13,7 +13,7 @@ export class Refusal extends Error {
   }
 }
 
-/** Asks for JSON. Gives `{ data, source, milliseconds }`; throws a Refusal, or AbortError if the view was left. */
+/** Requests JSON. Returns `{ data, source, milliseconds }`; throws a Refusal, or AbortError if the user left the view. */
 export async function ask(path, options = {}) {
   const began = performance.now();
   const answer = await send(path, options);
@@ -22,7 +22,7 @@ export async function ask(path, options = {}) {
   return { data, source, milliseconds: performance.now() - began };
 }
 
-/** Asks for a page in another form, as text, with the cursor of the next one or null. */
+/** Requests a page in another format, as text. Returns it with the next page's cursor, or null. */
 export async function askText(path, options) {
   const answer = await send(path, options);
   const text = await read(answer.text());
@@ -30,7 +30,7 @@ export async function askText(path, options) {
   return { text, cursor: next && new URL(next[1], ROOT).searchParams.get("cursor") };
 }
 
-/** How the servers are; 503 is an answer here. */
+/** The health of the servers. Here 503 counts as an answer. */
 export async function askHealth(signal) {
   const answer = await fetched("health", { signal });
   if (![200, 503].includes(answer.status) || isProblem(answer)) throw await refusal(answer);
@@ -54,7 +54,7 @@ function fetched(path, { query = {}, signal, ...options }) {
   return read(fetch(address, { ...options, signal: ended, cache: "no-store", credentials: "omit", redirect: "error" }));
 }
 
-/** A network that fails, a body that breaks off and a wait that is over are all nobody's answer. */
+/** Network failures, truncated bodies and timeouts all become a Refusal with status 0. */
 async function read(promise) {
   try {
     return await promise;

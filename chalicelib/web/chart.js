@@ -1,10 +1,10 @@
-// Draws runs as stacked bars, by hand: records above, how each ended below them, and how long it took.
+// Draws runs as stacked bars of records, without a library. Below each bar: the run's status and its duration.
 
 import { svg } from "./dom.js";
 import { KINDS, lasted, total } from "./kinds.js";
 import { day, duration, moment, number, share, time } from "./words.js";
 
-const TALL = 190; // of the bars
+const TALL = 190; // height of the bars
 const TOP = 10;
 const STATUS_AT = TOP + TALL + 16;
 const LENGTHS_AT = STATUS_AT + 14;
@@ -12,9 +12,9 @@ const LENGTHS_TALL = 34;
 const CLOCK_AT = LENGTHS_AT + LENGTHS_TALL + 18;
 const HEIGHT = CLOCK_AT + 6;
 const CLOCK_APART = 64;
-const LEAST = 2; // what is there is seen
+const LEAST = 2; // pixels, so that any count above zero is visible
 
-/** The two pictures, oldest run first: the scales, which stay in place, and the bars, which may be scrolled. */
+/** Two pictures, oldest run first: the scales, which stay in place, and the bars, which can be scrolled. */
 export function draw(runs, inShares, room) {
   const slot = Math.min(Math.max(room / Math.max(runs.length, 12), 15), 44);
   const most = inShares ? 1 : nice(Math.max(...runs.map(total), 1));
@@ -45,7 +45,7 @@ function scales(most, longest, inShares) {
   );
 }
 
-/** A run: a link that says everything in words, around shapes that say it again. */
+/** One run: a link whose label says everything in words, around shapes that show the same. */
 function bar(run, scale) {
   const middle = scale.x + scale.slot / 2;
   const wide = Math.min(scale.slot - 4, 26);
@@ -72,7 +72,7 @@ function segments(run, { most, inShares }, x, width) {
   });
 }
 
-/** A shape for each status, so that it is not told by colour alone. */
+/** A shape for each status, so that colour alone does not carry it. */
 function status(name, x) {
   const y = STATUS_AT;
   const r = 3.5;
@@ -83,7 +83,7 @@ function status(name, x) {
   return svg("path", { class: "status line", d: `M${x - r} ${y - r}l${2 * r} ${2 * r}m0 ${-2 * r}l${-2 * r} ${2 * r}` });
 }
 
-/** When some of the runs began: the time, or the day where it is another than that of the label before. */
+/** Labels some of the runs with their start: the time, or the day if it differs from the previous label's. */
 function clock(runs, left, slot) {
   const every = Math.ceil(CLOCK_APART / slot);
   let before = day(Date.now());
@@ -98,7 +98,7 @@ function clock(runs, left, slot) {
   });
 }
 
-/** Rejects are hatched: they are told from the rest without colour, too. */
+/** Rejects are hatched, so that they can be told from the rest without colour. */
 function hatch() {
   return svg(
     "defs",
@@ -119,7 +119,7 @@ export function inWords(run) {
   return parts.filter(Boolean).join(", ");
 }
 
-/** The next number that is pleasant to read on a scale. */
+/** The smallest round number for a scale that is not below `most`. */
 function nice(most) {
   const power = 10 ** Math.floor(Math.log10(most));
   return [1, 2, 4, 6, 10].map((step) => step * power).find((step) => step >= most);

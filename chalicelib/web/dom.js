@@ -1,8 +1,8 @@
-// Builds the page's elements. Whatever is shown becomes a text node, never HTML: stored values may be hostile.
+// Builds the page's elements. All text becomes text nodes, never HTML: stored values may be hostile.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An element: attributes by name, functions as listeners, `vars` as CSS custom properties; then its children. */
+/** Creates an element with its children. Attributes that are functions become listeners; `vars`, CSS custom properties. */
 export function element(tag, attributes = {}, ...children) {
   return dress(document.createElement(tag), attributes, children);
 }
@@ -23,7 +23,7 @@ function dress(node, { vars = {}, ...attributes }, children) {
   return node;
 }
 
-/** Puts these children in place of what a node holds. */
+/** Replaces a node's children. */
 export function fill(node, ...children) {
   node.replaceChildren(...present(children));
   return node;
@@ -35,13 +35,13 @@ function present(children) {
 
 let names = 0;
 
-/** An id that no other element has, for labels. */
+/** A unique element id, for labels. */
 export function freshId() {
   names += 1;
   return `n${names}`;
 }
 
-/** A field of a form under its label. */
+/** A form field under its label. */
 export function labelled(label, input) {
   const id = freshId();
   input.setAttribute("id", id);
@@ -50,14 +50,14 @@ export function labelled(label, input) {
 
 const KEPT_MESSAGES = 5;
 
-/** Tells those who listen rather than look. A message never takes the place of one that may not be read yet. */
+/** Announces a message to screen readers. It never replaces one that may not have been read out yet. */
 export function announce(text) {
   const announcer = document.getElementById("announcer");
   announcer.append(element("p", {}, text));
   if (announcer.childElementCount > KEPT_MESSAGES) announcer.firstElementChild.remove();
 }
 
-/** Hands the browser a file to save. */
+/** Gives the browser a file to save. */
 export function save(name, parts, media) {
   const address = URL.createObjectURL(new Blob(parts, { type: media }));
   element("a", { href: address, download: name }).click();

@@ -1,4 +1,4 @@
-// Forgetting a person: asked twice, done once, and answered with a receipt.
+// Erases a person: asks for confirmation, sends one request, and shows the receipt.
 
 import { ask } from "./api.js";
 import { announce, element, freshId, save } from "./dom.js";
@@ -16,7 +16,7 @@ export function eraseButton(uid, signal, done) {
   return element("div", { class: "erase" }, open, dialog);
 }
 
-/** Once sent, an erasure cannot be kept from happening: its outcome is told, even where the view was left. */
+/** An erasure cannot be stopped once sent, so its outcome is announced even if the user has left the view. */
 function confirmation(uid, signal, done) {
   const id = freshId();
   const said = element("p", { class: "said", role: "alert" });

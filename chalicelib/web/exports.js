@@ -1,4 +1,4 @@
-// Exports: all who fit, page by page, into one file. It can be stopped, and says how far it is.
+// Exports everyone who matches the filters, page by page, into one file. Shows its progress and can be stopped.
 
 import { askText } from "./api.js";
 import { announce, element, fill, save } from "./dom.js";
@@ -22,7 +22,7 @@ export function exportPart(filters, signal) {
     const tell = (count) => { soFar.textContent = `${counted(count, "person", "people")} so far …`; };
     for (const button of buttons) button.disabled = true;
     fill(said, soFar, " ", element("button", { type: "button", class: "quiet", click: () => stop.abort() }, "Stop"));
-    said.lastChild.focus(); // the button that began it can take no focus now
+    said.lastChild.focus(); // the button that started it is disabled and cannot hold the focus
     try {
       const { parts, count } = await collect(form, filters, stopped, tell);
       save(form.file, parts, form.media);
@@ -49,14 +49,14 @@ async function collect({ media, hasHead }, filters, signal, tell) {
     const query = { ...filters, limit: PAGE, ...(cursor ? { cursor } : {}) };
     const page = await askText("users", { query, accept: media, signal });
     parts.push(hasHead && cursor ? page.text.slice(page.text.indexOf("\n") + 1) : page.text);
-    count += rows(page.text, hasHead); // a page of long texts holds fewer than were asked for
+    count += rows(page.text, hasHead); // a page of long texts holds fewer rows than requested
     tell(count);
     ({ cursor } = page);
   } while (cursor);
   return { parts, count };
 }
 
-/** Lines that end outside of quotes, but for the head. */
+/** Counts lines that end outside quotes, without the header. */
 function rows(text, hasHead) {
   const unquoted = hasHead ? text.split('"').filter((_, at) => at % 2 === 0) : [text];
   const lines = unquoted.reduce((sum, part) => sum + part.split("\n").length - 1, 0);

@@ -1,4 +1,4 @@
-// What the people may be filtered by. Suggestions come from the statistics, if there are any.
+// The filters for people. Suggestions come from the statistics, if those are available.
 
 import { ask } from "./api.js";
 import { element, fill, freshId, labelled } from "./dom.js";
@@ -11,7 +11,7 @@ const FILTERS = [
   { name: "plan", label: "Plan", suggested: true },
 ];
 
-/** Those of an address's parameters that are filters. */
+/** The filters among an address's parameters. */
 export function filtersOf(query) {
   const names = [...FILTERS.map(({ name }) => name), "updated_since"];
   return Object.fromEntries(names.filter((name) => query[name]).map((name) => [name, query[name]]));
@@ -53,9 +53,9 @@ async function suggest(fields, signal) {
   }
 }
 
-/** A moment in UTC as the form's field writes it, in the looker's own time. */
+/** A UTC timestamp in the format of the form's field, in the user's time zone. */
 function local(moment) {
   const when = new Date(moment);
-  if (Number.isNaN(Number(when))) return ""; // the API says what is wrong with it
+  if (Number.isNaN(Number(when))) return ""; // the API reports what is wrong with it
   return new Date(when - when.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }

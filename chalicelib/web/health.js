@@ -1,4 +1,4 @@
-// Asks how the servers are, on every view, and tells whoever listens.
+// Polls the servers' health, on every view, and notifies listeners.
 
 import { askHealth, Refusal } from "./api.js";
 import { announce } from "./dom.js";
@@ -9,7 +9,7 @@ const WORDS = { ok: "well", degraded: "Redis away", down: "Postgres away", silen
 const listeners = new Set();
 let latest;
 
-/** Keeps the pill in the page's head up to date for as long as the page is open. */
+/** Keeps the status pill in the page's header up to date while the page is open. */
 export function watchHealth(pill) {
   let before = "ok";
   poll(async () => {
@@ -29,7 +29,7 @@ function silence(error) {
   return null;
 }
 
-/** Calls back with each state (null if nobody answers) until the signal ends it. */
+/** Calls back with each state (null if there is no answer) until the signal aborts. */
 export function onHealth(listener, signal) {
   listeners.add(listener);
   signal.addEventListener("abort", () => listeners.delete(listener));

@@ -1,6 +1,6 @@
-// What can become of a record: the six counts whose sum is what was fetched. And how a run can stand.
+// The six possible outcomes of a record, whose counts add up to the records fetched; and the statuses of a run.
 
-/** From the top of a bar to its bottom: what was poured off, and the sediment. */
+/** In the order of a bar's segments, from top to bottom; the sediment lies at the bottom. */
 export const KINDS = [
   { name: "inserted", means: "new people" },
   { name: "updated", means: "known, and changed" },
@@ -21,7 +21,7 @@ export const STATUS_MEANS = {
 
 export const total = (run) => KINDS.reduce((sum, { name }) => sum + run[name], 0);
 
-/** Milliseconds from the beginning to the end, or to now. */
+/** Milliseconds from a run's start to its end, or to now while it is running; null if its end is unknown. */
 export function lasted(run) {
   if (!run.finished_at && run.status !== "running") return null;
   return Math.max(0, (run.finished_at ? Date.parse(run.finished_at) : Date.now()) - Date.parse(run.started_at));

@@ -1,4 +1,4 @@
-// The runs, a page at a time, the newest first. The page's cursor stands in the address.
+// The runs, newest first, a page at a time. The page's cursor is part of the address.
 
 import { ask } from "./api.js";
 import { element, fill } from "./dom.js";

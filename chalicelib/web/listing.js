@@ -1,4 +1,4 @@
-// People as rows of a table, of what is stored of them.
+// People as rows of a table, as they are stored.
 
 import { element } from "./dom.js";
 import { table } from "./table.js";

@@ -1,4 +1,4 @@
-// Finds people by a raw value. It goes in the request's body, stands in no address, and leaves the form at once.
+// Finds people by a raw value. It goes in the request's body, appears in no address, and leaves the form at once.
 
 import { ask } from "./api.js";
 import { announce, element, fill, labelled } from "./dom.js";
@@ -17,7 +17,7 @@ const FIELDS = [
 ];
 const MOST = 100;
 
-/** The form, and beside it the place where the answer will stand. */
+/** The form, and the place where the answer will appear. */
 export function lookup(signal) {
   const field = element("select", {}, FIELDS.map(([value, label]) => element("option", { value }, label)));
   const value = element("input", { type: "text", autocomplete: "off", spellcheck: "false", autocapitalize: "off", required: true, maxlength: 402 });
@@ -26,7 +26,7 @@ export function lookup(signal) {
   const find = async (event) => {
     event.preventDefault();
     asked += 1;
-    const mine = asked; // an answer that comes after another question is nobody's any more
+    const mine = asked; // an answer that arrives after a newer query is discarded
     const body = { [field.value]: value.value };
     const label = field.selectedOptions[0].textContent;
     value.value = "";

@@ -1,4 +1,4 @@
-// Now: is it well, and the few figures that tell.
+// The current state: a headline, and the main figures.
 
 import { element, fill } from "./dom.js";
 import { STATUS_MEANS } from "./kinds.js";
@@ -16,7 +16,7 @@ const ENDED_BADLY = {
   lost: "The last run was lost.",
 };
 
-/** The head of the view; `update` takes what has changed of `{ health, stats, runs }`. */
+/** The top of the view; `update` takes whichever of `{ health, stats, runs }` has changed. */
 export function nowPart() {
   const title = element("h1", { tabindex: -1 }, "Asking …");
   const text = element("p", { class: "lead" });
@@ -32,7 +32,7 @@ export function nowPart() {
   return { node: element("section", { class: "now" }, title, text, figures), update };
 }
 
-/** A headline and what there is to say to it: of the servers first, then of the newest run that was not skipped. */
+/** A headline and its explanation: about the servers first, then about the newest run that was not skipped. */
 function howItStands({ health, runs }) {
   if (health === undefined) return ["Asking …"];
   const status = health?.status ?? "silent";

@@ -1,4 +1,4 @@
-// The page's beginning: who looks, and at what.
+// The page's entry point: signs the user in, and routes to a view.
 
 import { fill } from "./dom.js";
 import { watchHealth } from "./health.js";

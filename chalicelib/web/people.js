@@ -1,4 +1,4 @@
-// The people, a page at a time. Filters and the page's cursor stand in the address; looked-up values never do.
+// The people, a page at a time. Filters and the page's cursor are part of the address; looked-up values never are.
 
 import { ask } from "./api.js";
 import { announce, element, fill } from "./dom.js";
@@ -10,8 +10,8 @@ import { empty, show } from "./states.js";
 import { counted } from "./words.js";
 
 const SHOWN = 50;
-let opened = null; // the link to the person who was looked at last
-const pageBefore = new Map(); // by cursor, of the pages that were turned in this tab
+let opened = null; // the link to the person opened last
+const pageBefore = new Map(); // the previous page's cursor by cursor, for pages turned in this tab
 
 export function people(place, signal, search = "") {
   const query = Object.fromEntries(new URLSearchParams(search));
@@ -28,7 +28,7 @@ export function people(place, signal, search = "") {
   show(list, "the people", load, ({ data }) => drawn(data, query, filters, signal)).then(() => backTo(list));
 }
 
-/** Whoever comes back from a person goes on at that row. */
+/** After coming back from a person, moves the focus to that person's row. */
 function backTo(list) {
   const link = opened && list.querySelector(`a[href="${opened}"]`);
   opened = null;

@@ -1,4 +1,4 @@
-// One person as stored, where that was found and how long it took; and the way to forget the person.
+// One person as stored, where the data was found and how long it took; and the button to erase the person.
 
 import { ask } from "./api.js";
 import { announce, element, fill } from "./dom.js";
@@ -75,7 +75,7 @@ export function personView(place, signal, uid) {
 
 const sourceOf = ({ source }) => (source === "redis" ? "Redis" : "Postgres");
 
-/** Each answer with its source, its time, and a bar as long as that. */
+/** Each answer with its source, its time, and a bar in proportion to it. */
 function told(asks) {
   const slowest = Math.max(...asks.map(({ milliseconds }) => milliseconds));
   return asks.map(({ source, milliseconds }) => element(

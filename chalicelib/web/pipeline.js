@@ -1,4 +1,4 @@
-// The first view: how things stand now, and the runs that brought them there.
+// The first view: the current state, and the last runs.
 
 import { ask, Refusal } from "./api.js";
 import { announce, element, fill } from "./dom.js";
@@ -26,7 +26,7 @@ export function pipeline(place, signal) {
   poll(async () => {
     const news = await newest(signal);
     if (news instanceof Refusal) {
-      if (refusal !== news.status) fill(ledger, failure(news)); // told once, however long it lasts
+      if (refusal !== news.status) fill(ledger, failure(news)); // shown once, however long it lasts
       refusal = news.status;
       return BUSY_SECONDS * 3;
     }
@@ -40,7 +40,7 @@ export function pipeline(place, signal) {
   }, signal);
 }
 
-/** Runs and statistics, or the refusal. */
+/** The newest runs and the statistics, or the Refusal. */
 async function newest(signal) {
   try {
     const [runs, stats] = await Promise.all([ask("runs", { query: { limit: SHOWN }, signal }), ask("stats", { signal })]);

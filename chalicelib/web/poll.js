@@ -1,6 +1,6 @@
-// Asks again and again, as long as a view is there and somebody looks.
+// Polls for as long as a view is open and its tab is visible.
 
-/** Calls `work` until the signal ends it; `work` gives the seconds to the next time. Hidden tabs rest. */
+/** Calls `work` and waits the seconds it returns, until it returns undefined or the signal aborts. Pauses in hidden tabs. */
 export async function poll(work, signal) {
   while (!signal.aborted) {
     const seconds = await work().catch(unlessLeft);
@@ -9,7 +9,7 @@ export async function poll(work, signal) {
   }
 }
 
-/** Lets the end of a view pass: nobody waits for its answers any more. */
+/** Ignores the AbortError of a view that was left: nothing waits for its answers any more. */
 export function unlessLeft(error) {
   if (error.name !== "AbortError") throw error;
 }
@@ -26,7 +26,7 @@ async function pause(seconds, signal) {
   });
 }
 
-/** Waits for what `begin` begins, or for the signal; and leaves neither behind, however long the view is there. */
+/** Waits for what `begin` starts, or for the signal, and cleans up both, so that nothing piles up in a long-lived view. */
 async function untilEither(signal, begin) {
   let end, done;
   await new Promise((resolve) => {

@@ -1,4 +1,4 @@
-// What arrives, what happens to it, what is stored; under which keys; and how far from anonymous that is.
+// What arrives, what happens to it, and what is stored; under which keys; and how far the result is from anonymous.
 
 import { ask } from "./api.js";
 import { element, fill } from "./dom.js";
@@ -47,7 +47,7 @@ function stored({ column, note, treatment }) {
   return [element("code", {}, breakable(column)), note && element("span", { class: "fine" }, " ", breakable(note))];
 }
 
-/** A name that may be broken after its dots and underscores. */
+/** A name that may wrap after its dots and underscores. */
 function breakable(name) {
   return name.split(/(?<=[._])/).flatMap((part) => [part, element("wbr")]);
 }

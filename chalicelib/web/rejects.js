@@ -1,4 +1,4 @@
-// What a run refused: how often which rule at which path, and where. Never what: no value is kept.
+// What a run rejected: counts by rule and path, and positions. Never the values: none is kept.
 
 import { ask } from "./api.js";
 import { element } from "./dom.js";

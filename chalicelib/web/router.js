@@ -1,4 +1,4 @@
-// Which view the address asks for. Addresses are fragments, so that any prefix of the page's own will do.
+// Picks the view for the address. Addresses are fragments, so the page works under any path prefix.
 
 import { ledger } from "./ledger.js";
 import { people } from "./people.js";
@@ -19,7 +19,7 @@ const VIEWS = [
 
 let leave = new AbortController();
 
-/** Shows the view that the address asks for, in place of the one before. Its heading takes the focus. */
+/** Shows the view for the address in place of the previous one, and focuses its heading unless it is the `first`. */
 export function route(place, { first = false } = {}) {
   const found = VIEWS.find(({ at }) => at.test(location.hash));
   if (!found) {
@@ -40,7 +40,7 @@ export function route(place, { first = false } = {}) {
   return undefined;
 }
 
-/** Ends the view that is open, and whatever it still waits for. */
+/** Closes the open view, and aborts its pending requests and timers. */
 export function close() {
   leave.abort();
   leave = new AbortController();

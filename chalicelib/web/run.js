@@ -1,4 +1,4 @@
-// One run: what became of its records, where its time went, and what it refused. A running one moves by itself.
+// One run: what became of its records, where its time went, and what it rejected. Updates while the run is running.
 
 import { ask, Refusal } from "./api.js";
 import { announce, element, fill } from "./dom.js";
@@ -10,7 +10,7 @@ import { failure, loading } from "./states.js";
 import { counted, duration, moment, number, share } from "./words.js";
 
 const SECONDS = 0.7;
-const LASTING = [400, 401, 403, 404]; // refusals that asking again does not change
+const LASTING = [400, 401, 403, 404]; // statuses that a retry does not change
 const STEPS = ["fetch", "validate", "clean", "protect", "load", "cache"];
 
 export function runView(place, signal, runId) {
@@ -25,13 +25,13 @@ export function runView(place, signal, runId) {
       run = (await ask(`runs/${runId}`, { signal })).data;
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      if (refusal !== error.status) fill(body, failure(error)); // told once, however long it lasts
+      if (refusal !== error.status) fill(body, failure(error)); // shown once, however long it lasts
       refusal = error.status;
       return LASTING.includes(error.status) ? undefined : SECONDS * 4;
     }
     refusal = null;
     title.textContent = `Run of ${moment(run.started_at)}`;
-    if (run.status === "running" && isSelected(body)) return SECONDS; // who copies something is not disturbed
+    if (run.status === "running" && isSelected(body)) return SECONDS; // a redraw would clear the user's selection
     const rejects = element("section", { class: "card" });
     fill(body, facts(run), counts(run), timings(run), rejects);
     if (run.status === "running") {
@@ -70,7 +70,7 @@ function facts(run) {
   ];
 }
 
-/** The counts as a sum, written out: what was fetched is what became of it. */
+/** The counts written out as a sum: they must add up to the records fetched. */
 function counts(run) {
   const sum = total(run);
   const row = ({ name, means }) => element(

@@ -1,4 +1,4 @@
-// The runs: their chart, and the same as a table.
+// The runs as a chart, and as a table.
 
 import { draw, inWords } from "./chart.js";
 import { element, fill } from "./dom.js";
@@ -9,7 +9,7 @@ import { duration, moment, number } from "./words.js";
 
 const HINT = "A bar is a run; its sediment lies at the bottom. Below stand how it ended, and how long it took.";
 
-/** The part of the page that shows runs; `update` takes the newest first. */
+/** The part of the page that shows runs; `update` takes runs, newest first. */
 export function runsPart(signal) {
   const chart = element("div", { class: "chart-frame" });
   const readout = element("p", { class: "readout", "aria-hidden": "true" });
@@ -75,12 +75,12 @@ function drawInto(frame, readout, runs, inShares) {
   walkable([...picture.querySelectorAll(".bar")], new Map(runs.map((run) => [run.run_id, inWords(run)])), tell, held);
 }
 
-/** One stop for the tab key; arrows, Home and End go from bar to bar. */
+/** Makes the bars one tab stop; arrow keys, Home and End move between them. */
 function walkable(bars, words, tell, held) {
   const go = (at) => {
     const bar = bars[Math.min(Math.max(at, 0), bars.length - 1)];
     for (const other of bars) other.setAttribute("tabindex", other === bar ? 0 : -1);
-    bar.focus({ preventScroll: document.activeElement === document.body }); // where it was before a redraw
+    bar.focus({ preventScroll: document.activeElement === document.body }); // after a redraw, without scrolling
   };
   bars.forEach((bar, at) => {
     const steps = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: bars.length - 1 };

@@ -1,4 +1,4 @@
-// The API key, kept in this tab alone: never in a cookie, never in another tab, and not in the address.
+// The API key, kept in this tab only: not in a cookie, not in another tab, and not in the address.
 
 const PLACE = "decant-key";
 const IN_ADDRESS = "#key=";
@@ -7,8 +7,8 @@ export const key = () => sessionStorage.getItem(PLACE);
 export const keep = (value) => sessionStorage.setItem(PLACE, value);
 export const forget = () => sessionStorage.removeItem(PLACE);
 
-/** Takes the key that `make run`'s link brought out of the address; null if there is none. The browser's own history keeps
- *  the link, whose key ends with that `make run`. */
+/** Removes the key of `make run`'s link from the address and returns it; null if there is none. The browser's history still
+ *  holds the link, but its key is valid only until that `make run` ends. */
 export function takeFromAddress() {
   if (!location.hash.startsWith(IN_ADDRESS)) return null;
   const brought = location.hash.slice(IN_ADDRESS.length);

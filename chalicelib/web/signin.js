@@ -1,13 +1,13 @@
-// The form that asks for a key, where no link brought one.
+// The form that asks for a key if no link has brought one.
 
 import { ask } from "./api.js";
 import { element, fill, freshId } from "./dom.js";
 import { complaint, isClosed } from "./states.js";
 
 const CLOSED = "This key does not open the page: it is not known here, or lacks the scope “read”.";
-const SENDABLE = /^[\x21-\x7e]+$/; // in a header
+const SENDABLE = /^[\x21-\x7e]+$/; // characters allowed in a header
 
-/** Whether the key may read; "" if so, else why not. Asks for something that needs no database. */
+/** Why the key may not read, or "" if it may. Requests something that needs no database. */
 export async function whyNot(apiKey) {
   if (!SENDABLE.test(apiKey)) return CLOSED;
   try {

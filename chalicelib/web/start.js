@@ -1,4 +1,4 @@
-// The button that starts a run. Whether the key may is only known by trying.
+// The button that starts a run. Whether the key has the scope for it only shows when it is tried.
 
 import { ask } from "./api.js";
 import { announce, element, freshId } from "./dom.js";

@@ -1,4 +1,4 @@
-// What is shown where there is nothing to show: still loading, nothing there, not allowed, not possible.
+// What a view shows instead of data: loading, empty, not allowed, failed.
 
 import { Refusal } from "./api.js";
 import { element, fill } from "./dom.js";
@@ -12,7 +12,7 @@ export function empty(title, text, ...more) {
   return element("div", { class: "state" }, element("h2", {}, title), element("p", {}, text), more);
 }
 
-/** A failed request in words, with a way on where there is one. */
+/** A failed request in words, with a button to go on if there is something to try. */
 export function failure(error, again) {
   if (!(error instanceof Refusal)) throw error;
   const { title, text } = told(error);
@@ -26,7 +26,7 @@ export function failure(error, again) {
   );
 }
 
-/** The same in a line, for a form; `scope` is what its action needs. */
+/** The same in one line, for a form; `scope` is the scope that its action needs. */
 export function complaint(error, scope) {
   if (!(error instanceof Refusal)) throw error;
   if (isClosed(error)) return `This key may not do that. It takes one with the scope “${scope}”.`;
@@ -60,7 +60,7 @@ function leave() {
   location.reload();
 }
 
-/** Fills a place with what `load` gives, as `draw` shows it; before and instead of it, with how things stand. */
+/** Fills a place with what `draw` makes of `load`'s result; before that with a loading state, or on failure with the reason. */
 export async function show(place, what, load, draw) {
   const held = place.contains(document.activeElement);
   fill(place, loading(what));

@@ -1,9 +1,9 @@
-// A table whose wide ones scroll by themselves, by keyboard too.
+// Tables that scroll horizontally on their own when they are too wide, by keyboard too.
 
 import { element, freshId } from "./dom.js";
 
-/** Columns are `{ title, cell, numeric, extra }`; an extra one is left out where there is little room.
- * In the manner `wrapping`, names break rather than widen the table. */
+/** Columns are `{ title, cell, numeric, extra }`; extra columns are hidden on narrow screens.
+ * With the manner `wrapping`, names wrap rather than widen the table. */
 export function table(caption, columns, rows, manner = null) {
   const id = freshId();
   return element(

@@ -1,4 +1,4 @@
-// Numbers, times and shares, as one reads them.
+// Formats numbers, times and shares for reading.
 
 const whole = new Intl.NumberFormat("en");
 const tenths = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
@@ -22,7 +22,7 @@ export function counted(count, one, many) {
   return `${number(count)} ${count === 1 ? one : many}`;
 }
 
-/** Milliseconds as a length of time. */
+/** Milliseconds as a duration in words. */
 export function duration(milliseconds) {
   if (milliseconds < 1_000) return `${milliseconds < 10 ? tenths.format(milliseconds) : Math.round(milliseconds)} ms`;
   if (milliseconds < 60_000) return `${tenths.format(milliseconds / 1_000)} s`;
@@ -38,7 +38,7 @@ export function age(seconds) {
   return counted(Math.floor(seconds), "second", "seconds");
 }
 
-/** The beginning of a long token or id. */
+/** A token or id, cut to its beginning if it is long. */
 export function short(text, length = 8) {
   return text.length > length ? `${text.slice(0, length)}…` : text;
 }
