@@ -1,4 +1,4 @@
-"""Finding and forgetting people. The edges arrive as arguments; raw values are tokenised at once."""
+"""Finds and erases people. The edges arrive as arguments; raw values are tokenised at once."""
 
 from collections.abc import Mapping, Sequence
 from datetime import MINYEAR, UTC, datetime
@@ -15,8 +15,8 @@ from chalicelib.privacy import CONTRACT, Tokeniser, contract_hash, refuse_wrong_
 from chalicelib.views import Contract, ContractField, Receipt, UserList, UserView, encode
 
 _CURSOR = "cursor"
-_LARGEST_LIST_BYTES = 5_500_000  # a Lambda's answer may have six million, headers and all
-_ALWAYS_FIT = 300  # however long their texts are
+_LARGEST_LIST_BYTES = 5_500_000  # a Lambda response may have six million, headers included
+_ALWAYS_FIT = 300  # people, however long their texts are
 
 
 class Store(Protocol):
@@ -28,7 +28,7 @@ class Store(Protocol):
 
 
 class Cache(Protocol):
-    """Where recent people are at hand."""
+    """Where recent people are cached."""
 
     @property
     def longest_ttl_seconds(self) -> int: ...
@@ -42,7 +42,7 @@ def contract(tokeniser: Tokeniser) -> Contract:
 
 
 def listed(store: Store, tokeniser: Tokeniser, query: Users) -> UserList:
-    """A page of those whom all filters fit."""
+    """A page of the people who match all filters."""
     filters = {name: value for name, value in structs.asdict(query).items() if value is not UNSET}
     del filters["limit"]
     filters.pop("cursor", None)
@@ -52,7 +52,7 @@ def listed(store: Store, tokeniser: Tokeniser, query: Users) -> UserList:
 
 
 def _in_utc(moment: datetime) -> str:
-    """Postgres knows fewer zones than RFC 3339, and time has ends."""
+    """Postgres accepts fewer UTC offsets than RFC 3339. Beyond datetime's range, the moment is ±infinity."""
     try:
         return moment.astimezone(UTC).isoformat()
     except OverflowError:
@@ -60,9 +60,9 @@ def _in_utc(moment: datetime) -> str:
 
 
 def looked_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup) -> UserList:
-    """A page of those who have these values, under whichever key they were stored.
+    """A page of the people who have all these values, under whichever key they were stored.
 
-    Nobody has a value in which there is nothing, such as a phone number without a digit.
+    A value that is empty once normalised, such as a phone number without a digit, matches nobody.
     """
     raw = {name: value for name, value in structs.asdict(wanted).items() if value is not UNSET}
     if not raw:
@@ -79,12 +79,12 @@ def looked_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup) -
 def _page(
     store: Store, tokeniser: Tokeniser, query: Page, filters: Mapping[str, Any], lasting: Mapping[str, Any]
 ) -> UserList:
-    """One more than asked for is fetched, to know whether there is a next page.
+    """Fetches one more than asked for, to know whether there is a next page.
 
-    ``lasting`` tells these filters from others, and does so after a rotation of the keys too.
+    ``lasting`` identifies the filters in the cursor, and stays the same when a new key is added.
     """
     which = blake2b(encode(lasting), digest_size=8).digest()
-    after = None if query.cursor is UNSET else _opened(tokeniser, str(query.cursor), which)
+    after = None if query.cursor is UNSET else _read_cursor(tokeniser, str(query.cursor), which)
     found = store.list_users(query.limit + 1, after, filters)
     items = _fitting(found[: query.limit])
     more = len(found) > len(items)
@@ -92,14 +92,14 @@ def _page(
 
 
 def _fitting(people: list[UserView]) -> list[UserView]:
-    """As many as fit into an answer, in which a body is a text within JSON; the next page has the rest."""
+    """Halves the list until it fits a response, whose body is a JSON string; the next page has the rest."""
     while len(people) > _ALWAYS_FIT and len(encode(encode(people).decode())) > _LARGEST_LIST_BYTES:
         people = people[: len(people) // 2]
     return people
 
 
-def _opened(tokeniser: Tokeniser, cursor: str, which: bytes) -> str:
-    """The uid that a cursor stands after. Raises RequestError if it was altered or is of other filters."""
+def _read_cursor(tokeniser: Tokeniser, cursor: str, which: bytes) -> str:
+    """The last uid before the page. Raises RequestError if the cursor was altered or has other filters."""
     payload = tokeniser.verified(_CURSOR, cursor)
     if payload is None or payload[16:] != which:
         raise RequestError(404, "No such page", "the cursor is not one that was given out for these filters")
@@ -107,11 +107,11 @@ def _opened(tokeniser: Tokeniser, cursor: str, which: bytes) -> str:
 
 
 def erased(store: Store, cache: Cache, tokeniser: Tokeniser, uid: str) -> Receipt:
-    """Forgets a person, whether stored or not, and says what went. Once is enough, and twice does no harm.
+    """Erases a person, whether stored or not, and returns a receipt of what was removed. Idempotent.
 
-    The cache is marked after the commit: who read the person before cannot bring it back there. Raises
-    ConfigError, and erases nothing, if the keys are not those that what is stored needs; KeysOvertaken if
-    they are so no more.
+    The cache is marked after the commit, so that a reader that fetched the person earlier cannot cache them
+    again. Erases nothing and raises ConfigError if the keys do not fit what is stored, or KeysOvertaken if
+    they no longer do when the erasure begins.
     """
     refuse_wrong_keys(store, tokeniser)
     uid_tokens = tokeniser.candidates("uid", uid)

@@ -1,6 +1,6 @@
-"""The run: extract, validate, clean, protect, load, cache; page by page, each with its own commit.
+"""The run: extract, validate, clean, protect, load, cache; page by page, with one commit per page.
 
-The edges arrive as arguments. The ledger knows of a run before its first fetch, and of whatever ends it.
+The edges arrive as arguments. The ledger records a run before its first fetch, and again however it ends.
 """
 
 import logging
@@ -17,9 +17,9 @@ from chalicelib.prepare import prepare
 
 _log = logging.getLogger("decant.pipeline")
 
-_LEAST_RESERVE_SECONDS = 5.0  # for a page that takes longer than those before it
+_MIN_RESERVE_SECONDS = 5.0  # for a page that takes longer than those before it
 
-_MOST_NAMES = 20
+_MAX_LOGGED_NAMES = 20
 
 
 def no_progress(done: int, planned: int, report: Report) -> None:
@@ -30,9 +30,10 @@ OnPage = Callable[[int, int, Report], None]
 
 
 def work(edges: Edges, plan: Plan, report: Report, on_page: OnPage = no_progress) -> Report:
-    """Works an open run's pages in turn. A failure that is told in the ledger is not raised.
+    """Processes the pages of an open run in turn. A failure that is recorded in the ledger is not raised.
 
-    Raises StoreError if the ledger itself cannot be written, Unforeseen for a defect, Stopped if it was.
+    Raises StoreError if the ledger itself cannot be written. Unforeseen (a defect) and Stopped are recorded
+    and raised.
     """
     started = time.monotonic()
     if report.status == "running":
@@ -44,7 +45,7 @@ def work(edges: Edges, plan: Plan, report: Report, on_page: OnPage = no_progress
 
 
 def run(edges: Edges, plan: Plan, on_page: OnPage = no_progress) -> Report:
-    """Opens a run and works it; see ``work``."""
+    """Opens a run and processes it; see ``work``."""
     size = None if plan.replay_of else plan.page_size
     wanted = Opening(edges.source.name, plan.trigger, plan.pages, size, plan.replay_of)
     report = opening.open_run(edges.store, edges.tokeniser, wanted)
@@ -52,9 +53,10 @@ def run(edges: Edges, plan: Plan, on_page: OnPage = no_progress) -> Report:
 
 
 def work_queued(edges: Edges, plan: Plan, run_id: str, page: int) -> Report:
-    """Works one page of a queued run, unless it is loaded already, and ends the run after its last page.
+    """Processes one page of a queued run, unless it is already loaded; ends the run after its last page.
 
-    The report counts this page alone, with the run's status. Raises what kept the page from being loaded.
+    The report counts this page alone, but has the run's status. Raises the error that kept the page from
+    being loaded.
     """
     started = time.monotonic()
     report = Report(run_id, "running")
@@ -88,11 +90,14 @@ def _work(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
 
 
 def _caught(work: Callable[[], None]) -> DecantError | None:
-    """How a piece of work failed, if it did. The run's one boundary: what nobody foresaw may hold a value."""
+    """The error that a piece of work failed with, or None.
+
+    The run's one boundary: the text of an unexpected exception may hold a personal value.
+    """
     try:
         work()
     except DecantError as error:
-        error.__context__ = None  # another page may have failed beside it, with a value in its text
+        error.__context__ = None  # another page may have failed meanwhile, with a value in its text
         return error
     except Exception as error:  # noqa: BLE001
         return Unforeseen(error)
@@ -101,23 +106,23 @@ def _caught(work: Callable[[], None]) -> DecantError | None:
 
 def _work_pages(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
     """Prepares each page while the one before it is being loaded."""
-    pages, done, slowest = _pages(edges, plan, report), count(1), _LEAST_RESERVE_SECONDS
+    pages, done, slowest = _pages(edges, plan, report), count(1), _MIN_RESERVE_SECONDS
     with Loads(edges, report, lambda: on_page(next(done), len(pages), report)) as loads:
         for page in pages:
             began = time.monotonic()
-            _heed_time(plan, pages, page, 2 * slowest)
+            _check_time(plan, pages, page, 2 * slowest)
             load = prepare(edges, plan, page, report)
             loads.end()
             slowest = max(slowest, time.monotonic() - began)
-            _heed_time(plan, pages, page, slowest)
+            _check_time(plan, pages, page, slowest)
             if load:
                 loads.begin(load)
             if report.source_ended:
                 break
 
 
-def _heed_time(plan: Plan, pages: Sequence[int], page: int, wanted_seconds: float) -> None:
-    """Raises TimeUp unless so much time is left, or this is the first page."""
+def _check_time(plan: Plan, pages: Sequence[int], page: int, wanted_seconds: float) -> None:
+    """Raises TimeUp unless at least ``wanted_seconds`` are left, or this is the first page."""
     if page != pages[0] and time.monotonic() + wanted_seconds > plan.until:
         raise TimeUp(page)
 
@@ -144,15 +149,16 @@ def _status_at_end(edges: Edges, plan: Plan, report: Report) -> tuple[str, str |
 
 
 def _unread(edges: Edges, plan: Plan, report: Report) -> str | None:
-    """What there is to say of a scheduled run that has worked all its pages and not met the source's end."""
+    """A message if a scheduled run has processed all its pages without reaching the source's end."""
     if plan.trigger != "schedule" or not edges.source.dialect.ends or report.source_ended:
         return None
     return f"page {plan.pages}: the source may go on, but SOURCE_PAGES does not"
 
 
 def _status_after(error: DecantError, report: Report) -> str:
-    """What ends a run from without leaves a part, if the ledger has one; a defect, or a page over the reject
-    budget, fails it."""
+    """An external cause (the source, the time limit, a stop signal) makes a run partial, which the ledger
+    turns into failed if no page was loaded. Any other error but a lost lease, such as a defect or a page over
+    the reject budget, makes it failed."""
     _log.error("run %s: %s", report.run_id, error)
     if isinstance(error, LeaseLost):
         return "lost"
@@ -160,10 +166,10 @@ def _status_after(error: DecantError, report: Report) -> str:
 
 
 def _tell_unknown(report: Report) -> None:
-    """Names what the source added, once for a run (over the queue: for a page)."""
+    """Logs which fields the source added, once per run (for a queued run: once per page)."""
     if not report.unknown_fields:
         return
-    names = sorted(report.unknown_names)[:_MOST_NAMES]
+    names = sorted(report.unknown_names)[:_MAX_LOGGED_NAMES]
     told = f": {', '.join(names)}" if names else ""
     fields = report.unknown_fields
     _log.warning("run %s dropped %s fields that are not in the contract%s", report.run_id, fields, told)

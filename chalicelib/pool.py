@@ -1,8 +1,8 @@
-"""Connections to Postgres: a few, opened when needed, none of which waits for ever. Knows psycopg2 alone.
+"""The connection pool for Postgres: opens on demand, bounds every wait. The only room that uses psycopg2.
 
-Driver errors end here: theirs hold rows in their DETAIL, ours hold the query's name and the SQLSTATE.
+Driver errors end here: theirs hold rows in their DETAIL; ours hold the query's name and the SQLSTATE.
 
-psycopg2's own pools either open all at once or keep none, and do not wait when all are out.
+psycopg2's own pools either open every connection at once or keep none, and never wait for a free one.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Whatever the URL, or PGCLIENTENCODING and the like, may say.
-_OURS: dict[str, Any] = {"connect_timeout": 3, "tcp_user_timeout": 5_000, "client_encoding": "UTF8"}
+# These override the URL and environment variables such as PGCLIENTENCODING.
+_OPTIONS: dict[str, Any] = {"connect_timeout": 3, "tcp_user_timeout": 5_000, "client_encoding": "UTF8"}
 _SIZE = 8
 _WAIT_SECONDS = 5
-_TRUSTED_IDLE_SECONDS = 1.0  # a connection idle for longer is tried before it is used
+_TRUSTED_IDLE_SECONDS = 1.0  # a connection that was idle for longer is tested before use
 _TRY_SECONDS = 2.0
-_LOOK_SECONDS = 0.25
-_TRIES, _TRY_NO_LONGER_SECONDS = 5, 15.0
-_SOON_SECONDS = 1.0
+_WATCH_SECONDS = 0.25
+_TRIES, _MAX_RETRY_SECONDS = 5, 15.0
+_QUICK_FAILURE_SECONDS = 1.0
 _READ_ONLY, _DISK_FULL = "25006", "53100"
-_LOST_RACES = {"40001", "40P01", "users_pkey"}  # two SQLSTATEs, and what a person's second insert meets
+_LOST_RACES = {"40001", "40P01", "users_pkey"}  # serialization failure, deadlock, a person inserted twice
 
 
 class Pool:
-    """Autocommitting connections. Raises ConfigError for a malformed URL, StoreUnavailable if all are out."""
+    """Autocommitting connections. ConfigError if the URL is malformed, StoreUnavailable if all are in use."""
 
     def __init__(self, url: str) -> None:
         self._url = _readable(url)
@@ -50,7 +50,7 @@ class Pool:
 
     @contextlib.contextmanager
     def connection(self, seconds: float) -> Iterator[Connection]:
-        """A connection for one piece of work, which is cut off after so many seconds."""
+        """Lends a connection for one piece of work, and cuts it after the given time."""
         if not self._places.acquire(timeout=_WAIT_SECONDS):
             raise StoreUnavailable("connect")
         try:
@@ -59,7 +59,7 @@ class Pool:
                 with self._watch.over(held, seconds):
                     yield held
             except psycopg2.Error as error:
-                if _is_of_no_use(held, error):  # and the idle ones are no better
+                if _is_unusable(held, error):  # and presumably so are the idle ones
                     held.close()
                     self.close_idle()
                 raise
@@ -89,7 +89,7 @@ class Pool:
 
     def _open(self) -> Connection:
         try:
-            opened: Connection = psycopg2.connect(self._url, application_name="decant", **_OURS)
+            opened: Connection = psycopg2.connect(self._url, application_name="decant", **_OPTIONS)
             opened.autocommit = True
             return opened
         except psycopg2.OperationalError as error:
@@ -106,9 +106,9 @@ class Pool:
 
 
 class _Watch:
-    """Cuts connections that have been at work for too long, by one thread for all of them.
+    """Cuts connections whose work takes too long. One thread watches all of them.
 
-    A server that is stopped or stuck acknowledges packets and says nothing; no setting of the driver helps.
+    A server that is stopped or stuck acknowledges packets but never answers; no driver setting covers this.
     """
 
     def __init__(self) -> None:
@@ -130,9 +130,9 @@ class _Watch:
                 self._deadlines.pop(held, None)
 
     def _look(self) -> None:
-        """Ends when there is nothing to watch; the next work starts it anew."""
+        """Ends when there is nothing left to watch; the next work starts a new thread."""
         while True:
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_WATCH_SECONDS)
             with self._lock:
                 overdue = [held for held, until in self._deadlines.items() if until < time.monotonic()]
                 for held in overdue:
@@ -144,9 +144,9 @@ class _Watch:
 
 
 def _cut(held: Connection) -> None:
-    """Ends the conversation on its socket, as if the server had; the driver then says so by itself."""
+    """Shuts down its socket, as if the server had closed it; the driver then raises by itself."""
     with (
-        contextlib.suppress(OSError, psycopg2.Error),  # it ended just now
+        contextlib.suppress(OSError, psycopg2.Error),  # it has just been closed
         socket.fromfd(held.fileno(), socket.AF_INET, socket.SOCK_STREAM) as line,
     ):
         line.shutdown(socket.SHUT_RDWR)
@@ -157,19 +157,19 @@ def _readable(url: str) -> str:
         psycopg2.extensions.parse_dsn(url)
         return url
     except psycopg2.ProgrammingError:
-        pass  # its text holds a part of the URL
+        pass  # the error's text holds a part of the URL
     raise ConfigError("DATABASE_URL", "cannot be read as a URL")
 
 
-def _is_of_no_use(held: Connection, error: psycopg2.Error) -> bool:
-    """The server went away, talked nonsense, or is a standby by now: another may find the primary."""
+def _is_unusable(held: Connection, error: psycopg2.Error) -> bool:
+    """The server is gone, sent garbage, or is now a standby: a new connection may reach the primary."""
     return bool(held.closed) or error.pgcode in {None, _READ_ONLY}
 
 
-# What a server says when it refuses a connection. The driver hands on its words (English, unless
-# `lc_messages` is set), not its SQLSTATE. The first two are the driver's own, and no server's.
+# Parts of the messages with which connections are refused. The driver passes on the server's text (English,
+# unless `lc_messages` is set), but not its SQLSTATE. The first two come from the driver itself.
 _REFUSALS = {
-    "certificate": "08001",  # not verified, not of this host, or nothing there to verify it by
+    "certificate": "08001",  # not verified, not for this host, or no root certificate to verify it with
     "SSL was required": "08001",
     "too many c": "53300",  # clients, or connections for a role or a database
     "remaining connection slots": "53300",
@@ -183,25 +183,25 @@ _REFUSALS = {
 
 
 def _refusal(words: str) -> str | None:
-    """The SQLSTATE of a refused connection, if it can be told; the words themselves hold parts of the URL."""
+    """The SQLSTATE of a refused connection, if recognised; the text itself holds parts of the URL."""
     return next((state for said, state in _REFUSALS.items() if said in words), None)
 
 
-def _passes(error: BaseException) -> bool:
-    """Whether a failure may pass: Postgres is away, or this lost against another transaction."""
+def _is_transient(error: BaseException) -> bool:
+    """Whether a retry may succeed: Postgres is unavailable, or another transaction won a race."""
     is_away = isinstance(error, StoreUnavailable) and error.sqlstate != _DISK_FULL
     return is_away or _lost_a_race(error)
 
 
 def _lost_a_race(error: BaseException | None) -> bool:
-    """Against a transaction that has ended by now: a deadlock, or it brought the same new person."""
+    """Whether it lost to another transaction (conflict, deadlock, same new person): a retry needs no wait."""
     return isinstance(error, StoreError) and bool({error.sqlstate, error.constraint} & _LOST_RACES)
 
 
 @cache
 def again() -> Retrying:
-    """For what a run has worked for: tries for some seconds."""
-    from tenacity import (  # late: it imports asyncio, which would take a third of a cold start
+    """Retries for several seconds, so that the work of a run is not lost."""
+    from tenacity import (  # imported late: its asyncio would take a third of a cold start
         Retrying,
         retry_if_exception,
         stop_after_attempt,
@@ -211,36 +211,36 @@ def again() -> Retrying:
 
     patience = wait_exponential_jitter(multiplier=0.5, max=5, jitter=0.5)  # 8 s: Postgres may be starting
     return Retrying(
-        retry=retry_if_exception(_passes),
-        stop=stop_after_attempt(_TRIES) | stop_after_delay(_TRY_NO_LONGER_SECONDS),
+        retry=retry_if_exception(_is_transient),
+        stop=stop_after_attempt(_TRIES) | stop_after_delay(_MAX_RETRY_SECONDS),
         wait=lambda t: 0 if _lost_a_race(t.outcome.exception()) else patience(t),  # type: ignore[union-attr]
         reraise=True,
     )
 
 
 def at_once(work: Callable[[], T]) -> T:
-    """Does it once more if that may help, but not after what took long to fail: whoever asks is waiting."""
+    """Retries once, immediately, if that may help. Not after a slow failure, since the caller is waiting."""
     began = time.monotonic()
     try:
         return work()
     except StoreError as error:
-        if not _passes(error) or time.monotonic() - began > _SOON_SECONDS:
+        if not _is_transient(error) or time.monotonic() - began > _QUICK_FAILURE_SECONDS:
             raise
     return work()
 
 
 def translated(query: str, work: Callable[[], T]) -> T:
-    """Raises our errors for the driver's, outside its ``except``: not even their context holds a row."""
+    """Raises our errors in place of the driver's, outside ``except``: not even their context holds a row."""
     try:
         return work()
     except psycopg2.Error as error:
-        ours = _ours(query, error)
+        ours = _store_error(query, error)
     raise ours
 
 
-def _ours(query: str, error: psycopg2.Error) -> StoreError:
+def _store_error(query: str, error: psycopg2.Error) -> StoreError:
     state = error.pgcode
-    is_garbled = type(error) is psycopg2.DatabaseError  # the driver could not make sense of what came
+    is_garbled = type(error) is psycopg2.DatabaseError  # the driver could not parse the response
     if is_garbled or isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
         is_away = state is None or state[:2] in {"08", "53", "57"}
     else:

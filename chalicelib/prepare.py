@@ -21,15 +21,15 @@ from chalicelib.timing import timed
 from chalicelib.users import LARGEST_PAGE
 from chalicelib.validation import ValidPage, validate
 
-_LARGEST_SEALED = 65_536  # bytes; a hostile source could fill the database with seals
+_LARGEST_SEALED = 65_536  # bytes; else a hostile source could fill the database with seals
 
 _encode = msgspec.json.Encoder().encode
 
 
 def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | None:
-    """A page, ready to load; None if a replay finds nothing in it. What it meets is noted in the report.
+    """A page, ready to load; None if a replay finds nothing in it. Adds its findings to the report.
 
-    Raises SourceError, or RejectBudgetExceeded after it has put the page's rejects into the ledger.
+    Raises SourceError, or RejectBudgetExceeded after it has recorded the page's rejects in the ledger.
     """
     valid, replay = _extracted(edges, plan, page, report)
     if not valid.fetched and plan.replay_of:
@@ -78,7 +78,10 @@ def _extracted(edges: Edges, plan: Plan, page: int, report: Report) -> tuple[Val
 
 
 def _reject_rows(edges: Edges, run_id: str, page: int, valid: ValidPage) -> Iterator[RejectRow]:
-    """Rejects as the ledger keeps them; sealed are those that other rules may let in, over nobody valid."""
+    """Rejects as the ledger keeps them.
+
+    Sealed are those that other rules might accept, unless a valid record of the page has the same uid.
+    """
     fingerprint, quarantine = edges.tokeniser.fingerprint, edges.quarantine
     came_right = {user.uid for user in valid.users} if quarantine and valid.rejects else set[UUID]()
     for reject in valid.rejects:
@@ -103,7 +106,7 @@ def _validated(body: bytes, dialect: Dialect[Any], page: int, today: date) -> Va
     except ValueError:
         problem = f"the body holds no list of records as {dialect.name} words it"
     if problem:
-        raise SourceInvalid(page, problem)  # outside the except clauses, whose errors may hold a value
+        raise SourceInvalid(page, problem)  # raised outside the except clauses, whose errors may hold a value
     return valid
 
 
@@ -114,8 +117,8 @@ def columns_json(
 ) -> dict[str, str]:
     """Each column as a JSON list, and two more: the hash of each row's draft, and its erasure tokens.
 
-    The two are in Postgres' own words, since JSON has none for bytes. Raises ValueError if the columns
-    differ in length.
+    These two are written as Postgres literals, since JSON has no type for bytes. Raises ValueError if the
+    columns differ in length.
     """
     written = {
         **columns,
@@ -123,5 +126,5 @@ def columns_json(
         "erasure_tokens": [f"{{{','.join(tokens)}}}" for tokens in erasure_tokens],
     }
     if len(set(map(len, written.values()))) > 1:
-        raise ValueError("columns of different lengths")  # Postgres would fill up the shorter ones
+        raise ValueError("columns of different lengths")  # Postgres would pad the shorter ones with NULL
     return {name: _encode(values).decode() for name, values in written.items()}

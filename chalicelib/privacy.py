@@ -1,4 +1,4 @@
-"""The room that holds the keys: what happens to each field, and the keyed tokens.
+"""The room that holds the keys: the treatment of each field, and the keyed tokens.
 
 ``CONTRACT`` is the one table of treatments; a field without a row in it cannot be stored.
 Never logs, stores or returns a raw value.
@@ -26,7 +26,7 @@ Treatment = Literal["keep", "token", "generalise", "drop"]
 class Field:
     """One field of the source's record: its dotted path, its treatment, the column that holds the result.
 
-    A field that is dropped may have a column, which then stays empty.
+    A dropped field may have a column, which then stays empty.
     """
 
     path: str
@@ -69,7 +69,7 @@ GENERALISED = {"birth_year", "zip_prefix", "lat", "lng"}  # by clean.py, before 
 
 
 def _by_column(contract: Sequence[Field]) -> dict[str, Treatment]:
-    """Raises ValueError for a table that says one thing and would do another."""
+    """Raises ValueError if the table contradicts itself, or the code that applies it."""
     treatments: dict[str, Treatment] = {}
     for field in contract:
         if field.column and treatments.setdefault(field.column, field.treatment) != field.treatment:
@@ -88,21 +88,21 @@ TREATMENT_OF = _by_column(CONTRACT)
 
 @cache
 def contract_hash() -> str:
-    """Names this version of the table, so that a run can say under which one it worked."""
+    """Identifies this version of the table, so that each run can record which one it used."""
     return hashlib.sha256(repr(CONTRACT).encode()).hexdigest()[:16]
 
 
 class Tokeniser:
     """Keyed tokens: ``v<version>_`` and 24 characters, the first 18 bytes of an HMAC-SHA-256 in base64url.
 
-    The newest key makes tokens; all known keys are tried in a look-up. Each field has a key of its own,
-    derived from the root key by HKDF-SHA-256 (RFC 5869) with the field's name, so equal values in different
-    fields never match. A token hides a value from those who lack the key; it does not hide that two rows
-    hold the same value.
+    The newest key makes tokens; a look-up tries all known keys. Each field has its own key, derived from the
+    root key by HKDF-SHA-256 (RFC 5869) with the field's name, so equal values in different fields never
+    match. A token hides a value from anyone without the key; it does not hide that two rows hold the same
+    value.
     """
 
     def __init__(self, keys: Mapping[int, bytes | None]) -> None:
-        """Keys of 32 bytes by version; None in place of one that was given up although it may be needed."""
+        """32-byte keys by version; None for a key that was given up although stored data may need it."""
         self._keys = {version: key for version, key in keys.items() if key is not None}
         if not self._keys:
             raise ConfigError("PII_KEYS", "at least one key is needed")
@@ -118,7 +118,7 @@ class Tokeniser:
         return self.versions[0]
 
     def token(self, field: str, value: str) -> str:
-        """The token of one value. Raises TokenError for what has none: not text, or nothing in it."""
+        """The token of one value. Raises TokenError if it is not text, or is empty once normalised."""
         return self.candidates(field, value)[0]
 
     def candidates(self, field: str, value: str) -> list[str]:
@@ -134,7 +134,7 @@ class Tokeniser:
         return [list(tokens) for tokens in zip(*by_version, strict=True)]
 
     def tokens(self, field: str, values: Sequence[str | None]) -> list[str | None]:
-        """The tokens of a column, one HMAC a distinct value. A value with nothing in it stays None."""
+        """The tokens of a column, one HMAC per distinct value. Values that normalise to nothing have none."""
         given = [value for value in dict.fromkeys(values) if value is not None]
         messages = _messages(field, given)
         signed = zip(given, messages, self._sign(self.version, field, messages), strict=True)
@@ -142,36 +142,36 @@ class Tokeniser:
         return list(map(made.get, values))
 
     def proofs(self) -> dict[int, str]:
-        """A token of a fixed text under each key: shows whether a version's key is still what it was."""
+        """A token of a fixed text under each key: shows whether a version still has the same key."""
         return {version: self._sign(version, "proof", [b""])[0] for version in self.versions}
 
     @property
     def in_use(self) -> KeyInUse:
-        """What shows a ledger which key makes the tokens."""
+        """Tells the ledger which key makes the tokens."""
         return KeyInUse(self.version, self.proofs()[self.version], self.given_up)
 
     def fingerprint(self, raw: bytes) -> str:
-        """Recognises the same raw record again, without telling what is in it."""
+        """Identifies a raw record that comes again, without revealing its content."""
         return self._sign(self.version, "record", [raw])[0]
 
     def signed(self, purpose: str, payload: bytes) -> str:
-        """The payload in base64url, readable by anyone, with a mark that only the keys can make."""
+        """The payload, in base64url and readable by anyone, with a mark that only the keys can make."""
         return urlsafe_b64encode(payload + self._mark(self.version, purpose, payload)).decode()
 
     def verified(self, purpose: str, signed: str) -> bytes | None:
-        """The payload, or None if anything was altered, or its key is known no more."""
+        """The payload, or None if anything was altered or its key is no longer known."""
         try:
             marked = b64decode(signed, altchars=b"-_", validate=True)
         except ValueError:
             return None
         if urlsafe_b64encode(marked).decode() != signed:
-            return None  # the same bytes, but not as they were given out
+            return None  # the same bytes, but not in the encoding that was issued
         payload, mark = marked[:-12], marked[-12:]
         marks = [self._mark(version, purpose, payload) for version in self.versions]
         return payload if any([hmac.compare_digest(mark, known) for known in marks]) else None
 
     def _sign(self, version: int, field: str, messages: Collection[bytes]) -> list[str]:
-        """18 bytes are 24 characters without a rest, so all can be written at once."""
+        """18 bytes encode to 24 characters without padding, so one call encodes all of them."""
         mac, prefix = self._mac(version, field), f"v{version}_"
         written = urlsafe_b64encode(b"".join([_digest(mac, message)[:18] for message in messages])).decode()
         return [prefix + written[start : start + 24] for start in range(0, len(written), 24)]
@@ -195,26 +195,26 @@ class Tokeniser:
 
 
 def _digest(mac: "HMAC", message: bytes) -> bytes:
-    """Of a copy, so that what depends on the key alone is made once."""
+    """Works on a copy, so that the state that depends on the key alone is computed once."""
     copy = mac.copy()
     copy.update(message)
     return copy.finalize()
 
 
 def _messages(field: str, values: Sequence[str]) -> list[bytes]:
-    """The values in their normal form. Raises TokenError for what is no text."""
+    """The values in their normal form. Raises TokenError for a value that is not text."""
     for kind in set(map(type, values)):
         if not issubclass(kind, str):
             raise TokenError(field, f"a token is made of text, not of {kind.__name__}")
     try:
         return normal_forms(field, values)
     except UnicodeEncodeError:
-        pass  # it holds the value
+        pass  # this error holds the value
     raise TokenError(field, "a token is made of text, not of half a character")
 
 
 def protect(columns: Mapping[str, Sequence[Any]], tokeniser: Tokeniser) -> dict[str, list[Any]]:
-    """Cleaned columns in, storable ones out, by the contract's table alone: what has no row is left out."""
+    """Turns cleaned columns into storable ones by the contract's table alone; others are left out."""
     return {
         column: _treated(column, treatment, columns[column], tokeniser)
         for column, treatment in TREATMENT_OF.items()
@@ -233,12 +233,12 @@ def erasure_tokens(uids: Sequence[str], tokeniser: Tokeniser) -> list[list[str]]
 
 
 class KeyLedger(Protocol):
-    """What remembers under which keys was written."""
+    """Remembers the keys that stored data was written with."""
 
     def check_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> Sequence[object]: ...
 
 
 def refuse_wrong_keys(ledger: KeyLedger, tokeniser: Tokeniser) -> None:
-    """Raises ConfigError if what is stored needs other keys: the erased would come back, nobody be found."""
+    """Raises ConfigError if stored data needs other keys: else the erased return and look-ups find nobody."""
     if troubles := ledger.check_keys(tokeniser.proofs(), tokeniser.given_up):
         raise ConfigError("PII_KEYS", "; ".join(map(str, troubles)))

@@ -1,6 +1,6 @@
-"""Sealed rejects: raw records that are not loaded, readable again only with a key of their own.
+"""Sealed rejects: raw records that are not loaded, readable only with a separate key.
 
-AES-256-GCM with a random nonce (NIST SP 800-38D), bound to the place of the record in the ledger. Pure.
+AES-256-GCM with a random nonce (NIST SP 800-38D), bound to the record's place in the ledger. Pure.
 """
 
 import secrets
@@ -25,7 +25,7 @@ class Quarantine:
         return nonce + self._cipher.encrypt(nonce, raw, _place(run_id, page, position))
 
     def open(self, sealed: bytes, run_id: str, page: int, position: int) -> bytes | None:
-        """The record; None if it was sealed with another key or elsewhere, or was altered since."""
+        """The record; None if it was sealed with another key or for another place, or was altered."""
         nonce, encrypted = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
         try:
             return self._cipher.decrypt(nonce, encrypted, _place(run_id, page, position))

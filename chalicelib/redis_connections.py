@@ -1,9 +1,9 @@
-"""Connections to Redis: a few, held open, none of which waits for ever. Knows redis-py alone.
+"""The connection pool for Redis: keeps a few open, bounds every wait. The only room that uses redis-py.
 
-Driver errors end here: their text may hold a value, ours is their kind and no more.
+Driver errors end here: their text may hold a value; ours holds only the name of their class.
 
-redis-py's own pools look at a connection, and tell their listeners, whenever one is taken or given back; that
-takes half as long as a `GET` itself.
+redis-py's own pools check a connection and notify listeners each time one is taken or returned, which takes
+half as long as a `GET` itself.
 """
 
 import threading
@@ -20,13 +20,13 @@ from chalicelib.errors import ConfigError
 
 Command = Sequence[str | bytes | int]
 
-_SIZE = 32  # more threads than these wait for one another, which is no outage
+_SIZE = 32  # further threads wait for a free one; that is not an outage
 _ASKED = {"connection_class", "host", "port", "path", "username", "password", "db", "ssl_ca_certs"}
-_WITHOUT_GREETING = {"protocol": 2, "driver_info": None}  # three questions less to a new connection
+_WITHOUT_GREETING = {"protocol": 2, "driver_info": None}  # saves three commands per new connection
 
 
 class Unanswered(Exception):
-    """Redis was not reached, was silent for too long, or ``refuses`` what it was asked."""
+    """Redis could not be reached, did not answer in time, or ``refuses`` a command with an error."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(type(error).__name__)
@@ -34,37 +34,37 @@ class Unanswered(Exception):
 
 
 class Connections:
-    """At most 32 connections to one Redis, each opened by a question; safe to share between threads."""
+    """At most 32 connections to one Redis, each opened on demand; safe to share between threads."""
 
     def __init__(self, url: str, seconds: float) -> None:
-        """``seconds`` bounds each wait: for a place, a connection, the answers. Raises ConfigError."""
+        """``seconds`` bounds each wait: for a free slot, a connection, the answers. Raises ConfigError."""
         self._make, self._seconds, self._closed = _maker(url, seconds), seconds, False
-        self._idle: deque[Any] = deque()  # redis-py's connections, whose methods have no types
+        self._idle: deque[Any] = deque()  # redis-py's connections, whose methods are untyped
         self._places = threading.Semaphore(_SIZE)
 
     def ask(self, *commands: Command) -> list[Any]:
-        """The answers, in order. Raises Unanswered, also if one of them is an error."""
+        """The answers to the commands, in order. Raises Unanswered, also if one of them is an error."""
         if not self._places.acquire(timeout=self._seconds):
             raise Unanswered(TimeoutError())
         try:
             return self._ask(commands)
-        except (redis.RedisError, ValueError) as error:  # the latter for a host, or an answer, of no sense
+        except (redis.RedisError, ValueError) as error:  # ValueError: a malformed host or answer
             ours, is_replica = Unanswered(error), isinstance(error, redis.ReadOnlyError)
         finally:
             self._places.release()
             if self._closed:
                 self._close_idle()
-        if is_replica:  # once the primary: its name may lead to another by now
+        if is_replica:  # no longer the primary: its name may resolve to another server by now
             self._close_idle()
         raise ours
 
     def close(self) -> None:
-        """What is in use is closed when it comes back."""
+        """Connections in use are closed when they are returned."""
         self._closed = True
         self._close_idle()
 
     def _ask(self, commands: Sequence[Command]) -> list[Any]:
-        """Once more if a connection has died while idle; who is silent does not get a second chance."""
+        """Retries on a new connection if an idle one has died. A timeout is not retried."""
         try:
             held = self._idle.pop()
         except IndexError:
@@ -75,7 +75,7 @@ class Connections:
             return self._try(self._make(), commands)
 
     def _try(self, connection: Any, commands: Sequence[Command]) -> list[Any]:
-        """Whatever goes wrong closes the connection: no answer is ever taken for that to another question."""
+        """Closes the connection on any failure, so that no command can receive the answer to another one."""
         answers: list[Any] = []
         try:
             connection.send_packed_command(connection.pack_commands(commands))
@@ -100,7 +100,7 @@ class Connections:
 
 
 def _maker(url: str, seconds: float) -> Callable[[], Any]:
-    """Makes connections as a URL asks for them, which is never for less security or more time."""
+    """A factory of connections for a URL, which must not ask for less security or longer waits."""
     try:
         asked = parse_url(url)  # type: ignore[no-untyped-call]
         if asked.pop("ssl_cert_reqs", "required") == "required" and asked.keys() <= _ASKED:
@@ -108,5 +108,5 @@ def _maker(url: str, seconds: float) -> Callable[[], Any]:
             waits = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
             return partial(kind, **asked, **waits, **_WITHOUT_GREETING)
     except ValueError:
-        pass  # its text may hold a part of the password
+        pass  # the error's text may hold a part of the password
     raise ConfigError("REDIS_URL", "cannot be read as a URL that asks for db and ssl_ca_certs at most")

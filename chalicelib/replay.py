@@ -1,4 +1,4 @@
-"""Takes sealed rejects out of the quarantine again, to be put through the rules of today."""
+"""Opens sealed rejects from the quarantine and validates them by today's rules."""
 
 from datetime import date
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ from chalicelib.validation import ValidPage, validate_records
 
 
 class Store(Protocol):
-    """Where the quarantine is."""
+    """Where sealed rejects are stored."""
 
     def sealed_pages(self, run_id: str) -> list[int]: ...
     def sealed_rejects(self, run_id: str, page: int) -> list[SealedReject]: ...
@@ -19,9 +19,9 @@ class Store(Protocol):
 def recalled(
     store: Store, quarantine: Quarantine, dialect: Dialect[Any], run_id: str, page: int, today: date
 ) -> tuple[ValidPage, Replay | None]:
-    """The sealed records of one page of an earlier run, validated again; those that cannot be opened stay.
+    """The sealed records of one page of an earlier run, validated again.
 
-    None in place of the second if there is nothing to replay.
+    Records that cannot be opened stay sealed. The second value is None if there is nothing to replay.
     """
     rejects = store.sealed_rejects(run_id, page)
     records = {

@@ -1,4 +1,4 @@
-"""Starting runs over the real edges: now, by order, or on schedule."""
+"""Starts runs over the real edges: now, on request, or on schedule."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run_ingest(
     page_size: int | None = None,
     on_page: Callable[[int, int, Report], None] | None = None,
 ) -> Report:
-    """One run, now; pages and page size are the settings' unless given."""
+    """Runs once, now. Pages and page size come from the settings unless given."""
     return _run(_plan(trigger, pages, page_size), on_page)
 
 
@@ -39,7 +39,7 @@ def replay(run_id: str, on_page: Callable[[int, int, Report], None] | None = Non
 
 
 def start_run(pages: int | None, page_size: int | None, replay_of: str | None) -> Report:
-    """Opens a run and returns at once; its pages are worked by the ``ingest`` Lambda, or by a thread."""
+    """Opens a run and returns at once; the ``ingest`` Lambda (outside AWS: a thread) processes its pages."""
     if replay_of and (pages or page_size):
         raise RequestError(400, "Malformed body", "a replay has neither pages nor page_size")
     trigger: Trigger = "replay" if replay_of else "backfill" if pages else "manual"
@@ -62,9 +62,9 @@ def start_run(pages: int | None, page_size: int | None, replay_of: str | None) -
 
 
 def ingest(order: Mapping[str, Any], context: Any = None) -> Report:
-    """Works the open run that ``start_run`` ordered, else a scheduled one, in the time that a Lambda has.
+    """Processes the run that ``start_run`` opened, or else a scheduled one, within the Lambda's time limit.
 
-    A run that goes over the queue is only sent there; ``ingest_page`` works its pages.
+    For a queued run it only sends the messages; ``ingest_page`` processes its pages.
     """
     from chalicelib import telemetry
 
@@ -75,9 +75,9 @@ def ingest(order: Mapping[str, Any], context: Any = None) -> Report:
 
 
 def ingest_page(message: Mapping[str, Any], receives: int) -> Report:
-    """Works the page that a message of the queue names; ``receives`` is how often the message was given out.
+    """Processes the page that a queue message names; ``receives`` is how often the message was delivered.
 
-    A page that fails goes back to the queue; after its last try the ledger is told that it is given up.
+    A page that fails goes back to the queue; after its last try the ledger records that it was given up.
     """
     from chalicelib import pipeline, telemetry
 
@@ -101,7 +101,7 @@ def ingest_page(message: Mapping[str, Any], receives: int) -> Report:
 
 
 def _seconds_left(context: Any) -> float:
-    """Outside Lambda there is no end; a context of Chalice's emulators says three seconds whatever is set."""
+    """Unlimited outside Lambda: contexts of Chalice's emulators say three seconds whatever the timeout is."""
     return context.get_remaining_time_in_millis() / 1000 if config.function_name() else math.inf
 
 
@@ -121,10 +121,10 @@ def _ordered(order: Mapping[str, Any], until: float) -> Report:
 
     run = wiring.store().get_run(order["run_id"])
     if run is None or run.status != "running":
-        return Report(order["run_id"], run.status if run else "lost")  # the order came twice
+        return Report(order["run_id"], run.status if run else "lost")  # the order was delivered twice
     try:
         _refuse_another(run.source)
-        refuse_wrong_keys(wiring.store(), wiring.tokeniser())  # others than those that opened the run
+        refuse_wrong_keys(wiring.store(), wiring.tokeniser())  # they may not be those that opened the run
         edges = _edges()
     except (ConfigError, StoreError) as error:
         wiring.store().finish_run(order["run_id"], Ending("failed", str(error)))
@@ -137,7 +137,7 @@ def _ordered(order: Mapping[str, Any], until: float) -> Report:
 
 
 def _refuse_another(source: str) -> None:
-    """A page of this function's source would be stored as one of the run's. Raises ConfigError."""
+    """Raises ConfigError if the run's source is not this function's: the wrong pages would be stored."""
     if source != wiring.source().name:
         raise ConfigError("SOURCE_URL", "the run was opened for another source, or in another dialect")
 
@@ -152,7 +152,7 @@ def _is_for_the_queue(pages: int) -> bool:
 
 
 def _send(run_id: str, trigger: Trigger, pages: int, page_size: int | None) -> None:
-    """One message a page. Raises AwsError, and then the run has failed: pages sent by then change nothing."""
+    """Sends one message per page. On AwsError the run has failed, so pages sent before it have no effect."""
     from chalicelib import aws
 
     message = {"run_id": run_id, "trigger": trigger, "page_size": page_size}
@@ -191,7 +191,7 @@ def _hand_over(order: dict[str, Any]) -> None:
 
 
 def _ingest_alone(order: Mapping[str, Any]) -> None:
-    """The thread's own boundary; the errors of a run hold no value."""
+    """The thread's own boundary. It may log the error: a run's errors hold no personal value."""
     try:
         ingest(order)
     except DecantError as error:
@@ -218,7 +218,7 @@ def _plan(
         trigger,
         settings.source_pages if pages is None else pages,
         page_size or settings.source_page_size,
-        1.0 if replay_of else settings.max_reject_ratio,  # they were all rejects before
+        1.0 if replay_of else settings.max_reject_ratio,  # the records of a replay were all rejects before
         replay_of,
         until,
     )

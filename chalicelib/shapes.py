@@ -1,4 +1,4 @@
-"""What a struct's types tell of the records that fit it: which fields it knows, at every depth. Pure."""
+"""Derives from a struct's types which fields its records may have, at every depth. Pure."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ def nested(kind: Any) -> type[Struct] | None:
 
 
 def strict(struct: type[Struct], dropped: Collection[str]) -> type[Struct]:
-    """The same struct, but one that refuses fields which are neither its own nor ``dropped`` (dotted paths).
+    """The same struct, but refusing fields that are neither its own nor ``dropped`` (dotted paths).
 
-    What is dropped is skipped, not decoded.
+    Dropped fields are skipped, not decoded.
     """
     fields: list[Any] = [(name, Raw, Raw()) for name in _names(dropped)]
     for field in msgspec.structs.fields(struct):
@@ -31,7 +31,7 @@ def strict(struct: type[Struct], dropped: Collection[str]) -> type[Struct]:
 
 @dataclass(frozen=True)
 class Known:
-    """The names of the fields that are known, and for those that hold more of them, what is known below."""
+    """The names of the known fields and, for those that hold further fields, what is known below them."""
 
     names: frozenset[str]
     below: Mapping[str, "Known"]
@@ -46,7 +46,7 @@ class Known:
 
 
 def known(struct: type[Struct], dropped: Collection[str]) -> Known:
-    """What a struct and the dotted paths of ``dropped`` fields know; below the latter everything is."""
+    """The fields of a struct and the dotted paths of ``dropped`` ones, below which every field is known."""
     fields = msgspec.structs.fields(struct)
     inner = {field.name: nested(field.type) for field in fields}
     below = {name: known(kind, _below(dropped, name)) for name, kind in inner.items() if kind}

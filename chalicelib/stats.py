@@ -1,4 +1,4 @@
-"""The shapes of the statistics: how people spread, and how easily one could be singled out. Pure."""
+"""The shapes of the statistics: how people are distributed, and how easily one could be singled out. Pure."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from chalicelib.views import Moment
 
 QUASI_IDENTIFIERS = ("birth_year", "zip_prefix", "city", "gender", "employment_title")  # as in risk.sql
 SMALL_GROUP = 5
-FEW_DISTINCT = 1_000  # a column of so few distinct tokens repeats itself, if there are many more people
+FEW_DISTINCT = 1_000  # at most this many distinct tokens are repetitive, if there are many more people
 
 
 class Count(Struct):
@@ -19,17 +19,17 @@ class Count(Struct):
 
 
 class TokenFrequency(Struct):
-    """A column whose tokens repeat so often that their frequency may tell what they stand for."""
+    """A column whose tokens repeat so often that their frequency may reveal what they stand for."""
 
     column: str
     distinct: int
 
 
 class Risk(Struct):
-    """How easily a person could be singled out by what is not tokenised.
+    """How easily a person could be singled out by fields that are not tokenised.
 
-    People who are alike in all ``quasi_identifiers`` form a group; ``k_anonymity`` is the size of the
-    smallest, and small groups have fewer than ``small_group`` people.
+    People with the same values in all ``quasi_identifiers`` form a group. ``k_anonymity`` is the size of the
+    smallest group; small groups have fewer than ``small_group`` people.
     """
 
     quasi_identifiers: list[str]
@@ -42,9 +42,10 @@ class Risk(Struct):
 
 
 class Stats(Struct):
-    """How many people are stored and how they spread; at most the hundred commonest values of each kind.
+    """How many people are stored and how they are distributed.
 
-    People and erasures are counted by the version of the key under which their tokens were made, too.
+    Each kind has at most its hundred most common values. People and erasures are also counted by the version
+    of the key that made their tokens.
     """
 
     total: int
@@ -61,7 +62,7 @@ class Stats(Struct):
 def risk_view(
     total: int, smallest: int | None, groups: int, in_small: int, tokens: Sequence[tuple[str, int, int]]
 ) -> Risk:
-    """The view of what ``risk.sql`` gives, of so many people in all."""
+    """The view of the result of ``risk.sql``; ``total`` is the number of all people."""
     repetitive = [
         TokenFrequency(column, count)
         for column, count, people in tokens
@@ -74,7 +75,7 @@ def risk_view(
 def stats_view(
     total: int, computed_at: str, counts: Sequence[tuple[str, str | None, int]], risk: Risk
 ) -> Stats:
-    """The view of what ``stats.sql`` gives: the total, the moment, and (kind, value, count)."""
+    """The view of the result of ``stats.sql``: the total, the time, and (kind, value, count)."""
     kinds: dict[str, list[Count]] = {kind: [] for kind in Stats.__struct_fields__[3:]}
     for kind, value, count in counts:
         kinds[kind].append(Count(value, count))

@@ -1,6 +1,6 @@
 """Postgres: people, the ledger of runs, rejects.
 
-No session state (no lock, no temporary table, no SET but a transaction's), so any pooler may stand in front.
+Uses no session state (no session lock, temporary table or SET outside a transaction), so any pooler works.
 """
 
 import json
@@ -32,21 +32,21 @@ from chalicelib.views import RejectView, Run, UserView, encode, read_user, user_
 
 _SQL = Path(__file__).parent / "sql"
 
-# How long a statement may take before its connection is cut: a server that hangs answers nothing by itself.
+# How long a query may take before its connection is cut: a server that hangs reports no error itself.
 _READ_SECONDS = 5.0
 _MIGRATION_SECONDS = 300.0
 _SECONDS = {
     **dict.fromkeys(("load_page", "note_rejects", "claim_page", "note_unread", "end_page"), 60.0),
-    **dict.fromkeys(("fail_page", "expire_seals"), 60.0),  # all of these wait for a load, or for many seals
+    **dict.fromkeys(("fail_page", "expire_seals"), 60.0),  # each may wait for a load, or for many seals
     "erase": 30.0,
     **dict.fromkeys(("stats", "risk", "check_keys"), 20.0),
 }
 
-# What fails in a way that may pass is tried again: at once, since the connection may just have died while it
-# was idle; what a run has worked for, for some seconds. All may be done twice without doing more (a page is
-# loaded once however often it is tried), but of these a second answer would not tell what the first did.
-_PATIENTLY = {"load_page", "note_rejects", "finish_run"}
-_ONCE = {"erase", "end_page"}
+# After a transient failure a query is retried: once and immediately, as its connection may have died while
+# idle, or for several seconds if a run's work is at stake. All queries are idempotent (a page is loaded once
+# however often it is tried), but a second answer of those never retried would not say what the first did.
+_RETRIED_FOR_SECONDS = {"load_page", "note_rejects", "finish_run"}
+_NEVER_RETRIED = {"erase", "end_page"}
 
 LEASE_SECONDS = 120
 QUEUED_LEASE_SECONDS = 1_800  # longer than a queue hides a message whose worker died
@@ -55,7 +55,7 @@ _FILTERS = ("plan", "updated_since", *TREATMENT_OF)
 
 
 class Store:
-    """All that is kept. Every method is one transaction; safe to share between threads.
+    """Everything that is stored. Each query is one transaction; safe to share between threads.
 
     Raises StoreUnavailable if Postgres cannot be reached, StoreError if it refuses.
     """
@@ -64,7 +64,7 @@ class Store:
         self._pool = Pool(url)
 
     def migrate(self) -> list[str]:
-        """Applies missing migrations and defines the functions, all or none; returns the former's names."""
+        """Applies missing migrations, whose names it returns, and defines the functions; all or nothing."""
         return translated("migrate", self._migrate)
 
     def _migrate(self) -> list[str]:
@@ -81,12 +81,12 @@ class Store:
             return [file.stem for file in missing]
 
     def check_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]:
-        """What is wrong with these keys, by their proofs, for what is stored; remembers the newest."""
+        """What is wrong with the keys, by their proofs, for the stored data; remembers the newest key."""
         values = {"proofs": json.dumps(proofs), "newest": max(proofs), "given_up": list(given_up)}
         return [KeyTrouble(*row) for row in self._rows("check_keys", values)]
 
     def open_run(self, opening: Opening, contract_hash: str, key_version: int) -> OpenRun:
-        """Opens a run and takes the source's lease, or records that it was skipped; ends expired seals."""
+        """Opens a run and takes the source's lease, or records that it was skipped. Ends expired seals."""
         self._rows("expire_seals", {})
         values = {
             **asdict(opening),
@@ -98,9 +98,9 @@ class Store:
         return OpenRun(*self._rows("open_run", values)[0])
 
     def load_page(self, load: PageLoad) -> Loaded | None:
-        """Loads a page, all or nothing; the counts in the ledger go with it. None if it was loaded before.
+        """Loads a page, all or nothing, together with its counts in the ledger. None if it was loaded before.
 
-        Raises LeaseLost, KeysOvertaken or SealsGone, and writes nothing, if one of them is true.
+        Raises LeaseLost, KeysOvertaken or SealsGone, and then writes nothing.
         """
         values = {
             "run_id": load.run_id,
@@ -126,26 +126,26 @@ class Store:
         return None
 
     def claim_page(self, run_id: str, page: int) -> bool:
-        """Whether a page of a queued run is still to be worked; renews the lease, reopens an ended run."""
+        """Whether a page of a queued run needs work; if so, renews the lease and reopens an ended run."""
         return bool(self._rows("claim_page", {"run_id": run_id, "page": page}))
 
     def fail_page(self, run_id: str, page: int, error: str) -> None:
-        """Gives a page of a queued run up."""
+        """Records that a page of a queued run was given up."""
         self._rows("fail_page", {"run_id": run_id, "page": page, "error": error})
 
     def note_unread(self, run_id: str, unread: str | None) -> None:
-        """Says of a queued run that its source may have more than it reads; None if not."""
+        """Records on a queued run that its source may have more than the run reads; None if not."""
         self._rows("note_unread", {"run_id": run_id, "unread": unread})
 
     def end_page(self, run_id: str, timings: Mapping[str, float]) -> str | None:
-        """Ends a queued run after its last page. Its status now; None if it was not running."""
+        """Ends a queued run after its last page. Returns its status; None if it was not running."""
         rows = self._rows("end_page", {"run_id": run_id, "timings": json.dumps(dict(timings))})
         return rows[0][0] if rows else None
 
     def note_rejects(
         self, run_id: str, page: int, rejects: Sequence[RejectRow], key: KeyInUse, seal_days: int = 0
     ) -> None:
-        """Keeps the rejects of a page that is not loaded. Raises KeysOvertaken, and then keeps nothing."""
+        """Stores the rejects of a page that is not loaded. Raises KeysOvertaken, and then stores nothing."""
         values = {
             "run_id": run_id,
             "page": page,
@@ -157,16 +157,16 @@ class Store:
             raise KeysOvertaken("note_rejects")
 
     def sealed_pages(self, run_id: str) -> list[int]:
-        """The pages of a run of which the quarantine holds records."""
+        """The pages of a run from which the quarantine holds records."""
         return [page for (page,) in self._rows("sealed_pages", {"run_id": run_id})]
 
     def sealed_rejects(self, run_id: str, page: int) -> list[SealedReject]:
-        """What the quarantine holds of a page, in the order of the source."""
+        """The quarantined records of a page, in the order of the source."""
         rows = self._rows("sealed_rejects", {"run_id": run_id, "page": page})
         return [SealedReject(place, bytes(sealed), sealed_at) for place, sealed, sealed_at in rows]
 
     def finish_run(self, run_id: str, ending: Ending) -> Counts | None:
-        """Ends a run; None if it had already been counted as lost. Without a page, what is partial failed."""
+        """Ends a run; None if it was already lost. A partial run without a loaded page becomes failed."""
         values = asdict(ending) | {"run_id": run_id, "timings": json.dumps(dict(ending.timings))}
         rows = self._rows("finish_run", values)
         return Counts(*rows[0]) if rows else None
@@ -179,9 +179,9 @@ class Store:
     def list_users(
         self, limit: int, after: str | None = None, filters: Mapping[str, Any] | None = None
     ) -> list[UserView]:
-        """People in the order of their uid, after the one given.
+        """People in the order of their uid, after the given one.
 
-        ``filters`` are those of ``users.sql``: of a kept column its text, of a tokenised one its tokens.
+        ``filters`` are those of ``users.sql``: the text for a kept column, the tokens for a tokenised one.
         """
         values = dict.fromkeys(_FILTERS) | dict(filters or {}) | {"limit": limit, "after": after}
         rows = self._rows("users", values)
@@ -190,7 +190,7 @@ class Store:
     def erase(self, uid: str, uid_tokens: Sequence[str], key: KeyInUse) -> Erased:
         """Deletes a person and remembers the first token, so that no later load brings the person back.
 
-        ``uid_tokens`` are the person's under all known keys, the newest first. Raises KeysOvertaken, and then
+        ``uid_tokens`` are the uid's tokens under all known keys, newest first. Raises KeysOvertaken, and then
         erases nothing.
         """
         newest, *older = uid_tokens
@@ -207,7 +207,7 @@ class Store:
         return encode(stats_view(total, computed_at, counts, risk))
 
     def list_runs(self, limit: int, after: str | None = None) -> list[Run]:
-        """The newest runs first, those before the one given."""
+        """Runs before the given one, newest first."""
         return [Run(*row) for row in self._rows("runs", {"limit": limit, "after": after})]
 
     def get_run(self, run_id: str) -> Run | None:
@@ -215,7 +215,7 @@ class Store:
         return Run(*rows[0]) if rows else None
 
     def list_rejects(self, run_id: str, limit: int, after: tuple[int, int] | None = None) -> list[RejectView]:
-        """Rejects of a run in the order of the source, after the page and position given."""
+        """Rejects of a run in the order of the source, after the given page and position."""
         page, position = after or (None, None)
         values = {"run_id": run_id, "limit": limit, "after_page": page, "after_position": position}
         return [RejectView(*row) for row in self._rows("rejects", values)]
@@ -231,9 +231,9 @@ class Store:
         def ask() -> list[tuple[Any, ...]]:
             return translated(query, lambda: self._ask(query, values))
 
-        if query in _ONCE:
+        if query in _NEVER_RETRIED:
             return ask()
-        return again()(ask) if query in _PATIENTLY else at_once(ask)
+        return again()(ask) if query in _RETRIED_FOR_SECONDS else at_once(ask)
 
     def _ask(self, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         with self._pool.connection(_SECONDS.get(query, _READ_SECONDS)) as held, held.cursor() as cursor:

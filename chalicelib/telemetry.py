@@ -1,7 +1,7 @@
-"""Structured logs and metrics: a JSON object a line, from the standard library's logging.
+"""Structured logs, through the standard library's logging, and metrics: one JSON object per line.
 
-A line in CloudWatch's embedded metric format is a log line and a metric at once: one for each request or run.
-No handler of the process lets a traceback's text or an e-mail address through.
+Metrics are log lines in CloudWatch's embedded metric format, one for each request and each run.
+No handler of the process lets the text of a traceback or an e-mail address through.
 """
 
 import json
@@ -27,7 +27,7 @@ _PLAIN = {*vars(logging.makeLogRecord({})), "message", "asctime"}  # what every 
 
 
 class NoValues(logging.Filter):
-    """Leaves of an exception its type and place, and of an e-mail address nothing."""
+    """Reduces an exception to its type and place, and removes e-mail addresses."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = _message(record)
@@ -45,11 +45,11 @@ def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
     except (TypeError, ValueError, KeyError):
-        return str(record.msg)  # its arguments do not fit it
+        return str(record.msg)  # its arguments do not fit the message
 
 
 class AsJson(logging.Formatter):
-    """A record as one line of JSON, with what was given beside the message."""
+    """A record as one line of JSON, with its ``extra`` fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -60,13 +60,13 @@ class AsJson(logging.Formatter):
             "service": _NAME,
         }
         beside = {name: value for name, value in vars(record).items() if name not in _PLAIN}
-        return json.dumps(line | beside, default=str)  # msgspec refuses half a surrogate pair
+        return json.dumps(line | beside, default=str)  # msgspec refuses a lone surrogate
 
 
 def start(level: str) -> logging.Logger:
-    """Sets up this process' logs, of Decant and of all it uses, and returns Decant's own.
+    """Configures the logging of this process, of Decant and its libraries, and returns Decant's logger.
 
-    The process leaves no core dump either.
+    Also turns core dumps off.
     """
     leave_no_core()
     ours, others = logging.StreamHandler(sys.stdout), logging.getLogger().handlers
@@ -75,7 +75,7 @@ def start(level: str) -> logging.Logger:
         if handler:
             handler.addFilter(NoValues())
     for handler in others:
-        handler.addFilter(_is_not_ours)  # the runtime's own would write our lines a second time
+        handler.addFilter(_is_not_ours)  # the runtime's own handlers would write our lines a second time
     logger = logging.getLogger(_NAME)
     logger.handlers = [ours]
     logger.setLevel(level)
@@ -83,9 +83,9 @@ def start(level: str) -> logging.Logger:
 
 
 def leave_no_core() -> None:
-    """Lets neither this process nor what it starts be dumped when it crashes: a dump holds whatever it held.
+    """Turns core dumps off for this process and its children: a dump holds whatever was in memory.
 
-    By core(5), a bound of one byte, unlike none, also keeps dumps from a program that takes them.
+    A limit of one byte, unlike one of zero, also stops dumps that are piped to a program; see core(5).
     """
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     least = 0 if hard == 0 else 1
@@ -97,7 +97,7 @@ def _is_not_ours(record: logging.LogRecord) -> bool:
 
 
 def answered(method: str, route: str, status: int, source: str, started: float, request_id: str) -> None:
-    """One line for a request; ``route`` is the pattern, never the path; ``started`` by perf_counter."""
+    """Writes a request's line. ``route`` is the pattern, never the path; ``started`` is by perf_counter."""
     metrics = {"Latency": round((time.perf_counter() - started) * 1000, 3), "Errors": int(status >= 500)}
     beside: dict[str, Any] = {"status": status, "request_id": request_id}
     if source:
@@ -107,7 +107,7 @@ def answered(method: str, route: str, status: int, source: str, started: float, 
 
 
 def ran(report: Report) -> None:
-    """One line for a run."""
+    """Writes a run's line."""
     metrics = {outcome.capitalize(): getattr(report, outcome) for outcome in _OUTCOMES}
     metrics |= {
         "UnknownFields": report.unknown_fields,
@@ -119,7 +119,7 @@ def ran(report: Report) -> None:
 
 
 def _write(dimensions: Mapping[str, str], metrics: Mapping[str, float], beside: Mapping[str, Any]) -> None:
-    """A line in the embedded metric format; ``beside`` is only to be read and searched."""
+    """Writes a line in the embedded metric format; ``beside`` holds fields to read and search."""
     directive = {
         "Namespace": "Decant",
         "Dimensions": [list(dimensions)],

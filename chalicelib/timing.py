@@ -9,7 +9,7 @@ from chalicelib.ledger import Report
 
 @contextmanager
 def timed(report: Report, step: str) -> Iterator[None]:
-    """Adds the milliseconds that a block takes to its step's. Each step belongs to one thread."""
+    """Adds the time that a block takes, in milliseconds, to its step. Only one thread may time a step."""
     started = time.perf_counter()
     try:
         yield

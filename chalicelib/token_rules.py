@@ -1,7 +1,7 @@
-"""How a value is written before a token is made of it, so that what means the same gets the same token.
+"""Normalises values before they are tokenised, so that values with the same meaning get the same token.
 
-A change here changes tokens: it needs a new version of the key, to tell old ones from new. Each rule takes a
-whole column, since a call for each value would take longer than its work.
+A change here changes tokens, so it needs a new version of the key to tell old tokens from new ones. Each rule
+takes a whole column: a call per value would take longer than the work it does.
 """
 
 import re
@@ -10,9 +10,9 @@ from unicodedata import decimal, normalize
 
 
 def normal_forms(field: str, values: Sequence[str]) -> list[bytes]:
-    """The values in UTF-8; empty where there is nothing in one.
+    """The normalised values in UTF-8; empty if nothing is left of a value.
 
-    Without a rule of its own, a field's values are written in NFC and without spaces around.
+    A field without a rule of its own is normalised to NFC, without surrounding whitespace.
     """
     return _OF_FIELD.get(field, _tidy)(values)
 
@@ -36,13 +36,13 @@ _NO_LETTERS_OR_DIGITS = re.sub(rb"[0-9a-z]", b"", _ASCII)
 
 
 def _digits(values: Sequence[str]) -> list[bytes]:
-    """Every digit, of whatever script, as 0-9: country code, number and extension in a row."""
+    """The digits alone, those of any script as 0-9: country code, number and extension in sequence."""
     plain = [v if v.isascii() else _ascii_digits(v) for v in values]
     return [v.encode("ascii", "ignore").translate(None, _NO_DIGITS) for v in plain]
 
 
 def _letters_and_digits(values: Sequence[str]) -> list[bytes]:
-    """Insurance numbers are digits in some countries and hold letters in others; separators mean nothing."""
+    """Insurance numbers are all digits in some countries and hold letters in others; drops the separators."""
     return [
         v.lower().encode().translate(None, _NO_LETTERS_OR_DIGITS)
         if v.isascii()

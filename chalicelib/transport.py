@@ -1,6 +1,6 @@
-"""Whether what travels to a URL can be read or changed on its way. Looks at the URL alone.
+"""Decides from a URL alone whether traffic to it could be read or changed in transit.
 
-Stricter than the drivers: whatever one of them might read in another way counts as unsafe.
+Stricter than the drivers: a URL that one of them might interpret differently counts as unsafe.
 """
 
 import re
@@ -9,15 +9,15 @@ from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 _AUTHORITY = re.compile(r"(?:[^@\\]*@)?(?P<host>\[[^\]]*\]|[^][:,@\\]*)(?::\d*)?")
-_NEIGHBOUR = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")  # no dot: a container's name, of nothing on AWS
+_NEIGHBOUR = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")  # no dot: a container's name; no name on AWS is like that
 
 
 def is_safe(url: str) -> bool:
-    """It stays on this machine or in its Docker network, or the server has to prove its name.
+    """Whether traffic stays on this machine or in its Docker network, or the server must prove its name.
 
-    Raises ValueError for what is no URL.
+    Raises ValueError if the URL is malformed.
     """
-    parts = urlsplit(url, allow_fragments=False)  # libpq knows no fragments
+    parts = urlsplit(url, allow_fragments=False)  # libpq has no fragments
     asked = parse_qsl(parts.query, keep_blank_values=True)
     return _is_verified(parts.scheme, asked) or _stays_here(parts, asked)
 
@@ -34,7 +34,7 @@ def _stays_here(parts: SplitResult, asked: list[tuple[str, str]]) -> bool:
     authority = _AUTHORITY.fullmatch(parts.netloc)
     if authority is None:
         return False
-    # An HTTP server's query is its own business. To a driver an empty host is whatever its defaults say.
+    # The query of an HTTP URL is the server's alone. A driver replaces an empty host by its defaults.
     hosts = [] if parts.scheme == "http" else _values(asked, "host", "hostaddr")
     if parts.scheme == "unix":
         hosts.append(parts.path)

@@ -1,4 +1,4 @@
-"""Looks after what stands: whether the servers answer, and the migrations that a deployment brings."""
+"""Looks after an installation: the health of its servers, and the migrations of a deployment."""
 
 import logging
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _log = logging.getLogger("decant.upkeep")
 
 
 def health() -> Health:
-    """Whether Postgres and Redis answer; Postgres' absence is an answer here, not an error."""
+    """Whether Postgres and Redis answer. If Postgres is unavailable, this is reported, not raised."""
     try:
         age, postgres = wiring.store().last_success_age(), True
     except StoreError:
@@ -29,10 +29,10 @@ def health() -> Health:
 
 
 def migrate(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Applies the missing migrations; if CloudFormation asks, tells it how that went, and does not raise."""
+    """Applies the missing migrations. If CloudFormation asks, reports the result to it and does not raise."""
     if "ResponseURL" not in event:
         return {"applied": wiring.store().migrate()}
-    from chalicelib import aws  # late: the other way needs no AWS
+    from chalicelib import aws  # imported late: the other way needs no AWS
 
     problem, applied = "", list[str]()
     try:

@@ -1,7 +1,7 @@
 """What a user is: the record contract.
 
-The contract is the Random Data API's v2 user, as far as Decant treats it; no type holds what is not named
-here (passwords, card numbers, pictures, and whatever the source adds).
+The contract is the Random Data API's v2 user, as far as Decant uses it. No type holds a field that is not
+named here: passwords, card numbers, pictures, and anything that the source adds.
 """
 
 import math
@@ -13,13 +13,13 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 LARGEST_PAGE = 5_000  # records
-MOST_PAGES = 100_000  # of a run
+MOST_PAGES = 100_000  # in a run
 
 Text = Annotated[str, Meta(max_length=200)]
-# What no part of an address holds: spaces, controls, the punctuation of mail, what cannot be seen.
+# Characters that no part of an e-mail address holds: spaces, controls, punctuation of mail, invisible ones.
 _NEVER = r"\s@<>()\[\],;:\\\"\x00-\x1f\x7f\u200b-\u200f\u2060\ufeff"
 Email = Annotated[
-    str,  # spaces around it are the cleaner's
+    str,  # the cleaner removes the spaces around it
     Meta(max_length=320, pattern=rf"^\s*[^{_NEVER}]+@[^.?/{_NEVER}]+(\.[^.?/{_NEVER}]+)+\s*$"),
 ]
 Whole = Annotated[int, Meta(ge=0, lt=10_000_000_000)]
@@ -30,7 +30,7 @@ Longitude = Annotated[float, Meta(ge=-180, le=180)]
 class Personal(Struct, gc=False):
     """A struct whose repr shows no field, so that no traceback or log line can.
 
-    The garbage collector need not look at one: a record cannot refer to itself.
+    The garbage collector does not track it: a record cannot refer to itself.
     """
 
     def __repr__(self) -> str:
@@ -99,7 +99,7 @@ _NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
 
 
 class NumericText(float):
-    """A number that a source may write as a string; subclasses bound it."""
+    """A number that a source may write as a string; subclasses set its limit."""
 
     limit: float
 
@@ -123,7 +123,7 @@ def numeric(kind: type, value: Any) -> Any:
 
 
 def _float(value: str | float) -> float:
-    """As JSON writes numbers, whatever stands around them. NaN stands for what no float can hold."""
+    """Reads a number as JSON writes it, also with spaces around it. NaN stands for an int too large."""
     if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
         raise ValueError("Expected a number")
     try:

@@ -1,6 +1,6 @@
-"""What is wrong with a record: sorts a page into valid users and rejects.
+"""Sorts a page's records into valid users and rejects, and says what is wrong with each reject.
 
-Pure: today comes as an argument. An issue names a path and a rule; it never holds a value.
+Pure: today's date is an argument. An issue names a path and a rule; it never holds a value.
 """
 
 import json
@@ -29,7 +29,7 @@ class Reject:
 
     @property
     def is_record(self) -> bool:
-        """Whether it can be read, and has fields."""
+        """Whether it can be parsed and has fields."""
         return not any(issue.path == "" for issue in self.issues)
 
 
@@ -37,7 +37,7 @@ class Reject:
 class ValidPage:
     """A page, sorted into valid users (in the source's order) and rejects.
 
-    ``unknown`` counts the records that have a field which the dialect does not know, by its dotted path.
+    ``unknown`` counts, by a field's dotted path, the records with a field that the dialect does not know.
     """
 
     users: list[User] = field(repr=False)
@@ -52,9 +52,9 @@ class ValidPage:
 def validate(body: bytes, dialect: Dialect[Any], today: date) -> ValidPage:
     """Sorts a page's records into valid users and rejects.
 
-    A page without a fault is decoded in one go; otherwise its records are taken one by one, and only those
-    that are wrong, or have fields that are not known, pay for the detail. Raises ValueError if the body is
-    not a page of records at all.
+    A page without a fault is decoded in one go. Otherwise its records are decoded one by one, and only
+    invalid ones, or those with unknown fields, are examined in detail. Raises ValueError if the body is not
+    a page of records at all.
     """
     try:
         users = dialect.decode(body)
@@ -66,7 +66,7 @@ def validate(body: bytes, dialect: Dialect[Any], today: date) -> ValidPage:
 
 
 def validate_records(records: Mapping[int, bytes], dialect: Dialect[Any], today: date) -> ValidPage:
-    """Sorts records, by their place in their page, into valid users and rejects."""
+    """Sorts records, given by their place in the page, into valid users and rejects."""
     users, rejects, unknown = list[User](), list[Reject](), Counter[str]()
     decoded = dialect.decode_each(records.values())
     for (position, raw), user in zip(records.items(), decoded, strict=True):
@@ -83,7 +83,7 @@ def validate_records(records: Mapping[int, bytes], dialect: Dialect[Any], today:
 
 
 def _rewritten(raw: bytes, dropped: Iterable[str]) -> bytes:
-    """The same record in the same bytes, however the page around it was read, without what nobody wants."""
+    """A record without its dropped fields. Equal records give equal bytes, however their page was read."""
     try:
         record = loads(raw)
         for path in dropped:
@@ -94,7 +94,7 @@ def _rewritten(raw: bytes, dropped: Iterable[str]) -> bytes:
 
 
 def _remove(value: Any, name: str, *below: str) -> None:
-    """Also of each record in a list, where there should be one."""
+    """Removes a field, also from each record of a list that stands in place of one record."""
     for record in value if isinstance(value, list) else [value]:
         if isinstance(record, dict) and below:
             _remove(record.get(name), *below)
@@ -108,7 +108,7 @@ def _examine(raw: bytes, dialect: Dialect[Any], today: date) -> User | tuple[Iss
         if user.date_of_birth <= today and not _may_hide_nul(raw):
             return user
     except (ValueError, RecursionError):
-        pass  # the slow way finds out what is wrong, and all of it
+        pass  # the slow way below finds everything that is wrong
     try:
         record = loads(raw)
     except (ValueError, RecursionError):
@@ -122,13 +122,13 @@ def _examine_closely(record: Any, dialect: Dialect[Any], today: date) -> User | 
         return issues
     try:
         return dialect.convert(record)
-    except ValueError:  # msgspec sees more than the walk: fail closed
+    except ValueError:  # msgspec checks more than the walk does: fail closed
         return (Issue("", "type"),)
 
 
 def _may_hide_nul(body: bytes) -> bool:
     """Postgres cannot store NUL, and JSON can write it in one way only."""
-    return _BACKSLASH in body and b"\\u0000" in body  # in a record, to look for bytes takes ten times as long
+    return _BACKSLASH in body and b"\\u0000" in body  # in a record, the second search takes ten times as long
 
 
 _BACKSLASH = ord("\\")
@@ -178,7 +178,7 @@ def _storable(text: str) -> bool:
     return "\0" not in text
 
 
-_fields = cache(msgspec.structs.fields)  # which works them out anew at each call
+_fields = cache(msgspec.structs.fields)  # which computes them again at each call
 
 _RULES = (
     ("of length", "length"),
@@ -192,5 +192,5 @@ _RULES = (
 
 
 def _rule(message: str) -> str:
-    """A rule's name for what msgspec says; its message itself may hold a value and goes no further."""
+    """The name of the rule that msgspec's message is about. The message may hold a value and is dropped."""
     return next((rule for mark, rule in _RULES if mark in message), "type")

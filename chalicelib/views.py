@@ -1,4 +1,4 @@
-"""The shapes that the API answers with, and their JSON. What a loader caches and a reader builds is equal."""
+"""The shapes of the API's responses, and their JSON. A loader caches the bytes that a reader builds."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
@@ -19,7 +19,7 @@ Token = Annotated[
 
 
 class Coordinates(Struct):
-    """Degrees, to a tenth."""
+    """Degrees, rounded to a tenth."""
 
     lat: float | None
     lng: float | None
@@ -47,7 +47,7 @@ class Subscription(Struct):
 
 
 class UserView(Struct):
-    """One person as stored: tokens, generalised values, and what is kept. ``updated_at`` is in UTC."""
+    """One person as stored: tokens, generalised values and kept values. ``updated_at`` is in UTC."""
 
     uid: Uid
     version: int
@@ -66,16 +66,17 @@ class UserView(Struct):
 
 
 class UserList(Struct):
-    """A page of people in the order of their uid; ``next`` is the cursor of the page after it."""
+    """A page of people in the order of their uid; ``next`` is the cursor of the next page."""
 
     items: list[UserView]
     next: str | None
 
 
 class Run(Struct):
-    """One run of the ledger. ``fetched`` equals the sum of the six counts after it; times are in UTC.
+    """One run in the ledger. ``fetched`` equals the sum of the six counts after it; times are in UTC.
 
-    ``unknown_fields`` were dropped because the contract does not know them: one for each record with one.
+    ``unknown_fields`` counts fields that were dropped because the contract does not know them; a field counts
+    once for each record that has it.
     """
 
     run_id: Uid
@@ -103,7 +104,7 @@ class Run(Struct):
 
 
 class RunList(Struct):
-    """A page of runs, the newest first; ``next`` is the cursor of the page after it."""
+    """A page of runs, the newest first; ``next`` is the cursor of the next page."""
 
     items: list[Run]
     next: str | None
@@ -112,7 +113,7 @@ class RunList(Struct):
 class RejectView(Struct):
     """A record that was not loaded: page (from 1), place in the page (from 0), what was wrong and where.
 
-    ``sealed_until`` is set as long as the quarantine holds it; ``replayed_by`` is the run that took it up.
+    ``sealed_until`` is set while the quarantine holds it; ``replayed_by`` is the run that replayed it.
     """
 
     page: int
@@ -124,15 +125,15 @@ class RejectView(Struct):
 
 
 class RejectList(Struct):
-    """A page of rejects in the order of the source; ``next`` is the cursor of the page after it."""
+    """A page of rejects in the order of the source; ``next`` is the cursor of the next page."""
 
     items: list[RejectView]
     next: str | None
 
 
 class RunStarted(Struct):
-    """``status`` is running; or skipped, if another run of the source is under way; or failed, if the keys of
-    the tokens are not those of what is stored.
+    """``status`` is running; or skipped, if another run of the source is in progress; or failed, if the token
+    keys do not match the stored data or cannot be compared with it.
     """
 
     run_id: Uid
@@ -140,10 +141,11 @@ class RunStarted(Struct):
 
 
 class Receipt(Struct):
-    """What was erased and where. ``uid_token`` is what is remembered of the person, beside keyed
-    fingerprints of records that were rejected.
+    """What was erased and where. ``uid_token`` is what is remembered of the person, apart from keyed
+    fingerprints of rejected records.
 
-    ``cache_cleared`` is false if Redis was away: what it holds goes within ``cache_gone_within_seconds``.
+    ``cache_cleared`` is false if Redis was unavailable: what it holds expires within
+    ``cache_gone_within_seconds``.
     """
 
     uid_token: Token
@@ -166,8 +168,8 @@ class ContractField(Struct):
 
 
 class Contract(Struct):
-    """The table of treatments. ``hash`` names this version of it; ``key_version`` is the key's that makes
-    tokens, ``key_versions`` are those by which people are found.
+    """The table of treatments. ``hash`` identifies this version of it. ``key_version`` is the version of the
+    key that makes tokens; ``key_versions`` are those of the keys that look-ups try.
     """
 
     hash: Annotated[str, Meta(examples=["9f86d081884c7d65"])]
@@ -177,7 +179,7 @@ class Contract(Struct):
 
 
 class Problem(Struct, omit_defaults=True):
-    """An error, as RFC 9457 words it. ``request_id`` finds it in the log."""
+    """An error in the format of RFC 9457. ``request_id`` identifies the request in the log."""
 
     title: Annotated[str, Meta(examples=["Malformed query"])]
     status: Annotated[int, Meta(examples=[400])]
@@ -187,7 +189,7 @@ class Problem(Struct, omit_defaults=True):
 
 
 class CacheCounts(Struct):
-    """What the cache of this container did since it began."""
+    """What the cache of this container has done since it started."""
 
     hits: int
     misses: int
@@ -200,7 +202,7 @@ class ServerHealth(Struct):
 
 
 class Health(Struct):
-    """``status`` is ok, degraded (no Redis) or down; the age is that of the last run that succeeded."""
+    """``status`` is ok, degraded (no Redis) or down; the age is that of the last success, not of a replay."""
 
     status: Annotated[Literal["ok", "degraded", "down"], Meta(examples=["ok"])]
     postgres: ServerHealth
@@ -210,7 +212,7 @@ class Health(Struct):
 
 
 def user_views(columns: Sequence[Iterable[Any]]) -> Iterator[UserView]:
-    """The views of people, whose columns come in the order of ``users.sql``."""
+    """The views of people, from columns in the order of ``users.sql``."""
     employments = map(Employment, *columns[11:13])
     subscriptions = map(Subscription, *columns[13:17])
     addresses = map(Address, *columns[17:21], columns[23], map(Coordinates, *columns[21:23]))
@@ -227,7 +229,7 @@ def user_drafts(columns: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
 def user_bodies(
     drafts: Mapping[str, bytes], versions: Mapping[str, int], updated_at: str
 ) -> dict[str, bytes]:
-    """The JSON bodies, by uid, of the people whom a load inserted or updated."""
+    """The JSON bodies, by uid, of the people that a load inserted or updated."""
     return {
         uid: drafts[uid].replace(_DRAFTED, f'"version":{version},"updated_at":"{updated_at}"'.encode(), 1)
         for uid, version in versions.items()

@@ -1,6 +1,6 @@
-"""Builds the real objects, each once per container and on first use, and anew when a secret has changed.
+"""Builds the real objects, each once per container on first use, and again when the secret has changed.
 
-Imports late: an HTTP Lambda never loads pandas, and one that answers from Redis loads no driver.
+Imports late: an HTTP Lambda never loads pandas, and one that answers from Redis never loads psycopg2.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _building = threading.RLock()
 _log = logging.getLogger("decant.wiring")
 
 
-SECRET_SECONDS = 300.0  # how old the values of a secret may become
+SECRET_SECONDS = 300.0  # how old a secret's values may become
 _RETRY_SECONDS = 30.0
 
 
 class _Once(Generic[T]):
-    """A function that is called once, however many threads come at once; forgets on demand, and when the
-    secret that it was built from has changed."""
+    """A function that is called once, however many threads ask at the same time. Its result is forgotten on
+    demand, and when the secret that it was built from has changed."""
 
     def __init__(self, build: Callable[[], T]) -> None:
         self._build, self.built = build, list[T]()
@@ -53,7 +53,7 @@ class _Once(Generic[T]):
 
 
 class _Secret:
-    """When the settings' secret must be read again, by the monotonic clock; never, if there is none."""
+    """When the settings' secret must be read again, by the monotonic clock; never if there is none."""
 
     stale_at = math.inf
 
@@ -69,7 +69,7 @@ def settings() -> config.Settings:
 
 
 def _read_again() -> None:
-    """Takes up what has changed in the secret; without it, what is known goes on."""
+    """Applies changes of the secret. If it cannot be read, the old values stay in use."""
     with _building:
         if time.monotonic() < _secret.stale_at:
             return  # another thread was quicker
@@ -84,7 +84,7 @@ def _read_again() -> None:
 
 
 def _replace(read: config.Settings) -> None:
-    """Builds anew all that had been built. If that fails, the old goes on and the error is raised."""
+    """Rebuilds all that had been built. If that fails, raises the error and keeps the old objects in use."""
     known: tuple[_Once[Any], ...] = (settings, store, cache, tokeniser, quarantine, source)
     before = [(once, once.built) for once in known]
     for once in known:
@@ -113,14 +113,14 @@ def store() -> Store:
 
 @_Once
 def cache() -> Cache:
-    """The cache in front of the store: what single people are read from."""
+    """The cache in front of the store, through which single people and the statistics are read."""
     from chalicelib.cache import Cache
 
     return Cache(settings().redis_url, _Stored(), settings().cache_ttl_seconds)
 
 
 class _Stored:
-    """The store, as the cache needs it: built when somebody is not in Redis."""
+    """The store, as the cache needs it: built at the first cache miss."""
 
     def get_user(self, uid: str) -> bytes | None:
         return store().get_user(uid)
@@ -138,7 +138,7 @@ def tokeniser() -> Tokeniser:
 
 @_Once
 def quarantine() -> Quarantine | None:
-    """Where rejects are kept sealed; None unless there is a key for it."""
+    """What seals and opens rejects; None if no key is set for it."""
     from chalicelib.quarantine import Quarantine
 
     key, days = settings().quarantine_key, settings().quarantine_days

@@ -1,4 +1,4 @@
-"""The REST APIs that people come from, one dialect a file: how a page is asked for, and how it is worded."""
+"""The REST APIs that people come from, one dialect per file: how to request a page, and its format."""
 
 from types import ModuleType
 
@@ -9,7 +9,7 @@ BY_NAME = {module.DIALECT.name: module for module in (random_data_api, randomuse
 
 
 def named(name: str) -> ModuleType:
-    """The module of a dialect. Raises ConfigError if there is none by this name."""
+    """The module of a dialect. Raises ConfigError if there is none with this name."""
     if name not in BY_NAME:
         raise ConfigError("SOURCE_DIALECT", f"must be one of {', '.join(BY_NAME)}")
     return BY_NAME[name]

@@ -1,6 +1,6 @@
-"""Fetches a page of a user API over HTTP; the only file that knows requests and how to try again.
+"""Fetches pages of a user API over HTTP, with retries. The only room that uses requests.
 
-Returns bytes and never looks into them. Every fetch is bounded in time and size, whatever the server does.
+Returns bytes and never parses them. Every fetch is bounded in time and size, whatever the server does.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ from chalicelib import transport
 from chalicelib.dialect import Dialect
 from chalicelib.errors import SourceInvalid, SourceUnavailable
 
-# At DEBUG it logs the query, which may hold a key; its warnings hold headers and the whole URL.
+# At DEBUG urllib3 logs the query, which may hold a key; its warnings hold headers and the whole URL.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 _ACCEPT = {"Accept": "application/json", "User-Agent": "decant"}
@@ -42,10 +42,10 @@ _CHUNK_BYTES = 65_536
 
 @dataclass(frozen=True)
 class Limits:
-    """What one page may cost; times in seconds. ``page`` is the bound over all attempts and pauses.
+    """Limits on one page; times in seconds. ``page`` covers all attempts and pauses.
 
-    A body may have ``record_bytes`` for each record that is asked for, within the two bounds: what is decoded
-    takes up to forty times as much memory.
+    A body may have ``record_bytes`` per requested record, but never less than ``least_body_bytes`` nor more
+    than ``body_bytes``: once decoded it takes up to forty times as much memory.
     """
 
     connect: float = 3.05
@@ -59,8 +59,8 @@ class Limits:
     body_bytes: int = 32 * 1024 * 1024
 
 
-class _Passing(Exception):
-    """A failure that may pass; ``retry_after`` is what the server asked for, in seconds."""
+class _Transient(Exception):
+    """A failure that is worth a retry; ``retry_after`` is the wait that the server asked for, in seconds."""
 
     def __init__(self, problem: str, retry_after: float = 0) -> None:
         super().__init__(problem)
@@ -68,7 +68,7 @@ class _Passing(Exception):
 
 
 class Source:
-    """One user API. ``name`` says which, for the ledger: the URL without user, password and query."""
+    """One user API. ``name`` is for the ledger: dialect, and URL without user, password and query."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Source:
         limits: Limits | None = None,
         authorization: str | None = None,
     ) -> None:
-        """``authorization`` is what the header of this name holds, if any; it wins over a user of the URL."""
+        """``authorization`` is the value of that header, if any; it overrides a user in the URL."""
         parts = urlsplit(url)
         self.name = f"{dialect.name} {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         self.dialect = dialect
@@ -86,20 +86,20 @@ class Source:
         self._session, self._adapter = requests.Session(), _Adapter()
         self._auth = None if authorization is None else partial(_authorized, authorization)
         is_near = parts.scheme == "http" and transport.is_safe(url)
-        self._session.trust_env = not is_near  # to this machine no proxy leads
+        self._session.trust_env = not is_near  # no proxy for this machine or its Docker network
 
     def fetch(self, page: int, size: int) -> bytes:
         """The body of one page (from 1). Raises SourceUnavailable or SourceInvalid."""
         deadline = time.monotonic() + self._limits.page
         attempts = Retrying(
-            retry=retry_if_exception_type(_Passing),
+            retry=retry_if_exception_type(_Transient),
             stop=stop_after_attempt(self._limits.attempts) | stop_before_delay(self._limits.page),
             wait=self._pause,
             reraise=True,
         )
         try:
             return attempts(self._attempt, page, size, deadline)
-        except _Passing as failure:
+        except _Transient as failure:
             tried = attempts.statistics["attempt_number"]
             problem = f"{failure} (attempt {tried})"
         raise SourceUnavailable(page, problem)
@@ -109,14 +109,14 @@ class Source:
         self._adapter.close()
 
     def _pause(self, state: RetryCallState) -> float:
-        """Exponential with jitter; what the server asks for if that is longer, within reason."""
+        """Exponential backoff with jitter; longer if the server asks for it, up to ``longest_pause``."""
         failure = state.outcome.exception() if state.outcome else None
         asked = min(getattr(failure, "retry_after", 0.0), self._limits.longest_pause)
         jittered = wait_random_exponential(self._limits.pause, self._limits.longest_pause)(state)
         return max(asked, jittered, self._limits.pause / 5)
 
     def _attempt(self, page: int, size: int, deadline: float) -> bytes:
-        """One try. The deadline holds wherever the server dawdles: a timer then cuts the connection."""
+        """One attempt. At the deadline a timer cuts the connection, whatever the server is slow at."""
         watch = threading.Timer(deadline - time.monotonic(), self._adapter.cut)
         watch.start()
         problem: Exception
@@ -125,19 +125,19 @@ class Source:
                 _check(response, page)
                 return self._body(response, page, size, deadline)
         except (requests.ConnectionError, requests.Timeout) as error:
-            problem = _Passing(f"no answer: {type(error).__name__}")
+            problem = _Transient(f"no answer: {type(error).__name__}")
         except urllib3.exceptions.HTTPError as error:
-            problem = _Passing(f"the body broke off: {type(error).__name__}")
+            problem = _Transient(f"the body broke off: {type(error).__name__}")
         except requests.RequestException as error:
             problem = SourceUnavailable(page, f"the request failed: {type(error).__name__}")
         finally:
             watch.cancel()
         if time.monotonic() > deadline:
             problem = self._too_slow(page)
-        raise problem  # outside the except clauses, whose errors hold the whole URL
+        raise problem  # outside the except clauses, since their errors hold the whole URL
 
     def _sent(self, page: int, size: int) -> requests.Response:
-        """The answer's head. Past the session's own way, which reads a redirect's body without a bound."""
+        """The response's head. Bypasses ``Session.send``, which reads a redirect's body without a limit."""
         query = dict(self._query(page, size))
         request = requests.Request("GET", self._url, _ACCEPT, params=query, auth=self._auth)
         prepared = self._session.prepare_request(request)
@@ -145,7 +145,7 @@ class Source:
         return self._adapter.send(prepared, timeout=(self._limits.connect, self._limits.read), **settings)
 
     def _body(self, response: requests.Response, page: int, size: int, deadline: float) -> bytes:
-        """Reads what is there, again and again, so that neither a trickle nor a flood passes unseen."""
+        """Reads what has arrived, again and again, so that no trickle and no flood evades the limits."""
         body, limits = bytearray(), self._limits
         most = min(max(size * limits.record_bytes, limits.least_body_bytes), limits.body_bytes)
         while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
@@ -156,10 +156,10 @@ class Source:
                 )
             if time.monotonic() > deadline:
                 break
-        if time.monotonic() > deadline:  # also where the cut looks like an end
+        if time.monotonic() > deadline:  # also if the cut looks like the end of the body
             raise self._too_slow(page)
         if not body and _may_have_broken_off(response):
-            raise _Passing("the head broke off")
+            raise _Transient("the head broke off")
         return bytes(body)
 
     def _too_slow(self, page: int) -> SourceUnavailable:
@@ -167,7 +167,7 @@ class Source:
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
-    """Knows its connections, so that one can be cut whatever it waits for: TLS, headers, a body."""
+    """Tracks its connections, so that they can be cut whatever they wait for: TLS, headers, a body."""
 
     def __init__(self) -> None:
         self._open: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -176,19 +176,19 @@ class _Adapter(requests.adapters.HTTPAdapter):
     def init_poolmanager(self, *sizes: Any, **settings: Any) -> None:
         super().init_poolmanager(*sizes, **settings)
         self.poolmanager.pool_classes_by_scheme = {
-            "http": _known_to(self._open, urllib3.HTTPConnectionPool, urllib3.connection.HTTPConnection),
-            "https": _known_to(self._open, urllib3.HTTPSConnectionPool, urllib3.connection.HTTPSConnection),
+            "http": _tracked_in(self._open, urllib3.HTTPConnectionPool, urllib3.connection.HTTPConnection),
+            "https": _tracked_in(self._open, urllib3.HTTPSConnectionPool, urllib3.connection.HTTPSConnection),
         }
 
     def cut(self) -> None:
         for connection in list(self._open):
-            with contextlib.suppress(OSError, AttributeError):  # it has no socket yet, or no more
+            with contextlib.suppress(OSError, AttributeError):  # it has no socket yet, or no longer
                 (connection.held or connection.sock).shutdown(socket.SHUT_RDWR)
 
 
-def _known_to(known: weakref.WeakSet[Any], pool: Any, connection: Any) -> Any:
+def _tracked_in(known: weakref.WeakSet[Any], pool: Any, connection: Any) -> Any:
     class Connection(connection):  # type: ignore[misc]
-        held = None  # its socket, which it gives away where the server will close it
+        held = None  # its socket, which it hands over to the response if the server will close the connection
 
         def connect(self) -> None:
             known.add(self)
@@ -210,7 +210,7 @@ def _check(response: requests.Response, page: int) -> None:
     """Raises unless this is a 200 with JSON."""
     status = response.status_code
     if status == requests.codes.too_many_requests or status >= requests.codes.server_error:
-        raise _Passing(f"status {status}", _retry_after(response.headers.get("Retry-After", "")))
+        raise _Transient(f"status {status}", _retry_after(response.headers.get("Retry-After", "")))
     if response.is_redirect:
         raise SourceUnavailable(page, f"status {status}: redirects are not followed, name the final address")
     if status != requests.codes.ok:
@@ -218,12 +218,12 @@ def _check(response: requests.Response, page: int) -> None:
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind not in _JSON_TYPES and not kind.endswith("+json"):
         if _may_have_broken_off(response):
-            raise _Passing("the head broke off")
+            raise _Transient("the head broke off")
         raise SourceInvalid(page, "the answer is not JSON by its Content-Type")
 
 
 def _may_have_broken_off(response: requests.Response) -> bool:
-    """Its head does not tell the body's end; http.client takes one that is cut anywhere for a whole one."""
+    """Whether the head may be cut short: it gives no end of the body, and http.client accepts a cut head."""
     told = response.headers
     has_length = told.get("Content-Length", "").isdigit()
     return not (has_length or "Transfer-Encoding" in told or "Connection" in told)

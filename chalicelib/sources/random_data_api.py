@@ -1,4 +1,4 @@
-"""The Random Data API's v2 users: a bare list of records, worded as the contract is.
+"""The Random Data API's v2 users: a bare list of records with the field names of the contract.
 
 Source: https://random-data-api.com/documentation
 """
@@ -8,7 +8,7 @@ from chalicelib.users import User
 
 
 def query(page: int, size: int) -> dict[str, int]:
-    """The API draws anew at each call and ignores ``page``; a deterministic source may heed it."""
+    """The API returns random records at each call and ignores ``page``; a deterministic source may use it."""
     return {"size": size, "page": page}
 
 

@@ -74,7 +74,7 @@ def query(page: int, size: int) -> dict[str, int]:
 
 
 def to_user(record: RandomUser) -> User:
-    """The record in the contract's words. A seed in the source's URL makes its pages deterministic."""
+    """Converts a record to the contract. A seed in the source's URL makes its pages deterministic."""
     return User(
         uid=record.login.uuid,
         first_name=record.name.first,

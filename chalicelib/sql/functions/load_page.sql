@@ -1,18 +1,18 @@
 -- Loads one page, all or nothing, in one round trip: people, addresses, rejects, and the ledger's counts.
--- Returns one row with what happened; none, and then nothing is written, for a reason that why_not_loaded.sql
--- tells: the lease, the page itself, newer keys, or the seals of a replay.
+-- Returns one row with what happened. Returns no row and writes nothing if the lease, the page itself, newer keys,
+-- or the seals of a replay forbid the load; why_not_loaded.sql says which.
 --
--- A function, because Postgres keeps its plans as long as the connection lives: making them takes longer than
--- loading a hundred people. So a plan may be from when the tables were small, and must fit when they are large:
--- people, erasures and rejects are looked up by their keys, to which `= ANY (ARRAY[…])` leaves no other way; nor
--- does the check of the foreign key, which keeps its plan as well, read all people.
+-- This is a function because Postgres keeps a function's plans as long as the connection lives, and planning takes
+-- longer than loading a hundred people. A plan may therefore date from when the tables were small, and must still
+-- fit when they are large. So people, erasures and rejects are looked up by their keys, which `= ANY (ARRAY[…])`
+-- leaves as the only way. The foreign key's check, whose plan is kept too, does not read all people either.
 --
--- A replay (`replay_of` is the run whose sealed rejects come again) leaves alone who has changed since the
--- rejects were sealed, does not make a seal last longer, and ends the seals that it used.
+-- A replay (`replay_of` is the run whose sealed rejects are loaded again) does not change people who have changed
+-- since the rejects were sealed, does not extend a seal, and ends the seals that it used.
 CREATE OR REPLACE FUNCTION load_page(
     run_id uuid, page integer, rejects json, duplicate integer, key jsonb, key_version integer,
     seal_days integer, unknown_fields integer, replay_of uuid, replayed integer[], sealed_at timestamptz,
-    -- a list for each column, under a name that no column has: one that was forgotten below is an error
+    -- one list per column, under a name that no column has, so that forgetting one below is an error
     uid_list json, first_name_list json, last_name_list json, username_list json, email_list json,
     phone_number_list json, social_insurance_number_list json, birth_year_list json, gender_list json,
     employment_title_list json, employment_key_skill_list json, subscription_plan_list json,
@@ -21,28 +21,28 @@ CREATE OR REPLACE FUNCTION load_page(
     street_list json, content_hash_list json, erasure_tokens_list json
 ) RETURNS TABLE (
     inserted bigint, updated bigint, unchanged bigint, suppressed bigint, rejected bigint, loaded_at text,
-    new_uids text, -- with spaces between; most of a page, and as JSON it took longer
+    new_uids text, -- separated by spaces; most of a page, and slower as JSON
     changed_versions json -- by uid
 ) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
-SET jit = off -- which Postgres 17 would think worth its while
-SET lock_timeout = '14s' -- each of four waits; the client waits for 60 s, and what it has given up must not be done
+SET jit = off -- which Postgres 17 would otherwise consider worthwhile
+SET lock_timeout = '14s' -- for each of four waits; the client gives up after 60 s, and nothing may happen later
 AS $$
 #variable_conflict use_column
 BEGIN
--- Keeps an erasure from slipping in between the look at `erasures` and the insert. It is a statement of its own, so
--- that the next one's snapshot is taken after the lock is granted.
+-- Keeps an erasure from happening between the look-up in `erasures` and the insert. It is a separate statement, so
+-- that the next one takes its snapshot after the lock is granted.
 PERFORM pg_advisory_xact_lock_shared(hashtext('decant.erasures'));
 
--- The pages of a run are loaded one after the other.
+-- The pages of a run are loaded one at a time.
 PERFORM FROM runs WHERE run_id = load_page.run_id FOR UPDATE;
 
 RETURN QUERY
 WITH sealed AS MATERIALIZED (
     SELECT position, sealed_until, created_at FROM rejects
     WHERE run_id = load_page.replay_of AND page = load_page.page AND position = ANY (load_page.replayed)
-        AND sealed_until IS NOT NULL -- as good as `sealed`, for which there is an index of all that is sealed
+        AND sealed_until IS NOT NULL -- means `sealed IS NOT NULL`, but the index of all that is sealed cannot answer it
     ORDER BY position
     FOR UPDATE
 ), run AS (
@@ -92,14 +92,14 @@ WITH sealed AS MATERIALIZED (
         subscription_status, subscription_payment_method, subscription_term, city, state, country,
         zip_prefix, lat, lng, street, content_hash, erasure_tokens
     )
-), page AS MATERIALIZED ( -- first what all ask for: a row is taken apart no further than what is asked of it
+), page AS MATERIALIZED ( -- what all steps read comes first: a row is unpacked only up to the last column read
     SELECT
         EXISTS (SELECT FROM erasures WHERE uid_token = ANY (sent.erasure_tokens)) AS is_erased,
         (SELECT users.content_hash FROM users WHERE users.uid = sent.uid) AS known_hash,
         sent.*
     FROM sent
-    ORDER BY uid -- loads that bring the same new people insert them in the same order, so none waits in a circle
-), recognised AS ( -- an erasure moves to the newest key as soon as its person is met
+    ORDER BY uid -- loads with the same new people insert them in the same order, so they cannot deadlock
+), recognised AS ( -- an erasure moves to the newest key as soon as its person appears
     SELECT old_token, erasure_tokens[1] AS uid_token, erased_at
     FROM page CROSS JOIN LATERAL (
         SELECT uid_token AS old_token, erased_at FROM erasures WHERE uid_token = ANY (erasure_tokens[2:])
@@ -112,7 +112,7 @@ WITH sealed AS MATERIALIZED (
     ON CONFLICT DO NOTHING
 ), outdated AS (
     DELETE FROM erasures WHERE uid_token = ANY (ARRAY(SELECT old_token FROM recognised))
-), inserted AS ( -- if another load was quicker with one of them, this one is refused and tried again
+), inserted AS ( -- if another load inserted one of them first, this load fails and is retried
     INSERT INTO users (
         uid, first_name, last_name, username, email, phone_number, social_insurance_number, birth_year, gender,
         employment_title, employment_key_skill, subscription_plan, subscription_status,
@@ -126,7 +126,7 @@ WITH sealed AS MATERIALIZED (
     FROM page
     WHERE NOT is_erased AND known_hash IS NULL
     RETURNING uid
-), updated AS ( -- looks up one after the other, so it locks them in the order of the page too
+), updated AS ( -- looks people up one by one, so it also locks them in the order of the page
     UPDATE users SET
         first_name = page.first_name,
         last_name = page.last_name,
@@ -149,10 +149,10 @@ WITH sealed AS MATERIALIZED (
         updated_at = now()
     FROM page
     WHERE users.uid = ANY (ARRAY[page.uid]) AND NOT is_erased AND known_hash <> page.content_hash
-        AND users.content_hash <> page.content_hash -- which another load may have changed by now
+        AND users.content_hash <> page.content_hash -- another load may have changed it by now
         AND (
             load_page.sealed_at IS NULL OR users.updated_at <= load_page.sealed_at
-            OR EXISTS ( -- what stands there is itself from a replay, of a run no later than this one's
+            OR EXISTS ( -- the stored row is itself from a replay, of a run no later than the one replayed here
                 SELECT FROM runs AS writer
                 JOIN runs AS theirs ON theirs.run_id = writer.replay_of
                 JOIN runs AS ours ON ours.run_id = load_page.replay_of
@@ -180,11 +180,11 @@ WITH sealed AS MATERIALIZED (
     FROM json_to_recordset(load_page.rejects) AS reject (
         position integer, issues jsonb, fingerprint token, sealed text, uid_tokens text[]
     )
-), forgotten AS ( -- what an earlier try at this page had noted: it is noted anew
+), forgotten AS ( -- the rejects that an earlier try at this page stored; they are replaced
     DELETE FROM rejects
     WHERE run_id = load_page.run_id AND page = load_page.page AND EXISTS (SELECT FROM claimed)
     RETURNING position
-), refused AS ( -- when all that is forgotten is gone, since both have the same keys
+), refused AS ( -- after all of the deletions, since both have the same keys
     INSERT INTO rejects (
         run_id, page, position, issues, fingerprint, sealed, uid_token, sealed_until, created_at
     )
@@ -210,7 +210,7 @@ WITH sealed AS MATERIALIZED (
         count(*) FILTER (WHERE is_erased) AS suppressed,
         count(*) AS sent
     FROM page
-), tally AS MATERIALIZED ( -- else the page would be counted again for each use
+), tally AS MATERIALIZED ( -- otherwise the page would be counted again at each use
     SELECT
         inserted, updated, sent - inserted - updated - suppressed AS unchanged, suppressed, rejected,
         sent + rejected + load_page.duplicate AS fetched

@@ -1,6 +1,7 @@
--- One person as stored, by the names of the API's view; nothing if there is none. A function, because Postgres
--- keeps its plan as long as the connection lives: planning took half of the time, and a prepared statement
--- would pin a pooler's connection. Nor may it keep one that was made while the tables were small, and reads them whole.
+-- One person as stored, with the field names of the API's view; NULL if there is none. This is a function because
+-- Postgres keeps its plan as long as the connection lives: planning took half of the time, and a prepared statement
+-- would pin a pooler's connection. Sequential scans are off, so that a plan made while the tables were small does not
+-- read whole tables later.
 CREATE OR REPLACE FUNCTION person(wanted uuid) RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET enable_seqscan = off
 AS $$

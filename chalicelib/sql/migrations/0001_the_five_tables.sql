@@ -1,7 +1,7 @@
 -- The five tables: people, their addresses, the ledger of runs, the rejects, the erasures.
 
--- What a token looks like: v, the key's version, _, 24 characters. It proves nothing, but no raw name, number
--- or e-mail address of common make passes. Not a regular expression: that took a third of a replay's time.
+-- The form of a token: v, the key's version, _, 24 characters. The check proves nothing, but no ordinary raw name,
+-- number or e-mail address passes it. It is not a regular expression: that took a third of a replay's time.
 CREATE DOMAIN token AS text
     CHECK (VALUE LIKE 'v%\_________________________' AND length(VALUE) BETWEEN 27 AND 30);
 
@@ -22,7 +22,7 @@ CREATE TABLE runs (
     duplicate         bigint NOT NULL DEFAULT 0 CHECK (duplicate >= 0),
     rejected          bigint NOT NULL DEFAULT 0 CHECK (rejected >= 0),
     suppressed        bigint NOT NULL DEFAULT 0 CHECK (suppressed >= 0),
-    -- why a run did not succeed, in words that hold no value
+    -- why the run did not succeed; the text holds no personal value
     error             text,
     -- milliseconds by step
     timings           jsonb NOT NULL DEFAULT '{}',
@@ -42,7 +42,7 @@ CREATE UNIQUE INDEX one_run_per_source ON runs (source) WHERE status = 'running'
 -- The ledger is read newest first.
 CREATE INDEX runs_newest_first ON runs (started_at DESC, run_id DESC);
 
--- How long ago a run last succeeded is asked at every look at /health.
+-- Every request to /health asks how long ago a run last succeeded.
 CREATE INDEX runs_succeeded ON runs (finished_at) WHERE status = 'succeeded';
 
 CREATE TABLE users (
@@ -63,18 +63,18 @@ CREATE TABLE users (
     subscription_term            text,
     -- the key under which this row's tokens were made
     key_version                  integer NOT NULL,
-    -- names the content of this row and of its address: equal hash, nothing to write
+    -- identifies the content of this row and of its address: with an equal hash there is nothing to write
     content_hash                 bytea NOT NULL,
-    -- counts the changes of content, from 1
+    -- counts changes of the content, from 1
     version                      integer NOT NULL DEFAULT 1,
-    -- the runs that brought the row and that last changed it; no foreign key, so that old runs may go
+    -- the runs that inserted the row and last changed it; no foreign key, so that old runs can be deleted
     first_run_id                 uuid NOT NULL,
     last_run_id                  uuid NOT NULL,
     created_at                   timestamptz NOT NULL DEFAULT now(),
     updated_at                   timestamptz NOT NULL DEFAULT now()
 );
 
--- The look-up by e-mail address. Other tokens are looked up seldom enough to read the table.
+-- For look-ups by e-mail address. Look-ups by other tokens are rare enough to read the whole table.
 CREATE INDEX users_by_email ON users (email);
 
 CREATE TABLE users_address (
@@ -83,7 +83,7 @@ CREATE TABLE users_address (
     state       text,
     country     text,
     zip_prefix  text CHECK (length(zip_prefix) <= 3),
-    -- the type itself holds no more than a tenth of a degree
+    -- the type itself is no finer than a tenth of a degree
     lat         numeric(4, 1) NOT NULL CHECK (lat BETWEEN -90 AND 90),
     lng         numeric(4, 1) NOT NULL CHECK (lng BETWEEN -180 AND 180),
     street      token
@@ -96,19 +96,19 @@ CREATE TABLE rejects (
     position     integer NOT NULL,
     -- [{"path": …, "rule": …}]: what was wrong and where, never a value
     issues       jsonb NOT NULL,
-    -- recognises the same raw record again
+    -- identifies a raw record that comes again
     fingerprint  token NOT NULL,
     created_at   timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (run_id, page, position)
 );
 
 CREATE TABLE erasures (
-    -- who was erased, as a keyed token: enough to recognise the person, not to find out who it was
+    -- the erased person as a keyed token: enough to recognise the person, but not to find out who it was
     uid_token  token PRIMARY KEY,
     erased_at  timestamptz NOT NULL DEFAULT now()
 );
 
--- A moment as the API words it. Both the loader and the reader use it, so that their bytes are the same.
+-- A time in the format of the API. Both the loader and the reader use it, so that their bytes are equal.
 CREATE FUNCTION iso_utc(moment timestamptz) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');

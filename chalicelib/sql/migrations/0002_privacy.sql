@@ -1,14 +1,14 @@
--- Which keys this database knows, the quarantine of sealed rejects, and what the contract did not know.
+-- The keys that this database knows, the quarantine of sealed rejects, and fields unknown to the contract.
 
 CREATE TABLE key_versions (
     version        integer PRIMARY KEY,
-    -- a token of a fixed text: shows whether the key of a version is still the one that it was
+    -- a token of a fixed text: shows whether a version still has the same key
     proof          token NOT NULL,
     first_used_at  timestamptz NOT NULL DEFAULT now()
 );
 
--- Whether this version tells that somebody's newest key, {"version": …, "proof": …, "given_up": [versions]}, is
--- no longer what tokens may be made with.
+-- Whether this version shows that the caller's newest key, {"version": …, "proof": …, "given_up": [versions]}, may
+-- no longer be used to make tokens.
 CREATE FUNCTION is_overtaken(version integer, proof text, newest jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE
@@ -29,24 +29,24 @@ CREATE FUNCTION unless_erased(sealed text, uid_tokens text[]) RETURNS bytea
     END;
 
 ALTER TABLE rejects
-    -- the raw record under AES-256-GCM, if the quarantine is on; gone when it expires, is replayed or erased
+    -- the raw record under AES-256-GCM, if the quarantine is on; removed when it expires, is replayed or erased
     ADD COLUMN sealed bytea,
     ADD COLUMN sealed_until timestamptz,
-    -- whose record it is, so that an erasure finds it; kept no longer than the seal
+    -- the person of the record, so that an erasure finds it; kept no longer than the seal
     ADD COLUMN uid_token token,
-    -- the run that put the record through the rules again; no foreign key, so that old runs may go
+    -- the run that replayed the record; no foreign key, so that old runs can be deleted
     ADD COLUMN replayed_by uuid,
     ADD CONSTRAINT sealed_with_an_end CHECK
         ((sealed IS NULL) = (sealed_until IS NULL) AND (sealed IS NOT NULL OR uid_token IS NULL));
 
--- Both are small: hardly a reject is sealed for long.
+-- Both are small: few rejects stay sealed for long.
 CREATE INDEX rejects_sealed_until ON rejects (sealed_until) WHERE sealed IS NOT NULL;
 CREATE INDEX rejects_by_uid_token ON rejects (uid_token) WHERE uid_token IS NOT NULL;
 
 ALTER TABLE runs
-    -- fields of records that the contract does not know, one for each record that has it; all were dropped
+    -- fields unknown to the contract, each counted once for every record that has it; all were dropped
     ADD COLUMN unknown_fields bigint NOT NULL DEFAULT 0 CHECK (unknown_fields >= 0),
-    -- the run whose sealed rejects this one puts through the rules again
+    -- the run whose sealed rejects this run replays
     ADD COLUMN replay_of uuid,
     DROP CONSTRAINT runs_trigger_check,
     ADD CONSTRAINT runs_trigger_check CHECK (trigger IN ('schedule', 'manual', 'backfill', 'replay'));

@@ -1,3 +1,3 @@
 ALTER TABLE runs
-    -- how many records a page was to have; where a run stopped means nothing to one with pages of another size
+    -- how many records were requested per page; a run with another page size cannot continue where this one stopped
     ADD COLUMN page_size integer CHECK (page_size > 0);

@@ -1,8 +1,8 @@
 ALTER TABLE runs
-    -- of a queued run: that its last page was not the source's, in words. However it ends, it is no success
+    -- for a queued run: a message that its last page was not the source's last. Such a run never counts as succeeded
     ADD COLUMN unread text;
 
--- As before, and with what may be unread.
+-- As before, but takes `unread` into account.
 CREATE OR REPLACE FUNCTION status_now(run runs) RETURNS text
     LANGUAGE sql STABLE
     RETURN CASE

@@ -1,11 +1,12 @@
--- Compares the keys at hand with those that the database was written under. A version that is missing is
--- forgotten if nothing needs it any more; one that is newer than those at hand is in use elsewhere. Returns what is
--- wrong: (version, people, erasures, sealed records), the counts NULL if the key is another one than it was.
+-- Compares the given keys with those that the database was written with. A missing version is forgotten if nothing
+-- needs it any more; one newer than the given keys is in use elsewhere. Returns what is wrong: (version, people,
+-- erasures, sealed records), with NULL counts if the version now has another key.
 --
--- If nothing is wrong, seals whose person only a key that was given up could recognise end, since no erasure would find
--- them: so many at a time that it is done in a moment.
+-- If nothing is wrong, ends the seals whose person only a given-up key could recognise, since no erasure would find
+-- them. It ends a limited number at a time, so that this takes a moment only.
 --
--- The newest is remembered first, in a statement of its own: of two who come at once, the second sees the first's.
+-- The newest key is remembered first, in a separate statement, so that the second of two concurrent callers sees the
+-- first one's.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a snapshot for each statement
 INSERT INTO key_versions (version, proof)
 SELECT key::integer, value FROM json_each_text(%(proofs)s) WHERE key::integer = %(newest)s

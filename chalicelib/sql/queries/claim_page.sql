@@ -1,9 +1,9 @@
--- Lets a page of a queued run be worked: renews the lease, and opens the run again if it had ended without this
--- page. Returns a row if there is something to do; none if the page is loaded already, is none of the run's, or the
--- run failed before all its pages were sent.
--- That the page was once given up is forgotten, so that the run does not end before it is worked.
--- Fails by one_run_per_source if the run would have to be opened while another is under way.
-SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- or whoever waits for another page's change would fail
+-- Claims a page of a queued run: renews the lease, and reopens the run if it had ended without this page. Returns a
+-- row if there is work to do; none if the page is already loaded, is not one of the run's, or the run failed before
+-- all its pages were sent.
+-- If the page was once given up, this is forgotten, so that the run does not end before the page is processed.
+-- Violates one_run_per_source if the run would have to be reopened while another is in progress.
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a stricter level fails after waiting for another page's change
 WITH pending AS (
     DELETE FROM pages WHERE run_id = %(run_id)s AND page = %(page)s AND error IS NOT NULL
 )

@@ -1,5 +1,5 @@
--- Adds what a page of a queued run took, and ends the run if this was its last page. Returns the run's status.
--- The lock is a statement of its own, so that the next one sees what was loaded while it was waited for.
+-- Adds the timings of a page of a queued run, and ends the run if this was its last page. Returns the run's status.
+-- The lock is a separate statement, so that the next one sees what was loaded while this one waited.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a snapshot for each statement
 SELECT FROM runs WHERE run_id = %(run_id)s FOR UPDATE;
 

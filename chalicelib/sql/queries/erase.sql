@@ -1,9 +1,9 @@
--- Forgets a person: the rows and the sealed records go, and one keyed token stays, made by the newest key, so
+-- Erases a person: deletes the rows and the sealed records, and keeps one keyed token, made with the newest key, so
 -- that no later run brings the person back.
--- Returns nothing, and does nothing, if newer keys are in use: what was kept under them would not be found.
--- The lock waits for the loads under way, and the next ones wait for it; see functions/load_page.sql.
+-- Returns nothing and does nothing if newer keys are in use: data stored under them would not be found.
+-- The lock waits for the loads in progress, and later loads wait for it; see functions/load_page.sql.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a snapshot for each statement
-SET LOCAL lock_timeout = '10s'; -- each of two waits; the client waits for 30 s, and what it has given up must not be done
+SET LOCAL lock_timeout = '10s'; -- for each of two waits; the client gives up after 30 s, and nothing may happen later
 SELECT pg_advisory_xact_lock(hashtext('decant.erasures'));
 
 WITH begun AS (

@@ -1,5 +1,6 @@
--- Ends seals that have expired: so many at a time that it is done in a moment. As a list of places they are looked for
--- once; as a join, while Postgres thinks the table empty, they would be looked for anew for each row, and all of them found.
+-- Ends expired seals, a limited number at a time, so that this takes a moment only. The array of ctids is computed
+-- once. With a join, while Postgres believes the table to be empty, the subquery would run again for each row, and end
+-- all expired seals.
 UPDATE rejects SET sealed = NULL, sealed_until = NULL, uid_token = NULL
 WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM rejects

@@ -1,7 +1,7 @@
--- Ends a run that is still running; a run that was meanwhile counted as lost stays lost. Saying it twice is fine.
--- A run is partial only if there is a part; without a page that is loaded it failed.
--- Returns its status and its counts, which are the ledger's to know: the answer to a load may have got lost.
-SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- or whoever waits for another page's change would fail
+-- Ends a run that is still running; a run that was recorded as lost in the meantime stays lost. Idempotent.
+-- A partial run without a loaded page is recorded as failed.
+-- Returns the status and the counts from the ledger, which is authoritative: a load's response may have been lost.
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a stricter level fails after waiting for another page's change
 UPDATE runs SET
     status = CASE WHEN %(status)s = 'partial' AND pages_done = 0 THEN 'failed' ELSE %(status)s END,
     error = %(error)s, timings = %(timings)s, finished_at = clock_timestamp(), lease_expires_at = NULL,

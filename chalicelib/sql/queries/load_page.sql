@@ -1,4 +1,4 @@
--- One page: functions/load_page.sql. Only this isolation gives each of its statements a snapshot of its own.
+-- Loads one page: functions/load_page.sql. Only this isolation level gives each of its statements its own snapshot.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
 SELECT * FROM load_page(
     run_id => %(run_id)s,

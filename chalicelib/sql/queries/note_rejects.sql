@@ -1,6 +1,6 @@
--- Keeps the rejects of a page that is not loaded, so that the cause can be seen; counts nothing. The locks are
--- those of functions/load_page.sql. Returns whether newer keys are in use: then nothing is written, since who was
--- erased under them would not be recognised.
+-- Stores the rejects of a page that is not loaded, so that the cause can be seen; counts nothing. Takes the same locks
+-- as functions/load_page.sql. Returns whether newer keys are in use: then nothing is written, since people erased
+-- under those keys would not be recognised.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a snapshot for each statement
 SELECT pg_advisory_xact_lock_shared(hashtext('decant.erasures'));
 
@@ -13,7 +13,7 @@ WITH overtaken AS (
     WHERE run_id = %(run_id)s AND status = 'running' AND lease_expires_at > clock_timestamp()
         AND NOT (SELECT is_so FROM overtaken)
         AND NOT EXISTS (SELECT FROM pages WHERE run_id = %(run_id)s AND page = %(page)s AND error IS NULL)
-), forgotten AS ( -- what an earlier try at this page had noted: it is noted anew
+), forgotten AS ( -- the rejects that an earlier try at this page stored; they are replaced
     DELETE FROM rejects
     WHERE run_id = %(run_id)s AND page = %(page)s AND EXISTS (SELECT FROM run)
     RETURNING position
@@ -22,7 +22,7 @@ WITH overtaken AS (
     FROM json_to_recordset(%(rejects)s) AS reject (
         position integer, issues jsonb, fingerprint token, sealed text, uid_tokens text[]
     )
-), noted AS ( -- when all that is forgotten is gone, since both have the same keys
+), noted AS ( -- after all of the deletions, since both have the same keys
     INSERT INTO rejects (run_id, page, position, issues, fingerprint, sealed, uid_token, sealed_until)
     SELECT
         run_id, %(page)s, position, issues, fingerprint, seal,

@@ -1,4 +1,4 @@
--- Notes of a queued run whether its source may have more than it reads, before its last page is loaded: so the run cannot
--- end without. NULL if the source ended.
-SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- or whoever waits for another page's change would fail
+-- Records whether the source of a queued run may have more than the run reads; NULL if the source ended. This happens
+-- before the last page is loaded, so that the run cannot end without it.
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a stricter level fails after waiting for another page's change
 UPDATE runs SET unread = %(unread)s WHERE run_id = %(run_id)s AND queued;

@@ -1,12 +1,11 @@
 -- Opens a run, or records that it was skipped because another run of the source holds the lease.
--- A run whose lease has run out, of whatever source, is lost, and said so first (one over a
--- queue that got somewhere is partial).
--- A scheduled run goes on where the scheduled one before it had to stop because its time was up, unless its pages
--- have another size.
--- Saying it twice opens one run: the run's id comes from whoever opens it, and the lock, a statement of its own,
--- lets a second try see what became of the first, even if that is still under way.
+-- First ends all runs, of any source, whose lease has run out: they are lost (a queued run that loaded a page is
+-- partial, or has succeeded if it is complete).
+-- A scheduled run continues where the previous scheduled one ran out of time, unless the page size differs.
+-- Idempotent: the caller chooses the run's id, and the lock, a separate statement, lets a second try see the result
+-- of the first, even if that was still in progress.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a snapshot for each statement
-SET LOCAL lock_timeout = '1500ms'; -- each of three waits; the client waits for 5 s, and what it has given up must not be done
+SET LOCAL lock_timeout = '1500ms'; -- for each of three waits; the client gives up after 5 s, and nothing may happen later
 SELECT pg_advisory_xact_lock(hashtext('decant.opening'));
 
 UPDATE runs SET

@@ -1,4 +1,4 @@
--- The rejects of a run in the order of the source, after the place given: where and why, never what.
+-- The rejects of a run in the order of the source, after the given place: where and why, never the value.
 SELECT page, position, issues, fingerprint, iso_utc(sealed_until), replayed_by
 FROM rejects
 WHERE run_id = %(run_id)s

@@ -1,5 +1,5 @@
--- How easily a stored person could be singled out by what is not tokenised, and how often tokens repeat: for
--- each column its distinct values (up to the bar and one) and how many people have one.
+-- How easily a stored person could be singled out by fields that are not tokenised, and how often tokens repeat: for
+-- each column the number of distinct values (counted to one above the limit) and of people who have a value.
 WITH alike AS MATERIALIZED (
     SELECT count(*) AS people
     FROM users JOIN users_address USING (uid)

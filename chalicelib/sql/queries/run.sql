@@ -1,4 +1,4 @@
--- One run of the ledger.
+-- One run in the ledger.
 SELECT
     run_id, source, trigger,
     status_now(runs),

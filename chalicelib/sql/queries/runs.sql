@@ -1,4 +1,4 @@
--- The newest runs of the ledger, before the one given.
+-- The newest runs in the ledger before the given one.
 SELECT
     run_id, source, trigger,
     status_now(runs),

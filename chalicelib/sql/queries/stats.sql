@@ -1,4 +1,4 @@
--- How many people there are, and how they spread; the hundred commonest values of each column.
+-- How many people there are, and how they are distributed; the hundred most common values of each column.
 WITH people AS MATERIALIZED (
     SELECT country, birth_year / 10 * 10 AS decade, subscription_plan AS plan, gender, key_version
     FROM users JOIN users_address USING (uid)

@@ -1,5 +1,5 @@
--- A page of people in the order of their uid, after the one given; without filters, of the same cost however deep.
--- A filter that is NULL is none. Tokens come as lists: one person's token under each key that is known.
+-- A page of people in the order of their uid, after the given one. Without filters every page costs the same, however
+-- far on. A filter that is NULL does not apply. Tokens come as lists: a value's token under each known key.
 SELECT
     uid, version, iso_utc(updated_at), first_name, last_name, username, email, phone_number,
     social_insurance_number, birth_year, gender, employment_title, employment_key_skill, subscription_plan,
@@ -7,7 +7,7 @@ SELECT
     lat::float8, lng::float8, street
 FROM users JOIN users_address USING (uid)
 WHERE (%(after)s::uuid IS NULL OR users.uid > %(after)s::uuid)
-    -- said of both tables, or Postgres reads one of them from its beginning
+    -- stated for both tables, or Postgres reads one of them from the beginning
     AND (%(after)s::uuid IS NULL OR users_address.uid > %(after)s::uuid)
     AND (%(country)s::text IS NULL OR country = %(country)s)
     AND (%(state)s::text IS NULL OR state = %(state)s)
