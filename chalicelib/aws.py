@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from http.client import HTTPException
 from itertools import islice
 from typing import Any
+from urllib.error import HTTPError
 
 import boto3
 from botocore.config import Config
@@ -113,6 +114,9 @@ def answer_stack(event: Mapping[str, Any], problem: str) -> None:
     try:
         urllib.request.urlopen(request, timeout=10).close()  # noqa: S310
         return
+    except HTTPError as refusal:
+        refusal.close()
+        problem = f"status {refusal.code}"
     except (OSError, HTTPException) as error:
         problem = type(error).__name__  # its text may hold the URL, which is a credential
     raise AwsError(f"CloudFormation cannot be told: {problem}")

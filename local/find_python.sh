@@ -1,5 +1,6 @@
 #!/bin/sh
-# Prints the newest Python that really starts: 3.13, 3.12 or 3.11, on PATH or under pyenv; PYTHON overrides.
+# Prints a Python that really starts, on PATH or under pyenv: 3.13, since the package for AWS needs it, else the newest of
+# 3.14, 3.12 and 3.11; PYTHON overrides.
 # A name on PATH proves nothing (pyenv's shims may refuse, a system's Python may lack venv), so each is tried.
 
 # $1: a command; $2: a version as in 3.13, or empty for any from 3.11 on
@@ -19,7 +20,7 @@ if [ -n "$PYTHON" ]; then
     exit 1
 fi
 
-for version in 3.13 3.12 3.11; do
+for version in 3.13 3.14 3.12 3.11; do
     for candidate in "python$version" python3 python; do
         if works "$candidate" "$version"; then
             command -v "$candidate"
@@ -34,6 +35,6 @@ for version in 3.13 3.12 3.11; do
     done
 done
 
-echo "No Python 3.13, 3.12 or 3.11 that starts (with ssl and venv) is on PATH or under pyenv." >&2
+echo "No Python 3.14, 3.13, 3.12 or 3.11 that starts (with ssl and venv) is on PATH or under pyenv." >&2
 echo "Install one, or name it: make PYTHON=/path/to/python3.13 …" >&2
 exit 1

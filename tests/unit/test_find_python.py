@@ -59,6 +59,14 @@ def test_the_newest_on_path_wins(machine):
     assert machine.found() == str(machine.path / "python3.12")
 
 
+def test_the_version_of_the_package_wins_over_a_newer_one(machine):
+    machine.has("python3.14", "3.14")
+    assert machine.found() == str(machine.path / "python3.14")
+
+    machine.has("python3.13", "3.13")
+    assert machine.found() == str(machine.path / "python3.13")
+
+
 def test_plain_python3_counts_by_its_version(machine):
     machine.has("python3.12", "3.12")
     machine.has("python3", "3.13")
@@ -95,7 +103,7 @@ def test_an_old_one_alone_is_not_enough(machine, old):
     done = machine.search()
 
     assert done.returncode == 1
-    assert done.stderr.startswith("No Python 3.13, 3.12 or 3.11")
+    assert done.stderr.startswith("No Python 3.14, 3.13, 3.12 or 3.11")
 
 
 def test_none_at_all_is_a_sentence_and_a_failure(machine):
