@@ -237,7 +237,7 @@ def test_settings_are_immutable():
 
 @pytest.fixture
 def environ(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Sets the required and the given settings, and unsets all others."""
+    """Sets only the required and the given settings."""
 
     def change(**values: str) -> None:
         for name, value in (NEEDED | values).items():

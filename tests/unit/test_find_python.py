@@ -32,7 +32,7 @@ class Machine:
         file.chmod(0o755)
 
     def has(self, name, version):
-        """Adds an interpreter. The search passes it -c, a program, and the required version or ""."""
+        """Adds an interpreter. The search calls it with -c, a program, and a version or an empty string."""
         self.add(self.path / name, f'[ "$3" = "{version}" ] || [ -z "$3" ]\n')
 
     def has_under_pyenv(self, full):
@@ -132,7 +132,7 @@ def test_a_real_interpreter_passes_the_check(machine):
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="the Makefile's part of it wants make")
-def test_make_stops_with_the_sentence(tmp_path):
+def test_make_stops_with_the_error_message(tmp_path):
     (tmp_path / "local").mkdir()
     for name in ("Makefile", "requirements.txt", "requirements-dev.txt", "local/find_python.sh"):
         shutil.copy(ROOT / name, tmp_path / name)

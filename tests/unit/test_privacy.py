@@ -193,7 +193,7 @@ def test_no_raw_value_of_a_tokenised_or_dropped_field_is_stored(api, tokeniser):
     assert [value for value in raw if value in stored] == []
 
 
-def test_what_is_stored_is_a_copy(tokeniser):
+def test_protected_columns_are_a_copy(tokeniser):
     columns = columns_of({})
     protect(columns, tokeniser)["gender"].append("more")
     assert len(columns["gender"]) == 1

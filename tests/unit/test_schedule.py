@@ -141,7 +141,7 @@ def test_what_eventbridge_refuses_is_refused_and_not_shown(expression):
 
 
 class FakeClock:
-    """Sleeping takes no real time; ends the test once ``seconds`` have passed."""
+    """Sleeping takes no real time; raises TimeoutError once ``seconds`` have passed."""
 
     def __init__(self, seconds):
         self.time = START

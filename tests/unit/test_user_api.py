@@ -143,7 +143,7 @@ def test_a_restarted_server_sends_the_same_bytes(dialect: str) -> None:
 
 
 @both_dialects
-def test_a_record_does_not_depend_on_how_many_are_asked_for(api: UserApi, dialect: str) -> None:
+def test_a_record_does_not_depend_on_the_page_size(api: UserApi, dialect: str) -> None:
     assert page(api, dialect, size=400)[:150] == page(api, dialect, size=150)
 
 
@@ -259,7 +259,7 @@ ODDITIES = {
 
 
 @pytest.mark.parametrize("name", ODDITIES)
-def test_each_real_world_oddity_is_there_and_rare(api: UserApi, name: str) -> None:
+def test_each_real_world_oddity_occurs_but_rarely(api: UserApi, name: str) -> None:
     share = sum(bool(ODDITIES[name](record)) for record in page(api, size=2_000)) / 2_000
     assert 0.001 < share < 0.06
 
