@@ -1,4 +1,4 @@
-"""Raw records as the two user APIs send them: real ones, to be changed at dotted paths."""
+"""Raw records as the two user APIs send them: real samples that a test can change at dotted paths."""
 
 import copy
 import json
@@ -16,12 +16,12 @@ from chalicelib.users import User
 
 SAMPLES = Path(__file__).parent / "samples"
 
-MISSING = object()  # in place of a value: the field is not there
+MISSING = object()  # used as a value: removes the field
 
 
 @dataclass(frozen=True)
 class Api:
-    """One user API, and where in its records a thing stands that both have: what tests of both speak in."""
+    """One user API, and the paths in its records of the fields that both APIs have."""
 
     dialect: Dialect[Any]
     sample: str
@@ -45,7 +45,7 @@ class Api:
         return sample if self.dialect.envelope is None else sample[self.dialect.envelope]
 
     def record(self, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """A valid record, changed at the paths given; below what is no object nothing changes."""
+        """A valid record, changed at the given paths. Ignores a path through a value that is no object."""
         record = self.samples()[0]
         for path, value in (changes or {}).items():
             *above, name = path.split(".")
@@ -59,7 +59,7 @@ class Api:
         return record
 
     def page(self, *records: Any) -> bytes:
-        """A page as it comes over HTTP. Bytes, at any depth, stand for JSON that no encoder would write."""
+        """A page as sent over HTTP. Bytes, at any depth, are raw JSON that no encoder would write."""
         envelope = self.dialect.envelope
         return _json(list(records) if envelope is None else {envelope: list(records), "info": {"page": 1}})
 
@@ -135,7 +135,7 @@ APIS = (RANDOM_DATA_API, RANDOMUSER)
 
 
 def facts(users: Sequence[User]) -> list[dict[str, Any]]:
-    """What users hold, in a form that can be compared whichever way they were decoded."""
+    """The values of users, comparable regardless of how they were decoded."""
     return [_facts(user) for user in users]
 
 
@@ -149,7 +149,7 @@ def _facts(struct: Struct) -> dict[str, Any]:
 
 
 def paths_of(value: Any, path: str = "") -> set[str]:
-    """Every dotted path in a record, those of objects too, and the empty one of the record itself."""
+    """Every dotted path in a record: of values, of objects, and the empty path of the record itself."""
     if not isinstance(value, dict):
         return {path}
     below = (paths_of(inner, f"{path}.{name}" if path else name) for name, inner in value.items())
@@ -157,7 +157,7 @@ def paths_of(value: Any, path: str = "") -> set[str]:
 
 
 def leaves_of(value: Any) -> list[Any]:
-    """Every value in a record that is no object and no list."""
+    """Every value in a record that is neither an object nor a list."""
     if isinstance(value, dict | list):
         inner = value.values() if isinstance(value, dict) else value
         return [leaf for one in inner for leaf in leaves_of(one)]

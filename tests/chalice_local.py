@@ -1,4 +1,4 @@
-"""`chalice local` as `make run` starts it, for tests that meet the app over HTTP."""
+"""`chalice local` as `make run` starts it, for tests that use the app over HTTP."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ START_SECONDS, RUN_SECONDS = 30, 30
 
 @dataclass(frozen=True)
 class Server:
-    """`chalice local` under way."""
+    """A running `chalice local`."""
 
     port: int
     log: Path
@@ -32,14 +32,14 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def ask(self, method, path, body=None, key=API_KEY, **headers):
-        """Status, headers and body; whatever the status."""
+        """Status, headers and body, whatever the status."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if key:
             sent["Authorization"] = f"Bearer {key}"
         if body is not None:
             body = json.dumps(body).encode()
             sent.setdefault("Content-Type", "application/json")
-        request = urllib.request.Request(self.url + path, body, sent, method=method)  # noqa: S310  ours
+        request = urllib.request.Request(self.url + path, body, sent, method=method)  # noqa: S310  our own server
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
                 return answer.status, answer.headers, answer.read()
@@ -53,7 +53,7 @@ class Server:
         return json.loads(body)
 
     def run(self, **wanted):
-        """A run, to its end."""
+        """Starts a run and returns it once it has ended."""
         run_id = json.loads(self.ask("POST", "/runs", wanted)[2])["run_id"]
         deadline = time.monotonic() + RUN_SECONDS
         while (run := self.get_json(f"/runs/{run_id}"))["status"] == "running":
@@ -67,7 +67,7 @@ class Server:
 
 @contextlib.contextmanager
 def serving(folder, **chosen):
-    """`chalice local` with these settings; what it says goes to a log."""
+    """`chalice local` with these settings; its output goes to a log."""
     port = free_port()
     where = ["--host", "127.0.0.1", "--port", str(port), "--stage", "local", "--no-autoreload"]
     outside = {name: value for name, value in os.environ.items() if name not in settings.NAMES}

@@ -1,4 +1,4 @@
-"""A copy of the checkout, without the developer's `.env` and `.local`, and a person at a terminal in it."""
+"""A copy of the checkout, without the developer's `.env` and `.local`, and a shell to run commands in it."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ START_SECONDS, STOP_SECONDS, PATIENCE_SECONDS = 90, 30, 60
 
 @dataclass(frozen=True)
 class Checkout:
-    """What is typed in `folder` is run by a shell, without settings of whoever runs the tests."""
+    """Runs shell commands in `folder`, without the settings of the developer who runs the tests."""
 
     folder: Path
 
@@ -33,7 +33,7 @@ class Checkout:
 
     @contextlib.contextmanager
     def under_way(self, command: str) -> Iterator[tuple[str, str]]:
-        """A `make run` until Ctrl-C: what it has said by the time that it serves, and its port."""
+        """Runs `make run` until Ctrl-C. Yields its output up to the moment it serves, and its port."""
         port = str(free_port())
         said = self.folder / "said"
         with said.open("w") as out:
@@ -56,7 +56,7 @@ class Checkout:
 
 @contextlib.contextmanager
 def copied(folder: Path) -> Iterator[Checkout]:
-    """With what runs the app, and the environment that runs these tests."""
+    """Copies the files that run the app; the commands use the environment that runs these tests."""
     for name in ("chalicelib", "local"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("app.py", "Makefile", "requirements.txt", "requirements-dev.txt", ".chalice/config.json"):

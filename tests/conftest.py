@@ -1,6 +1,6 @@
-"""Real servers for the tests, started on first use: their own ports and folders, never the developer's.
+"""Real servers for the tests, started on first use, on ports and in folders of their own.
 
-A unit test that asks for none of these fixtures starts nothing.
+They never touch the developer's. A unit test that uses none of these fixtures starts nothing.
 """
 
 import base64
@@ -28,12 +28,12 @@ from tests.keys import API_KEY, KEY_WITHOUT_SCOPES, PII_KEY
 
 TTL_SECONDS = 120
 
-# Faster than TRUNCATE, which makes new files; addresses and rejects go with what they belong to.
+# Faster than TRUNCATE, which creates new files. Addresses and rejects are deleted by cascade.
 EMPTY = "DELETE FROM users; DELETE FROM runs; DELETE FROM erasures; DELETE FROM key_versions"
 
 
 class AFileAtATime(LoadFileScheduling):
-    """Over several processes a file's tests stay together, and so do the files that share one LocalStack."""
+    """Runs each file's tests in one xdist worker, and all files that share one LocalStack in one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
         return "LocalStack" if re.match("tests/e2e/test_[bcl]", nodeid) else super()._split_scope(nodeid)
@@ -45,7 +45,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> AFileAtATime
 
 
 class Sql:
-    """Straight to a database, past the store. Each call is a transaction; rows, if there are any."""
+    """Runs SQL directly on a database, bypassing the store. Each call is a transaction; returns the rows."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -60,7 +60,7 @@ class Sql:
             return cursor.fetchall() if cursor.description else []
 
     def close(self) -> None:
-        """The next call opens it again."""
+        """Closes the connection; the next call opens a new one."""
         if self._connection is not None:
             self._connection.close()
         self._connection = None
@@ -83,7 +83,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 
 @pytest.fixture
 def sql(postgres: Postgres) -> Iterator[Sql]:
-    """The migrated database, without a row."""
+    """The migrated database, emptied."""
     with contextlib.closing(Sql(postgres.url)) as run:
         run(EMPTY)
         yield run
@@ -91,7 +91,7 @@ def sql(postgres: Postgres) -> Iterator[Sql]:
 
 @pytest.fixture
 def empty_database_url(postgres: Postgres, sql: Sql) -> Iterator[str]:
-    """A database without a table."""
+    """A database without any tables."""
     sql("CREATE DATABASE empty")
     try:
         yield postgres.url.removesuffix("/postgres") + "/empty"
@@ -107,7 +107,7 @@ def store(postgres: Postgres, sql: Sql) -> Iterator[Store]:
 
 @pytest.fixture
 def redis_client(valkey: Valkey) -> Iterator[redis.Redis]:
-    """Straight to Redis, which is empty."""
+    """A direct client of Redis, which is empty."""
     with redis.Redis.from_url(valkey.url) as client:
         client.flushall()
         yield client
@@ -121,7 +121,7 @@ def cache(valkey: Valkey, redis_client: redis.Redis, store: Store) -> Iterator[C
 
 @pytest.fixture
 def postgres_away(postgres: Postgres, sql: Sql) -> Callable[[], contextlib.AbstractContextManager[None]]:
-    """Takes Postgres away for as long as a with-block lasts."""
+    """Stops Postgres for the duration of a with-block."""
     return lambda: _away(postgres, sql.close)
 
 
@@ -129,7 +129,7 @@ def postgres_away(postgres: Postgres, sql: Sql) -> Callable[[], contextlib.Abstr
 def redis_away(
     valkey: Valkey, redis_client: redis.Redis
 ) -> Callable[[], contextlib.AbstractContextManager[None]]:
-    """Takes Redis away for as long as a with-block lasts; it comes back empty."""
+    """Stops Redis for the duration of a with-block; it comes back empty."""
     return lambda: _away(valkey, redis_client.connection_pool.disconnect)
 
 
@@ -163,7 +163,7 @@ def app_environment(
     redis_client: redis.Redis,
     user_api: UserApi,
 ) -> Iterator[Callable[..., None]]:
-    """The app's settings in the environment; call it to change some. Nothing is wired before or after."""
+    """Sets the app's settings in the environment; call it to change some. Resets wiring before and after."""
 
     def change(**changed: str) -> None:
         for name, value in changed.items():

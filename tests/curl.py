@@ -1,4 +1,4 @@
-"""What `curl` is where there is none, as far as the documents' commands go."""
+"""A stand-in for `curl` where it is not installed; it supports what the documents' commands use."""
 
 import shutil
 import sys
@@ -38,7 +38,7 @@ sys.stdout.buffer.write(answer.read())
 
 
 def put_into(folder: Path) -> None:
-    """For a PATH that begins with this folder."""
+    """Puts it into this folder, which should come first in PATH."""
     if not shutil.which("curl"):
         (folder / "curl").write_text(f"#!{sys.executable}{_CURL}")
         (folder / "curl").chmod(0o700)

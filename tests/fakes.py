@@ -1,5 +1,7 @@
-"""The edges of a run without servers, and protected people to load. tests/integration/test_fakes.py holds
-the fakes to what the real edges do."""
+"""Fakes of a run's edges (source, store, cache), and protected people to load.
+
+tests/integration/test_fakes.py checks that the fakes behave like the real edges.
+"""
 
 import json
 from collections import Counter
@@ -36,17 +38,17 @@ def uid(number: int) -> str:
 
 
 def token(letter: str = "t", version: int = 1) -> str:
-    """Something that looks like a token."""
+    """A string in the form of a token."""
     return f"v{version}_{letter * 24}"
 
 
 def key(version: int) -> KeyInUse:
-    """A key that made tokens, in a database that knows none yet."""
+    """A key that made tokens, with its proof, for a database that has no key recorded yet."""
     return KeyInUse(version, token("k", version))
 
 
 def person(number: int, **changed: Any) -> dict[str, Any]:
-    """A row as protection hands it on."""
+    """A row as the privacy room returns it."""
     return {
         "uid": uid(number),
         "first_name": token("f"),
@@ -73,7 +75,7 @@ def person(number: int, **changed: Any) -> dict[str, Any]:
     } | changed
 
 
-KEY = Tokeniser({1: PII_KEY}).in_use  # that made what follows, unless another is given
+KEY = Tokeniser({1: PII_KEY}).in_use  # the key that made the loads below, unless another is given
 
 
 def reject(position: int, path: str = "email", rule: str = "format", letter: str = "r") -> RejectRow:
@@ -97,7 +99,7 @@ def page_load(
 
 
 class FakeSource:
-    """Gives out the bodies in turn; an error among them is raised instead."""
+    """Returns the bodies in turn; an exception among them is raised instead."""
 
     name = "random-data-api http://nowhere"
     dialect: Dialect[Any] = random_data_api.DIALECT
@@ -117,7 +119,7 @@ class FakeSource:
 
 
 class FakeStore:
-    """Keeps people and runs in dictionaries. ``failing`` says what a method raises instead of working."""
+    """Keeps people and runs in dictionaries. ``failing`` maps a method to the exception that it raises."""
 
     def __init__(
         self, journal: list[str] | None = None, failing: Mapping[str, BaseException] | None = None
@@ -218,7 +220,7 @@ class FakeStore:
         return Counts(self.runs[run_id]["status"], **counts)
 
     def lose(self, run_id: str) -> None:
-        """As if the lease had run out, and somebody had noticed."""
+        """Acts as if the lease had expired and another run had noticed."""
         self.runs[run_id]["status"] = "lost"
 
     def _do(self, what: str) -> None:
@@ -228,7 +230,7 @@ class FakeStore:
 
 
 class FakeCache:
-    """Keeps bodies in a dictionary, the newest of each."""
+    """Keeps bodies in a dictionary: for each person, the newest."""
 
     def __init__(self, journal: list[str] | None = None) -> None:
         self._journal = journal if journal is not None else []

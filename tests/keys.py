@@ -1,4 +1,4 @@
-"""Keys that open nothing but what the tests start themselves."""
+"""Keys that are valid only for what the tests start themselves."""
 
 PII_KEY = b"a root key of thirty-two bytes, "
 API_KEY = "key-that-opens-all-doors"

@@ -1,4 +1,4 @@
-"""The order of the house: who may import whom, one owner per library, and sizes that a reader can hold."""
+"""The order of the house: which room may import which, one owner per library, and limits on size."""
 
 import ast
 import re
@@ -36,7 +36,7 @@ PURE = {
 }
 EDGES = {"store", "cache", "config", "aws", "sources.client"}
 
-# Room: what it may import of the house. Imports run downward; nothing imports app.
+# Each room, and the rooms that it may import. Imports run downward; nothing imports app.
 MAY_IMPORT = {
     "app": {
         "answers",
@@ -137,7 +137,7 @@ OWNERS = {
     "chalice": {"app", "answers", "gate"},
 }
 
-BOUNDARIES = {"gate", "pipeline"}  # the two places that may catch whatever comes
+BOUNDARIES = {"gate", "pipeline"}  # the two places that may catch any exception
 
 
 def tree(room: str) -> ast.Module:
@@ -161,18 +161,18 @@ def rooms_imported(room: str) -> set[str]:
 
 
 @pytest.mark.parametrize("room", sorted(ALL))
-def test_a_room_imports_only_what_lies_below_it(room):
+def test_a_room_imports_only_rooms_below_it(room):
     assert rooms_imported(room) <= MAY_IMPORT[room]
 
 
 @pytest.mark.parametrize("room", sorted(EDGES))
-def test_an_edge_knows_no_other_edge(room):
-    others = {"aws"} if room == "config" else set()  # the settings may lie in a secret
+def test_an_edge_does_not_import_another_edge(room):
+    others = {"aws"} if room == "config" else set()  # the settings may be kept in a secret
     assert not (rooms_imported(room) & EDGES) - {room} - others
 
 
 @pytest.mark.parametrize("room", sorted(PURE & set(ALL)))
-def test_a_pure_room_knows_neither_clock_nor_network_nor_environment(room):
+def test_a_pure_room_uses_no_clock_network_or_environment(room):
     assert not imports(room) & {"os", "time", "socket", "logging", "threading"}
 
 
@@ -187,7 +187,7 @@ def test_only_config_reads_the_environment():
 
 
 @pytest.mark.parametrize("room", sorted(ALL))
-def test_whatever_comes_is_caught_at_the_two_boundaries_alone(room):
+def test_only_the_two_boundaries_catch_every_exception(room):
     broad = [
         node.lineno
         for node in ast.walk(tree(room))
@@ -201,7 +201,7 @@ def test_whatever_comes_is_caught_at_the_two_boundaries_alone(room):
 
 
 @pytest.mark.parametrize("room", sorted(ALL))
-def test_a_module_begins_by_saying_what_it_owns(room):
+def test_a_module_docstring_says_what_the_module_owns(room):
     assert ast.get_docstring(tree(room))
 
 
@@ -211,7 +211,7 @@ OUTSIDE = [path for folder in FOLDERS for path in ROOT.glob(f"{folder}/*.py")]
 
 
 @pytest.mark.parametrize("path", [*ALL.values(), *OUTSIDE], ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_function_fits_on_a_screen_and_a_module_in_the_head(path):
+def test_functions_and_modules_stay_within_their_size_limits(path):
     text = path.read_text(encoding="utf-8")
     long = [
         f"{node.name}: {node.end_lineno - node.lineno + 1} lines"
@@ -225,7 +225,7 @@ def test_a_function_fits_on_a_screen_and_a_module_in_the_head(path):
 STATEMENTS = {"INSERT", "UPDATE", "DELETE", "WITH"}
 
 
-def test_sql_is_written_in_sql_files():
+def test_sql_is_written_only_in_sql_files():
     for room in ALL:
         for node in ast.walk(tree(room)):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -234,8 +234,8 @@ def test_sql_is_written_in_sql_files():
 
 
 @pytest.mark.parametrize("room", sorted(ALL))
-def test_a_statement_comes_whole_from_its_file(room):
-    """No statement is put together: what is executed is a file's text, or a text that stands there."""
+def test_a_statement_is_never_assembled_from_parts(room):
+    """No SQL is assembled at run time: execute() gets the text of a file, or a literal."""
     executed = [
         ast.unparse(node.args[0])
         for node in ast.walk(tree(room))
@@ -247,12 +247,12 @@ def test_a_statement_comes_whole_from_its_file(room):
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "chalicelib/sql").rglob("*.sql")), ids=lambda path: path.name)
-def test_a_statement_takes_values_as_parameters_alone(path):
+def test_a_statement_takes_values_only_as_parameters(path):
     statement = re.sub(r"--.*|%%", "", path.read_text(encoding="utf-8"))
-    outside = re.sub(r"'[^']*'", "''", statement)  # a quoted placeholder would be a text, not a parameter
+    outside = re.sub(r"'[^']*'", "''", statement)  # a quoted placeholder would be text, not a parameter
     if path.parent.name == "queries":
         assert outside.count("%") == statement.count("%") == len(re.findall(r"%\(\w+\)s", outside))
-    assert not re.search(r"\bexecute\b(?! function)", outside, re.IGNORECASE)  # no SQL made by SQL
+    assert not re.search(r"\bexecute\b(?! function)", outside, re.IGNORECASE)  # no dynamic SQL
 
 
 PAGE = sorted((ROOT / "chalicelib/web").iterdir())
@@ -262,7 +262,7 @@ UNSAFE = re.compile(
 
 
 @pytest.mark.parametrize("path", PAGE, ids=lambda path: path.name)
-def test_a_file_of_the_page_is_small_and_makes_no_html_of_text(path):
+def test_a_file_of_the_page_is_small_and_never_turns_text_into_html(path):
     text = path.read_text(encoding="utf-8")
 
     assert text.count("\n") <= 150

@@ -1,4 +1,4 @@
-"""Waiting for what comes true in its own time."""
+"""Waiting for conditions."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def until(holds: Callable[[], T], seconds: float = 100) -> T:
-    """What `holds` says as soon as that is true."""
+    """Polls `holds` until its result is truthy, and returns that."""
     deadline = time.monotonic() + seconds
     while not (said := holds()):
         assert time.monotonic() < deadline, "it did not come true"
@@ -19,7 +19,7 @@ def until(holds: Callable[[], T], seconds: float = 100) -> T:
 
 
 def gone(pid: int) -> bool:
-    """Ended, or at least a zombie that waits for the parent that a container may lack."""
+    """Whether the process has ended; a zombie counts, as a container may have no parent to reap it."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -1,1 +1,1 @@
-"""A package, so that its browser and its servers end with the last of its tests."""
+"""A package, so that its browser and its servers are stopped after its last test."""

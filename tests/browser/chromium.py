@@ -1,4 +1,4 @@
-"""The browser that the page is tested in, and how one looks at it."""
+"""The browser in which the page is tested, and its window sizes and colour schemes."""
 
 import shutil
 from typing import Any
@@ -7,7 +7,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 def look(width: int, scheme: str) -> dict[str, Any]:
-    """The options of a browser's context."""
+    """The options of a browser context."""
     return {
         "viewport": {"width": width, "height": 740 if width < 600 else 820},
         "color_scheme": scheme,
@@ -20,5 +20,5 @@ LOOKS = {"dark-360": look(360, "dark"), "light-1280": look(1280, "light")}
 
 
 def find() -> str | None:
-    """Its path; None if there is none."""
+    """The path of Chromium, or None if it is not installed."""
     return next(filter(None, map(shutil.which, NAMES)), None)

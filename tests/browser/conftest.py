@@ -1,6 +1,6 @@
-"""Debian's Chromium on the page, at the sizes and in the colours that it is made for.
+"""Debian's Chromium on the page, in all window sizes and colour schemes that the page supports.
 
-Without a browser these tests are skipped, in one line; where CI is set they must not be.
+Without a browser these tests are skipped with one line; where CI is set, they must not be.
 """
 
 import os
@@ -29,7 +29,7 @@ def browser():
 
 @pytest.fixture(scope="package")
 def home(browser, tmp_path_factory):
-    """A house after a day of runs."""
+    """A Decant after a day of runs."""
     with house(tmp_path_factory.mktemp("house")) as lived_in:
         live_a_day(lived_in)
         yield lived_in
@@ -37,7 +37,7 @@ def home(browser, tmp_path_factory):
 
 @pytest.fixture(scope="package")
 def context_of(browser):
-    """The browser at a size and in a colour scheme; what it has loaded once it keeps."""
+    """A browser context for a window size and colour scheme; it is reused, with its cache."""
     contexts = {}
 
     def get(look):
@@ -58,7 +58,7 @@ def context(request, context_of):
 
 @pytest.fixture
 def open_tab(context):
-    """Opens tabs on a URL; in the end, nothing may have happened in any of them that should not."""
+    """Opens tabs on a URL; fails at the end of the test if any of them noted trouble."""
     tabs = []
 
     def open_(url):
@@ -73,13 +73,13 @@ def open_tab(context):
 
 @pytest.fixture(scope="package")
 def kept_tabs():
-    """By what they look like."""
+    """The open tabs, by window size and colour scheme."""
     return {}
 
 
 @pytest.fixture
 def tab(context, home, kept_tabs):
-    """A tab that may do everything, on the first view. It stays open for the next test."""
+    """A tab with all scopes, on the first view. It stays open for the next test."""
     kept = kept_tabs.setdefault(context, None) or Tab(context, home.url)
     kept_tabs[context] = kept
     yield kept.sign_in()

@@ -1,4 +1,4 @@
-"""A whole Decant for the page's tests and pictures: servers of its own, people, a day of runs."""
+"""A complete Decant for the page's tests and screenshots: its own servers, people, a day of runs."""
 
 import contextlib
 import json
@@ -32,7 +32,7 @@ PAGE_SIZE = 120
 
 @dataclass
 class House:
-    """The servers, by which a test may take one away, and ways past the app to look and to prepare."""
+    """The servers, which a test may stop, and direct access past the app to inspect and prepare data."""
 
     server: Server
     postgres: Postgres
@@ -47,12 +47,12 @@ class House:
         return self.server.url
 
     def forget_cached(self) -> None:
-        """What is asked next comes from Postgres."""
+        """Empties the cache, so that the next answer comes from Postgres."""
         with redis.Redis.from_url(self.valkey.url) as client:
             client.flushall()
 
     def empty(self) -> None:
-        """Nobody is stored, and no run is known."""
+        """Deletes all people, runs, erasures and key versions."""
         self.sql("DELETE FROM users; DELETE FROM runs; DELETE FROM erasures; DELETE FROM key_versions")
         self.forget_cached()
 
@@ -68,7 +68,7 @@ class House:
 
 @contextlib.contextmanager
 def house(folder: Path) -> Iterator[House]:
-    """Its source takes a moment for each page, so that a run can be seen under way."""
+    """Starts one, with a source slow enough for a run in progress to be seen."""
     with contextlib.ExitStack() as open_:
         postgres = open_.enter_context(Postgres(folder / "postgres", throwaway=True))
         valkey = open_.enter_context(Valkey(folder / "valkey"))
@@ -89,13 +89,13 @@ def house(folder: Path) -> Iterator[House]:
 
 
 def live_a_day(home: House, runs: int = RUNS) -> None:
-    """Runs as a schedule would bring them, each five minutes after the other; the same each time."""
+    """Does runs as a schedule would, dated five minutes apart; the same each time."""
     chance = random.Random(7)  # noqa: S311
     tokeniser = Tokeniser({1: PII_KEY})
     known = [person["uid"] for person in json.loads(page_of_source(1))]
     for number in range(runs):
         source = _source(number, chance)
-        if number % 5 == 3:  # as if the source had changed them
+        if number % 5 == 3:  # simulates changes in the source
             changed = known[10 : chance.randrange(25, 80)]
             home.sql("UPDATE users SET content_hash = '\\x00' WHERE uid::text = ANY (%s)", changed)
         if number == 20:
@@ -112,7 +112,7 @@ def _pages(number: int) -> int:
 
 
 def _source(number: int, chance: random.Random) -> FakeSource:
-    """A little more of the same people each time, some records invalid; twice it gives out."""
+    """Slightly more of the same people each time, some records invalid; fails in two of the runs."""
     bodies: list[bytes | Exception] = [
         page_of_source(page, bad=chance.choice((0, 0, 0.02, 0.06)), seed=chance.choice((1, 1, 1, 1, number)))
         for page in range(1, _pages(number) + 1)
@@ -127,7 +127,7 @@ def _source(number: int, chance: random.Random) -> FakeSource:
 
 
 def page_of_source(page: int, bad: float = 0.0, seed: int = 1, size: int = PAGE_SIZE) -> bytes:
-    """What the stand-in would answer."""
+    """A page as the stand-in would send it."""
     return people.random_data_api(people.Page(str(seed), page, size, bad))
 
 

@@ -1,4 +1,4 @@
-"""`make screenshots`: the README's pictures, taken from the running page after a day of runs."""
+"""`make screenshots`: takes the README's pictures of the running page after a day of runs."""
 
 import tempfile
 from pathlib import Path
@@ -21,7 +21,7 @@ def main() -> None:
     ):
         live_a_day(home)
         for person in home.server.get_json("/users?limit=6")["items"]:
-            for _ in range(8):  # or the cache would have nothing to show
+            for _ in range(8):  # otherwise the cache would have no hits to show
                 home.server.get_json(f"/users/{person['uid']}")
         with playwright.chromium.launch(executable_path=find()) as browser:
             for name, look in LOOKS.items():

@@ -1,4 +1,4 @@
-"""A browser's tab on the page, which notes whatever should not happen there."""
+"""A browser tab on the page, which notes everything that should not happen there."""
 
 from urllib.parse import urlsplit
 
@@ -20,7 +20,7 @@ class Tab:
         self.url = url
         self.troubles: list[str] = []
         self.asked: list[Request] = []
-        self.refusals_expected = False  # the browser itself calls any status from 400 an error
+        self.refusals_expected = False  # the browser logs any status from 400 as an error
         self.page = context.new_page()
         self.page.set_default_timeout(10_000)
         self.page.add_init_script(_TELL_VIOLATIONS)
@@ -41,20 +41,20 @@ class Tab:
             self.troubles.append(f"request elsewhere: {request.url}")
 
     def sign_in(self, key: str = API_KEY) -> "Tab":
-        """By the link that `make run` prints."""
+        """Uses a link such as `make run` prints."""
         self.page.goto(f"{self.url}/#key={key}")
         self.page.wait_for_url(f"{self.url}/#/")
         expect(self.page.locator("#nav")).to_be_visible()
         return self
 
     def forget(self) -> list[str]:
-        """Makes the tab as new; what should not have happened."""
+        """Resets the tab; returns the troubles noted so far."""
         troubles = self.troubles
         self.troubles, self.asked, self.refusals_expected = [], [], False
         return troubles
 
     def go(self, address: str) -> "Tab":
-        """To a view."""
+        """Goes to a view."""
         self.page.evaluate("address => { location.hash = address; }", address)
         return self
 

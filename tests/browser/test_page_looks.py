@@ -1,4 +1,4 @@
-"""How the page is to look at, to listen to and to type on, at each size and in each colour scheme."""
+"""The page's looks, accessibility and keyboard use, in each window size and colour scheme."""
 
 import re
 
@@ -19,7 +19,7 @@ def looked_at(request, context_of, home):
 
 
 def every_view(tab, home):
-    """Each view of the page in turn, as it stands there when all has come."""
+    """Shows each view of the page in turn, once it is fully loaded; yields its name."""
     run = next(run for run in home.server.get_json("/runs")["items"] if run["rejected"])
     person = home.server.get_json("/users?limit=1&country=Denmark")["items"][0]
     tab.page.goto(home.url)
@@ -54,7 +54,7 @@ def every_view(tab, home):
     yield "failure"
 
 
-def test_axe_finds_nothing_and_nothing_sticks_out(looked_at, home):
+def test_axe_finds_nothing_and_nothing_overflows(looked_at, home):
     axe, found = Axe(), []
     for view in every_view(looked_at, home):
         found += [
@@ -68,7 +68,7 @@ def test_axe_finds_nothing_and_nothing_sticks_out(looked_at, home):
     assert found == []
 
 
-def test_the_people_and_the_contract_fit_a_phone(context_of, home):
+def test_people_and_contract_fit_on_a_phone(context_of, home):
     tab = Tab(context_of(look(360, "light")), home.url).sign_in()
     for address in ("#/people", "#/people?country=United+Kingdom", "#/people?country=Ukraine", "#/privacy"):
         tab.go(address)
@@ -78,7 +78,7 @@ def test_the_people_and_the_contract_fit_a_phone(context_of, home):
     tab.page.close()
 
 
-def test_each_view_has_one_heading_of_the_first_order_that_takes_the_focus(tab, home):
+def test_each_view_focuses_its_only_first_level_heading(tab, home):
     for address, title in [("#/people", "People"), ("#/privacy", "Privacy"), ("#/", "All is well.")]:
         tab.go(address)
         expect(tab.title()).to_have_text(title)
@@ -87,7 +87,7 @@ def test_each_view_has_one_heading_of_the_first_order_that_takes_the_focus(tab, 
         expect(tab.page).to_have_title(re.compile("· Decant$"))
 
 
-# What has the focus, as a few words, and whether that is seen on it or on what stands for it.
+# A short description of the focused element, and whether the focus is visible on it or on its stand-in.
 _FOCUSED = """(() => {
   const at = document.activeElement;
   const seen = at.querySelector(".reach") ?? (at.matches(".choice input") ? at.nextSibling : at);
@@ -97,7 +97,7 @@ _FOCUSED = """(() => {
 })()"""
 
 
-def test_the_tab_key_goes_through_the_page_in_its_order_and_what_it_reaches_is_seen(tab):
+def test_the_tab_key_follows_the_order_of_the_page_with_a_visible_focus(tab):
     tab.page.reload()
     expect(tab.bars()).to_have_count(50)
     reached = []
@@ -126,7 +126,7 @@ def test_the_skip_link_leads_to_the_content(tab):
     expect(tab("main")).to_be_focused()
 
 
-def test_nothing_moves_for_those_who_want_it_still(tab):
+def test_nothing_is_animated_if_reduced_motion_is_preferred(tab):
     tab.page.emulate_media(reduced_motion="reduce")
 
     moving = tab.page.evaluate(

@@ -1,4 +1,4 @@
-"""The people: filters, pages, look-ups, exports; one from Postgres and Redis, and none once erased."""
+"""The people: filters, pages, look-ups and exports; one person from Postgres and Redis, and erasure."""
 
 import csv
 import io
@@ -27,7 +27,7 @@ def people_tab(tab):
 
 
 def opened(tab, summary):
-    """A tool, which is closed at first where there is little room."""
+    """A tool, opened if it is collapsed, as on small screens."""
     tool = tab(f"details.tool:has(h2:text-is('{summary}'))")
     if tool.get_attribute("open") is None:
         tool.locator("summary").click()
@@ -43,14 +43,14 @@ def uids(tab, caption):
 
 
 def somebody(home, nth=20):
-    """A record as the source gave it, of a person who is stored."""
+    """The source's record of a person who is stored."""
     return json.loads(page_of_source(1))[nth]
 
 
 # The list
 
 
-def test_pages_lead_on_and_back_and_the_address_brings_one_again(people_tab, home):
+def test_paging_works_in_both_directions_and_from_the_address(people_tab, home):
     tab = people_tab
     first = uids(tab, EVERYBODY)
     assert first == [one["uid"] for one in home.server.get_json("/users?limit=50")["items"]]
@@ -70,7 +70,7 @@ def test_pages_lead_on_and_back_and_the_address_brings_one_again(people_tab, hom
     expect(tab.rows(EVERYBODY).first).to_contain_text(first[0][:8])
 
 
-def test_filters_keep_those_who_fit_and_stand_in_the_address(people_tab, home):
+def test_filters_show_matching_people_and_are_part_of_the_address(people_tab, home):
     tab = people_tab
     tool = opened(tab, "Filter")
     country = home.server.get_json("/stats")["country"][0]["value"]
@@ -89,13 +89,13 @@ def test_filters_keep_those_who_fit_and_stand_in_the_address(people_tab, home):
     expect(tab.rows(EVERYBODY).first).to_be_visible()
 
 
-def test_nobody_who_fits_is_a_state_of_its_own(tab):
+def test_no_matching_people_is_a_state_of_its_own(tab):
     tab.go("#/people?country=Atlantis")
 
     expect(tab.page.get_by_role("heading", name="Nobody fits")).to_be_visible()
 
 
-def test_what_the_source_says_is_shown_as_text(tab, home):
+def test_values_from_the_source_are_shown_as_text(tab, home):
     load(home.store, person(666, city=HOSTILE, country=HOSTILE, gender=HOSTILE, employment_title=HOSTILE))
     uid = person(666)["uid"]
 
@@ -111,7 +111,7 @@ def test_what_the_source_says_is_shown_as_text(tab, home):
 # One person
 
 
-def test_a_person_comes_from_postgres_and_asked_again_from_redis(tab, home):
+def test_a_person_comes_from_postgres_and_the_second_time_from_redis(tab, home):
     uid = home.server.get_json("/users?limit=1&country=Japan")["items"][0]["uid"]
     home.forget_cached()
 
@@ -139,7 +139,7 @@ def test_a_person_is_shown_as_stored(tab, home):
         assert value in shown
 
 
-def test_nobody_by_an_id_is_told(tab):
+def test_an_unknown_id_is_reported(tab):
     tab.refusals_expected = True
 
     tab.go("#/people/00000000-0000-4000-8000-000000000404")
@@ -176,7 +176,7 @@ def test_a_look_up_of_nobody_says_so(people_tab):
     expect(people_tab("#announcer")).to_contain_text("Nobody is stored with this e-mail address.")
 
 
-def test_an_answer_that_comes_after_the_next_question_is_not_shown(people_tab, home):
+def test_a_late_answer_to_an_earlier_look_up_is_not_shown(people_tab, home):
     tab, record = people_tab, somebody(home)
     tool = opened(tab, "Look up")
     held = []
@@ -197,7 +197,7 @@ def test_an_answer_that_comes_after_the_next_question_is_not_shown(people_tab, h
     expect(tab(".answer")).to_have_text("Nobody is stored with this e-mail address.")
 
 
-def test_back_from_a_person_the_list_goes_on_at_that_row(people_tab):
+def test_going_back_from_a_person_returns_to_that_row_of_the_list(people_tab):
     row = people_tab.rows(EVERYBODY).nth(40).locator("a")
     address = row.get_attribute("href")
     row.click()
@@ -219,7 +219,7 @@ def exported(tab, name):
     return download.value.suggested_filename, Path(download.value.path()).read_text(encoding="utf-8")
 
 
-def test_an_export_holds_everybody_once_whatever_the_number_of_pages(people_tab, home):
+def test_an_export_holds_everybody_once_over_any_number_of_pages(people_tab, home):
     total = home.sql("SELECT count(*) FROM users")[0][0]
     assert total > 2_000
 
@@ -234,8 +234,8 @@ def test_an_export_holds_everybody_once_whatever_the_number_of_pages(people_tab,
     expect(people_tab(".exports .said")).to_contain_text(f"{total:,} people")
 
 
-def test_an_export_counts_people_also_where_a_page_ends_early(people_tab):
-    """As it does if texts are long. A field may hold line breaks, and a quote is doubled."""
+def test_an_export_counts_people_correctly_if_a_page_ends_early(people_tab):
+    """A page ends early if texts are long. A field may hold line breaks, and a quote is doubled."""
     pages = {"": 'uid,city\r\n1,"a\nb"\r\n2,"""c"\r\n', "more": "uid,city\r\n3,d\r\n"}
 
     def answer(route):
@@ -251,7 +251,7 @@ def test_an_export_counts_people_also_where_a_page_ends_early(people_tab):
     assert [row["uid"] for row in csv.DictReader(io.StringIO(text, newline=""))] == ["1", "2", "3"]
 
 
-def test_an_export_keeps_to_the_filters(tab, home):
+def test_an_export_respects_the_filters(tab, home):
     tab.go("#/people?gender=Female")
     expect(tab.rows(THOSE_WHO_FIT).first).to_be_visible()
 
@@ -262,7 +262,7 @@ def test_an_export_keeps_to_the_filters(tab, home):
     assert len(rows) == home.sql("SELECT count(*) FROM users WHERE gender = 'Female'")[0][0]
 
 
-def test_an_export_can_be_stopped_by_keyboard_and_gives_the_focus_back(people_tab):
+def test_an_export_can_be_stopped_by_keyboard_and_returns_the_focus(people_tab):
     people_tab.page.route("**/users?*limit=1000*", lambda route: (time.sleep(0.3), route.continue_()))
     people_tab.button("CSV").press("Enter")
 
@@ -308,7 +308,7 @@ def test_an_erasure_asks_first_and_answers_with_a_receipt(tab, home):
     expect(tab.page.get_by_role("alert")).to_contain_text("Not found")
 
 
-def test_an_erasure_that_is_sent_cannot_be_kept_back_and_its_end_is_told(tab, home):
+def test_an_erasure_cannot_be_cancelled_once_sent_and_its_result_is_shown(tab, home):
     uid = home.server.get_json("/users?limit=1&country=France")["items"][0]["uid"]
     tab.go(f"#/people/{uid}")
     held = []
@@ -328,7 +328,7 @@ def test_an_erasure_that_is_sent_cannot_be_kept_back_and_its_end_is_told(tab, ho
     tab.page.unroute_all()
 
 
-def test_an_erasure_without_an_answer_may_have_happened(tab, home):
+def test_an_erasure_without_an_answer_is_reported_as_possibly_done(tab, home):
     uid = home.server.get_json("/users?limit=7")["items"][-1]["uid"]
     tab.refusals_expected = True
     tab.go(f"#/people/{uid}")
@@ -346,7 +346,7 @@ def test_an_erasure_without_an_answer_may_have_happened(tab, home):
     expect(tab(".receipt")).to_contain_text("Remembered as")
 
 
-def test_a_key_that_may_not_erase_is_told_so_and_erases_nobody(open_tab, home):
+def test_a_key_without_the_erase_scope_gets_a_message_and_erases_nobody(open_tab, home):
     tab = open_tab(home.url).sign_in(READ)
     tab.refusals_expected = True
     uid = home.server.get_json("/users?limit=1")["items"][0]["uid"]

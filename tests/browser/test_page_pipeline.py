@@ -1,4 +1,4 @@
-"""The first view, its chart, and a run: what is shown is what the ledger says, by pointer and by keyboard."""
+"""The first view, its chart, and a run: they show what the ledger says, and work by pointer and keyboard."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def number(text):
 # Now
 
 
-def test_the_figures_are_those_of_the_ledger(tab, home):
+def test_the_figures_match_the_ledger(tab, home):
     runs = newest(home)
     figures = tab(".figures strong")
 
@@ -43,7 +43,7 @@ def test_the_figures_are_those_of_the_ledger(tab, home):
 
 
 def heights(bar):
-    """Of its segments, by kind."""
+    """The heights of its segments, by kind."""
     return bar.evaluate(
         "bar => Object.fromEntries([...bar.querySelectorAll('.kind')]"
         ".map(part => [part.classList[1], part.height.baseVal.value]))"
@@ -57,7 +57,7 @@ def test_each_of_the_last_fifty_runs_is_a_bar_and_the_newest_is_the_last(tab, ho
     assert shown == [run["run_id"] for run in reversed(newest(home))]
 
 
-def test_a_bar_is_stacked_of_the_counts_and_says_them(tab, home):
+def test_a_bar_is_stacked_from_the_counts_and_labelled_with_them(tab, home):
     run = run_with(home, lambda run: sum(1 for kind in KINDS if run[kind]) >= 3)
     bar = tab(f"[data-run='{run['run_id']}']")
 
@@ -70,7 +70,7 @@ def test_a_bar_is_stacked_of_the_counts_and_says_them(tab, home):
     assert all(f"{run[kind]} {kind}" in said for kind in drawn)
 
 
-def test_in_shares_all_bars_are_equally_tall(tab, home):
+def test_in_the_shares_mode_all_bars_have_the_same_height(tab, home):
     tab.page.get_by_text("Shares", exact=True).click()
 
     full = [run["run_id"] for run in newest(home) if run["fetched"]]
@@ -78,7 +78,7 @@ def test_in_shares_all_bars_are_equally_tall(tab, home):
     assert tops == {190}
 
 
-def test_a_run_that_failed_has_no_bar_but_its_mark(tab, home):
+def test_a_failed_run_has_its_mark_instead_of_a_bar(tab, home):
     run = run_with(home, lambda run: run["status"] == "failed")
     bar = tab(f"[data-run='{run['run_id']}']")
 
@@ -87,7 +87,7 @@ def test_a_run_that_failed_has_no_bar_but_its_mark(tab, home):
     assert "failed" in bar.get_attribute("aria-label")
 
 
-def test_the_clock_under_the_bars_tells_the_day_where_it_changes(tab, home):
+def test_the_time_axis_shows_the_day_where_it_changes(tab, home):
     noon = datetime.now(UTC).replace(hour=12, minute=0)
     days = {run["run_id"]: noon - timedelta(days=at // 20) for at, run in enumerate(newest(home))}
 
@@ -107,7 +107,7 @@ def test_the_clock_under_the_bars_tells_the_day_where_it_changes(tab, home):
     assert told == [str((noon - timedelta(days=back)).day) for back in (2, 1, 0)]
 
 
-def test_the_keyboard_goes_from_bar_to_bar_and_opens_a_run(tab, home):
+def test_the_keyboard_moves_between_bars_and_opens_a_run(tab, home):
     runs = newest(home)
     expect(tab.bars()).to_have_count(50)
     assert tab.bars().evaluate_all("bars => bars.filter(bar => bar.tabIndex === 0).length") == 1
@@ -132,7 +132,7 @@ def test_the_keyboard_goes_from_bar_to_bar_and_opens_a_run(tab, home):
     expect(tab.title()).to_be_focused()
 
 
-def test_the_chart_is_there_as_a_table_too(tab, home):
+def test_the_chart_is_available_as_a_table_too(tab, home):
     tab.page.get_by_text("The same as a table").click()
 
     rows = tab.rows("The last runs, the newest first")
@@ -157,7 +157,7 @@ def test_the_counts_of_a_run_visibly_add_up(tab, home):
     expect(tab(".proof")).to_contain_text("It adds up")
 
 
-def test_the_timings_of_a_run_stand_by_step_in_their_order(tab, home):
+def test_the_timings_of_a_run_are_listed_by_step_in_order(tab, home):
     run = run_with(home, lambda run: len(run["timings"]) == 6)
     tab.go(f"#/runs/{run['run_id']}")
 
@@ -165,7 +165,7 @@ def test_the_timings_of_a_run_stand_by_step_in_their_order(tab, home):
     expect(steps).to_have_text(["fetch", "validate", "clean", "protect", "load", "cache"])
 
 
-def test_the_rejects_of_a_run_stand_by_rule_and_path_and_by_place(tab, home):
+def test_the_rejects_of_a_run_are_listed_by_rule_and_path_and_by_position(tab, home):
     run = run_with(home, lambda run: run["rejected"] > 1)
     rejects = home.server.get_json(f"/runs/{run['run_id']}/rejects")["items"]
     expected = {}
@@ -191,7 +191,7 @@ def test_a_failed_run_says_why(tab, home):
     expect(tab.rows("Rejects by rule and path").first).to_be_visible()
 
 
-def test_a_run_that_is_none_is_told(tab):
+def test_an_unknown_run_is_reported(tab):
     tab.refusals_expected = True
 
     tab.go("#/runs/00000000-0000-4000-8000-000000000404")
@@ -202,7 +202,7 @@ def test_a_run_that_is_none_is_told(tab):
 # Starting one
 
 
-def test_a_run_that_is_started_moves_by_itself_until_it_adds_up(tab, home):
+def test_a_started_run_updates_by_itself_until_it_adds_up(tab, home):
     tab.page.get_by_label("Pages").fill("3")
     tab.button("Start a run").click()
 
@@ -218,7 +218,7 @@ def test_a_run_that_is_started_moves_by_itself_until_it_adds_up(tab, home):
     expect(tab.bars().last).to_have_attribute("data-run", run_id)
 
 
-def test_the_chart_shows_a_run_under_way_and_its_end(tab, home):
+def test_the_chart_shows_a_run_in_progress_and_its_end(tab, home):
     home.server.ask("POST", "/runs", {"pages": 8})
     tab.page.reload()
 
@@ -231,7 +231,7 @@ def test_the_chart_shows_a_run_under_way_and_its_end(tab, home):
     expect(tab("#announcer")).to_contain_text("A run ended: succeeded")
 
 
-def test_a_key_that_may_only_read_is_told_so_and_starts_nothing(open_tab, home):
+def test_a_key_with_only_the_read_scope_gets_a_message_and_starts_nothing(open_tab, home):
     tab = open_tab(home.url).sign_in(READ)
     tab.refusals_expected = True
     before = json.dumps(newest(home))

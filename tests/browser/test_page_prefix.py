@@ -1,4 +1,4 @@
-"""The page below a prefix, as API Gateway's stages have one: behind a proxy that takes it off."""
+"""The page below a prefix, such as a stage of API Gateway: behind a proxy that removes the prefix."""
 
 import threading
 import urllib.error
@@ -12,7 +12,7 @@ PREFIX = "/api"
 
 
 class Gateway(BaseHTTPRequestHandler):
-    """Passes on what stands below the prefix; there is nothing else."""
+    """Passes on requests below the prefix; anything else is a 404."""
 
     protocol_version = "HTTP/1.1"
     behind = ""
@@ -26,7 +26,7 @@ class Gateway(BaseHTTPRequestHandler):
             for name, value in self.headers.items()
             if name in {"Authorization", "Content-Type", "Accept"}
         }
-        request = urllib.request.Request(  # noqa: S310  ours
+        request = urllib.request.Request(  # noqa: S310  our own server
             self.behind + self.path.removeprefix(PREFIX), body or None, kept, method=self.command
         )
         try:

@@ -1,11 +1,11 @@
-"""The contract, the keys and the risk, as the API tells them."""
+"""The contract, the keys and the risk, as the API reports them."""
 
 from playwright.sync_api import expect
 
 CAPTION = "What happens to each field of the source’s record"
 
 
-def test_every_field_of_the_contract_is_there_with_what_happens_and_what_is_stored(tab, home):
+def test_every_field_of_the_contract_is_shown_with_its_treatment_and_column(tab, home):
     contract = home.server.get_json("/contract")
     tab.link("Privacy").click()
 
@@ -21,7 +21,7 @@ def test_every_field_of_the_contract_is_there_with_what_happens_and_what_is_stor
     expect(tab("main")).to_contain_text(contract["hash"])
 
 
-def test_the_keys_in_use_and_the_risk_are_told(tab, home):
+def test_the_keys_in_use_and_the_risk_are_shown(tab, home):
     tab.link("Privacy").click()
     stats = home.server.get_json("/stats")
 

@@ -1,4 +1,4 @@
-"""Who may look: the key comes by link or by form, stays in the tab, and goes when asked to."""
+"""Signing in: the key comes from a link or the form, stays in the tab, and is forgotten on signing out."""
 
 from playwright.sync_api import expect
 
@@ -9,12 +9,12 @@ REFUSED = "This key does not open the page"
 
 
 def kept(tab):
-    """All that the browser holds on to."""
+    """Everything that the browser stores persistently."""
     stores = tab.page.evaluate("JSON.stringify([{...localStorage}, document.cookie])")
     return stores, tab.page.context.cookies()
 
 
-def test_a_link_signs_in_and_its_key_leaves_the_address_and_reaches_no_server_by_it(open_tab, home):
+def test_a_link_signs_in_and_its_key_is_removed_from_the_address_and_sent_in_no_url(open_tab, home):
     tab = open_tab(home.url).sign_in()
 
     expect(tab.title()).to_have_text("All is well.")
@@ -36,7 +36,7 @@ def test_the_key_stays_in_its_tab(open_tab, home):
     assert API_KEY not in str(kept(tab))
 
 
-def test_a_link_followed_in_an_open_tab_signs_in_too(open_tab, home):
+def test_a_link_opened_in_an_existing_tab_signs_in_too(open_tab, home):
     tab = open_tab(home.url)
     tab.page.goto(f"{home.url}/")
     expect(tab.page.get_by_label("API key")).to_be_visible()
@@ -47,7 +47,7 @@ def test_a_link_followed_in_an_open_tab_signs_in_too(open_tab, home):
     assert API_KEY not in tab.page.url
 
 
-def test_a_wrong_key_in_the_link_is_told_and_not_kept(open_tab, home):
+def test_a_wrong_key_in_the_link_is_reported_and_not_kept(open_tab, home):
     tab = open_tab(home.url)
     tab.refusals_expected = True
 
@@ -58,7 +58,7 @@ def test_a_wrong_key_in_the_link_is_told_and_not_kept(open_tab, home):
     assert "guessed" not in tab.page.url
 
 
-def test_the_form_takes_a_key_that_may_read_and_no_other(open_tab, home):
+def test_the_form_accepts_only_a_key_with_the_read_scope(open_tab, home):
     tab = open_tab(home.url)
     tab.refusals_expected = True
     tab.page.goto(home.url)
@@ -86,7 +86,7 @@ def test_signing_out_forgets_the_key(tab):
     expect(tab.page.get_by_label("API key")).to_be_visible()
 
 
-def test_a_key_that_opens_nothing_any_more_leads_to_another(tab):
+def test_a_key_that_is_no_longer_valid_leads_back_to_the_form(tab):
     tab.refusals_expected = True
     tab.page.evaluate("sessionStorage.setItem('decant-key', 'withdrawn')")
 

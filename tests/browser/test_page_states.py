@@ -1,4 +1,4 @@
-"""What the page shows when there is nothing, little, or a great deal to show, and when a server is away."""
+"""The page with no data, little data or a lot of it, and when a server is down."""
 
 import time
 
@@ -24,19 +24,19 @@ ANALYZE;
 
 @pytest.fixture(scope="module")
 def bare(browser, tmp_path_factory):
-    """A house in which nothing has happened yet."""
+    """A Decant in which nothing has happened yet."""
     with house(tmp_path_factory.mktemp("bare")) as home:
         yield home
 
 
 @pytest.fixture
 def seat(bare, open_tab):
-    """A tab on it, with nobody stored."""
+    """A tab on it, without people and runs."""
     bare.empty()
     return open_tab(bare.url).sign_in()
 
 
-def test_an_empty_house_says_what_to_do(seat):
+def test_an_empty_decant_says_what_to_do(seat):
     expect(seat.title()).to_have_text("Ready.")
     expect(seat(".figures")).to_contain_text("no run has succeeded yet")
     expect(seat.page.get_by_role("heading", name="No run yet")).to_be_visible()
@@ -47,7 +47,7 @@ def test_an_empty_house_says_what_to_do(seat):
     expect(seat("main")).to_contain_text("nobody can be singled out")
 
 
-def test_one_run_and_one_person_are_one(seat, bare):
+def test_one_run_and_one_person_are_in_the_singular(seat, bare):
     load(bare.store, person(1))
     bare.forget_cached()
     seat.page.reload()
@@ -81,7 +81,7 @@ def test_a_run_that_ended_badly_is_the_headline_whatever_was_skipped_since(seat,
     expect(seat(".error")).to_have_text("page 1: status 503")
 
 
-def test_with_postgres_away_the_page_says_so_and_comes_back_by_itself(seat, bare):
+def test_with_postgres_down_the_page_says_so_and_recovers_by_itself(seat, bare):
     load(bare.store, person(1))
     seat.page.reload()
     expect(seat.bars()).to_have_count(1)
@@ -104,7 +104,7 @@ def test_with_postgres_away_the_page_says_so_and_comes_back_by_itself(seat, bare
     expect(seat.bars()).to_have_count(1)
 
 
-def test_a_postgres_that_is_busy_is_not_called_away(seat, bare):
+def test_a_busy_postgres_is_not_reported_as_down(seat, bare):
     load(bare.store, person(1))
     seat.refusals_expected = True
     busy = {"title": "Postgres is kept busy", "status": 503, "detail": "nothing was done; ask again"}
@@ -116,10 +116,10 @@ def test_a_postgres_that_is_busy_is_not_called_away(seat, bare):
     seat.page.unroute_all()
     seat.button("Ask again").press("Enter")
     expect(seat.rows("Everybody, in the order of their id")).to_have_count(1)
-    expect(seat("main :focus")).to_have_count(1)  # which the button had that is gone
+    expect(seat("main :focus")).to_have_count(1)  # the button that had the focus is gone
 
 
-def test_a_run_is_asked_for_again_after_an_answer_that_may_pass(seat, bare):
+def test_a_run_is_requested_again_after_a_transient_failure(seat, bare):
     run_id = bare.store.open_run(Opening("here", "manual", 1), "", 1).run_id
     seat.refusals_expected = True
     seat.go(f"#/runs/{run_id}")
@@ -142,7 +142,7 @@ FROM generate_series(1, %s) AS n
 """
 
 
-def test_older_runs_are_a_page_or_two_away(seat, bare):
+def test_older_runs_can_be_paged(seat, bare):
     bare.sql(_SKIPPED, 70)
     seat.page.reload()
     seat.link("Older runs").click()
@@ -161,7 +161,7 @@ def test_older_runs_are_a_page_or_two_away(seat, bare):
     expect(seat.link("Newest runs")).to_be_visible()
 
 
-def test_while_a_run_is_under_way_the_table_keeps_the_focus(seat, bare):
+def test_during_a_run_the_table_keeps_the_focus(seat, bare):
     bare.sql(_SKIPPED, 5)
     bare.store.open_run(Opening("here", "manual", 1), "", 1)
     seat.page.reload()
@@ -176,7 +176,7 @@ def test_while_a_run_is_under_way_the_table_keeps_the_focus(seat, bare):
     expect(link).to_be_focused()
 
 
-def test_before_the_first_answer_nothing_is_said_of_the_servers(seat, bare):
+def test_before_the_first_answer_nothing_is_claimed_about_the_servers(seat, bare):
     load(bare.store, person(1))
     held = []
     seat.page.route("**/health", lambda route: held.append(route), times=1)
@@ -188,7 +188,7 @@ def test_before_the_first_answer_nothing_is_said_of_the_servers(seat, bare):
     expect(seat.title()).to_have_text("All is well.")
 
 
-def test_an_address_that_holds_no_moment_is_refused_in_the_apis_words(seat):
+def test_an_address_with_an_invalid_time_shows_the_apis_refusal(seat):
     seat.refusals_expected = True
 
     seat.go("#/people?updated_since=yesterday")
@@ -200,7 +200,7 @@ def answer_with(route, status, problem):
     route.fulfill(status=status, json=problem, content_type="application/problem+json")
 
 
-def test_with_redis_away_everything_comes_from_postgres(seat, bare):
+def test_with_redis_down_everything_comes_from_postgres(seat, bare):
     load(bare.store, person(1))
     with bare.without(bare.valkey):
         seat.page.reload()
@@ -210,7 +210,7 @@ def test_with_redis_away_everything_comes_from_postgres(seat, bare):
         expect(seat(".asks li .badge")).to_have_text(["Postgres", "Postgres"])
 
 
-def test_what_is_still_on_its_way_is_announced(seat):
+def test_loading_is_announced(seat):
     seat.page.route("**/users?*", lambda route: (time.sleep(0.5), route.continue_()))
 
     seat.go("#/people")
@@ -219,7 +219,7 @@ def test_what_is_still_on_its_way_is_announced(seat):
     expect(seat.page.get_by_role("heading", name="Nobody is stored yet")).to_be_visible()
 
 
-def test_a_server_that_is_gone_is_told(seat):
+def test_an_unreachable_server_is_reported(seat):
     seat.refusals_expected = True
     seat.page.context.set_offline(True)
 
@@ -231,7 +231,7 @@ def test_a_server_that_is_gone_is_told(seat):
     expect(seat.page.get_by_role("heading", name="Nobody is stored yet")).to_be_visible()
 
 
-def test_what_is_not_stored_is_told_so(bare, open_tab):
+def test_missing_values_are_shown_as_such(bare, open_tab):
     bare.empty()
     load(bare.store, person(1, birth_year=None, lat=None, lng=None, email=None))
     bare.forget_cached()
@@ -246,7 +246,7 @@ def test_what_is_not_stored_is_told_so(bare, open_tab):
         expect(fact.locator("dd")).to_have_text("not stored")
 
 
-def test_a_hundred_thousand_people_are_turned_over_like_fifty(bare, open_tab):
+def test_a_hundred_thousand_people_can_be_paged_like_fifty(bare, open_tab):
     bare.empty()
     load(bare.store, person(1))
     bare.sql(_MANY_PEOPLE, MANY)

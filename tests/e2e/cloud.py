@@ -1,4 +1,4 @@
-"""The app in a LocalStack of the tests' own, as `make localstack` starts it, and what a test does to it."""
+"""The app in a LocalStack for the tests, started as by `make localstack`, and what tests do with it."""
 
 import contextlib
 import io
@@ -29,7 +29,7 @@ OUTCOMES = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppre
 
 
 def command(folder, *argv, seconds=START_SECONDS, **chosen):
-    """One of the checkout's commands to its end, with a `.local` of its own."""
+    """Runs one of the checkout's commands to its end, with its own `.local`."""
     ours = settings.NAMES | {"PORT"}
     outside = {name: value for name, value in os.environ.items() if name not in ours}
     return subprocess.run(
@@ -41,7 +41,7 @@ def command(folder, *argv, seconds=START_SECONDS, **chosen):
 
 @dataclass(frozen=True)
 class Cloud:
-    """A LocalStack under way. `url` is the API's, without a last slash."""
+    """A running LocalStack. `url` is the API's, without a trailing slash."""
 
     folder: Path
     endpoint: str
@@ -59,7 +59,7 @@ class Cloud:
         )
 
     def ask(self, method, path, key=None, body=None):
-        """Status, headers and body as text; whatever the status."""
+        """Status, headers and body as text, whatever the status."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         sent = None if body is None else json.dumps(body).encode()
         if sent:
@@ -78,7 +78,7 @@ class Cloud:
         return json.loads(body)
 
     def start_run(self, key, **wanted):
-        """The id of a run that is under way; one in its way, as a scheduled one may be, ends first."""
+        """Starts a run and returns its id; waits first for any other run, such as a scheduled one, to end."""
 
         def started():
             status, _, body = self.ask("POST", "/runs", key, wanted)
@@ -89,7 +89,7 @@ class Cloud:
         return until(started)
 
     def finished(self, run_id, key):
-        """The run, once it has ended."""
+        """Waits until the run has ended; returns it."""
         return until(lambda: self._ended(run_id, key))
 
     def _ended(self, run_id, key):
@@ -97,12 +97,12 @@ class Cloud:
         return run if run["status"] != "running" else None
 
     def invoke(self, function, event=None):
-        """The answer, and the error's kind or None."""
+        """The answer, and the kind of error or None."""
         said = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event or {}))
         return json.load(said["Payload"]), said.get("FunctionError")
 
     def logged(self, function):
-        """All lines of a function so far."""
+        """All log lines of a function so far."""
         logs, group = self.client("logs"), f"/aws/lambda/{function}"
         with contextlib.suppress(logs.exceptions.ResourceNotFoundException):
             pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group)
@@ -110,27 +110,27 @@ class Cloud:
         return []
 
     def processes(self, function):
-        """The function's execution environments at work."""
+        """The processes of the function's execution environments."""
         return [one for one in self.lambdas() if _variable(one, "AWS_LAMBDA_FUNCTION_NAME") == function]
 
     def kill(self, function):
-        """Kills the function's execution environments; how many there were."""
+        """Kills the function's execution environments; returns their number."""
         processes = self.processes(function)
         for process in processes:
             process.kill()
         return len(processes)
 
     def lambdas(self):
-        """Whatever runs from this LocalStack's folder of Lambdas."""
+        """All processes that run from this LocalStack's folder of Lambdas."""
         return [
             one for one in psutil.process_iter() if str(self.folder) in _variable(one, "LAMBDA_TASK_ROOT")
         ]
 
     def create(self, name, code, runtime=f"python3.{sys.version_info.minor}", **settings):
-        """A function of one file, app.py, whose handler is `handler`."""
+        """Creates a function of one file, app.py, whose handler is `handler`."""
         archive = io.BytesIO()
         with zipfile.ZipFile(archive, "w") as packed:
-            packed.writestr(zipfile.ZipInfo("app.py"), code)  # always of the same time: the same bytes
+            packed.writestr(zipfile.ZipInfo("app.py"), code)  # a fixed time, so that the bytes are the same
         self.client("lambda").create_function(
             FunctionName=name, Runtime=runtime, Role="arn:aws:iam::000000000000:role/any",
             Handler="app.handler", Code={"ZipFile": archive.getvalue()}, **settings,
@@ -147,7 +147,7 @@ def _variable(process, name):
 
 @contextlib.contextmanager
 def localstack(folder, **chosen):
-    """As `make localstack` starts it and `make localstack-down` ends it; nothing is left."""
+    """Starts it as `make localstack` does, and ends it as `make localstack-down` does; nothing is left."""
     up = command(folder, "local.localstack", "up", **chosen)
     try:
         assert up.returncode == 0, up.stderr + up.stdout + _logs(folder)

@@ -1,4 +1,4 @@
-"""One LocalStack for all tests that want it. Where none can run they are left out; in CI they never are."""
+"""One LocalStack for all tests that need it. Where it cannot run they are skipped, but never in CI."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""docs/adapting.md, done as it is written in a copy of the tree: another API, another field, the answer."""
+"""docs/adapting.md, followed literally in a copy of the tree: another API, another field, the answer."""
 
 import json
 import re
@@ -24,7 +24,7 @@ PAGE = "https://api.example.com/v1/members"
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced text, and the files that were named last before it."""
+    """A fenced block, and the files that the text before it named last."""
 
     kind: str
     text: str
@@ -48,7 +48,7 @@ RUN, ASK = (block.text.strip() for block in BLOCKS if block.kind == "sh")
 
 
 def change(path, difference):
-    """Puts the lines with + in place of those with -, where those without a sign stand around them."""
+    """Applies a diff: replaces lines with - by those with +, in the context of lines without a sign."""
     lines = [(line[:1] or " ", line[1:]) for line in difference.splitlines()]
     before, after = ("".join(f"{text}\n" for sign, text in lines if sign in signs) for signs in (" -", " +"))
     text = path.read_text(encoding="utf-8")
@@ -69,7 +69,7 @@ def follow(folder):
 
 @contextmanager
 def members():
-    """The API that the document speaks of, which has one page; gives its address."""
+    """The API that the document describes, with one page; yields its URL."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -97,7 +97,7 @@ def adapted(tmp_path_factory):
         yield checkout
 
 
-def test_the_run_and_the_answer_are_as_the_document_shows(adapted, tmp_path):
+def test_the_run_and_the_answer_match_the_document(adapted, tmp_path):
     curl.put_into(tmp_path)
     with members() as address, adapted.under_way(RUN.replace(PAGE, address)) as (said, port):
         ask = ASK.replace(":8000", f":{port}")
@@ -113,12 +113,12 @@ def test_the_run_and_the_answer_are_as_the_document_shows(adapted, tmp_path):
         assert person["language"] == "pt"
         assert person["email"].startswith("v1_")
         assert person["address"]["coordinates"] == {"lat": 38.7, "lng": -9.1}
-        assert json.loads(answer(f"/users/{person['uid']}")) == person  # as a cache filled it
+        assert json.loads(answer(f"/users/{person['uid']}")) == person  # from the cache this time
         (row,) = [field for field in json.loads(answer("/contract"))["fields"] if field["path"] == "language"]
         assert (row["treatment"], row["column"]) == ("keep", "language")
 
 
-def test_the_tests_that_the_document_names_find_nothing_else_to_do(adapted):
+def test_the_tests_that_the_document_names_pass(adapted):
     names = ("tests/test_house.py", "tests/unit/test_sql.py")
     for name in ("pyproject.toml", *names):
         (adapted.folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +134,7 @@ IN_THE_LOAD = [block for block in BLOCKS for file in block.files if file.endswit
 
 
 @pytest.mark.parametrize("number", range(len(IN_THE_LOAD)))
-def test_a_place_in_the_load_that_was_forgotten_is_found(adapted, tmp_path, number):
+def test_a_forgotten_place_in_the_load_is_detected(adapted, tmp_path, number):
     path = tmp_path / "load_page.sql"
     (file,) = IN_THE_LOAD[number].files
     shutil.copy(adapted.folder / file, path)

@@ -1,4 +1,4 @@
-"""The API over HTTP: `chalice local` as `make run` starts it, against whoever sends whatever."""
+"""The API over HTTP: `chalice local` as `make run` starts it, with well-behaved and hostile clients."""
 
 import contextlib
 import csv
@@ -43,7 +43,7 @@ def source():
 
 @pytest.fixture(scope="module")
 def chosen(postgres, valkey):
-    """The settings of an empty house without a source."""
+    """The settings of an empty Decant without a source."""
     with contextlib.closing(Sql(postgres.url)) as sql:
         sql(EMPTY)
     with redis.Redis.from_url(valkey.url) as client:
@@ -58,7 +58,7 @@ def chosen(postgres, valkey):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, chosen, source):
-    """With two hundred people in it, and a few records refused."""
+    """A server with two hundred people, and a few rejected records."""
     url = source.url("random-data-api", bad=0.02)
     with serving(tmp_path_factory.mktemp("http"), **chosen, SOURCE_URL=url) as running:
         run = running.run(pages=2, page_size=100)
@@ -67,13 +67,13 @@ def server(tmp_path_factory, chosen, source):
         yield running
 
 
-# docs/api.md, section "Try it". Each command is run by a shell as it stands, and its answer's head is kept.
+# docs/api.md, section "Try it". A shell runs each command as written; the headers of its answer are kept.
 
 DOCUMENT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 
 
 def commands():
-    """Those of the document's block, each with the comment that it stands under."""
+    """The commands in the document's block, each with the comment above it."""
     block = DOCUMENT.partition("```sh\n")[2].partition("```")[0].replace("\\\n", "")
     comment, found = "", []
     for line in block.splitlines():
@@ -86,7 +86,7 @@ def commands():
 
 @dataclass(frozen=True)
 class Said:
-    """What a command wrote, and the headers of the answer."""
+    """The output of a command, and the headers of the answer."""
 
     text: str
     headers: dict
@@ -98,7 +98,7 @@ class Said:
 
 @dataclass
 class Terminal:
-    """A shell with what the document speaks of: $DECANT, $KEY, $USER_ID, $RUN_ID."""
+    """A shell with the document's variables: $DECANT, $KEY, $USER_ID, $RUN_ID."""
 
     server: Server
     folder: Path
@@ -216,7 +216,7 @@ def the_person_is_gone_and_does_not_come_back(terminal, said):
     assert terminal.server.ask("GET", path)[0] == 404
 
 
-# In the order of the document. A command without a check, or a check without a command, fails the next test.
+# In the order of the document. The next test fails on a command without a check, or the reverse.
 CHECKS = [
     [health_is_ok],
     [the_document_says_what_can_be_asked],
@@ -248,7 +248,7 @@ def test_a_command_of_the_document_does_what_its_comment_says(terminal, number):
 
 
 def test_every_command_of_the_document_fails_if_the_answer_is_a_refusal(terminal):
-    """So that succeeding means something: all have -f."""
+    """Otherwise success would mean nothing: all of them use -f."""
     assert all("-f" in shlex.split(command) for _, command in commands())
     refused = subprocess.run(
         ["/bin/sh", "-c", commands()[2][1]],
@@ -258,7 +258,7 @@ def test_every_command_of_the_document_fails_if_the_answer_is_a_refusal(terminal
     assert refused.returncode != 0
 
 
-def test_make_api_key_makes_a_key_of_the_scopes_and_tells_the_setting_that_holds_its_hash_alone(
+def test_make_api_key_makes_a_key_with_the_scopes_and_prints_a_setting_with_only_its_hash(
     tmp_path, chosen, source
 ):
     """The command that the document names, as the Makefile runs it."""
@@ -282,7 +282,7 @@ def test_make_api_key_makes_a_key_of_the_scopes_and_tells_the_setting_that_holds
         assert server.ask("GET", "/runs", key=key)[0] == 200
         assert server.ask("POST", "/runs", {"pages": 0}, key=key)[0] == 400
         assert server.ask("DELETE", "/users/00000000-0000-4000-8000-000000000404", key=key)[0] == 403
-        assert server.ask("GET", "/runs", key=API_KEY)[0] == 200  # the keys that there were stay
+        assert server.ask("GET", "/runs", key=API_KEY)[0] == 200  # the existing keys stay
 
 
 def test_a_refusal_is_a_problem_document_with_the_request_id(server):
@@ -292,11 +292,11 @@ def test_a_refusal_is_a_problem_document_with_the_request_id(server):
     assert json.loads(body)["request_id"] == headers["X-Request-Id"]
 
 
-# Byte by byte
+# Raw HTTP
 
 
 class Talk:
-    """One connection. Answers are read one after the other, so that a byte too many spoils the next."""
+    """One connection. Answers are read one after the other, so a surplus byte would break the next one."""
 
     def __init__(self, server):
         self._line = socket.create_connection(("127.0.0.1", server.port), timeout=5)
@@ -324,7 +324,7 @@ class Talk:
         self._line.sendall(raw)
 
     def answer(self, *, body=True):
-        """Status, headers and body; without a body where there must be none."""
+        """Status, headers and body; with ``body=False``, no body is read, as there must be none."""
         version, status, _ = self._reader.readline().decode().split(" ", 2)
         assert version == "HTTP/1.1"
         headers = {}
@@ -339,18 +339,18 @@ class Talk:
         return self.answer(body=method != "HEAD")
 
     def leave(self):
-        """Says no more, and listens still."""
+        """Stops sending, but keeps receiving."""
         self._line.shutdown(socket.SHUT_WR)
 
     def is_over(self):
-        """Whether the server has hung up, and said nothing more."""
+        """Whether the server has hung up without sending anything more."""
         try:
             return self._reader.read(1) == b""
         except ConnectionResetError:
             return True
 
     def goes_on(self):
-        """Whether the next question gets its own answer."""
+        """Whether the next request gets its own answer."""
         status, _, body = self.ask("GET", "/health")
         return status == 200 and "status" in json.loads(body)
 
@@ -387,7 +387,7 @@ def test_head_has_no_body_and_the_headers_of_get(talk, someone):
         assert talk.goes_on()
 
 
-def test_a_304_has_no_body_and_the_connection_goes_on(talk, someone):
+def test_a_304_has_no_body_and_the_connection_stays_usable(talk, someone):
     _, headers, _ = talk.ask("GET", someone)
 
     for method in ("GET", "HEAD"):
@@ -398,7 +398,7 @@ def test_a_304_has_no_body_and_the_connection_goes_on(talk, someone):
         assert talk.goes_on()
 
 
-def test_options_has_no_body_and_the_connection_goes_on(talk):
+def test_options_has_no_body_and_the_connection_stays_usable(talk):
     status, headers, body = talk.ask("OPTIONS", "/users")
 
     assert (status, body) == (204, b"")
@@ -406,7 +406,7 @@ def test_options_has_no_body_and_the_connection_goes_on(talk):
     assert talk.goes_on()
 
 
-def test_after_every_refusal_the_connection_goes_on(talk):
+def test_after_every_refusal_the_connection_stays_usable(talk):
     for method, path, key, status in (
         ("GET", "/nowhere", API_KEY, 404),
         ("PUT", "/users", API_KEY, 405),
@@ -418,7 +418,7 @@ def test_after_every_refusal_the_connection_goes_on(talk):
         assert talk.goes_on()
 
 
-def test_a_body_that_breaks_off_asks_for_nothing(talk, server):
+def test_a_request_with_a_truncated_body_has_no_effect(talk, server):
     before = server.get_json("/runs?limit=1000")["items"]
 
     talk.send("POST", "/runs", "Content-Type: application/json", "Content-Length: 20", body=b"{}")
@@ -431,7 +431,7 @@ def test_a_body_that_breaks_off_asks_for_nothing(talk, server):
     ]
 
 
-def test_a_body_that_nobody_wants_does_not_spoil_the_next_question(talk):
+def test_an_unused_body_does_not_break_the_next_request(talk):
     body = b"GET /nowhere HTTP/1.1\r\n\r\n"
     for method, path in (
         ("GET", "/health"),
@@ -443,7 +443,7 @@ def test_a_body_that_nobody_wants_does_not_spoil_the_next_question(talk):
         assert talk.goes_on(), method
 
 
-def test_questions_sent_at_once_are_answered_in_their_order(talk):
+def test_pipelined_requests_are_answered_in_order(talk):
     paths = ["/health", "/users?limit=1", "/nowhere", "/stats", "/users/me"] * 4
     for path in paths:
         talk.send("GET", path)
@@ -457,7 +457,7 @@ JSON_BODY = "Content-Type: application/json"
 def test_a_body_that_is_too_large_is_refused_without_being_read(talk):
     status, headers, body = talk.ask(
         "POST", "/users/lookup", JSON_BODY, "Content-Length: 65537"
-    )  # and none comes
+    )  # and no body follows
 
     assert (status, headers["content-type"]) == (413, "application/problem+json")
     assert json.loads(body)["request_id"] == headers["x-request-id"]
@@ -472,13 +472,13 @@ def test_a_body_of_sixty_four_kilobytes_is_read(talk):
     assert talk.goes_on()
 
 
-def test_who_asks_before_sending_too_large_a_body_is_not_invited(talk):
+def test_expect_100_continue_with_too_large_a_body_is_refused(talk):
     status, *_ = talk.ask("POST", "/runs", JSON_BODY, "Content-Length: 70000", "Expect: 100-continue")
 
     assert status == 413
 
 
-def test_who_asks_before_sending_a_body_that_fits_is_invited(talk):
+def test_expect_100_continue_with_a_body_that_fits_is_accepted(talk):
     talk.send("POST", "/runs", JSON_BODY, "Content-Length: 12", "Expect: 100-continue")
     assert talk.answer()[0] == 100
     talk.send_raw(b'{"pages": 0}')
@@ -492,7 +492,7 @@ def test_who_asks_before_sending_a_body_that_fits_is_invited(talk):
     ["-1", "abc", "1e1", "+5", "0x5", "5, 5", "5;", "", " ", "²", "9" * 20, "9" * 5_000],
     ids=lambda n: n[:9],
 )
-def test_a_length_that_is_none_is_refused_and_the_connection_ends(server, talk, length):
+def test_an_invalid_length_is_refused_and_the_connection_ends(server, talk, length):
     status, headers, body = talk.ask("POST", "/runs", JSON_BODY, f"Content-Length: {length}", body=b"hello")
 
     assert status in {400, 411, 413}
@@ -503,7 +503,7 @@ def test_a_length_that_is_none_is_refused_and_the_connection_ends(server, talk, 
 
 
 def test_two_lengths_that_differ_are_refused(talk):
-    """Whoever stands in front may have believed the other one."""
+    """A proxy in front may have used the other one (request smuggling)."""
     lengths = ("Content-Length: 2", "Content-Length: 40")
     status, *_ = talk.ask(
         "POST", "/runs", JSON_BODY, *lengths, body=b"{}GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -514,7 +514,7 @@ def test_two_lengths_that_differ_are_refused(talk):
 
 
 @pytest.mark.parametrize("coding", ["chunked", "Chunked", "gzip, chunked", "identity"])
-def test_a_body_in_chunks_is_refused_and_not_taken_for_a_question(talk, coding):
+def test_a_chunked_body_is_refused_and_not_read_as_a_request(talk, coding):
     chunks = b'c\r\n{"pages": 0}\r\n0\r\n\r\nGET /health HTTP/1.1\r\nHost: x\r\n\r\n'
 
     status, headers, _ = talk.ask("POST", "/runs", JSON_BODY, f"Transfer-Encoding: {coding}", body=chunks)
@@ -543,7 +543,7 @@ NO_HTTP = {
 
 
 @pytest.mark.parametrize("what", NO_HTTP)
-def test_what_is_no_question_is_refused_as_a_problem_and_not_repeated(server, talk, what):
+def test_an_invalid_request_is_refused_with_a_problem_and_not_repeated(server, talk, what):
     talk.send_raw(NO_HTTP[what])
     status, headers, body = talk.answer()
 
@@ -553,7 +553,7 @@ def test_what_is_no_question_is_refused_as_a_problem_and_not_repeated(server, ta
     assert server.ask("GET", "/health")[0] == 200
 
 
-def test_what_is_not_even_text_ends_the_connection_and_not_the_server(server):
+def test_binary_data_ends_the_connection_and_not_the_server(server):
     for raw in (
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
         b"\r\n" * 10,
@@ -564,7 +564,7 @@ def test_what_is_not_even_text_ends_the_connection_and_not_the_server(server):
     assert server.ask("GET", "/health")[0] == 200
 
 
-def test_a_client_that_hangs_up_in_the_middle_harms_nobody(server):
+def test_a_client_that_hangs_up_midway_does_no_harm(server):
     for raw in (
         b"POST /runs HTTP/1.1\r\nContent-Length: 100\r\n\r\n{",
         b"GET /users?limit=1000 HTTP/1.1\r\nAuthorization: Bearer " + API_KEY.encode() + b"\r\n\r\n",
@@ -577,8 +577,8 @@ def test_a_client_that_hangs_up_in_the_middle_harms_nobody(server):
     assert server.ask("GET", "/health")[0] == 200
 
 
-def test_answers_on_a_kept_connection_come_at_once(talk):
-    """Head and body in two packets wait 40 ms for each other, unless the socket is told not to."""
+def test_answers_on_a_persistent_connection_are_not_delayed(talk):
+    """Without TCP_NODELAY, a body sent in a packet after its head would be delayed by 40 ms."""
     took = []
     for _ in range(15):
         began = time.monotonic()
@@ -588,7 +588,7 @@ def test_answers_on_a_kept_connection_come_at_once(talk):
     assert min(took[1:]) < 0.03
 
 
-def test_everyone_of_many_at_once_gets_an_answer_of_their_own(server):
+def test_concurrent_clients_each_get_their_own_answer(server):
     everyone = [item["uid"] for item in server.get_json("/users?limit=100")["items"]]
 
     def read(number):
@@ -600,7 +600,7 @@ def test_everyone_of_many_at_once_gets_an_answer_of_their_own(server):
         assert all(threads.map(read, range(240)))
 
 
-def test_a_redis_that_is_killed_under_load_changes_only_the_time(server, valkey):
+def test_killing_redis_under_load_affects_only_latency(server, valkey):
     everyone = [item["uid"] for item in server.get_json("/users?limit=20")["items"]]
     ended = threading.Event()
 
@@ -629,7 +629,7 @@ def test_a_redis_that_is_killed_under_load_changes_only_the_time(server, valkey)
     assert health["status"] == "degraded"
 
 
-def test_the_log_of_all_this_is_a_line_a_request_and_holds_nothing_that_was_sent(server):
+def test_the_log_of_all_this_has_one_line_per_request_and_nothing_that_was_sent(server):
     log = server.log.read_text(encoding="utf-8")
 
     for line in filter(None, log.splitlines()):
@@ -638,13 +638,13 @@ def test_the_log_of_all_this_is_a_line_a_request_and_holds_nothing_that_was_sent
         assert sent not in log
 
 
-# Schemathesis tries every operation with examples, at the bounds, with what fits the document and with what
-# does not, and in sequence. A server error, an undocumented status and an undocumented answer each fail it.
+# Schemathesis tries every operation with examples, at the bounds, with valid and invalid input, and in
+# sequences. It fails on a server error, an undocumented status or an undocumented answer.
 
 
 @pytest.fixture(scope="module")
 def fuzzed(tmp_path_factory, postgres, chosen, source):
-    """A house of its own with a hundred people, over a source that refuses: what is started ends at once."""
+    """A separate server with a hundred people, over a source that refuses: a started run ends immediately."""
     with contextlib.closing(psycopg2.connect(postgres.url)) as connection, connection.cursor() as cursor:
         connection.autocommit = True
         cursor.execute("DROP DATABASE IF EXISTS fuzz WITH (FORCE)")
@@ -687,7 +687,7 @@ def test_schemathesis_finds_nothing_without_a_key(fuzzed, tmp_path):
     assert done.returncode == 0, done.stdout[-6_000:] + done.stderr
 
 
-def test_after_the_fuzzing_the_log_holds_no_traceback_and_no_error_of_ours(fuzzed):
+def test_after_fuzzing_the_log_holds_no_traceback_and_no_error_of_ours(fuzzed):
     log = fuzzed.log.read_text(encoding="utf-8")
 
     assert "Traceback" not in log

@@ -1,4 +1,4 @@
-"""A backfill over SQS whose workers are killed at random, and whose pages come twice."""
+"""A backfill over SQS whose workers are killed at random, and whose messages arrive twice."""
 
 import json
 import random
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(500)
 WORKER = f"{STACK}-ingest_page"
 PAGES, SIZE, DOUBLES = 200, 5, 20
 
-# A page whose worker was killed comes again after 15 s, and by then nobody kills: three times are too often.
+# A killed worker's page is redelivered after 15 s. Killing stops before that: three kills would be too many.
 KILLING_SECONDS = 14
 
 
@@ -30,7 +30,7 @@ def message(run_id, page):
 
 
 def event(body):
-    """As Lambda gives a message of the queue to the function."""
+    """A queue message as Lambda passes it to the function."""
     return {"Records": [{"body": body, "receiptHandle": "", "attributes": {"ApproximateReceiveCount": "1"}}]}
 
 
@@ -41,8 +41,8 @@ def kill_at_random(cloud, ended):
     return killed
 
 
-def test_a_backfill_survives_workers_killed_at_random_and_pages_that_come_twice(cloud, queue_url):
-    """Half of the doubles follow in the queue, the others are worked at the same time as the queue's."""
+def test_a_backfill_survives_randomly_killed_workers_and_duplicate_messages(cloud, queue_url):
+    """Half of the duplicates are put into the queue, the others are invoked while the queue is processed."""
     ended = threading.Event()
     run_id = cloud.start_run(API_KEY, pages=PAGES, page_size=SIZE)
     doubles = [message(run_id, page) for page in random.sample(range(1, PAGES + 1), DOUBLES)]

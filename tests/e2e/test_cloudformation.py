@@ -1,4 +1,4 @@
-"""`make deploy` into LocalStack: the package and the templates that AWS gets, as two stacks that serve."""
+"""`make deploy` into LocalStack: the package and the templates for AWS, as two stacks that serve."""
 
 import dataclasses
 import sys
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(300)
 
 STACKS = ("decant-prod-base", "decant-prod")
 
-# What LocalStack's free edition takes note of and does not make, and what it answers when asked for it.
+# Resources that LocalStack's free edition accepts without creating them, and its answers when asked for them.
 NOT_MADE = {
     "AWS::CloudWatch::Dashboard": "there is one in its CloudWatch, but not for CloudFormation",
     "AWS::EC2::SecurityGroupIngress": "it knows only those that stand within their group",
@@ -42,7 +42,7 @@ def yes(_question):
 
 @pytest.fixture(scope="module")
 def session(cloud, tmp_path_factory):
-    """Whoever deploys, from a folder with a package of its own: credentials that lead to LocalStack alone."""
+    """A session for deploying from a folder with its own package; its credentials lead only to LocalStack."""
     root = tmp_path_factory.mktemp("checkout")
     (root / "infra").symlink_to(deploy.ROOT / "infra")
     package.build("prod", root / "build" / "prod")
@@ -56,7 +56,7 @@ def session(cloud, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def servers(cloud):
-    """In place of those that LocalStack does not make; the database is the stack's own."""
+    """Servers in place of those that LocalStack does not create; with a separate database for the stack."""
     published = settings.published(cloud.folder / "localstack")
     connection = psycopg2.connect(published["DATABASE_URL"])
     connection.autocommit = True
@@ -76,7 +76,7 @@ def make_deploy(session, servers):
 
 @pytest.fixture(scope="module")
 def deployed(session, make_deploy):
-    """Both stacks; they are destroyed in the end."""
+    """Both stacks; they are destroyed after the tests."""
     make_deploy()
     yield session.client("cloudformation")
     deploy.destroy("prod", session, True, yes)
@@ -93,7 +93,7 @@ def outputs(cloudformation, stack):
     return {one["OutputKey"]: one["OutputValue"] for one in told["Outputs"]}
 
 
-def test_every_resource_that_localstack_knows_is_made(deployed):
+def test_every_resource_that_localstack_supports_is_created(deployed):
     made = [
         resource
         for stack in STACKS
@@ -105,7 +105,7 @@ def test_every_resource_that_localstack_knows_is_made(deployed):
     assert not_made == set(NOT_MADE)
 
 
-def test_the_outputs_lead_to_what_was_made(deployed):
+def test_the_outputs_lead_to_the_created_resources(deployed):
     base, app = (outputs(deployed, stack) for stack in STACKS)
 
     assert {name for name, value in base.items() if NOTHING in value} == {"DatabaseHost", "CacheHost"}
@@ -115,7 +115,7 @@ def test_the_outputs_lead_to_what_was_made(deployed):
     assert NOTHING not in "".join(app.values())
 
 
-def test_the_database_was_migrated_before_there_was_anything_that_serves(deployed):
+def test_the_database_was_migrated_before_the_functions_were_created(deployed):
     events = deployed.describe_stack_events(StackName=STACKS[1])["StackEvents"]
     when = {(one["LogicalResourceId"], one["ResourceStatus"]): one["Timestamp"] for one in events}
 
@@ -124,7 +124,7 @@ def test_the_database_was_migrated_before_there_was_anything_that_serves(deploye
         assert when[function, "CREATE_IN_PROGRESS"] >= migrated
 
 
-def test_the_stack_serves_and_lets_in_whom_it_knows(api):
+def test_the_stack_serves_and_accepts_only_known_keys(api):
     assert api.ask("GET", "/health")[0] == 200
     assert api.ask("GET", "/users")[0] == 401
     assert api.ask("GET", "/users", "guessed")[0] == 403
@@ -139,7 +139,7 @@ def test_a_backfill_goes_through_the_stacks_own_queue_and_functions(api):
     assert run["fetched"] == 100 == sum(run[outcome] for outcome in OUTCOMES)
 
 
-def test_other_code_is_deployed_by_a_change_and_migrates_again(deployed, api, make_deploy):
+def test_changed_code_is_deployed_as_an_update_and_migrates_again(deployed, api, make_deploy):
     before = api.client("lambda").get_function(FunctionName="decant-prod")["Configuration"]["CodeSha256"]
     with ZipFile(deploy.ROOT / "build/prod/deployment.zip", "a") as packed:
         packed.writestr("other.py", "")

@@ -1,4 +1,4 @@
-"""The process executor in a running LocalStack: functions of a few lines, and what Lambda does with them."""
+"""The process executor in a running LocalStack: small functions are treated as in Lambda."""
 
 import json
 import os
@@ -69,12 +69,12 @@ def probe(cloud):
 
 @pytest.fixture(scope="module")
 def hasty(cloud):
-    """One that has a second."""
+    """A function with a timeout of one second."""
     return cloud.create("hasty", PROBE, Timeout=1)
 
 
 def report(cloud, function, nth):
-    """The nth REPORT line, counted from the last with -1."""
+    """The nth REPORT line; -1 is the last."""
     return [line for line in cloud.logged(function) if line.startswith("REPORT")][nth]
 
 
@@ -120,7 +120,7 @@ def test_nothing_of_localstacks_environment_leaks_in(cloud, probe):
     assert seen["HOME"] != os.environ.get("HOME")
 
 
-def test_the_context_tells_what_lambda_tells(cloud, probe):
+def test_the_context_has_lambdas_fields(cloud, probe):
     name, memory, remaining, request_id, arn, stream = cloud.invoke(probe, {"do": "context"})[0]
 
     assert (name, memory) == ("probe", "192")
@@ -131,14 +131,14 @@ def test_the_context_tells_what_lambda_tells(cloud, probe):
 
 
 @pytest.mark.parametrize("name", ["boto3", "awslambdaric"])
-def test_what_lambdas_runtime_has_can_be_imported(cloud, probe, name):
+def test_the_libraries_of_lambdas_runtime_can_be_imported(cloud, probe, name):
     assert cloud.invoke(probe, {"do": "import", "name": name}) == (name, None)
 
 
 @pytest.mark.parametrize(
     "name", ["localstack", "moto", "werkzeug", "requests", "process_executor", "sandbox"]
 )
-def test_nothing_else_of_localstacks_can(cloud, probe, name):
+def test_no_other_library_of_localstack_can_be_imported(cloud, probe, name):
     said, error = cloud.invoke(probe, {"do": "import", "name": name})
 
     assert error == "Unhandled"
@@ -149,11 +149,11 @@ def test_the_code_cannot_be_written_to(cloud, probe):
     assert cloud.invoke(probe, {"do": "write"})[0]["errorType"] == "PermissionError"
 
 
-def test_each_environment_has_temporary_files_of_its_own(cloud, probe):
+def test_each_environment_has_its_own_temporary_files(cloud, probe):
     assert str(cloud.folder) in cloud.invoke(probe, {"do": "temporary"})[0]
 
 
-def test_invocations_at_once_run_in_environments_of_their_own(cloud, probe):
+def test_concurrent_invocations_run_in_separate_environments(cloud, probe):
     with ThreadPoolExecutor(3) as threads:
         answers = list(threads.map(lambda _: cloud.invoke(probe, {"do": "sleep", "seconds": 1})[0], range(3)))
 
@@ -161,7 +161,7 @@ def test_invocations_at_once_run_in_environments_of_their_own(cloud, probe):
     assert len(cloud.processes(probe)) >= 3
 
 
-def test_an_error_is_told_with_type_message_and_trace(cloud, probe):
+def test_an_error_is_reported_with_type_message_and_trace(cloud, probe):
     said, error = cloud.invoke(probe, {"do": "raise"})
 
     assert error == "Unhandled"
@@ -187,7 +187,7 @@ def test_a_process_that_ends_is_an_exit_error_and_the_next_invocation_works(clou
     assert "pid" in cloud.invoke(probe)[0]
 
 
-def test_one_that_was_killed_between_invocations_is_not_missed(cloud, probe):
+def test_an_environment_killed_between_invocations_is_replaced(cloud, probe):
     cloud.invoke(probe)
     for process in cloud.processes(probe):
         process.kill()
@@ -196,7 +196,7 @@ def test_one_that_was_killed_between_invocations_is_not_missed(cloud, probe):
     assert cloud.invoke(probe) == ({"pid": cloud.processes(probe)[0].pid, "calls": 1}, None)
 
 
-def test_at_the_timeout_the_process_is_ended_and_the_next_invocation_works(cloud, hasty):
+def test_a_timeout_ends_the_process_and_the_next_invocation_works(cloud, hasty):
     pid = cloud.invoke(hasty)[0]["pid"]
     began = time.monotonic()
 
@@ -211,14 +211,14 @@ def test_at_the_timeout_the_process_is_ended_and_the_next_invocation_works(cloud
     until(lambda: "Status: timeout" in "".join(cloud.logged(hasty)))
 
 
-def test_what_a_function_has_started_ends_with_it(cloud, hasty):
+def test_child_processes_end_with_their_function(cloud, hasty):
     cloud.invoke(hasty, {"do": "child"})
 
     lines = until(lambda: [line for line in cloud.logged(hasty) if line.startswith("child ")])
     assert gone(int(lines[-1].split()[1]))
 
 
-def test_the_log_has_lambdas_lines_around_the_functions(cloud, probe):
+def test_the_log_has_lambdas_own_lines_around_the_functions(cloud, probe):
     cloud.invoke(probe, {"do": "print"})
 
     def of_that_invocation():
@@ -252,7 +252,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("how", BROKEN)
-def test_one_that_cannot_be_loaded_says_why_each_time(cloud, how):
+def test_a_function_that_cannot_be_loaded_says_why_each_time(cloud, how):
     code, kind = BROKEN[how]
     name = cloud.create(f"broken-{how}", code)
 
@@ -262,7 +262,7 @@ def test_one_that_cannot_be_loaded_says_why_each_time(cloud, how):
     until(lambda: f"Error Type: {kind}" in "".join(cloud.logged(name)))
 
 
-def test_one_for_another_python_is_refused_with_a_reason(cloud):
+def test_a_function_for_another_python_is_refused_with_a_reason(cloud):
     cloud.create("older", PROBE, runtime="python3.9")
 
     state = cloud.client("lambda").get_function_configuration(FunctionName="older")
@@ -276,7 +276,7 @@ def test_functions_with_the_same_zip_share_its_code(cloud, probe, hasty):
     assert len(folders) == 1
 
 
-def test_a_function_that_is_deleted_ends_its_processes(cloud):
+def test_deleting_a_function_ends_its_processes(cloud):
     pid = cloud.invoke(cloud.create("brief", PROBE))[0]["pid"]
 
     cloud.client("lambda").delete_function(FunctionName="brief")
@@ -285,7 +285,7 @@ def test_a_function_that_is_deleted_ends_its_processes(cloud):
 
 
 def test_functions_end_when_localstack_is_killed(tmp_path, cloud):
-    """And so does all that was started beside it."""
+    """And so does everything else that was started."""
     outside = {name: value for name, value in os.environ.items() if name not in settings.NAMES}
     keeper = subprocess.Popen(
         [sys.executable, "-m", "local.localstack_keeper", "--port", str(free_port())],
@@ -309,7 +309,7 @@ def test_functions_end_when_localstack_is_killed(tmp_path, cloud):
             keeper.communicate(timeout=60)
 
 
-def test_a_message_that_reaches_the_function_is_what_was_sent(cloud):
+def test_a_payload_reaches_the_function_unchanged(cloud):
     echo = cloud.create("echo", "def handler(event, context):\n    return event")
     sent = {"text": "ä\u2028\U0001f600", "number": 1.5, "nested": [None, True, {"a": "b" * 100_000}]}
 

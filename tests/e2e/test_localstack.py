@@ -1,4 +1,4 @@
-"""The app in LocalStack, deployed by `chalice deploy`: through API Gateway's URL, by EventBridge's clock."""
+"""The app in LocalStack, deployed by `chalice deploy`: through API Gateway and EventBridge's schedule."""
 
 import json
 from urllib.parse import urljoin
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(500)
 
 @pytest.fixture(scope="module")
 def loaded(cloud):
-    """A run that somebody ordered, to its end."""
+    """A run that was started over the API and has ended."""
     return cloud.finished(cloud.start_run(API_KEY, pages=2, page_size=50), API_KEY)
 
 
@@ -32,13 +32,13 @@ def test_the_page_and_the_description_are_open(cloud):
     assert json.loads(cloud.ask("GET", "/openapi.json")[2])["openapi"].startswith("3.1")
 
 
-def test_an_ordered_run_is_worked_by_another_lambda_and_obeys_the_law(loaded):
+def test_a_run_started_over_the_api_is_done_by_another_lambda_and_adds_up(loaded):
     assert loaded["status"] == "succeeded"
     assert loaded["fetched"] == 100 == sum(loaded[outcome] for outcome in OUTCOMES)
 
 
 def test_people_are_served_to_the_key(cloud, loaded):
-    """Once more if the schedule's run came in between: its pages reach Redis a moment after Postgres."""
+    """Retries, as a scheduled run may come in between: its pages reach Redis a moment after Postgres."""
 
     def same_alone_as_in_the_list():
         people = cloud.get_json("/users?limit=3", API_KEY)["items"]
@@ -47,8 +47,8 @@ def test_people_are_served_to_the_key(cloud, loaded):
     until(same_alone_as_in_the_list, 10)
 
 
-def test_what_an_answer_leads_to_is_there(cloud, loaded):
-    """Also below the path that LocalStack puts before every API."""
+def test_the_links_in_an_answer_work(cloud, loaded):
+    """Also below the path prefix that LocalStack gives every API."""
     first = f"{cloud.url}/users?limit=1"
     link = cloud.ask("GET", "/users?limit=1", API_KEY)[1]["Link"].partition(">")[0].removeprefix("<")
     _, headers, run = cloud.ask("POST", "/runs", API_KEY, {"pages": 1, "page_size": 1})
@@ -66,11 +66,11 @@ def test_without_a_key_the_gateway_says_401(cloud):
 
 
 @pytest.mark.parametrize("key", ["guessed", KEY_WITHOUT_SCOPES])
-def test_a_key_that_opens_nothing_gets_403(cloud, key):
+def test_a_key_without_access_gets_403(cloud, key):
     assert cloud.ask("GET", "/users", key)[0] == 403
 
 
-def test_a_key_opens_what_its_scopes_say(cloud, loaded):
+def test_a_key_may_do_what_its_scopes_allow(cloud, loaded):
     assert cloud.ask("GET", "/users?limit=1", READER)[0] == 200
     assert cloud.ask("POST", "/runs", READER, {})[0] == 403
     assert cloud.ask("DELETE", f"/users/{loaded['run_id']}", READER)[0] == 403
@@ -92,7 +92,7 @@ def test_an_unknown_path_never_reaches_the_app(cloud):
     assert cloud.ask("GET", "/nowhere", API_KEY)[0] in (403, 404)
 
 
-def test_a_person_is_forgotten(cloud, loaded):
+def test_a_person_can_be_erased(cloud, loaded):
     uid = cloud.get_json("/users?limit=1", API_KEY)["items"][0]["uid"]
 
     assert cloud.ask("DELETE", f"/users/{uid}", API_KEY)[0] == 200
@@ -107,7 +107,7 @@ def test_migrate_is_a_lambda_and_has_nothing_left_to_do(cloud):
     assert not said["applied"]
 
 
-def test_the_resources_are_there(cloud):
+def test_the_resources_exist(cloud):
     sqs = cloud.client("sqs")
     queue, dead = (sqs.get_queue_url(QueueName=f"{STACK}-pages{end}")["QueueUrl"] for end in ("", "-dead"))
 
@@ -160,7 +160,7 @@ def test_a_second_make_localstack_deploys_again_and_keeps_the_data(cloud, loaded
 
 
 def test_an_ingest_that_is_killed_is_reported_and_the_next_invocation_works(cloud):
-    """The last test of all: what was killed keeps its lease for a while, and no other run may begin."""
+    """Must be the last test: the killed run keeps its lease for a while, so no other run can start."""
     function = f"{STACK}-ingest"
     run_id = cloud.start_run(API_KEY, pages=10, page_size=5_000)
     until(lambda: cloud.get_json(f"/runs/{run_id}", API_KEY)["inserted"])

@@ -1,4 +1,4 @@
-"""What `make run` starts, in a copy of the checkout: over HTTP, by signals, and as a second run finds it."""
+"""What `make run` starts, in a copy of the checkout: over HTTP, under signals, and with a second run."""
 
 import contextlib
 import http.client
@@ -47,7 +47,7 @@ def environment(**changes):
 
 
 def command(checkout, module, *argv, **changes):
-    """One of the checkout's commands, to its end."""
+    """Runs one of the checkout's commands to its end."""
     return subprocess.run(
         [sys.executable, "-m", module, *argv],
         cwd=checkout, env=environment(**changes), capture_output=True, text=True, check=False,
@@ -56,7 +56,7 @@ def command(checkout, module, *argv, **changes):
 
 
 class Run:
-    """`make run` under way."""
+    """A running `make run`."""
 
     def __init__(self, checkout):
         self.checkout, self.port = checkout, free_port()
@@ -135,12 +135,12 @@ def run(checkout):
         yield run
 
 
-def test_the_last_line_is_the_url_and_the_key_is_told(run):
+def test_the_last_line_is_the_url_and_the_key_is_printed(run):
     assert run.said[-1] == f"Decant serves at http://127.0.0.1:{run.port}"
     assert any(line.startswith(f"API key: {run.key} ") for line in run.said)
 
 
-def test_the_link_has_a_key_of_its_own_which_nobody_keeps(run):
+def test_the_link_has_its_own_key_which_is_not_stored(run):
     (link,) = [line for line in run.said if line.startswith("The page: ")]
     address, _, key = link.partition("#key=")
 
@@ -157,7 +157,7 @@ def test_the_first_ingest_is_reported(run):
     assert any(line.startswith("Ingest succeeded in ") for line in run.said)
 
 
-def test_secrets_in_the_local_folder_are_for_the_owner_alone(run):
+def test_secrets_in_the_local_folder_are_readable_only_by_their_owner(run):
     for name in ("api-key", "pii-keys.json", "env"):
         assert stat.S_IMODE((run.checkout / ".local" / name).stat().st_mode) == 0o600
 
@@ -169,7 +169,7 @@ def test_health_is_open(run):
     assert isinstance(json.loads(body), dict)
 
 
-def test_users_want_the_key(run):
+def test_users_need_the_key(run):
     assert run.get("/users")[0] == 401
     assert run.get("/users", key="decant_guessed")[0] in (401, 403)
 
@@ -181,7 +181,7 @@ def test_users_are_served_to_the_key(run):
     assert json.loads(body)["items"]
 
 
-def test_everything_listens_on_loopback_alone(run):
+def test_everything_listens_only_on_loopback(run):
     listening = [
         connection.laddr.ip
         for process in run.family()
@@ -200,7 +200,7 @@ def test_a_second_run_in_the_same_checkout_says_so(run):
     assert f"this checkout is in use by `make run, process {run.process.pid}`" in second.stderr
 
 
-def test_a_taken_port_is_one_sentence(run, tmp_path):
+def test_a_taken_port_is_reported_in_one_sentence(run, tmp_path):
     second = command(run.checkout, "local.run", PORT=str(run.port), DECANT_LOCAL_DIR=str(tmp_path / "other"))
 
     assert second.returncode == 1
@@ -211,7 +211,7 @@ def test_a_taken_port_is_one_sentence(run, tmp_path):
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "eighty", "-1"])
-def test_a_port_that_is_none_is_refused(checkout, tmp_path, port):
+def test_an_invalid_port_is_refused(checkout, tmp_path, port):
     refused = command(checkout, "local.run", PORT=port, DECANT_LOCAL_DIR=str(tmp_path))
 
     assert refused.returncode == 1
@@ -226,7 +226,7 @@ def test_clean_leaves_a_running_stack_alone(run):
     assert run.get("/health")[0] == 200
 
 
-def test_ingest_reaches_the_running_servers(run):
+def test_ingest_uses_the_running_servers(run):
     done = command(run.checkout, "local.ingest", "--pages", "2", "--size", "30")
 
     assert done.returncode == 0, done.stderr
@@ -275,7 +275,7 @@ def is_called(process, name):
 
 
 def revived(run):
-    """What was told to be back by now."""
+    """The processes reported to be back so far."""
     with contextlib.suppress(queue.Empty):
         while line := run.lines.get_nowait():
             run.said.append(line)
@@ -288,7 +288,7 @@ def answers(run):
     return False
 
 
-def test_whatever_ends_is_started_again_and_the_api_goes_on(checkout):
+def test_any_process_that_ends_is_restarted_and_the_api_keeps_working(checkout):
     with started(checkout) as run:
         member(run.family(), "local.schedule").kill()
         member(run.family(), "local.user_api").kill()
@@ -308,13 +308,13 @@ def test_whatever_ends_is_started_again_and_the_api_goes_on(checkout):
 
 
 def test_a_signal_during_the_start_leaves_nothing(checkout):
-    """Sent at moments spread over the start, each of which once could have left a child behind."""
+    """Sent at moments spread over the start, each of which could once have left a child behind."""
     for delay in (0.3, 0.6, 0.9, 1.2):
         run = Run(checkout)
         time.sleep(delay)
         family = run.family()
         status = run.end(signal.SIGTERM)
-        assert status in (0, -signal.SIGTERM)  # the latter before Python has got so far as to listen
+        assert status in (0, -signal.SIGTERM)  # the latter before Python has installed its signal handler
         assert not alive(family)
         assert not [one for one in psutil.process_iter() if str(checkout) in " ".join(_command_line(one))]
 
@@ -326,8 +326,8 @@ def _command_line(process):
         return []
 
 
-def test_ingest_alone_brings_its_own_servers_and_takes_them_with_it(checkout):
-    """Whatever the shell says of others' servers."""
+def test_ingest_alone_starts_its_own_servers_and_stops_them(checkout):
+    """Even if the shell has settings for other servers."""
     shell = {"PGSSLMODE": "require", "PGOPTIONS": "-c search_path=foo", "http_proxy": "http://127.0.0.1:9"}
     done = command(checkout, "local.ingest", "--pages", "1", "--size", "10", **shell)
 
@@ -336,7 +336,7 @@ def test_ingest_alone_brings_its_own_servers_and_takes_them_with_it(checkout):
     assert not (checkout / ".local" / "children.json").exists()
 
 
-def test_a_broken_data_folder_is_one_sentence(checkout, tmp_path):
+def test_a_broken_data_folder_is_reported_in_one_sentence(checkout, tmp_path):
     (tmp_path / "postgres" / "data").mkdir(parents=True)
 
     refused = command(checkout, "local.run", PORT=str(free_port()), DECANT_LOCAL_DIR=str(tmp_path))

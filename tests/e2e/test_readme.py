@@ -1,6 +1,6 @@
-"""The README's commands as they stand: by a shell, through the Makefile, in a copy of the checkout.
+"""The README's commands as written: in a shell, through the Makefile, in a copy of the checkout.
 
-A command that is neither run here nor known to be run elsewhere fails a test.
+A test fails on a command that is neither run here nor known to be run elsewhere.
 """
 
 import os
@@ -16,7 +16,8 @@ from tests.checkout import copied
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
-# What is larger than a test, or needs more than there is here: the file that runs it, and in which words.
+# Commands that are too large for a test or need more than these tests have: the file that runs each, and the
+# words with which it does.
 ELSEWHERE = {
     "make test": (".ci/run", "make test"),
     "make leak-test": ("pyproject.toml", 'testpaths = ["tests"]'),  # tests/leaks, with a report
@@ -60,7 +61,7 @@ def test_every_command_is_run_here_or_known_to_be_run_elsewhere():
     unknown = {*STARTING, *IN_A_SENTENCE} - here - ELSEWHERE.keys()
 
     assert not unknown
-    assert ELSEWHERE.keys() <= {*STARTING, *IN_A_SENTENCE}  # and no entry outlives its command
+    assert ELSEWHERE.keys() <= {*STARTING, *IN_A_SENTENCE}  # no entry for a removed command
 
 
 @pytest.mark.parametrize("command", ELSEWHERE)
@@ -78,11 +79,11 @@ def test_make_help_lists_every_target(checkout):
     assert set(re.findall(r"make ([a-z0-9-]+)", listed)) == set(declared.split())
 
 
-def test_it_is_read_in_two_minutes():
+def test_it_is_short_enough_to_be_read_in_two_minutes():
     assert README.count("\n") < 150
 
 
-def test_make_run_says_what_the_readme_shows_and_the_next_commands_work(checkout, tmp_path):
+def test_make_run_prints_what_the_readme_shows_and_the_next_commands_work(checkout, tmp_path):
     with checkout.under_way("make run") as (said, port):
         shown = [shape(line) for line in SAID.splitlines()]
         assert [shape(line) for line in said.replace(port, "8000").splitlines() if line] == shown
@@ -97,14 +98,14 @@ def test_make_run_says_what_the_readme_shows_and_the_next_commands_work(checkout
 
 
 def shape(line):
-    """A line without what differs from run to run, and where the checkout lies."""
+    """A line without what differs between runs, and without the path of the checkout."""
     line = re.sub(r"decant_\S+", "decant_…", re.sub(r"\S*\.local/", ".local/", line))
     return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9][0-9.,]*", "0", line).replace(" ", "")
 
 
 @pytest.mark.parametrize("command", OF_ONES_OWN)
 def test_another_source_is_one_setting(checkout, source, command):
-    """The stand-in answers in the place of the public APIs."""
+    """The stand-in answers in place of the public APIs."""
     before = len(source.requests)
     stand_in = f"http://127.0.0.1:{source.port}"
     moved = re.sub(r"https://[^/]+", stand_in, command)

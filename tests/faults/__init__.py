@@ -1,1 +1,1 @@
-"""Whatever dies, whenever: nothing is lost, nothing is counted twice, and the next run puts it right."""
+"""Whatever fails, at any time: nothing is lost, nothing is counted twice, and the next run recovers."""

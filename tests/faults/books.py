@@ -1,4 +1,4 @@
-"""What must be true of the tables and of Redis, whatever happened; told in sentences where it is not."""
+"""Invariants of the tables and of Redis, whatever happened; every violation is reported as a sentence."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,14 +18,14 @@ SELECT uid::text, to_jsonb(users) - {_TIMES_AND_RUNS}, to_jsonb(users_address)
 FROM users LEFT JOIN users_address USING (uid)
 """
 
-# What the newest run that was no part of another rejected.
+# The rejects of the newest run that succeeded.
 _REJECTS = """
 SELECT page, position, issues, fingerprint FROM rejects
 WHERE run_id = (SELECT run_id FROM runs WHERE status = 'succeeded' ORDER BY started_at DESC LIMIT 1)
 ORDER BY page, position
 """
 
-# Each finds what breaks a law; none may find a row.
+# Each query finds violations of a law; none may return a row.
 _LAWS = {
     "a run's counts add up": """
         SELECT run_id FROM runs
@@ -54,7 +54,7 @@ def broken_laws(sql: Sql) -> list[str]:
 
 
 def differences(sql: Sql, undisturbed: Sql) -> list[str]:
-    """Between two databases that were given the same people: in all but times and the ids of runs."""
+    """Differences between two databases that were sent the same people, except times and run ids."""
     found, expected = (_people(one) for one in (sql, undisturbed))
     told = [f"{uid} is lost" for uid in expected.keys() - found.keys()]
     told += [f"{uid} is one too many" for uid in found.keys() - expected.keys()]
@@ -68,7 +68,7 @@ def differences(sql: Sql, undisturbed: Sql) -> list[str]:
 
 
 def raw_values(secrets: Iterable[str], sql: Sql, client: redis.Redis, log: Path) -> list[str]:
-    """Where a personal value is found that should be nowhere."""
+    """The places that hold a personal value, which none may."""
     places = {
         "Postgres": "".join(str(sql(f"SELECT {table}::text FROM {table}")) for table in _TABLES),
         "Redis": "".join(value.decode(errors="replace") for value, _ in held(client).values()),
@@ -85,7 +85,7 @@ Held = Mapping[bytes, tuple[bytes, int]]
 
 
 def held(client: redis.Redis) -> Held:
-    """What Redis holds of people: each body, and the moment at which it goes."""
+    """The people in Redis: each body, and the time at which it expires."""
     keys = list(client.scan_iter("user:*", count=1000))
     with client.pipeline(transaction=False) as pipeline:
         for key in keys:
@@ -95,7 +95,7 @@ def held(client: redis.Redis) -> Held:
 
 
 def stale(client: redis.Redis, store: Store, before: Held) -> list[str]:
-    """What is not as Postgres has it may be left from before, but must go when it was to go."""
+    """Bodies that differ from Postgres, unless they were there before and still expire at the same time."""
     told = []
     for key, (body, goes) in held(client).items():
         is_left = before.get(key) == (body, goes)
@@ -105,6 +105,6 @@ def stale(client: redis.Redis, store: Store, before: Held) -> list[str]:
 
 
 def everlasting(client: redis.Redis) -> list[str]:
-    """All must go, and soon."""
+    """Entries that do not expire, or not soon enough."""
     latest = (client.time()[0] + LONGEST_TTL_SECONDS) * 1000
     return [f"{key.decode()} will stay" for key, (_, goes) in held(client).items() if not 0 < goes < latest]

@@ -1,6 +1,6 @@
-"""Runs of the app in processes of their own, which can be killed at any step.
+"""Runs of the app in separate processes, which can be killed at any step.
 
-They are forked from one that has imported everything, since a fresh Python with pandas takes a second.
+They are forked from one that has imported everything, since starting Python with pandas takes a second.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ _PATIENCE_SECONDS = 100
 
 
 class Told(NamedTuple):
-    """The steps of a run that lived to its end, what came of it (a status, or an error's name), and why."""
+    """The steps of a run that was not killed, its outcome (a status or an error's name), and the reason."""
 
     steps: list[str]
     ended: str
@@ -44,7 +44,7 @@ class Told(NamedTuple):
 
 
 class Order(NamedTuple):
-    """Which run, and the step, from 1, at which it sends itself a signal."""
+    """The kind of run, and the step, counted from 1, at which it sends itself a signal."""
 
     trigger: str = "schedule"
     step: int = 0
@@ -52,7 +52,7 @@ class Order(NamedTuple):
 
 
 class Run:
-    """A run of the app, under way, that logs at DEBUG."""
+    """A run of the app in progress, which logs at DEBUG."""
 
     def __init__(self, chosen: Mapping[str, str], log: Path, order: Order) -> None:
         self._hears, tells = multiprocessing.Pipe(duplex=False)
@@ -81,11 +81,11 @@ class Run:
             os.kill(self._process.pid or 0, number)
 
     def has_told(self, seconds: float) -> bool:
-        """Whether within so many seconds it says its last word, or is killed."""
+        """Whether it reports its outcome, or is killed, within this time."""
         return self._hears.poll(seconds)
 
     def wait(self) -> Told | None:
-        """What it told in the end; None if it was killed before."""
+        """Waits for its end; returns the outcome, or None if it was killed before reporting one."""
         told = None
         with contextlib.suppress(EOFError), self._hears:
             assert self.has_told(_PATIENCE_SECONDS), "a run does not end"
@@ -93,7 +93,7 @@ class Run:
         self._process.join()
         ended = self._process.exitcode
         self._process.close()
-        assert ended == -signal.SIGKILL or (told and ended == 0)  # it may be killed after its last word
+        assert ended == -signal.SIGKILL or (told and ended == 0)  # it may be killed after reporting
         return told
 
 
@@ -137,7 +137,7 @@ def _step(steps: list[str], order: Order, name: str) -> None:
 
 
 def _watch(step: Callable[[str], None]) -> None:
-    """Makes a step before and after all that a run asks of the world, and each thing that it does itself."""
+    """Makes a step before and after each call of an edge, and each stage of the run's own work."""
     from chalicelib import prepare, privacy
     from chalicelib.cache import Cache
     from chalicelib.sources.client import Source

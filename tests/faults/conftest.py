@@ -1,4 +1,4 @@
-"""A trial with databases of its own."""
+"""A trial with its own databases."""
 
 import contextlib
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.faults.trial import DATABASES, Trial, make_databases
 def databases(postgres: Postgres) -> Iterator[None]:
     make_databases(postgres)
     yield
-    with contextlib.closing(Sql(postgres.url)) as sql:  # the server may have been another in between
+    with contextlib.closing(Sql(postgres.url)) as sql:  # the server may have been restarted in between
         for name in DATABASES:
             sql(f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -1,4 +1,4 @@
-"""A user API whose people change from day to day, with all that a page can hold."""
+"""A user API whose people change from day to day, with everything that a page can hold."""
 
 import json
 from typing import Any
@@ -7,13 +7,13 @@ from local import people
 from local.user_api import Headers, UserApi
 
 PAGES, SIZE = 2, 20
-_BAD = 0.1  # two of a page, as MAX_REJECT_RATIO allows
+_BAD = 0.1  # two records of a page, which MAX_REJECT_RATIO allows
 _PERSONAL, _RECOGNISABLE = ("email", "phone_number", "social_insurance_number"), 8
 _JSON = {"Content-Type": "application/json"}
 
 
 class Days(UserApi):
-    """Always the same people on the same pages; on each day every third of them has moved."""
+    """The same people on the same pages every day; each day, every third of them has moved."""
 
     day = 0
 
@@ -22,11 +22,11 @@ class Days(UserApi):
         return nth, scripted or (self._page(_number(target)), 200, _JSON)
 
     def somebody(self) -> str:
-        """The uid of one who comes every day."""
+        """The uid of a person who is sent every day."""
         return str(json.loads(self._page(1))[1]["uid"])
 
     def secrets(self) -> set[str]:
-        """What is personal and long enough to be recognised wherever it stands."""
+        """The personal values that are long enough to be recognised anywhere."""
         records = [record for page in range(1, PAGES + 1) for record in json.loads(self._page(page))]
         values = {record.get(name) for record in records if isinstance(record, dict) for name in _PERSONAL}
         return {value for value in values if isinstance(value, str) and len(value) >= _RECOGNISABLE}
@@ -36,7 +36,7 @@ class Days(UserApi):
         for position, record in enumerate(records):
             if isinstance(record, dict) and (position + self.day) % 3 == 0:
                 _move(record, self.day)
-        return json.dumps([*records, records[0]]).encode()  # and one comes twice
+        return json.dumps([*records, records[0]]).encode()  # one person is sent twice
 
 
 def _number(target: str) -> int:

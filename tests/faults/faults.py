@@ -1,4 +1,4 @@
-"""What happens to a run in the soak: each fault by its name, begun while the run is under way."""
+"""The faults of the soak, by name; each starts while a run is in progress."""
 
 import contextlib
 import os
@@ -14,11 +14,11 @@ from tests.faults.child import Order, Run
 from tests.faults.trial import Trial
 from tests.faults.wire import Cut, Happening, Passing, at, cut, delayed, now_and_then, truncate
 
-# What it gives is how often it happened, apart from what happened on wires; what it changed ends with it.
+# Yields how often it happened, not counting what happened on wires. Its changes are undone when it ends.
 Fault = Callable[[Trial, Run, Random], AbstractContextManager[int]]
 
-_RUN_SECONDS = 0.3  # that a run takes to which nothing happens, about
-_STORM = 0.15  # of all messages meet something
+_RUN_SECONDS = 0.3  # approximate duration of an undisturbed run
+_STORM = 0.15  # share of messages that are disturbed
 
 
 def kill(run: Run) -> Happening:
@@ -46,7 +46,7 @@ def _killed(_: Trial, run: Run, dice: Random) -> Iterator[int]:
 
 @contextmanager
 def _overtaken(trial: Trial, run: Run, dice: Random) -> Iterator[int]:
-    """It sleeps until its lease is gone and another has run."""
+    """The run is frozen until its lease has expired and another run has ended."""
     _sometime(dice)
     run.freeze()
     trial.recover()
@@ -96,7 +96,7 @@ def _sessions_ended(trial: Trial, _: Run, dice: Random) -> Iterator[int]:
 
 @contextmanager
 def _session_killed(trial: Trial, _: Run, dice: Random) -> Iterator[int]:
-    """By which Postgres ends all others too, and recovers. It is our own: a run's might be gone by now."""
+    """Kills our own session, as a run's might be gone by now. Postgres ends all others too, and recovers."""
     _sometime(dice)
     ((pid,),) = trial.sql("SELECT pg_backend_pid()")
     os.kill(pid, signal.SIGKILL)
@@ -125,7 +125,7 @@ def _postgres_killed(trial: Trial, _: Run, dice: Random) -> Iterator[int]:
 
 @contextmanager
 def paused(pid: int | None) -> Iterator[None]:
-    """A server that is stopped, not ended: its sockets acknowledge, and nothing answers."""
+    """Freezes a server: its sockets still acknowledge, but nothing answers."""
     family = [psutil.Process(pid), *psutil.Process(pid).children()]
     for process in family:
         process.suspend()
@@ -169,7 +169,7 @@ def full(trial: Trial, _: Run, dice: Random) -> Iterator[int]:
 
 @contextmanager
 def replica(trial: Trial, _: Run, dice: Random) -> Iterator[int]:
-    """Of a primary that is not there."""
+    """Makes Redis a replica of a primary that does not exist."""
     _sometime(dice)
     trial.redis.replicaof("127.0.0.1", 1)
     try:

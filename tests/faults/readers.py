@@ -1,4 +1,4 @@
-"""Who reads people through the cache all the while: each answer must be theirs, and no older than it may."""
+"""Continuous readers of the cache: each answer must be the requested person, and not older than allowed."""
 
 import contextlib
 import json
@@ -17,15 +17,15 @@ from tests.faults.books import LONGEST_TTL_SECONDS
 from tests.faults.wire import Wire, cut, delayed, now_and_then, truncate
 
 _TTL_SECONDS = 120
-_FLIGHT_SECONDS = 10  # who asks while another's look is under way gets what that one finds
-_LONGEST_SECONDS = 20  # that one may wait for an answer; a gateway would wait for 29
+_FLIGHT_SECONDS = 10  # a read during another's lookup gets the result of that lookup
+_LONGEST_SECONDS = 20  # longest allowed wait for an answer; a gateway would wait for 29
 _STORM, _SLOW_SECONDS = 0.02, 0.7
 _PAUSE_SECONDS = 0.02
 _READERS = 2
 
 
 class Readers:
-    """Over wires of their own, on which it is always a little stormy."""
+    """Readers over their own wires, on which a small share of messages is always disturbed."""
 
     def __init__(self, postgres: Postgres, valkey: Valkey, url: str, dice: Random) -> None:
         storm = now_and_then(dice, _STORM, (cut, truncate, delayed(_SLOW_SECONDS)))
@@ -69,7 +69,7 @@ class Readers:
         return not self.wrong and self.answered > self.refused and self.slowest < _LONGEST_SECONDS
 
     def know(self, versions: Mapping[str, int]) -> None:
-        """From now on nobody is older than this in Postgres; what is cached, when a TTL is over."""
+        """From now on Postgres has at least these versions; the cache does once a TTL has passed."""
         self._known.append((time.monotonic(), versions))
 
     def _read(self) -> None:
@@ -94,6 +94,6 @@ class Readers:
             self.wrong += filter(None, [wrong])
 
     def _least(self, uid: str, began: float, source: str) -> int:
-        """The least version that an answer may have."""
+        """The lowest version that an answer may have."""
         when = began - _FLIGHT_SECONDS - (LONGEST_TTL_SECONDS if source == "redis" else 0)
         return max((versions[uid] for known, versions in self._known if known <= when), default=0)

@@ -1,7 +1,7 @@
-"""`make soak`: day after day, something happens to the day's run. Tells what came of it.
+"""`make soak`: each simulated day, a fault hits the day's run. Reports the results.
 
-Fails if anything is lost or double, a law is broken, a raw value stands somewhere, a reader is told nonsense,
-or the next scheduled run does not put it right.
+Fails if anything is lost or duplicated, a law is broken, a raw value is found anywhere, a reader gets a wrong
+answer, or the next scheduled run does not recover.
 """
 
 import argparse
@@ -21,13 +21,13 @@ from tests.faults.faults import FAULTS, Fault
 from tests.faults.readers import Readers
 from tests.faults.trial import Trial, make_databases
 
-_MOST_RUNS = 5  # to put things right; more are not waited for
+_MOST_RUNS = 5  # limit on the runs that one recovery may take
 _HEAD = f"{'fault':32} {'times':>6} {'lost':>6} {'double':>6} {'other':>6} {'worst recovery':>15}"
 
 
 @dataclass
 class Line:
-    """What became of all that one fault did. ``runs`` is the worst number of runs that put it right."""
+    """The results of one kind of fault. ``runs`` is the largest number of runs that a recovery took."""
 
     times: int = 0
     lost: int = 0
@@ -51,7 +51,7 @@ class Line:
 
 
 def live(trial: Trial, fault: Fault, dice: Random, line: Line) -> list[str]:
-    """One day: its run, what happens to it, and the runs that put it right. What is wrong then."""
+    """One day: its run, the fault, and the runs until recovery. Returns the problems left after that."""
     trial.begin_day()
     run = trial.start()
     with fault(trial, run, dice) as times:
@@ -81,7 +81,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     options = parser.parse_args()
-    logging.disable()  # the readers' cache tells of every outage
+    logging.disable()  # the readers' cache logs every outage
     print(f"{options.minutes:g} minutes, --seed {options.seed}", flush=True)
     dice = Random(options.seed)  # noqa: S311  no secret
     lines = {name: Line() for name in FAULTS}
@@ -93,7 +93,7 @@ def main() -> int:
                 name = dice.choice(list(FAULTS))
                 if problems := live(trial, FAULTS[name], dice, lines[name]):
                     print(f"day {trial.days.day}, {name}: {'; '.join(problems[:5])}", flush=True)
-                    break  # the next day would begin with what is wrong already
+                    break  # the next day would start with these problems
                 readers.know(trial.versions())
         days = trial.days.day
     print(_HEAD, *(f"{name:32} {line}" for name, line in lines.items()), sep="\n")

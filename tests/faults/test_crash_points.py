@@ -1,4 +1,4 @@
-"""A run that is killed, wherever: the next one finds it lost, and all is as if nothing had happened."""
+"""A run is killed at any point: the next one finds it lost, and all is as if nothing had happened."""
 
 import signal
 
@@ -31,7 +31,7 @@ def test_killed_before_and_after_every_step(trial: Trial):
         assert trial.statuses(2) == [expected, "succeeded"], step
 
 
-def test_killed_after_its_last_word_it_has_ended(trial: Trial):
+def test_killed_after_reporting_its_outcome_it_has_ended(trial: Trial):
     for _ in range(5):
         trial.begin_day()
         run = trial.start()
@@ -42,8 +42,8 @@ def test_killed_after_its_last_word_it_has_ended(trial: Trial):
 
 
 @pytest.mark.parametrize("wire", ["source", "Postgres", "Redis"])
-def test_killed_while_something_passes(trial: Trial, wire: str):
-    """Before the server has it, if the run sent it; else after the server did it, before the run knows."""
+def test_killed_while_a_message_passes(trial: Trial, wire: str):
+    """The run dies before the server gets the request, or after the server acted but before the run knows."""
     for nth in range(1, trial.messages[wire] + 1):
         trial.begin_day()
         run = trial.start()
@@ -54,12 +54,12 @@ def test_killed_while_something_passes(trial: Trial, wire: str):
 
 
 def test_stopped_before_every_step_and_overtaken(trial: Trial):
-    """A process that was only asleep, and wakes when its lease is gone, changes nothing any more."""
+    """A process that was only frozen, and resumes after its lease has expired, changes nothing any more."""
     steps = trial.recover().steps
 
     for stop_at in range(steps.index("after open_run") + 1, steps.index("before finish_run") + 2):
         if steps[stop_at - 1].startswith("after"):
-            continue  # there is nothing in between
+            continue  # nothing happens in between
         trial.begin_day()
         sleeper = trial.start(Order(step=stop_at, sends=signal.SIGSTOP))
         sleeper.wait_until_stopped()

@@ -1,4 +1,4 @@
-"""Of those who come at once one works; the others are skipped, and say why."""
+"""Of concurrent runs one does the work; the others are skipped, and say why."""
 
 from tests.faults.child import Order
 from tests.faults.trial import Trial

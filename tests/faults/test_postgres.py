@@ -1,4 +1,4 @@
-"""What Postgres may do to a run: what passes is waited for, the rest is told in the ledger, if it can be."""
+"""Failures of Postgres during a run: transient ones are waited out, others are recorded if possible."""
 
 import contextlib
 import os
@@ -41,14 +41,14 @@ passing = pytest.mark.parametrize("happen", [end_sessions, restart, kill])
 
 @contextlib.contextmanager
 def people_locked(trial: Trial) -> Iterator[None]:
-    """Whoever loads must wait."""
+    """Makes every load wait."""
     with contextlib.closing(psycopg2.connect(trial.url)) as holder:
         holder.cursor().execute("LOCK TABLE users IN EXCLUSIVE MODE")
         yield
 
 
 def stopped_at(trial: Trial, step: str) -> Run:
-    """The run of a new day, asleep just there."""
+    """The run of a new day, stopped exactly at this step."""
     steps = trial.recover().steps
     trial.begin_day()
     run = trial.start(Order(step=steps.index(step) + 1, sends=signal.SIGSTOP))
@@ -57,7 +57,7 @@ def stopped_at(trial: Trial, step: str) -> Run:
 
 
 @passing
-def test_a_load_whose_session_ends_midway_is_made_anew(trial: Trial, happen: Callable[[Trial], None]):
+def test_a_load_whose_session_ends_midway_is_retried(trial: Trial, happen: Callable[[Trial], None]):
     trial.begin_day()
     with people_locked(trial):
         run = trial.start()
@@ -73,7 +73,7 @@ def test_a_load_whose_session_ends_midway_is_made_anew(trial: Trial, happen: Cal
     ("happen", "step"),
     [(end_sessions, "after fetch"), (end_sessions, "before finish_run"), (restart, "before finish_run")],
 )
-def test_connections_that_died_while_a_lambda_was_frozen_cost_nothing(
+def test_connections_that_died_while_a_lambda_was_frozen_cause_no_failure(
     trial: Trial, happen: Callable[[Trial], None], step: str
 ):
     run = stopped_at(trial, step)
@@ -84,7 +84,7 @@ def test_connections_that_died_while_a_lambda_was_frozen_cost_nothing(
     assert trial.problems() == []
 
 
-def test_a_ledger_that_cannot_be_written_any_more_is_told_by_the_next_run(trial: Trial):
+def test_a_run_that_could_not_record_its_end_is_marked_lost_by_the_next_run(trial: Trial):
     run = stopped_at(trial, "before finish_run")
     trial.wires["Postgres"].begin(cut)
     run.go_on()
@@ -100,7 +100,7 @@ def test_a_ledger_that_cannot_be_written_any_more_is_told_by_the_next_run(trial:
 
 @contextlib.contextmanager
 def a_standby(trial: Trial) -> Iterator[None]:
-    """Is what answers whoever connects from now on."""
+    """New connections reach a standby from now on."""
     trial.sql("ALTER DATABASE trial SET default_transaction_read_only = on")
     end_sessions(trial)
     try:
@@ -109,7 +109,7 @@ def a_standby(trial: Trial) -> Iterator[None]:
         trial.sql("ALTER DATABASE trial RESET default_transaction_read_only")
 
 
-def test_a_standby_takes_no_run(trial: Trial):
+def test_no_run_starts_on_a_standby(trial: Trial):
     trial.begin_day()
     before = trial.sql("SELECT count(*) FROM runs")
     with a_standby(trial):
@@ -120,7 +120,7 @@ def test_a_standby_takes_no_run(trial: Trial):
     assert trial.problems() == []
 
 
-def test_a_run_in_the_midst_of_which_a_standby_answers_waits_for_the_primary(trial: Trial):
+def test_a_run_that_meets_a_standby_midway_waits_for_the_primary(trial: Trial):
     run = stopped_at(trial, "before load_page")
     with a_standby(trial):
         run.go_on()
@@ -135,14 +135,14 @@ def test_a_run_in_the_midst_of_which_a_standby_answers_waits_for_the_primary(tri
 
 @pytest.fixture
 def crowded(trial: Trial) -> Iterator[str]:
-    """The URL of one who may have a single connection, by way of the wire."""
+    """The URL, through the wire, of a role that may have only one connection."""
     trial.sql("CREATE ROLE crowded LOGIN PASSWORD 'crowded' CONNECTION LIMIT 1")
     trial.sql("GRANT ALL ON ALL TABLES IN SCHEMA public TO crowded")
     yield f"postgresql://crowded:crowded@127.0.0.1:{trial.wires['Postgres'].port}/trial"
     trial.sql("DROP OWNED BY crowded; DROP ROLE crowded")
 
 
-def test_without_a_connection_no_run_begins(trial: Trial, crowded: str):
+def test_without_a_free_connection_no_run_starts(trial: Trial, crowded: str):
     trial.begin_day()
     with contextlib.closing(psycopg2.connect(crowded)):
         told = trial.start(DATABASE_URL=crowded).wait()
@@ -152,7 +152,7 @@ def test_without_a_connection_no_run_begins(trial: Trial, crowded: str):
     assert trial.problems() == []
 
 
-def test_a_run_waits_for_a_connection_that_others_took(trial: Trial, crowded: str):
+def test_a_run_waits_for_a_connection_that_another_client_holds(trial: Trial, crowded: str):
     steps = trial.recover().steps
     trial.begin_day()
     order = Order(step=steps.index("before load_page") + 1, sends=signal.SIGSTOP)
@@ -174,7 +174,7 @@ MOUNT, UMOUNT = shutil.which("mount") or "", shutil.which("umount") or ""
 
 @pytest.fixture
 def small_disk(trial: Trial) -> Iterator[None]:
-    """Holds the people, and nothing more has a place on it."""
+    """A disk that holds the people and has no room for more."""
     folder = Path("/var/tmp") / f"decant-small-disk-{os.getpid()}"  # noqa: S108  Postgres must reach it
     folder.mkdir()
     try:
@@ -220,12 +220,12 @@ def test_a_full_disk_fails_the_run_with_its_reason_and_nothing_is_half_done(tria
     assert trial.problems() == []
 
 
-# Each other
+# Conflicts between loads
 
 
 def test_two_sources_of_the_same_people_under_the_strictest_isolation(trial: Trial):
-    """Postgres lets one of two such loads fail to serialise, again and again; both are made in the end."""
-    other = {"SOURCE_URL": trial.days.url("random-data-api")}  # past the wire: another name in the ledger
+    """Postgres keeps aborting one of two such loads with a serialisation failure; both succeed in the end."""
+    other = {"SOURCE_URL": trial.days.url("random-data-api")}  # not the wire: another name in the ledger
     trial.sql("ALTER DATABASE trial SET default_transaction_isolation = serializable")
     try:
         for _ in range(3):

@@ -1,4 +1,4 @@
-"""The soak in short: each thing that may happen to a server, once; and that it tells what it must."""
+"""A short soak: each fault of a server, once; and a check that the soak detects problems."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from tests.faults.faults import FAULTS
 from tests.faults.soak import Line, live
 from tests.faults.trial import Trial
 
-# What happens to lines and processes has tests of its own, at every place.
+# Faults of wires and processes have their own tests, which try every point.
 OF_SERVERS = [
     name for name in FAULTS if ": " in name and not name.endswith(("cut", "truncated", "delayed", "of these"))
 ]
@@ -18,12 +18,12 @@ DICE = Random(6)  # noqa: S311  no secret
 
 
 @pytest.mark.parametrize("name", OF_SERVERS)
-def test_whatever_happens_to_a_server_the_next_run_at_the_latest_puts_it_right(trial: Trial, name: str):
+def test_after_any_fault_of_a_server_at_most_one_further_run_recovers(trial: Trial, name: str):
     line = Line()
 
     assert live(trial, FAULTS[name], DICE, line) == []
     assert line.is_good
-    assert line.times or "session" in name  # there may have been none
+    assert line.times or "session" in name  # there may have been no session
 
 
 SOMEBODY = "WHERE uid = (SELECT uid FROM users WHERE version = 2 LIMIT 1)"
@@ -55,8 +55,8 @@ def cache_the_past(trial: Trial) -> None:
 
 
 PLANTED: dict[Callable[[Trial], None], tuple[int, int, int]] = {
-    lose: (1, 0, 3),  # and neither the inserted nor the updated are all there
-    lose_a_change: (1, 0, 1),  # and it is not what is cached
+    lose: (1, 0, 3),  # the counts of inserted and updated people are wrong too
+    lose_a_change: (1, 0, 1),  # the cached body differs too
     double: (0, 1, 2),
     count_twice: (0, 0, 1),
     keep: (0, 0, 1),
@@ -64,7 +64,7 @@ PLANTED: dict[Callable[[Trial], None], tuple[int, int, int]] = {
 
 
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
-def test_what_is_wrong_is_told(trial: Trial, plant: Callable[[Trial], None]):
+def test_problems_are_reported(trial: Trial, plant: Callable[[Trial], None]):
     @contextmanager
     def fault(*_: object) -> Iterator[int]:
         yield 1
@@ -77,7 +77,7 @@ def test_what_is_wrong_is_told(trial: Trial, plant: Callable[[Trial], None]):
     assert not line.is_good
 
 
-def test_a_cached_body_that_is_not_of_today_is_told(trial: Trial):
+def test_an_outdated_cached_body_is_reported(trial: Trial):
     trial.begin_day()
     trial.recover()
     cache_the_past(trial)

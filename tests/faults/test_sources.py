@@ -1,6 +1,6 @@
-"""A source that gives out midway, in every way: told in good time, and made up for by the next run.
+"""A source that fails midway, in every way: it is reported in time, and the next run makes up for it.
 
-How the client itself takes each of these is in tests/integration/test_source.py.
+tests/integration/test_source.py tests how the client itself handles each of these failures.
 """
 
 import functools
@@ -83,7 +83,7 @@ def source(app_environment, monkeypatch) -> Iterator[Source]:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_source_that_gives_out_midway(source, sql, fault):
+def test_a_source_that_fails_midway(source, sql, fault):
     faulty, error = FAULTS[fault]
     source.script(GOOD[0], *[faulty] * 4)
     began = time.monotonic()
@@ -102,7 +102,7 @@ def test_a_source_that_gives_out_midway(source, sql, fault):
     assert (report.status, report.inserted, report.unchanged) == ("succeeded", SIZE * (PAGES - 1), SIZE)
 
 
-def test_an_answer_whose_head_breaks_off_anywhere_is_asked_for_again(source):
+def test_an_answer_whose_head_breaks_off_anywhere_is_requested_again(source):
     whole = GOOD[0].sent
     fetch = wiring.source().fetch
 
@@ -124,7 +124,7 @@ HOSTILE = {
 }
 
 
-def test_a_record_that_cannot_be_stored_is_a_reject_and_costs_no_other(source, sql):
+def test_a_record_that_cannot_be_stored_is_a_reject_and_affects_no_other(source, sql):
     hostile = [
         changed if isinstance(changed, bytes) else RANDOM_DATA_API.record(changed)
         for changed, _, _ in HOSTILE.values()

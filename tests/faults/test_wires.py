@@ -1,4 +1,4 @@
-"""A run whose lines are cut, truncated or slow goes on by itself, and has its effect once."""
+"""A run whose connections are cut, truncated or slow continues by itself, and takes effect once."""
 
 import pytest
 
@@ -9,8 +9,8 @@ WIRES = pytest.mark.parametrize("wire", ["source", "Postgres", "Redis"])
 
 
 @WIRES
-def test_a_line_that_is_cut_once_costs_no_run(trial: Trial, wire: str):
-    """Whatever just passed, in either direction: half of it arrives, or nothing."""
+def test_one_cut_connection_fails_no_run(trial: Trial, wire: str):
+    """For every message, in either direction: half of it arrives, or nothing."""
     for nth in range(1, trial.messages[wire] + 1):
         trial.begin_day()
         trial.wires[wire].begin(at(nth, truncate if nth % 2 else cut))
@@ -19,7 +19,7 @@ def test_a_line_that_is_cut_once_costs_no_run(trial: Trial, wire: str):
 
 
 @WIRES
-def test_a_line_that_is_slow_costs_no_run(trial: Trial, wire: str):
+def test_a_slow_connection_fails_no_run(trial: Trial, wire: str):
     trial.begin_day()
     trial.wires[wire].begin(delayed(0.03))
 
@@ -27,7 +27,7 @@ def test_a_line_that_is_slow_costs_no_run(trial: Trial, wire: str):
     assert trial.problems() == []
 
 
-def test_a_source_that_is_cut_off_whenever_it_answers_fails_the_run(trial: Trial):
+def test_a_source_whose_every_answer_is_cut_off_fails_the_run(trial: Trial):
     trial.begin_day()
     trial.wires["source"].begin(lambda passing: None if passing.from_app else cut(passing))
 

@@ -1,4 +1,4 @@
-"""The app between wires, to which things happen, and beside it one that is left in peace."""
+"""The app behind wires that can be disturbed, and next to it an undisturbed one for comparison."""
 
 import base64
 import contextlib
@@ -35,10 +35,10 @@ def make_databases(postgres: Postgres) -> None:
 
 
 class Trial:
-    """Begin each day, let something happen to its run, let the next one go, and look at the books."""
+    """For each day: begin it, disturb its run, let the next run recover, then check the books."""
 
     def __init__(self, postgres: Postgres, valkey: Valkey, log: Path) -> None:
-        """Wants the DATABASES."""
+        """Requires the DATABASES."""
         self.log = log
         self.postgres, self.valkey, self.days = postgres, valkey, Days()
         self.wires = {
@@ -49,7 +49,7 @@ class Trial:
         self._store, self.redis = Store(self.url), redis.Redis.from_url(valkey.url)
         self.is_read = False
         self._held_before: books.Held = {}
-        self.messages: Mapping[str, int] = {}  # that pass on each wire in a run to which nothing happens
+        self.messages: Mapping[str, int] = {}  # by wire, in an undisturbed run
 
     @contextlib.contextmanager
     def running(self) -> Iterator["Trial"]:
@@ -63,7 +63,7 @@ class Trial:
             assert books.raw_values(self.days.secrets(), self.sql, self.redis, self.log) == []
 
     def _begin(self) -> None:
-        """With nobody but one who was erased, and one quiet day."""
+        """Starts empty except for one erased person, with one undisturbed day."""
         (token,) = Tokeniser({1: PII_KEY}).candidates("uid", self.days.somebody())
         for sql in (self.sql, self._peace):
             sql(EMPTY)
@@ -75,7 +75,7 @@ class Trial:
         assert self.problems() == []
 
     def begin_day(self) -> None:
-        """The source has news, which whoever is left in peace takes up at once."""
+        """Changes the source; the undisturbed app ingests the changes immediately."""
         self.days.day += 1
         told = Run(self._peace_settings, self.log, Order()).wait()
         assert told is not None
@@ -84,11 +84,11 @@ class Trial:
         self._heal()
 
     def start(self, order: Order = _SCHEDULED, **changed: str) -> Run:
-        """A run with the usual settings, or changed ones."""
+        """Starts a run with the usual settings, or changed ones."""
         return Run({**self.settings, **changed}, self.log, order)
 
     def recover(self) -> Told | None:
-        """The next scheduled run, which comes when no lease of a dead one holds any more."""
+        """Does the next scheduled run, after the leases of dead runs have expired."""
         self._heal()
         self.expire_leases()
         return self.start().wait()
@@ -101,12 +101,12 @@ class Trial:
             wire.begin()
 
     def hang_up(self) -> None:
-        """Before Postgres goes: the trial's own connections are no part of it."""
+        """Closes the trial's own connections, before Postgres goes down: they are not part of the trial."""
         self.sql.close()
         self._peace.close()
 
     def wait_for_postgres(self) -> None:
-        """Until it has recovered from what it has just been told."""
+        """Waits until it has recovered from what was just done to it."""
         until = time.monotonic() + _PATIENCE_SECONDS
         time.sleep(0.1)
         while time.monotonic() < until:
@@ -119,28 +119,28 @@ class Trial:
         raise AssertionError("Postgres does not come back")
 
     def problems(self) -> list[str]:
-        """All that is wrong after the day's last run."""
+        """All problems after the day's last run."""
         told = [
             *books.broken_laws(self.sql),
             *books.differences(self.sql, self._peace),
             *books.everlasting(self.redis),
         ]
-        if not self.is_read:  # a slow reader may still cache what was true when it asked
+        if not self.is_read:  # a slow reader may still cache what was current when it asked
             told += books.stale(self.redis, self._store, self._held_before)
         return told
 
     def statuses(self, last: int) -> list[str]:
-        """Of the last runs, the newest last."""
+        """The statuses of the last runs, newest last."""
         rows = self.sql("SELECT status FROM runs ORDER BY started_at DESC LIMIT %s", last)
         return [status for (status,) in reversed(rows)]
 
     def versions(self) -> dict[str, int]:
-        """Of everybody, as they stand in Postgres."""
+        """Everybody's version in Postgres."""
         return dict(self.sql("SELECT uid::text, version FROM users"))
 
     @property
     def settings(self) -> Mapping[str, str]:
-        """By way of the wires."""
+        """The settings of the app behind the wires."""
         through = {
             name: setting.replace(f":{port}/", f":{self.wires[wire].port}/")
             for name, wire, port, setting in (

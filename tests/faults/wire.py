@@ -1,4 +1,4 @@
-"""A TCP relay between the app and one of its servers, on which things happen to what passes."""
+"""A TCP relay between the app and one of its servers that can disturb the messages passing through."""
 
 import contextlib
 import itertools
@@ -12,11 +12,11 @@ from random import Random
 from typing import NamedTuple, Self
 
 _MOST_BYTES = 65_536
-_AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: what is closed is reset
+_AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: closing resets the connection
 
 
 class Passing(NamedTuple):
-    """What passes: its place among all that passed, from 1, and whether the app sent it."""
+    """A passing message: its number, counted from 1, its data, and whether the app sent it."""
 
     nth: int
     data: bytes
@@ -24,10 +24,10 @@ class Passing(NamedTuple):
 
 
 class Cut(Exception):
-    """Raised by a happening: both ends find their connection reset; nothing of this passes."""
+    """Raised by a happening: resets the connections of both ends. Only its argument, if any, still passes."""
 
 
-Happening = Callable[[Passing], bytes | None]  # what arrives; None: what passed, and nothing happened
+Happening = Callable[[Passing], bytes | None]  # returns what arrives; None: the data, undisturbed
 
 
 def nothing(_: Passing) -> None:
@@ -35,7 +35,7 @@ def nothing(_: Passing) -> None:
 
 
 def at(nth: int, happening: Happening) -> Happening:
-    """The same, once, to what passes as the n-th."""
+    """The same happening, but only for the n-th message."""
     return lambda passing: happening(passing) if passing.nth == nth else None
 
 
@@ -44,7 +44,7 @@ def cut(_: Passing) -> bytes:
 
 
 def truncate(passing: Passing) -> bytes:
-    """Half of it passes, and then no more."""
+    """Half of the message passes, and then nothing more."""
     raise Cut(passing.data[: len(passing.data) // 2])
 
 
@@ -57,12 +57,12 @@ def delayed(seconds: float) -> Happening:
 
 
 def now_and_then(dice: Random, share: float, happenings: Sequence[Happening]) -> Happening:
-    """One of them to this share of what passes."""
+    """Applies a random one of the happenings to this share of the messages."""
     return lambda passing: dice.choice(happenings)(passing) if dice.random() < share else None
 
 
 class Wire:
-    """Relays whoever connects to its port, and lets something happen to what passes, in both directions."""
+    """Relays each connection to its port, and applies a happening to messages in both directions."""
 
     def __init__(self, server_port: int) -> None:
         self._happening: Happening = nothing
@@ -87,12 +87,12 @@ class Wire:
                 end.shutdown(socket.SHUT_RDWR)
 
     def begin(self, happening: Happening = nothing) -> None:
-        """From now on this happens, and the count begins anew."""
+        """Applies this happening from now on, and restarts the count."""
         self._happening, self._numbers = happening, itertools.count(1)
         self.passed = self.happened = 0
 
     def _serve(self) -> None:
-        with contextlib.suppress(OSError):  # the listening socket is closed when it is over
+        with contextlib.suppress(OSError):  # closing the wire closes the listening socket
             while True:
                 app, _ = self._listening.accept()
                 threading.Thread(target=self._connect, args=(app,), name="relay", daemon=True).start()
@@ -101,7 +101,7 @@ class Wire:
         with app:
             try:
                 server = socket.create_connection(("127.0.0.1", self._server_port))
-            except OSError:  # it is away
+            except OSError:  # the server is down
                 return
             with server, self._known(app, server):
                 try:
@@ -112,7 +112,7 @@ class Wire:
                             end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
 
     def _relay(self, app: socket.socket, server: socket.socket) -> None:
-        """Until one of them hangs up."""
+        """Relays until one end hangs up."""
         other = {app: server, server: app}
         for end in other:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,4 +1,4 @@
-"""The API as its callers meet it: Chalice's test client over real servers, keys of every scope, people."""
+"""The API as its clients see it: Chalice's test client over real servers, keys of every scope, people."""
 
 import base64
 import json
@@ -29,7 +29,7 @@ KEYS = {
     KEY_WITHOUT_SCOPES: [],
 }
 
-# Every route of the design and the scope it wants, written down a second time: what is tested is the app's.
+# Every route of the design and the scope it needs, repeated here independently of the app under test.
 ROUTES = [
     ("GET", "/", None),
     ("GET", "/web/{version}/{asset}", None),
@@ -51,9 +51,9 @@ SCOPED = [route for route in ROUTES if route[2]]
 BODIES = {
     "/users/lookup": {"email": "someone@example.com"},
     "/runs": {"pages": 0},
-}  # neither changes anything
+}  # neither request changes anything
 
-# What a handler lets through is the filter's matter and tested there; here the lines are seen before it.
+# The log filter has tests of its own. Here it is removed, so that tests see the lines before filtering.
 for _handler in (*logging.getLogger().handlers, *logging.getLogger("decant").handlers):
     for _filter in [one for one in _handler.filters if isinstance(one, NoValues)]:
         _handler.removeFilter(_filter)
@@ -61,7 +61,7 @@ for _handler in (*logging.getLogger().handlers, *logging.getLogger("decant").han
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back; names of headers are in lower case."""
+    """A response; header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -74,7 +74,7 @@ class Answer:
 
     @property
     def next_path(self):
-        """Where the Link header leads, or None."""
+        """The target of the Link header, or None."""
         link = self.headers.get("link")
         if link is None:
             return None
@@ -83,7 +83,7 @@ class Answer:
         return urljoin(self.path, leads_to[1:-1])
 
     def without_id(self):
-        """All that tells one refusal from another."""
+        """Everything that could distinguish one refusal from another."""
         known = {"x-request-id", "content-length"}
         return (
             self.status,
@@ -93,13 +93,13 @@ class Answer:
 
 
 class Api:
-    """A caller with a key that opens all doors, unless told otherwise. No two at a time: it is no server."""
+    """A client; its default key has all scopes. Not for concurrent use: there is no server behind it."""
 
     def __init__(self):
         self._http = chalice.test.Client(app.app, "local", str(ROOT)).http
 
     def __call__(self, method, path, key=API_KEY, body=None, query=(), **headers):
-        """A body that is not bytes is sent as JSON; headers are named with underscores."""
+        """A body that is not bytes is sent as JSON; header names are written with underscores."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if key is not None:
             sent.setdefault("Authorization", f"Bearer {key}")
@@ -121,7 +121,7 @@ class Api:
         return self("DELETE", path, **how)
 
     def walk(self, path, **how):
-        """Every page from here on, as the Link headers lead."""
+        """Every page from here on, following the Link headers."""
         pages = [self.get(path, **how)]
         while pages[-1].status == 200 and (following := pages[-1].next_path):
             pages.append(self.get(following, **{name: how[name] for name in how if name != "query"}))
@@ -129,18 +129,18 @@ class Api:
 
 
 def pii_keys(keys):
-    """The setting PII_KEYS."""
+    """The value of the setting PII_KEYS."""
     return json.dumps({version: base64.b64encode(key).decode() for version, key in keys.items()})
 
 
 def sample_path(path):
-    """A route's path with an id that nobody has, or the present version of a file of the page."""
+    """A route's path, with an id that does not exist or the current version of a file of the page."""
     sample = {"uid": uid(404), "run_id": uid(404), "version": assets.version(), "asset": "page.js"}
     return path.format(**sample)
 
 
 def load(store, *people, source="test", **how):
-    """Loads rows as a run does; returns the run's id and what the load did."""
+    """Loads rows as a run does; returns the run's id and the result of the load."""
     run = store.open_run(Opening(source, "manual", 1), "0" * 16, 1)
     loaded = store.load_page(page_load(run.run_id, *people, **how))
     store.finish_run(run.run_id, Ending("succeeded"))
@@ -153,7 +153,7 @@ PLANS = ("Basic", "Premium 100%", "Free_Trial", None)
 
 
 def crowd(size, seed=1, first=1):
-    """Rows of people who differ in all that can be filtered, the same each time."""
+    """Rows of people who differ in every filterable column; the same rows each time."""
     chance = random.Random(seed)  # noqa: S311  the same each time
     return [_one_of(chance, number) for number in range(first, first + size)]
 

@@ -1,4 +1,4 @@
-"""The API, for whoever tests it."""
+"""The API as a fixture."""
 
 import json
 
@@ -10,6 +10,6 @@ from tests.integration.api_support import KEYS, Api
 
 @pytest.fixture
 def api(app_environment):
-    """A caller of the app, which knows the tests' keys and has nobody stored."""
+    """A client of the app, which knows the tests' keys and has no people stored."""
     app_environment(API_KEYS=json.dumps({key_hash(key): scopes for key, scopes in KEYS.items()}))
     return Api()

@@ -1,6 +1,6 @@
-"""A Lambda, for the tests: AWS's own runtime client over an unpacked package, and what feeds it events.
+"""A Lambda for the tests: AWS's own runtime client over an unpacked package, and a server that feeds it.
 
-The interpreter sees the package, what AWS's runtime brings (its client and boto3), and the standard library.
+The interpreter sees the package, what AWS's runtime provides (its client, boto3), and the standard library.
 """
 
 import json
@@ -24,7 +24,7 @@ _BROUGHT_BY_AWS = ("awslambdaric", "boto3")
 
 
 class Lambda:
-    """One execution environment of a function, from its first event to the end of the with-block."""
+    """One execution environment of a function. It lasts until the end of the with-block."""
 
     def __init__(self, package: Path, runtime: Path, handler: str, environment: dict[str, str]) -> None:
         self._package, self._runtime, self._handler = package, runtime, handler
@@ -61,7 +61,7 @@ class Lambda:
         self._server.server_close()
 
     def __call__(self, event: Any, seconds: float = 60) -> Any:
-        """What the function returns; raises what it or its start-up failed with."""
+        """Returns what the function returns; raises the error with which it or its start-up failed."""
         request, answer = str(uuid.uuid4()), Future[Any]()
         self._answers[request] = answer
         self._events.put((request, json.dumps(event).encode()))
@@ -73,7 +73,7 @@ class Lambda:
     def tell(self, path: str, body: bytes) -> None:
         if path.endswith("/response"):
             self._answers[path.split("/")[-2]].set_result(json.loads(body))
-        else:  # of an event, or of the start
+        else:  # an error of an event or of the start-up
             for answer in self._answers.values():
                 if not answer.done():
                     answer.set_exception(AssertionError(body.decode()))
@@ -109,7 +109,7 @@ def _handler_for(function: Lambda) -> type[BaseHTTPRequestHandler]:
 
 
 def link_runtime(folder: Path) -> None:
-    """Makes the folder hold what AWS brings, by links into this environment."""
+    """Fills the folder with what AWS's runtime provides, as symlinks into this environment."""
     for name, place in set(_tops(set(_BROUGHT_BY_AWS))):
         (folder / name).symlink_to(place)
 

@@ -1,4 +1,4 @@
-"""Who may open which door: every route with every key, and what those who may not are told."""
+"""Which key may use which route: every route with every key, and how the others are refused."""
 
 import json
 import logging
@@ -49,17 +49,17 @@ def test_chalice_knows_every_route_with_its_authorizer():
 
 
 @pytest.mark.parametrize(("method", "path", "_"), OPEN)
-def test_an_open_route_wants_no_key(api, method, path, _):
+def test_an_open_route_needs_no_key(api, method, path, _):
     assert call(api, method, path, key=None).status == 200
 
 
 @pytest.mark.parametrize(("method", "path", "_"), OPEN)
-def test_an_open_route_does_not_mind_a_wrong_key(api, method, path, _):
+def test_an_open_route_ignores_a_wrong_key(api, method, path, _):
     assert call(api, method, path, key="guessed").status == 200
 
 
 @pytest.mark.parametrize(("method", "path", "scope"), SCOPED)
-def test_without_a_header_a_key_is_asked_for(api, method, path, scope):
+def test_without_an_authorization_header_the_answer_is_401(api, method, path, scope):
     answer = call(api, method, path, key=None)
 
     assert answer.status == 401
@@ -69,7 +69,7 @@ def test_without_a_header_a_key_is_asked_for(api, method, path, scope):
 
 
 @pytest.mark.parametrize(("method", "path", "scope"), SCOPED)
-def test_a_wrong_key_and_a_key_without_the_scope_are_told_the_same(api, method, path, scope):
+def test_a_wrong_key_and_a_key_without_the_scope_get_the_same_answer(api, method, path, scope):
     others = [key for key, scopes in KEYS.items() if scope not in scopes]
 
     refusals = [call(api, method, path, key=key) for key in ("guessed", "", *others)]
@@ -80,13 +80,13 @@ def test_a_wrong_key_and_a_key_without_the_scope_are_told_the_same(api, method, 
 
 
 @pytest.mark.parametrize(("method", "path", "scope"), SCOPED)
-def test_the_scope_opens_the_door(api, method, path, scope):
+def test_a_key_with_the_scope_is_let_in(api, method, path, scope):
     for key in (KEY_OF[scope], API_KEY):
         assert call(api, method, path, key=key).status in {200, 202, 400, 404}
 
 
 @pytest.mark.parametrize(("method", "path", "scope"), [route for route in SCOPED if route[0] == "GET"])
-def test_head_wants_the_same_key_as_get(api, method, path, scope):
+def test_head_needs_the_same_key_as_get(api, method, path, scope):
     assert call(api, "HEAD", path, key=None).status == 401
     assert call(api, "HEAD", path, key=ERASE).status == 403
     assert call(api, "HEAD", path, key=READ).status == call(api, "GET", path, key=READ).status
@@ -109,7 +109,7 @@ NO_KEYS = [
 ]
 
 
-def test_only_a_bearer_token_that_is_a_key_opens_anything(api):
+def test_only_a_known_key_as_a_bearer_token_is_accepted(api):
     for header in NO_KEYS:
         assert api("GET", "/users", key=None, Authorization=header).status == 403, header
 
@@ -131,7 +131,7 @@ def test_a_stage_without_keys_serves_only_the_open_routes(api, app_environment, 
     assert {call(api, method, path).status for method, path, _ in SCOPED} == {403}
 
 
-def test_keys_that_cannot_be_read_open_nothing_and_the_log_says_why(api, app_environment, caplog):
+def test_malformed_keys_grant_no_access_and_the_log_says_why(api, app_environment, caplog):
     app_environment(API_KEYS='{"hush": 1}')
 
     answer = api.get("/users")
@@ -142,7 +142,7 @@ def test_keys_that_cannot_be_read_open_nothing_and_the_log_says_why(api, app_env
 
 
 @pytest.mark.parametrize("presented", [*KEYS, "guessed"])
-def test_every_configured_hash_is_compared_whichever_key_comes(api, monkeypatch, presented):
+def test_every_configured_hash_is_compared_whichever_key_is_sent(api, monkeypatch, presented):
     compared = []
     original = secrets.compare_digest
     monkeypatch.setattr(secrets, "compare_digest", lambda a, b: compared.append({a, b}) or original(a, b))
@@ -152,7 +152,7 @@ def test_every_configured_hash_is_compared_whichever_key_comes(api, monkeypatch,
     assert compared == [{key_hash(key), key_hash(presented)} for key in KEYS]
 
 
-def test_a_refusal_does_not_repeat_the_key_nor_does_the_log(api, caplog, capsys):
+def test_neither_a_refusal_nor_the_log_repeats_the_key(api, caplog, capsys):
     caplog.set_level(logging.DEBUG)
 
     answer = api.get("/users", key="guessed-and-wrong")
@@ -162,12 +162,12 @@ def test_a_refusal_does_not_repeat_the_key_nor_does_the_log(api, caplog, capsys)
     assert key_hash("guessed-and-wrong") not in told
 
 
-# API Gateway keeps an authorizer's answer for a minute and uses it for whatever the same key asks next, so it
-# must be right for every route and not only for the one that was asked for.
+# API Gateway caches an authorizer's answer for a minute and uses it for all further requests with that key.
+# So it must be right for every route and not only for the requested one.
 
 
 def opened_by(key):
-    """The doors that the policy for a key opens, whichever was knocked at."""
+    """The routes that the policy for a key allows; the same whichever route was requested."""
     arn = "arn:aws:execute-api:mars-west-1:1:api/stage/{}{}"
     knocked = {
         "type": "TOKEN",
@@ -188,7 +188,7 @@ def opened_by(key):
 
 @pytest.mark.usefixtures("api")
 @pytest.mark.parametrize("key", [*KEYS, "guessed"])
-def test_the_policy_for_a_key_opens_the_doors_of_its_scopes_and_no_others(key):
+def test_the_policy_for_a_key_allows_exactly_the_routes_of_its_scopes(key):
     scopes = KEYS.get(key, [])
     doors = {(method, path) for method, path, scope in SCOPED if scope in scopes}
     doors |= {("HEAD", path) for method, path in doors if method == "GET"}
@@ -197,7 +197,7 @@ def test_the_policy_for_a_key_opens_the_doors_of_its_scopes_and_no_others(key):
 
 
 @pytest.mark.usefixtures("api")
-def test_the_policy_does_not_say_who_came():
+def test_the_policy_does_not_contain_the_key():
     knocked = {
         "type": "TOKEN",
         "authorizationToken": f"Bearer {KEY_WITHOUT_SCOPES}",
@@ -207,7 +207,7 @@ def test_the_policy_does_not_say_who_came():
     assert KEY_WITHOUT_SCOPES not in json.dumps(app.authorize(knocked, None))
 
 
-def test_the_emulator_is_corrected_once_however_often_it_is_asked_for():
+def test_correcting_the_emulator_twice_changes_nothing():
     before = chalice.local.LocalGateway.handle_request
 
     app.emulator.correct()

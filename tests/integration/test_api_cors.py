@@ -1,4 +1,4 @@
-"""CORS: off unless an origin is configured, then exact. It is read at import, so by a process of its own."""
+"""CORS: off unless an origin is configured, then exact. It is read at import, so tests use a new process."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from tests.keys import PII_KEY
 
 ORIGIN = "https://dashboard.example.com"
 
-# Each request on standard input gets its status and headers on standard output.
+# Reads requests from standard input, and writes the status and headers of each answer to standard output.
 PROGRAM = """
 import json, sys
 from chalice.config import Config
@@ -27,7 +27,7 @@ for method, path, headers in json.load(sys.stdin):
     print("answer", json.dumps([answer["statusCode"], {name.lower(): value for name, value in told.items()}]))
 """
 
-# Enough to know that a key is wrong; none of the servers is asked.
+# Enough to refuse a wrong key; none of the servers is contacted.
 SETTINGS = {
     "DATABASE_URL": "postgresql://127.0.0.1:1/none",
     "REDIS_URL": "redis://127.0.0.1:1/0",
@@ -75,7 +75,7 @@ EVERY += [("GET", "/openapi.json", {"origin": ORIGIN}), ("GET", f"/users/{uid(1)
 
 
 @pytest.mark.parametrize("setting", [{}, {"ALLOWED_ORIGIN": ""}])
-def test_without_an_origin_nothing_is_allowed_to_any(setting):
+def test_without_a_configured_origin_there_are_no_cors_headers(setting):
     told = answers(EVERY, **setting)
 
     assert len(told) == len(EVERY)
@@ -87,7 +87,7 @@ def configured():
     return answers(EVERY, ALLOWED_ORIGIN=ORIGIN)
 
 
-def test_a_preflight_is_told_the_origin_the_methods_and_the_headers(configured):
+def test_a_preflight_gets_the_origin_the_methods_and_the_headers(configured):
     for path, (status, headers) in zip(PATHS, configured, strict=False):
         methods = {method for method, at, _ in ROUTES if at == path}
         assert status in {200, 204}
@@ -103,30 +103,30 @@ def test_a_preflight_allows_what_a_conditional_read_sends(configured):
         assert "if-none-match" in headers["access-control-allow-headers"].lower().split(",")
 
 
-def test_an_answer_is_for_the_configured_origin_alone(configured):
+def test_an_answer_is_only_for_the_configured_origin(configured):
     _, headers = configured[len(PATHS)]
 
     assert headers["access-control-allow-origin"] == ORIGIN
 
 
 def test_a_page_may_read_the_headers_that_it_needs(configured):
-    """Without this a browser hides the next page and the request's id from the script that asked."""
+    """Otherwise a browser hides the Link header and the request id from the script."""
     _, headers = configured[len(PATHS)]
 
     exposed = {name.strip().lower() for name in headers.get("access-control-expose-headers", "").split(",")}
     assert {"link", "etag", "location", "x-request-id", "x-data-source"} <= exposed
 
 
-def test_a_refusal_can_be_read_by_the_page_that_asked(configured):
-    """Else a script cannot tell a wrong key from a server that is down."""
+def test_a_page_may_read_a_refusal(configured):
+    """Otherwise a script could not tell a wrong key from a server that is down."""
     refusals = configured[-len(REFUSALS) :]
 
     assert [status for status, _ in refusals] == [401, 403, 404, 405]
     assert [headers.get("access-control-allow-origin") for _, headers in refusals] == [ORIGIN] * len(REFUSALS)
 
 
-def test_credentials_are_not_invited(configured):
-    """The key travels in a header; a cookie would be another way in."""
+def test_credentials_are_not_allowed(configured):
+    """The key is sent in a header; a cookie would be another way in."""
     assert not [headers for _, headers in configured if "access-control-allow-credentials" in headers]
 
 
@@ -146,7 +146,7 @@ def test_a_preflight_has_the_security_headers_too(configured):
         "https://*.example",
     ],
 )
-def test_what_is_not_one_origin_is_refused_at_the_start(origin):
+def test_anything_but_a_single_origin_is_refused_at_the_start(origin):
     done = run([], ALLOWED_ORIGIN=origin)
 
     assert done.returncode != 0
@@ -162,6 +162,6 @@ def test_an_origin_may_have_a_port(origin):
     assert headers["access-control-allow-origin"] == origin
 
 
-def test_the_setting_is_one_of_those_that_make_run_passes_on_and_the_example_names():
+def test_make_run_passes_the_setting_on_and_the_example_names_it():
     assert "ALLOWED_ORIGIN" in settings.NAMES
     assert "\nALLOWED_ORIGIN=" in (ROOT / ".env.example").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`DELETE /users/{uid}`: a person is forgotten for good, whoever reads or writes meanwhile."""
+"""`DELETE /users/{uid}`: a person is erased for good, even with concurrent reads and writes."""
 
 import contextlib
 import itertools
@@ -25,20 +25,20 @@ OLD, BOTH = {1: PII_KEY}, {1: PII_KEY, 2: b"2" * 32}
 
 @pytest.fixture
 def known(store):
-    """Three people, stored; returns the run that brought them."""
+    """Stores three people; returns the run that loaded them."""
     run_id, _ = load(store, person(1), person(2), person(3))
     return run_id
 
 
 def stored(sql):
-    """Who is in each of the two tables."""
+    """The uids in each of the two tables."""
     return [{who for (who,) in sql(f"SELECT uid FROM {table}")} for table in ("users", "users_address")]
 
 
-# The receipt, and what is gone
+# The receipt, and what is erased
 
 
-def test_the_receipt_tells_what_was_erased_and_where(api, tokeniser, known):
+def test_the_receipt_says_what_was_erased_and_where(api, tokeniser, known):
     answer = api.delete(WHO)
 
     receipt = answer.json
@@ -56,22 +56,22 @@ def test_the_receipt_tells_what_was_erased_and_where(api, tokeniser, known):
     }
 
 
-def test_the_receipt_names_the_run_that_brought_the_person_and_the_one_that_changed_it_last(api, store):
+def test_the_receipt_names_the_first_and_the_last_run_that_wrote_the_person(api, store):
     runs = [load(store, person(1, birth_year=year))[0] for year in (1950, 1951, 1952)]
 
     assert sorted(api.delete(WHO).json["run_ids"]) == sorted([runs[0], runs[2]])
 
 
 @pytest.mark.usefixtures("known")
-def test_the_rows_are_gone_and_those_of_others_are_not(api, sql):
+def test_only_the_rows_of_the_person_are_deleted(api, sql):
     api.delete(WHO)
 
     assert stored(sql) == [{uid(2), uid(3)}] * 2
 
 
 @pytest.mark.usefixtures("known")
-def test_the_person_is_found_nowhere_any_more(api):
-    api.get(WHO)  # and so is in Redis
+def test_the_person_is_no_longer_found(api):
+    api.get(WHO)  # puts the person into Redis
 
     api.delete(WHO)
 
@@ -80,7 +80,7 @@ def test_the_person_is_found_nowhere_any_more(api):
 
 
 @pytest.mark.usefixtures("known")
-def test_redis_holds_a_mark_in_place_of_the_person(api, redis_client):
+def test_redis_holds_an_erasure_mark_in_place_of_the_person(api, redis_client):
     api.get(WHO)
 
     api.delete(WHO)
@@ -90,7 +90,7 @@ def test_redis_holds_a_mark_in_place_of_the_person(api, redis_client):
 
 
 @pytest.mark.usefixtures("known")
-def test_all_that_is_remembered_is_a_token(api, sql, tokeniser):
+def test_only_a_token_of_the_person_is_kept(api, sql, tokeniser):
     api.delete(WHO)
 
     ((token, _),) = sql("SELECT * FROM erasures")
@@ -100,12 +100,12 @@ def test_all_that_is_remembered_is_a_token(api, sql, tokeniser):
 
 
 @pytest.mark.usefixtures("known")
-def test_the_scope_to_erase_is_enough(api):
+def test_the_erase_scope_is_enough(api):
     assert api.delete(WHO, key=ERASE).json["users"] == 1
 
 
 @pytest.mark.usefixtures("known")
-def test_erasing_twice_does_no_harm_and_says_that_nothing_was_left(api, sql):
+def test_erasing_twice_does_no_harm_and_reports_nothing_left(api, sql):
     first, second = api.delete(WHO).json, api.delete(WHO).json
 
     assert (second["users"], second["addresses"], second["run_ids"]) == (0, 0, [])
@@ -113,14 +113,14 @@ def test_erasing_twice_does_no_harm_and_says_that_nothing_was_left(api, sql):
     assert sql("SELECT count(*) FROM erasures") == [(1,)]
 
 
-def test_somebody_unknown_can_be_erased(api, tokeniser):
+def test_an_unknown_person_can_be_erased(api, tokeniser):
     answer = api.delete(WHO)
 
     assert (answer.status, answer.json["users"], answer.json["addresses"]) == (200, 0, 0)
     assert answer.json["uid_token"] == tokeniser.token("uid", uid(1))
 
 
-# And does not come back
+# An erased person does not come back
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_the_next_run_counts_the_person_as_suppressed(api, sql, page):
     assert api.get(f"/users/{page[0]['uid']}").status == 404
 
 
-def test_somebody_erased_before_the_first_run_is_never_stored(api, sql, page):
+def test_a_person_erased_before_the_first_run_is_never_stored(api, sql, page):
     api.delete(f"/users/{page[0]['uid']}")
 
     report = runs.run_ingest("manual")
@@ -152,7 +152,7 @@ def test_somebody_erased_before_the_first_run_is_never_stored(api, sql, page):
     assert stored(sql) == [{record["uid"] for record in page[1:]}] * 2
 
 
-def test_an_erased_person_stays_away_after_a_rotation_of_the_keys(api, sql, page, app_environment):
+def test_an_erased_person_stays_erased_after_a_rotation_of_the_keys(api, sql, page, app_environment):
     runs.run_ingest("manual")
     api.delete(f"/users/{page[0]['uid']}")
     app_environment(PII_KEYS=pii_keys(BOTH))
@@ -161,7 +161,7 @@ def test_an_erased_person_stays_away_after_a_rotation_of_the_keys(api, sql, page
     assert stored(sql) == [{record["uid"] for record in page[1:]}] * 2
 
 
-def test_who_comes_in_capitals_is_the_same_person(api, user_api, page):
+def test_a_uid_in_capitals_is_the_same_person(api, user_api, page):
     api.delete(f"/users/{page[0]['uid'].upper()}")
 
     assert runs.run_ingest("manual").suppressed == 1
@@ -171,7 +171,7 @@ def test_who_comes_in_capitals_is_the_same_person(api, user_api, page):
 
 
 @pytest.mark.usefixtures("known")
-def test_without_redis_the_rows_go_and_the_receipt_says_how_long_the_rest_may_stay(api, sql, redis_away):
+def test_without_redis_the_rows_are_deleted_and_the_receipt_says_when_the_cache_expires(api, sql, redis_away):
     with redis_away():
         receipt = api.delete(WHO).json
 
@@ -181,8 +181,8 @@ def test_without_redis_the_rows_go_and_the_receipt_says_how_long_the_rest_may_st
 
 
 @pytest.mark.usefixtures("known")
-def test_no_entry_outlives_what_the_receipt_promises(api, redis_client):
-    """The longest of many, each of which lives a little longer or shorter than the others."""
+def test_no_cache_entry_outlives_the_time_in_the_receipt(api, redis_client):
+    """Checks many entries, as their lifetimes vary randomly."""
     promised = api.delete(f"/users/{uid(9)}").json["cache_gone_within_seconds"]
 
     for _ in range(50):
@@ -192,7 +192,7 @@ def test_no_entry_outlives_what_the_receipt_promises(api, redis_client):
 
 
 @pytest.mark.usefixtures("known")
-def test_without_postgres_nothing_is_said_to_be_erased(api, sql, redis_client, postgres_away):
+def test_without_postgres_nothing_is_reported_as_erased(api, sql, redis_client, postgres_away):
     api.get(WHO)
     with postgres_away():
         answer = api.delete(WHO)
@@ -211,20 +211,20 @@ def test_an_erasure_leaves_no_uid_in_any_log_line(api, caplog, capsys):
     assert uid(1) not in f"{caplog.text} {capsys.readouterr()}"
 
 
-# Races. Each round: somebody is erased while a run loads the same person and others read.
+# Races. In each round, somebody is erased while a run loads the same person and others read.
 
 ROUNDS, HEAD_START_SECONDS = 300, 0.005
 
 
 @pytest.fixture
 def containers(valkey, redis_client, store):
-    """Two caches over the same servers, as two Lambdas have them."""
+    """Two caches over the same servers, as in two Lambda containers."""
     with contextlib.ExitStack() as opened:
         yield [opened.enter_context(contextlib.closing(Cache(valkey.url, store, 120))) for _ in range(2)]
 
 
-def test_an_erasure_wins_against_a_load_and_readers_however_they_fall(store, sql, redis_client, containers):
-    """Some start before, some after; what decides is the order in which Postgres takes them."""
+def test_an_erasure_wins_against_a_load_and_readers_in_any_order(store, sql, redis_client, containers):
+    """Either may get a head start; what counts is the order in which Postgres executes them."""
     tokeniser = privacy.Tokeniser(OLD)
     run = store.open_run(Opening("race", "manual", 2 * ROUNDS), "0" * 16, 1)
     suppressed, errors, pages = 0, [], itertools.count(1)
@@ -268,8 +268,10 @@ def test_an_erasure_wins_against_a_load_and_readers_however_they_fall(store, sql
     assert {number: body for number, body in held.items() if body != b"erased"} == {}
 
 
-def test_an_erasure_waits_for_a_load_under_way_and_then_wins(store, sql, redis_client, containers, postgres):
-    """A load holds its transaction open while the erasure is asked for."""
+def test_an_erasure_waits_for_a_load_in_progress_and_then_wins(
+    store, sql, redis_client, containers, postgres
+):
+    """A load keeps its transaction open while the erasure is requested."""
     import psycopg2
 
     tokeniser = privacy.Tokeniser(OLD)
@@ -285,7 +287,7 @@ def test_an_erasure_waits_for_a_load_under_way_and_then_wins(store, sql, redis_c
     assert stored(sql) == [set(), set()]
 
 
-def test_erasures_of_different_people_at_once_all_succeed(store, sql, containers):
+def test_concurrent_erasures_of_different_people_all_succeed(store, sql, containers):
     tokeniser = privacy.Tokeniser(OLD)
     load(store, *[person(number) for number in range(60)])
 
@@ -299,7 +301,7 @@ def test_erasures_of_different_people_at_once_all_succeed(store, sql, containers
     assert sql("SELECT count(*) FROM erasures") == [(60,)]
 
 
-def test_erasing_the_same_person_at_once_is_one_erasure(store, sql, containers):
+def test_concurrent_erasures_of_one_person_are_one_erasure(store, sql, containers):
     load(store, person(1))
 
     with ThreadPoolExecutor(8) as threads:

@@ -1,4 +1,4 @@
-"""Refusals and failures: problem documents on every path, nothing told that should not be, headers on all."""
+"""Refusals and failures: problem documents on every path, no sensitive details, headers on all answers."""
 
 import json
 import logging
@@ -30,7 +30,7 @@ def allowed(path):
 
 
 def is_problem(answer):
-    """A problem document as RFC 9457 has it, with the request's id."""
+    """Whether it is a problem document (RFC 9457) with the request's id."""
     document = answer.json
     assert answer.headers["content-type"] == "application/problem+json"
     assert document["status"] == answer.status
@@ -41,7 +41,7 @@ def is_problem(answer):
     return True
 
 
-# Everything that can be refused, by what is wrong with it: method, path, and how.
+# Everything that can be refused: what is wrong, mapped to status, method, path and further arguments.
 REFUSALS = {
     "no such path": (404, "GET", "/nowhere", {}),
     "no such path, with a wrong key": (404, "GET", "/nowhere", {"key": "guessed"}),
@@ -75,14 +75,14 @@ def test_a_refusal_is_a_problem_document(api, what):
     assert is_problem(answer)
 
 
-def test_every_request_has_an_id_of_its_own(api):
+def test_every_request_has_a_unique_id(api):
     answers = [api(method, path, **how) for _, method, path, how in REFUSALS.values()]
     answers += [api.get("/users") for _ in range(3)]
 
     assert len({answer.headers["x-request-id"] for answer in answers}) == len(answers)
 
 
-def test_a_path_that_is_none_is_not_repeated(api, caplog, capsys):
+def test_an_unknown_path_is_not_repeated(api, caplog, capsys):
     caplog.set_level(logging.DEBUG)
 
     answer = api.get("/hush@example.com/hush", Authorization="hush")
@@ -91,7 +91,7 @@ def test_a_path_that_is_none_is_not_repeated(api, caplog, capsys):
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_method_that_a_path_does_not_know_is_told_which_it_knows(api, path):
+def test_an_unsupported_method_is_refused_with_the_supported_ones(api, path):
     for method in METHODS:
         if method not in allowed(path) and method.upper() not in allowed(path):
             answer = api(method, sample_path(path))
@@ -101,14 +101,14 @@ def test_a_method_that_a_path_does_not_know_is_told_which_it_knows(api, path):
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_options_tells_the_methods_and_asks_for_no_key(api, path):
+def test_options_lists_the_methods_and_needs_no_key(api, path):
     answer = api("OPTIONS", sample_path(path), key=None)
 
     assert (answer.status, answer.body) == (204, b"")
     assert set(answer.headers["allow"].split(", ")) == {*allowed(path), "OPTIONS"}
 
 
-def test_options_of_a_path_that_is_none_is_a_problem(api):
+def test_options_of_an_unknown_path_is_a_problem(api):
     answer = api("OPTIONS", "/nowhere", key=None)
 
     assert answer.status == 404
@@ -120,7 +120,7 @@ def test_options_of_a_path_that_is_none_is_a_problem(api):
 
 @pytest.fixture
 def breaking(api, monkeypatch):
-    """Lets everything that is behind the routes raise an error; returns how a route then answers."""
+    """Makes everything behind the routes raise an error; returns how a route then answers."""
 
     def answer(method, path, error):
         def broken():
@@ -136,12 +136,12 @@ def breaking(api, monkeypatch):
     return answer
 
 
-UNGUARDED = {"/", "/web/{version}/{asset}", "/docs", "/openapi.json"}  # they ask nothing of what is behind
+UNGUARDED = {"/", "/web/{version}/{asset}", "/docs", "/openapi.json"}  # they call nothing behind the routes
 BEHIND = [route for route in ROUTES if route[1] not in UNGUARDED]
 
 
 @pytest.mark.parametrize(("method", "path", "_"), BEHIND)
-def test_an_error_that_nobody_foresaw_tells_nothing_but_the_id(breaking, method, path, _):
+def test_an_unexpected_error_shows_only_the_request_id(breaking, method, path, _):
     answer = breaking(method, path, ZeroDivisionError("hush@example.com, +45 555 4711"))
 
     assert answer.status == 500
@@ -150,9 +150,7 @@ def test_an_error_that_nobody_foresaw_tells_nothing_but_the_id(breaking, method,
     assert answer.json["title"] == "Internal error"
 
 
-def test_the_log_has_the_type_and_the_place_of_an_error_that_nobody_foresaw_and_no_value(
-    breaking, caplog, capsys
-):
+def test_the_log_has_the_type_and_place_of_an_unexpected_error_and_no_value(breaking, caplog, capsys):
     caplog.set_level(logging.DEBUG)
 
     answer = breaking("GET", "/users/{uid}", ZeroDivisionError("hush, +45 555 4711"))
@@ -178,7 +176,7 @@ def test_the_log_has_the_type_and_the_place_of_an_error_that_nobody_foresaw_and_
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_our_own_errors_are_for_the_log_alone(breaking, caplog, error):
+def test_our_own_errors_are_shown_only_in_the_log(breaking, caplog, error):
     answer = breaking("GET", "/users/{uid}", error)
 
     assert answer.status == 500
@@ -187,7 +185,7 @@ def test_our_own_errors_are_for_the_log_alone(breaking, caplog, error):
     assert "hush" not in caplog.text
 
 
-def test_an_answer_that_cannot_be_written_is_an_error_like_any_other(api, store, monkeypatch):
+def test_an_answer_that_cannot_be_encoded_is_an_error_like_any_other(api, store, monkeypatch):
     load(store, person(1))
     with monkeypatch.context() as patched:
         patched.setattr(wiring.store(), "list_users", lambda *_: [object()])
@@ -198,7 +196,7 @@ def test_an_answer_that_cannot_be_written_is_an_error_like_any_other(api, store,
 
 
 @pytest.mark.parametrize(("method", "path", "_"), [route for route in BEHIND if route[1] != "/contract"])
-def test_without_postgres_every_route_says_that_it_cannot_be_reached(api, postgres_away, method, path, _):
+def test_without_postgres_every_route_answers_503(api, postgres_away, method, path, _):
     with postgres_away():
         answer = api(method, sample_path(path), body={"email": "a@b.cd"} if "lookup" in path else {})
 
@@ -229,7 +227,7 @@ def test_each_request_is_one_line_with_id_route_status_source_and_duration(api, 
     assert line["Errors"] == 0
 
 
-def test_the_line_of_a_hit_says_so(api, store, capsys):
+def test_the_line_of_a_cache_hit_says_so(api, store, capsys):
     load(store, person(1))
     api.get(f"/users/{uid(1)}")
     capsys.readouterr()
@@ -250,7 +248,7 @@ def test_the_line_of_a_failure_counts_an_error_and_that_of_a_refusal_does_not(ap
     assert (refusal["status"], refusal["Errors"]) == (400, 0)
 
 
-def test_no_line_holds_an_id_of_a_person(api, store, caplog, capsys):
+def test_no_line_holds_the_uid_of_a_person(api, store, caplog, capsys):
     caplog.set_level(logging.DEBUG)
     load(store, person(1))
     for method in ("GET", "HEAD", "DELETE", "GET"):
@@ -287,27 +285,27 @@ def test_every_answer_has_a_request_id(api, store):
         assert re.fullmatch(r"[0-9a-f-]{36}", answer.headers["x-request-id"])
 
 
-def test_no_answer_may_be_kept_by_others(api, store):
+def test_no_answer_may_be_cached_by_shared_caches(api, store):
     for answer in every_kind_of_answer(api, store):
         assert re.match("no-store|private", answer.headers["cache-control"]), answer.status
 
 
-def test_no_answer_speaks_of_cors_unless_it_is_configured(api, store):
+def test_no_answer_has_cors_headers_unless_configured(api, store):
     for answer in every_kind_of_answer(api, store):
         assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-def test_an_origin_in_the_request_changes_nothing_of_that(api):
+def test_an_origin_in_the_request_does_not_add_cors_headers(api):
     answer = api.get("/users", Origin="https://example.com")
 
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-# What chalice itself answers in a Lambda, where no emulator stands before it
+# Chalice's own answers in a Lambda, without the emulator in front
 
 
 def event(method, path, body=None, **changes):
-    """A request as API Gateway hands it to the function."""
+    """A request as API Gateway passes it to the function."""
     return {
         "requestContext": {
             "httpMethod": method,
@@ -327,7 +325,7 @@ def event(method, path, body=None, **changes):
 
 
 @pytest.mark.usefixtures("api")
-def test_the_request_id_is_the_gateways_where_there_is_one():
+def test_the_request_id_is_the_gateways_if_there_is_one():
     answer = app.app(event("GET", "/users/{uid}"), None)
 
     assert answer["headers"]["X-Request-Id"] == "id-of-the-gateway"
@@ -335,7 +333,7 @@ def test_the_request_id_is_the_gateways_where_there_is_one():
 
 
 @pytest.mark.usefixtures("api")
-def test_a_link_leads_on_wherever_the_routes_stand(store):
+def test_a_link_works_under_any_prefix(store):
     load(store, person(1), person(2))
     listed = event("GET", "/users", multiValueQueryStringParameters={"limit": ["1"]})
 
@@ -355,7 +353,7 @@ def test_a_body_that_the_gateway_sends_in_base64_is_understood(method, path, _, 
 
 
 @pytest.mark.usefixtures("api")
-def test_an_answer_in_text_leaves_the_function_as_text(store):
+def test_a_text_answer_is_not_encoded_in_base64(store):
     load(store, person(1))
     for accept in ("application/json", "application/x-ndjson", "text/csv"):
         answer = app.app(event("GET", "/users", headers={"accept": accept}), None)
@@ -363,5 +361,5 @@ def test_an_answer_in_text_leaves_the_function_as_text(store):
         assert isinstance(answer["body"], str)
 
 
-def test_a_view_holds_no_field_that_is_dropped():
+def test_a_view_has_no_dropped_field():
     assert not {"id", "password", "avatar", "credit_card", "date_of_birth"} & set(UserView.__struct_fields__)

@@ -1,4 +1,4 @@
-"""`POST /users/lookup`: whoever has a raw value is found by it, and it goes no further than that."""
+"""`POST /users/lookup`: people are found by a raw value, and the value appears in no log and no answer."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ RAW = {
     "street": "5 School Lane, Queen's Parade",
 }
 
-# The same value as another hand would write it.
+# The same values in other spellings.
 WRITTEN = {
     "first_name": ["  Zoë ", "Zoe\u0308"],
     "last_name": ["O'Neil\t"],
@@ -35,7 +35,7 @@ WRITTEN = {
     "street": [" 5 School Lane, Queen's Parade "],
 }
 
-# Not the same value, however near.
+# Similar, but different values.
 OTHER = {
     "first_name": ["zoë", "Zoe", "Zoë Z", "zoe.oneil"],
     "last_name": ["O’Neil", "ONeil"],
@@ -49,7 +49,7 @@ OTHER = {
 
 @pytest.fixture
 def zoe(store, tokeniser):
-    """Her, and somebody else."""
+    """Stores her and another person."""
     tokens = {name: tokeniser.token(name, value) for name, value in RAW.items()}
     load(store, person(1, **tokens), person(2))
 
@@ -72,14 +72,14 @@ def test_a_person_is_found_by_each_field(api, field):
 
 @pytest.mark.usefixtures("zoe")
 @pytest.mark.parametrize("field", WRITTEN)
-def test_a_person_is_found_however_the_value_is_written(api, field):
+def test_a_person_is_found_by_any_spelling_of_the_value(api, field):
     for written in WRITTEN[field]:
         assert found(api.post("/users/lookup", {field: written})) == [uid(1)], written
 
 
 @pytest.mark.usefixtures("zoe")
 @pytest.mark.parametrize("field", OTHER)
-def test_nobody_is_found_by_a_value_that_is_only_near(api, field):
+def test_nobody_is_found_by_a_value_that_is_only_similar(api, field):
     for other in OTHER[field]:
         assert found(api.post("/users/lookup", {field: other})) == [], other
 
@@ -95,23 +95,21 @@ def test_nobody_is_found_by_a_token_or_by_the_value_of_another_field(api, tokeni
 
 
 @pytest.mark.usefixtures("zoe")
-def test_all_values_given_must_fit(api):
+def test_all_given_values_must_match(api):
     assert found(api.post("/users/lookup", RAW)) == [uid(1)]
     for field in RAW:
         assert found(api.post("/users/lookup", {**RAW, field: OTHER[field][0]})) == [], field
 
 
 @pytest.mark.usefixtures("zoe")
-def test_a_person_is_shown_as_everywhere(api):
+def test_a_look_up_shows_a_person_as_other_routes_do(api):
     (item,) = api.post("/users/lookup", {"email": RAW["email"]}).json["items"]
 
     assert item == api.get(f"/users/{uid(1)}").json
 
 
 @pytest.mark.parametrize("field", RAW)
-def test_after_a_rotation_those_of_the_old_key_and_those_of_the_new_are_found(
-    api, store, app_environment, field
-):
+def test_after_a_rotation_people_under_the_old_and_the_new_key_are_found(api, store, app_environment, field):
     for number, keys in enumerate((OLD, BOTH)):
         row = person(number, **{field: privacy.Tokeniser(keys).token(field, RAW[field])})
         load(store, row, key=key(max(keys)))
@@ -123,8 +121,8 @@ def test_after_a_rotation_those_of_the_old_key_and_those_of_the_new_are_found(
     assert found(api.post("/users/lookup", {field: RAW[field]})) == [uid(1)]
 
 
-def test_after_a_rotation_values_of_different_keys_fit_together(api, store, app_environment):
-    """No run makes such a row, but all keys are tried for each value."""
+def test_after_a_rotation_values_under_different_keys_can_be_combined(api, store, app_environment):
+    """No run creates such a row, but all keys are tried for each value."""
     row = person(1, email=privacy.Tokeniser(BOTH).token("email", RAW["email"]))
     load(store, row | {"username": privacy.Tokeniser(OLD).token("username", RAW["username"])})
     app_environment(PII_KEYS=pii_keys(BOTH))
@@ -132,8 +130,8 @@ def test_after_a_rotation_values_of_different_keys_fit_together(api, store, app_
     assert found(api.post("/users/lookup", {"email": RAW["email"], "username": RAW["username"]})) == [uid(1)]
 
 
-def test_whoever_a_run_brought_is_found_by_what_the_source_sent(api, user_api):
-    """Through validation, cleaning and tokens: each field of each record as it came."""
+def test_every_person_of_a_run_is_found_by_the_values_that_the_source_sent(api, user_api):
+    """Looks up each field of each record as sent, after validation, cleaning and tokenisation."""
     records = RANDOM_DATA_API.samples()
     user_api.script(RANDOM_DATA_API.page(*records))
     assert runs.run_ingest("manual").inserted == len(records)
@@ -145,7 +143,7 @@ def test_whoever_a_run_brought_is_found_by_what_the_source_sent(api, user_api):
             assert record["uid"] in found(api.post("/users/lookup", {field: record[field]})), field
 
 
-def test_many_with_the_same_value_come_in_pages(api, store, tokeniser):
+def test_many_people_with_the_same_value_are_paged(api, store, tokeniser):
     load(store, *[person(number, last_name=tokeniser.token("last_name", "Li")) for number in range(25)])
     pages, query = [], {"limit": 10}
 
@@ -177,7 +175,7 @@ def test_a_cursor_of_a_look_up_survives_a_rotation_of_the_keys(api, store, token
 
 @pytest.mark.usefixtures("zoe")
 @pytest.mark.parametrize("accept", ["application/x-ndjson", "text/csv"])
-def test_a_look_up_comes_in_other_forms_too(api, accept):
+def test_a_look_up_is_available_in_other_forms_too(api, accept):
     answer = api.post("/users/lookup", {"email": RAW["email"]}, Accept=accept)
 
     assert answer.headers["content-type"].startswith(accept)
@@ -217,7 +215,7 @@ BODIES = {
 }
 
 
-def test_a_body_that_is_none_is_refused_without_repeating_it(api):
+def test_an_invalid_body_is_refused_without_repeating_it(api):
     for what, body in BODIES.items():
         answer = api.post("/users/lookup", body, Content_Type="application/json")
         assert (answer.status, answer.json["status"]) == (400, 400), what
@@ -237,8 +235,8 @@ def test_a_refusal_names_the_field_and_the_rule(api):
 
 
 @pytest.mark.usefixtures("zoe")
-def test_nobody_has_a_value_in_which_there_is_nothing(api):
-    """Which characters are nothing is for no schema to say, so it is no bad request."""
+def test_a_blank_value_finds_nobody(api):
+    """A JSON schema cannot say which characters count as blank, so such a value is not a bad request."""
     for field, value in (
         ("email", "  "),
         ("last_name", "\u001f"),
@@ -256,7 +254,7 @@ def test_the_longest_values_that_can_be_stored_can_be_looked_up(api):
         assert found(api.post("/users/lookup", {field: text})) == [], field
 
 
-def test_json_may_be_called_json_in_several_ways(api):
+def test_several_spellings_of_the_json_content_type_are_accepted(api):
     for kind in (
         "application/json",
         "APPLICATION/JSON",
@@ -267,7 +265,7 @@ def test_json_may_be_called_json_in_several_ways(api):
         assert answer.status == 200, kind
 
 
-def test_a_body_that_is_not_called_json_is_refused(api):
+def test_a_body_with_another_content_type_is_refused(api):
     for kind in (
         "application/x-www-form-urlencoded",
         "text/plain",
@@ -288,7 +286,7 @@ def test_a_body_of_sixty_four_kilobytes_is_read_and_a_larger_one_is_not(api):
     assert (answer.status, answer.json["status"]) == (413, 413)
 
 
-# Where a value must not go
+# Where a value must not appear
 
 SECRETS = {
     "first_name": "Hushella",
@@ -355,7 +353,7 @@ def test_a_look_up_without_postgres_leaves_no_value_anywhere(api, caplog, capsys
 
 @pytest.mark.parametrize("where", ["tokeniser", "store"])
 def test_a_look_up_that_breaks_leaves_no_value_anywhere(api, caplog, capsys, monkeypatch, where):
-    """Whatever raises, and whatever it says."""
+    """Whichever part raises, and whatever its message."""
 
     def broken():
         raise RuntimeError(f"hush: {SECRETS}")

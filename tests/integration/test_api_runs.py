@@ -1,4 +1,4 @@
-"""The ledger over HTTP, and `POST /runs`: a run begins at once, here in a thread, in AWS in a Lambda."""
+"""The ledger over HTTP, and `POST /runs`, which starts a run: here in a thread, on AWS in a Lambda."""
 
 import json
 import threading
@@ -18,12 +18,12 @@ from tests.builders import RANDOM_DATA_API
 from tests.fakes import page_load, person, reject, token, uid
 from tests.integration.api_support import OPERATE, READ, load
 
-CONTEXT = LambdaContext("ingest", 128, max_runtime_ms=900_000)  # what Lambda gives along
-SOURCE_PAGE_SIZE = 20  # of the tests' app
+CONTEXT = LambdaContext("ingest", 128, max_runtime_ms=900_000)  # what Lambda passes to a handler
+SOURCE_PAGE_SIZE = 20  # the setting of the tests' app
 
 
 def ended(api, run_id):
-    """The run, as soon as it has ended."""
+    """Waits until the run has ended; returns it."""
     deadline = time.monotonic() + 20
     while (run := api.get(f"/runs/{run_id}").json)["status"] == "running":
         assert time.monotonic() < deadline, "it runs for ever"
@@ -40,7 +40,7 @@ def start(api, body, **how):
 # Starting a run
 
 
-def test_a_run_begins_at_once_and_says_where_to_look(api):
+def test_a_run_starts_immediately_and_the_answer_has_its_location(api):
     answer = start(api, {"pages": 2})
 
     started = answer.json
@@ -49,7 +49,7 @@ def test_a_run_begins_at_once_and_says_where_to_look(api):
     assert ended(api, started["run_id"])["run_id"] == started["run_id"]
 
 
-def test_the_run_ends_in_the_ledger_with_what_it_did(api, sql):
+def test_the_ledger_shows_how_the_run_ended(api, sql):
     run = ended(api, start(api, {"pages": 2}).json["run_id"])
 
     assert (run["status"], run["trigger"], run["pages_planned"], run["pages_done"]) == (
@@ -76,7 +76,7 @@ def test_the_answer_does_not_wait_for_the_source(api, app_environment, user_api)
     assert ended(api, run_id)["status"] == "succeeded"
 
 
-def test_a_run_without_pages_is_as_large_as_the_settings_say(api, app_environment):
+def test_a_run_without_pages_uses_the_settings(api, app_environment):
     app_environment(SOURCE_PAGES="3", SOURCE_PAGE_SIZE="5")
 
     run = ended(api, start(api, {}).json["run_id"])
@@ -84,7 +84,7 @@ def test_a_run_without_pages_is_as_large_as_the_settings_say(api, app_environmen
     assert (run["trigger"], run["pages_planned"], run["fetched"]) == ("manual", 3, 15)
 
 
-def test_exactly_the_pages_asked_for_are_fetched(api, user_api):
+def test_exactly_the_requested_pages_are_fetched(api, user_api):
     ended(api, start(api, {"pages": 3, "page_size": 7}).json["run_id"])
 
     queries = [parse_qs(urlsplit(target).query) for _, target in user_api.requests]
@@ -93,12 +93,12 @@ def test_exactly_the_pages_asked_for_are_fetched(api, user_api):
 
 @pytest.fixture
 def slow_source(app_environment, user_api):
-    """A run over it is under way for a while."""
+    """A source slow enough for its run to last a while."""
     app_environment(SOURCE_URL=user_api.url("random-data-api", fault="delay-0.5"))
 
 
 @pytest.mark.usefixtures("slow_source")
-def test_a_second_run_while_one_is_under_way_is_skipped_and_has_an_id_too(api):
+def test_a_second_run_during_another_is_skipped_and_has_an_id_too(api):
     first = start(api, {}).json["run_id"]
     second = start(api, {})
 
@@ -109,7 +109,7 @@ def test_a_second_run_while_one_is_under_way_is_skipped_and_has_an_id_too(api):
 
 
 @pytest.mark.usefixtures("slow_source")
-def test_after_the_end_of_a_run_another_may_begin(api):
+def test_another_run_may_start_after_the_first_has_ended(api):
     ended(api, start(api, {}).json["run_id"])
 
     second = start(api, {}).json
@@ -118,9 +118,7 @@ def test_after_the_end_of_a_run_another_may_begin(api):
     ended(api, second["run_id"])
 
 
-def test_a_run_over_a_broken_source_ends_as_failed_with_words_that_hold_no_address(
-    api, app_environment, user_api
-):
+def test_a_run_over_a_broken_source_fails_with_an_error_that_holds_no_url(api, app_environment, user_api):
     app_environment(SOURCE_URL=user_api.url("random-data-api", fault="html", hush="hush"))
 
     run = ended(api, start(api, {}).json["run_id"])
@@ -130,12 +128,12 @@ def test_a_run_over_a_broken_source_ends_as_failed_with_words_that_hold_no_addre
     assert "hush" not in str(run)
 
 
-def test_the_scope_to_operate_is_enough_and_the_one_to_read_is_not(api):
+def test_the_operate_scope_is_enough_and_the_read_scope_is_not(api):
     assert api.post("/runs", {}, key=READ).status == 403
     ended(api, start(api, {}, key=OPERATE).json["run_id"])
 
 
-def test_whole_numbers_are_taken_however_json_writes_them(api):
+def test_whole_numbers_are_accepted_in_any_json_notation(api):
     run = ended(
         api, start(api, b'{"pages": 1.0, "page_size": 5e0}', Content_Type="application/json").json["run_id"]
     )
@@ -143,7 +141,7 @@ def test_whole_numbers_are_taken_however_json_writes_them(api):
     assert (run["pages_planned"], run["fetched"]) == (1, 5)
 
 
-def test_a_run_out_of_bounds_is_refused_and_the_ledger_knows_nothing_of_it(api):
+def test_a_run_out_of_bounds_is_refused_and_not_recorded(api):
     for body in (
         b'{"pages": 0}',
         b'{"pages": -1}',
@@ -179,11 +177,11 @@ def test_a_run_out_of_bounds_is_refused_and_the_ledger_knows_nothing_of_it(api):
         ({"page_size": 5001}, "page_size: Expected a number <= 5000"),
     ],
 )
-def test_a_number_out_of_bounds_is_refused_in_the_words_of_json(api, body, rule):
+def test_a_number_out_of_bounds_is_refused_with_the_rule(api, body, rule):
     assert api.post("/runs", body).json["detail"] == rule
 
 
-def test_the_bounds_themselves_are_taken(api, monkeypatch):
+def test_the_bounds_themselves_are_accepted(api, monkeypatch):
     orders = []
     monkeypatch.setattr(runs, "_hand_over", orders.append)
 
@@ -194,7 +192,7 @@ def test_the_bounds_themselves_are_taken(api, monkeypatch):
     assert [(order["pages"], order["page_size"]) for order in orders] == [(1, 1), (100_000, 5_000)]
 
 
-def test_a_run_without_postgres_cannot_begin(api, postgres_away):
+def test_a_run_cannot_start_without_postgres(api, postgres_away):
     with postgres_away():
         assert api.post("/runs", {}).status == 503
 
@@ -204,7 +202,7 @@ def test_a_run_without_postgres_cannot_begin(api, postgres_away):
 
 @pytest.fixture
 def lambda_service(api, app_environment, monkeypatch) -> Iterator[Stubber]:
-    """The app as a Lambda; what it asks of Lambda is answered here."""
+    """The app as a Lambda; a stub answers its calls to the Lambda service."""
     client = boto3.client(
         "lambda", region_name="eu-central-1", aws_access_key_id="id", aws_secret_access_key="none"
     )
@@ -215,7 +213,7 @@ def lambda_service(api, app_environment, monkeypatch) -> Iterator[Stubber]:
 
 
 class Kept:
-    """Equal to whatever is sent, and keeps it."""
+    """Compares equal to any payload, and keeps it."""
 
     def __init__(self):
         self.payload = b""
@@ -229,13 +227,13 @@ class Kept:
 
 
 def invoked(stub):
-    """One asynchronous invocation of the ingest function is expected, and nothing else; what it is sent."""
+    """Expects one asynchronous invocation of the ingest function and nothing else; returns its payload."""
     expected = {"FunctionName": "decant-prod-ingest", "InvocationType": "Event", "Payload": (kept := Kept())}
     stub.add_response("invoke", {"StatusCode": 202}, expected)
     return kept
 
 
-def test_in_aws_a_run_is_handed_to_the_ingest_function_which_works_it(api, lambda_service, sql):
+def test_in_aws_the_ingest_function_does_the_run(api, lambda_service, sql):
     sent = invoked(lambda_service)
 
     run_id = start(api, {"pages": 2, "page_size": 5}).json["run_id"]
@@ -248,11 +246,11 @@ def test_in_aws_a_run_is_handed_to_the_ingest_function_which_works_it(api, lambd
     assert (summary["status"], summary["pages"], summary["fetched"]) == ("succeeded", 2, 10)
     run = api.get(f"/runs/{run_id}").json
     assert (run["status"], run["trigger"], run["fetched"]) == ("succeeded", "backfill", 10)
-    json.dumps(summary)  # Lambda does so
+    json.dumps(summary)  # as Lambda does
 
 
 def test_in_aws_an_event_delivered_twice_does_the_work_once(api, lambda_service, sql):
-    """Lambda promises at least one delivery."""
+    """Lambda guarantees at-least-once delivery."""
     sent = invoked(lambda_service)
     run_id = start(api, {"pages": 1, "page_size": 5}).json["run_id"]
     app.ingest(json.loads(sent.payload), CONTEXT)
@@ -264,7 +262,7 @@ def test_in_aws_an_event_delivered_twice_does_the_work_once(api, lambda_service,
     assert len(api.get("/runs").json["items"]) == 1
 
 
-def test_in_aws_no_work_is_done_by_who_answers(api, lambda_service, user_api):
+def test_in_aws_the_api_function_does_no_work_itself(api, lambda_service, user_api):
     invoked(lambda_service)
 
     start(api, {})
@@ -274,7 +272,7 @@ def test_in_aws_no_work_is_done_by_who_answers(api, lambda_service, user_api):
 
 
 @pytest.mark.usefixtures("slow_source")
-def test_in_aws_a_skipped_run_is_handed_to_nobody(api, lambda_service):
+def test_in_aws_a_skipped_run_is_not_handed_over(api, lambda_service):
     invoked(lambda_service)
     start(api, {})
 
@@ -299,7 +297,7 @@ def test_in_aws_a_run_that_cannot_be_handed_over_is_an_error_without_detail(
 
 
 def test_in_aws_a_run_that_cannot_be_handed_over_does_not_stay_open(api, lambda_service):
-    """Else it would keep the next ones from running until its lease is out."""
+    """Otherwise it would block the next runs until its lease expires."""
     lambda_service.add_client_error("invoke", "TooManyRequestsException")
     api.post("/runs", {})
 
@@ -327,7 +325,7 @@ def test_an_order_without_a_run_is_a_scheduled_run(api):
 # Reading the ledger
 
 
-def test_the_newest_runs_come_first_and_as_many_as_asked_for(api, store):
+def test_the_newest_runs_come_first_up_to_the_limit(api, store):
     run_ids = [load(store, person(number))[0] for number in range(5)]
 
     assert [run["run_id"] for run in api.get("/runs").json["items"]] == run_ids[::-1]
@@ -335,7 +333,7 @@ def test_the_newest_runs_come_first_and_as_many_as_asked_for(api, store):
 
 
 def by_link(api, path):
-    """What all pages hold, as the links lead from one to the next."""
+    """The items of every page, following the links."""
     while path:
         answer = api.get(path)
         yield answer.json["items"]
@@ -347,7 +345,7 @@ def by_link(api, path):
 @pytest.mark.parametrize(("limit", "sizes"), [(2, [2, 2, 1]), (5, [5]), (4, [4, 1])])
 def test_the_pages_of_the_ledger_hold_each_run_once(api, store, sql, limit, sizes):
     run_ids = [load(store, person(number))[0] for number in range(5)]
-    sql("UPDATE runs SET started_at = now()")  # several at once
+    sql("UPDATE runs SET started_at = now()")  # the same start time for all
 
     pages = list(by_link(api, f"/runs?limit={limit}"))
 
@@ -355,7 +353,7 @@ def test_the_pages_of_the_ledger_hold_each_run_once(api, store, sql, limit, size
     assert [run["run_id"] for page in pages for run in page] == sorted(run_ids, reverse=True)
 
 
-def test_a_cursor_of_no_run_is_a_problem(api, store):
+def test_a_cursor_of_an_unknown_run_is_a_problem(api, store):
     load(store, person(1))
     answer = api.get("/runs", query={"cursor": uid(404)})
 
@@ -364,7 +362,7 @@ def test_a_cursor_of_no_run_is_a_problem(api, store):
 
 @pytest.mark.parametrize("path", ["/runs", f"/runs/{uid(1)}/rejects"])
 @pytest.mark.parametrize("cursor", ["", "x", "1", "1-", "1-2-3", "-1-2", "9999999999-1", "hush", uid(1)[:-1]])
-def test_what_cannot_be_a_cursor_is_refused_by_name(api, path, cursor):
+def test_a_malformed_cursor_is_refused_by_name(api, path, cursor):
     answer = api.get(path, query={"cursor": cursor})
 
     assert (answer.status, answer.json["detail"].partition(":")[0]) == (400, "cursor")
@@ -381,13 +379,13 @@ def test_a_run_is_shown_as_in_the_list(api, store):
     assert api.get(f"/runs/{run_id}").json == api.get("/runs").json["items"][0]
 
 
-def test_a_run_that_nobody_knows_is_a_problem(api):
+def test_an_unknown_run_is_a_problem(api):
     for path in (f"/runs/{uid(404)}", f"/runs/{uid(404)}/rejects"):
         answer = api.get(path)
         assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
-def test_a_run_whose_lease_ran_out_is_lost(api, store, sql):
+def test_a_run_whose_lease_expired_is_lost(api, store, sql):
     run = store.open_run(Opening("lost", "manual", 1), "0" * 16, 1)
     sql("UPDATE runs SET lease_expires_at = now() - interval '1 second'")
 
@@ -397,7 +395,7 @@ def test_a_run_whose_lease_ran_out_is_lost(api, store, sql):
 
 @pytest.fixture
 def refused(store):
-    """A run that refused five records on two pages."""
+    """A run that rejected five records on two pages."""
     run = store.open_run(Opening("refusing", "manual", 2), "0" * 16, 1)
     for page in (1, 2):
         rejects = [reject(position, rule="format") for position in ((7, 2, 5) if page == 1 else (1, 0))]
@@ -420,7 +418,7 @@ def test_rejects_come_in_the_order_of_the_source(api, refused):
     }
 
 
-def test_as_many_rejects_as_asked_for(api, refused):
+def test_the_limit_of_rejects_is_respected(api, refused):
     assert len(api.get(f"/runs/{refused}/rejects?limit=3").json["items"]) == 3
 
 
@@ -433,13 +431,13 @@ def test_the_pages_of_rejects_hold_each_once(api, refused, limit, sizes):
     assert places == [(1, 2), (1, 5), (1, 7), (2, 0), (2, 1)]
 
 
-def test_a_run_that_refused_nothing_has_no_rejects(api, store):
+def test_a_run_without_bad_records_has_no_rejects(api, store):
     run_id, _ = load(store, person(1))
 
     assert api.get(f"/runs/{run_id}/rejects").json == {"items": [], "next": None}
 
 
-def test_a_bad_record_of_the_source_is_told_by_place_and_rule_alone(api, user_api):
+def test_a_bad_record_is_shown_only_by_its_position_and_rule(api, user_api):
     records = RANDOM_DATA_API.samples()
     bad = {**records[0], "email": "hush-at-example.com", "date_of_birth": "hush"}
     user_api.script(

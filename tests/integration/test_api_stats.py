@@ -1,4 +1,4 @@
-"""`GET /stats`, `/contract` and `/health`: right numbers, computed once for many, and cheap to ask for."""
+"""`GET /stats`, `/contract` and `/health`: correct numbers, computed once for many requests, cheap to ask."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ KINDS = ("country", "birth_decade", "plan", "gender", "key_version")
 
 
 def counted(rows, key):
-    """(value, count), the commonest first, equal ones by value and the missing last."""
+    """(value, count) pairs, most common first, ties by value, missing values last."""
     counts = Counter(map(key, rows))
     return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0] is None, pair[0] or ""))
 
@@ -32,7 +32,7 @@ def shown(stats, kind):
 # Statistics
 
 
-def test_the_numbers_are_those_of_an_independent_count(api, store):
+def test_the_numbers_match_an_independent_count(api, store):
     rows = crowd(300, seed=5)
     load(store, *rows[:200], key=key(1))
     load(store, *rows[200:], key=key(2))
@@ -54,7 +54,7 @@ def test_without_people_there_is_nothing_to_count(api):
     assert [stats[kind] for kind in KINDS] == [[]] * 5
 
 
-def test_the_hundred_commonest_values_are_shown_and_all_people_are_counted(api, store):
+def test_the_hundred_most_common_values_are_shown_and_all_people_are_counted(api, store):
     rows = [person(number, country=f"Country {min(number, 120 + number % 2):03}") for number in range(300)]
     load(store, *rows)
 
@@ -64,20 +64,20 @@ def test_the_hundred_commonest_values_are_shown_and_all_people_are_counted(api, 
     assert shown(stats, "country") == counted(rows, lambda row: row["country"])[:100]
 
 
-def test_who_is_erased_is_counted_no_more(api, store, redis_client):
+def test_an_erased_person_is_no_longer_counted(api, store, redis_client):
     load(store, *(rows := crowd(3)))
     api.delete(f"/users/{rows[0]['uid']}")
 
     assert api.get("/stats").json["total"] == 2
 
 
-def test_the_moment_of_the_count_is_told(api):
+def test_the_time_of_the_count_is_shown(api):
     computed_at = datetime.fromisoformat(api.get("/stats").json["computed_at"])
 
     assert abs(datetime.now(UTC) - computed_at) < timedelta(minutes=1)
 
 
-def test_the_second_who_asks_gets_the_same_bytes_from_redis(api, store):
+def test_a_second_request_gets_the_same_bytes_from_redis(api, store):
     first = api.get("/stats")
     load(store, person(1))
     second = api.get("/stats")
@@ -86,7 +86,7 @@ def test_the_second_who_asks_gets_the_same_bytes_from_redis(api, store):
     assert first.body == second.body
 
 
-def test_a_count_is_kept_for_half_a_minute(api, store, redis_client):
+def test_a_count_is_cached_for_half_a_minute(api, store, redis_client):
     api.get("/stats")
     assert 25 < redis_client.ttl("stats") <= 30
 
@@ -96,14 +96,14 @@ def test_a_count_is_kept_for_half_a_minute(api, store, redis_client):
     assert api.get("/stats").json["total"] == 1
 
 
-def test_statistics_in_redis_do_without_postgres(api, postgres_away):
+def test_cached_statistics_need_no_postgres(api, postgres_away):
     first = api.get("/stats")
 
     with postgres_away():
         assert api.get("/stats").body == first.body
 
 
-def test_statistics_do_without_redis(api, redis_away):
+def test_statistics_work_without_redis(api, redis_away):
     with redis_away():
         answers = [api.get("/stats") for _ in range(2)]
 
@@ -111,7 +111,7 @@ def test_statistics_do_without_redis(api, redis_away):
     assert answers[1].headers["x-data-source"] == "postgres"
 
 
-def test_statistics_without_either_cannot_be_had_now(api, postgres_away):
+def test_without_postgres_and_a_cached_count_statistics_are_unavailable(api, postgres_away):
     with postgres_away():
         assert api.get("/stats").status == 503
 
@@ -122,7 +122,7 @@ THREADS = 50
 
 
 class Counting:
-    """The store, counting how often it computes; slowly enough for all to ask meanwhile."""
+    """The store, counting its computations; slow enough for all threads to ask during one."""
 
     def __init__(self, store):
         self._store = store
@@ -146,7 +146,7 @@ def ask_at_once(caches):
 
 
 @pytest.mark.parametrize("containers", [1, 2, 5])
-def test_fifty_threads_make_one_computation_in_however_many_containers(
+def test_fifty_threads_cause_one_computation_in_any_number_of_containers(
     valkey, redis_client, store, containers
 ):
     load(store, *crowd(20))
@@ -163,7 +163,7 @@ def test_fifty_threads_make_one_computation_in_however_many_containers(
     assert json.loads(bodies[0])["total"] == 20
 
 
-def test_who_comes_as_another_has_just_computed_takes_that(valkey, redis_client, store, monkeypatch):
+def test_a_result_that_was_just_computed_by_another_is_used(valkey, redis_client, store, monkeypatch):
     counting = Counting(store)
     with (
         contextlib.closing(Cache(valkey.url, counting, 120)) as cache,
@@ -183,7 +183,7 @@ def test_who_comes_as_another_has_just_computed_takes_that(valkey, redis_client,
     assert counting.computed == 1
 
 
-def test_without_redis_fifty_threads_make_one_computation_a_container(valkey, store, redis_away):
+def test_without_redis_fifty_threads_cause_one_computation_per_container(valkey, store, redis_away):
     counting = Counting(store)
     with contextlib.closing(Cache(valkey.url, counting, 120)) as cache, redis_away():
         assert len(set(ask_at_once([cache]))) == 1
@@ -191,10 +191,8 @@ def test_without_redis_fifty_threads_make_one_computation_a_container(valkey, st
     assert counting.computed == 1
 
 
-def test_one_who_fails_to_compute_does_not_keep_the_others_waiting_for_ever(
-    api, store, redis_client, postgres_away
-):
-    """The lock that the failed one leaves behind goes by itself, and is not waited for longer than that."""
+def test_a_failed_computation_does_not_block_the_others_forever(api, store, redis_client, postgres_away):
+    """The lock that it leaves behind expires, and nobody waits longer than that."""
     with postgres_away():
         assert api.get("/stats").status == 503
     assert redis_client.pttl("stats:lock") <= 5_000
@@ -203,7 +201,7 @@ def test_one_who_fails_to_compute_does_not_keep_the_others_waiting_for_ever(
 # The contract
 
 
-def test_the_contract_is_the_table_that_the_pipeline_works_by(api):
+def test_the_contract_is_the_table_that_the_pipeline_uses(api):
     answer = api.get("/contract").json
 
     assert answer["fields"] == [
@@ -213,7 +211,7 @@ def test_the_contract_is_the_table_that_the_pipeline_works_by(api):
     assert answer["hash"] == privacy.contract_hash()
 
 
-def test_the_contract_tells_the_newest_key_version_and_no_key(api, app_environment):
+def test_the_contract_shows_the_newest_key_version_and_no_key(api, app_environment):
     app_environment(PII_KEYS=pii_keys({1: PII_KEY, 7: b"7" * 32}))
 
     answer = api.get("/contract")
@@ -235,7 +233,7 @@ def test_health_is_ok_when_all_is_well(api):
     assert answer.json["last_success_age_seconds"] is None
 
 
-def test_health_tells_how_long_ago_a_run_last_succeeded(api, store, sql):
+def test_health_shows_how_long_ago_a_run_last_succeeded(api, store, sql):
     load(store, person(1))
     sql("UPDATE runs SET finished_at = now() - interval '90 seconds'")
     run = store.open_run(Opening("another", "manual", 1), "0" * 16, 1)
@@ -277,16 +275,16 @@ def test_an_outage_of_redis_is_counted_as_an_error(api, redis_away):
     assert counts["misses"] == 1
 
 
-def test_who_is_not_stored_is_a_miss_and_no_fill(api):
+def test_an_unknown_person_is_a_miss_and_no_fill(api):
     api.get(f"/users/{person(1)['uid']}")
 
     assert api.get("/health").json["cache"] == {"hits": 0, "misses": 1, "fills": 0, "errors": 0}
 
 
-# The risk of being singled out
+# The re-identification risk
 
 
-def test_the_risk_counts_people_who_are_alike_in_all_that_is_kept(api, store):
+def test_the_risk_counts_people_with_the_same_kept_values(api, store):
     alike = [person(number) for number in range(6)]
     three = [person(number, birth_year=1950) for number in range(10, 13)]
     alone = [person(20, gender=None), person(21, city="Tórshavn"), person(22, employment_title="Cook")]
@@ -305,14 +303,14 @@ def test_the_risk_counts_people_who_are_alike_in_all_that_is_kept(api, store):
     }
 
 
-def test_of_nobody_there_is_no_risk(api):
+def test_without_people_there_is_no_risk(api):
     risk = api.get("/stats").json["risk"]
 
     assert (risk["k_anonymity"], risk["groups"], risk["in_small_groups"]) == (None, 0, 0)
     assert (risk["share_in_small_groups"], risk["repetitive_tokens"]) == (0.0, [])
 
 
-def test_tokens_that_repeat_often_are_told(api, store):
+def test_tokens_that_repeat_often_are_reported(api, store):
     people = [
         person(number, email=f"v1_{number:024}", first_name=token("ab"[number % 2]), street=token("s"))
         for number in range(10)
@@ -325,7 +323,7 @@ def test_tokens_that_repeat_often_are_told(api, store):
     assert (told["first_name"], told["street"]) == (2, 1)
 
 
-def test_the_risk_is_told_of_every_column_of_tokens_and_of_the_kept_ones_it_names(api, store):
+def test_the_risk_covers_every_token_column_and_the_kept_columns_that_it_names(api, store):
     load(store, *[person(number) for number in range(5)])
 
     risk = api.get("/stats").json["risk"]

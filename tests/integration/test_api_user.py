@@ -1,4 +1,4 @@
-"""`GET /users/{uid}`: ETag and 304, which of the two servers knew, and ids that are none."""
+"""`GET /users/{uid}`: ETag and 304, which server the answer came from, and malformed ids."""
 
 import logging
 import re
@@ -38,11 +38,11 @@ MALFORMED = [
 
 @pytest.fixture
 def known(store):
-    """One person, stored."""
+    """Stores one person."""
     load(store, person(1))
 
 
-# What it is, and who knew
+# The answer and its source
 
 
 @pytest.mark.usefixtures("known")
@@ -55,8 +55,8 @@ def test_a_person_comes_first_from_postgres_and_then_from_redis_in_the_same_byte
 
 
 @pytest.mark.usefixtures("known")
-def test_what_is_in_redis_is_handed_through_as_it_is(api, redis_client):
-    """Nothing looks into it: the bytes need not even make sense."""
+def test_a_cached_body_is_passed_through_unchanged(api, redis_client):
+    """It is not parsed, so any bytes will do."""
     held = b'{"version":1, "as it": "is"  }'
     redis_client.set(f"user:{uid(1)}", held)
 
@@ -64,7 +64,7 @@ def test_what_is_in_redis_is_handed_through_as_it_is(api, redis_client):
 
 
 @pytest.mark.usefixtures("known")
-def test_a_person_in_redis_costs_one_round_trip(api, redis_client):
+def test_a_cached_person_costs_one_round_trip(api, redis_client):
     api.get(WHO)
     redis_client.config_resetstat()
 
@@ -109,14 +109,14 @@ def test_an_id_may_be_written_in_capitals(api, store):
     assert answer.json["uid"] == "abcdef00-0000-4000-8000-00000000000a"
 
 
-def test_nobody_is_a_problem_from_either_server(api):
+def test_an_unknown_person_is_a_problem_from_either_server(api):
     answers = [api.get(WHO) for _ in range(2)]
 
     assert [answer.status for answer in answers] == [404, 404]
     assert answers[0].without_id() == answers[1].without_id()
 
 
-def test_who_was_asked_for_in_vain_is_found_as_soon_as_loaded(api, store):
+def test_a_person_who_was_unknown_is_found_as_soon_as_loaded(api, store):
     assert api.get(WHO).status == 404
 
     load(store, person(1))
@@ -133,7 +133,7 @@ def test_the_etag_is_strong(api):
     assert re.fullmatch(r'"[!#-~]+"', api.get(WHO).headers["etag"])
 
 
-def test_every_version_of_everyone_has_an_etag_of_its_own(api, store, redis_client):
+def test_every_version_of_every_person_has_a_unique_etag(api, store, redis_client):
     rows = crowd(20)
     etags = []
     for year in (1950, 1951, 1950):
@@ -145,7 +145,7 @@ def test_every_version_of_everyone_has_an_etag_of_its_own(api, store, redis_clie
 
 
 def test_what_a_run_caches_and_what_is_read_later_has_the_same_etag(api, redis_client):
-    """Else a client would fetch everybody anew whenever an entry expires."""
+    """Otherwise a client would fetch everybody again whenever an entry expires."""
     runs.run_ingest("manual", pages=3, page_size=50)
     everyone = [item["uid"] for item in api.get("/users?limit=1000").json["items"]]
 
@@ -159,7 +159,7 @@ def test_what_a_run_caches_and_what_is_read_later_has_the_same_etag(api, redis_c
 
 
 @pytest.mark.usefixtures("known")
-def test_who_has_this_version_gets_no_body(api):
+def test_a_client_with_the_current_version_gets_no_body(api):
     etag = api.get(WHO).headers["etag"]
 
     answer = api.get(WHO, If_None_Match=etag)
@@ -171,7 +171,7 @@ def test_who_has_this_version_gets_no_body(api):
 
 
 @pytest.mark.usefixtures("known")
-def test_if_none_match_may_name_several_or_a_weak_one_or_any(api):
+def test_if_none_match_may_have_several_etags_a_weak_one_or_a_star(api):
     etag = api.get(WHO).headers["etag"]
 
     for header in (
@@ -186,7 +186,7 @@ def test_if_none_match_may_name_several_or_a_weak_one_or_any(api):
 
 
 @pytest.mark.usefixtures("known")
-def test_whoever_has_another_version_gets_the_person(api):
+def test_a_client_with_another_version_gets_the_person(api):
     etag = api.get(WHO).headers["etag"]
 
     for header in ('"other"', etag[1:-1], etag.upper(), "", ",", '"', "W/", f'"{etag}"', etag[:-2] + '"'):
@@ -204,12 +204,12 @@ def test_a_change_ends_the_304(api, store):
     assert (answer.status, answer.json["birth_year"]) == (200, 1999)
 
 
-def test_if_none_match_of_anything_finds_nobody_where_nobody_is(api):
+def test_if_none_match_with_a_star_is_a_404_for_an_unknown_person(api):
     assert api.get(WHO, If_None_Match="*").status == 404
 
 
 @pytest.mark.usefixtures("known")
-def test_a_304_does_without_postgres_when_redis_has_the_person(api, postgres_away):
+def test_a_304_needs_no_postgres_if_redis_has_the_person(api, postgres_away):
     etag = api.get(WHO).headers["etag"]
 
     with postgres_away():
@@ -218,7 +218,7 @@ def test_a_304_does_without_postgres_when_redis_has_the_person(api, postgres_awa
 
 
 @pytest.mark.usefixtures("known")
-def test_a_person_does_without_redis(api, redis_away):
+def test_a_person_is_served_without_redis(api, redis_away):
     with redis_away():
         answer = api.get(WHO)
 
@@ -226,7 +226,7 @@ def test_a_person_does_without_redis(api, redis_away):
 
 
 @pytest.mark.usefixtures("known")
-def test_without_either_the_answer_is_that_it_cannot_be_had_now(api, postgres_away):
+def test_without_postgres_and_a_cached_body_the_answer_is_503(api, postgres_away):
     with postgres_away():
         answer = api.get(WHO)
 
@@ -254,13 +254,13 @@ def test_head_has_the_headers_of_get(api):
 
 
 @pytest.mark.usefixtures("known")
-def test_head_knows_304_too(api):
+def test_head_supports_304_too(api):
     etag = api.get(WHO).headers["etag"]
 
     assert api("HEAD", WHO, If_None_Match=etag).status == 304
 
 
-# Ids that are none
+# Malformed ids
 
 
 ROUTES_OF_AN_ID = [
@@ -286,7 +286,7 @@ def test_a_malformed_id_is_refused_before_any_store_is_asked(api, app_environmen
 
     assert wiring.cache().counts["errors"] == 0
     assert not [entry for entry in caplog.records if entry.levelno >= logging.WARNING]
-    # the same with an id that is one: else it would prove nothing
+    # a valid id does reach the stores, or this test would prove nothing
     assert api(method, path.format(uid(1))).status == 503
 
 

@@ -1,4 +1,4 @@
-"""`GET /users`: everyone once, whatever is filtered, whoever writes meanwhile; JSON, NDJSON or CSV."""
+"""`GET /users`: everyone exactly once, with any filter and during writes; as JSON, NDJSON or CSV."""
 
 import csv
 import io
@@ -27,7 +27,7 @@ def uids(pages):
 
 @pytest.fixture
 def people_stored(store):
-    """Sixty of them, in the order of their uid."""
+    """Sixty people, in the order of their uid."""
     rows = crowd(60)
     load(store, *rows)
     return sorted(rows, key=lambda row: row["uid"])
@@ -64,13 +64,13 @@ def test_walking_all_pages_gives_everyone_exactly_once_in_the_order_of_their_uid
 
 
 @pytest.mark.usefixtures("people_stored")
-def test_a_page_holds_fifty_unless_told_otherwise(api):
+def test_a_page_holds_fifty_by_default(api):
     assert len(api.get("/users").json["items"]) == 50
 
 
 @pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson", "text/csv"])
-def test_a_page_ends_early_rather_than_be_more_than_a_lambda_may_answer(api, store, accept):
-    longest = dict.fromkeys(KEPT_TEXTS, "\x01" * 200)  # of all characters those that JSON writes longest
+def test_a_page_ends_early_rather_than_exceed_lambdas_response_limit(api, store, accept):
+    longest = dict.fromkeys(KEPT_TEXTS, "\x01" * 200)  # the characters with the longest JSON form
     rows = [person(number, **longest) for number in range(1, 702)]
     load(store, *rows)
 
@@ -96,7 +96,7 @@ def test_the_link_header_and_next_lead_to_the_same_page(api):
 
 
 @pytest.mark.usefixtures("people_stored")
-def test_the_limit_may_change_on_the_way(api):
+def test_the_limit_may_change_between_pages(api):
     first = api.get("/users", query={"limit": 10}).json
     rest = api.get("/users", query={"limit": 1000, "cursor": first["next"]}).json
 
@@ -104,7 +104,7 @@ def test_the_limit_may_change_on_the_way(api):
 
 
 @pytest.mark.usefixtures("people_stored")
-def test_a_page_can_be_asked_for_again(api):
+def test_a_page_can_be_requested_again(api):
     cursor = api.get("/users", query={"limit": 10}).json["next"]
 
     first, second = (api.get("/users", query={"limit": 10, "cursor": cursor}) for _ in range(2))
@@ -135,7 +135,7 @@ def test_a_cursor_with_any_character_changed_is_refused(api, cursor):
         assert refused(api.get("/users", query={"cursor": altered}))
 
 
-def test_a_cursor_that_was_cut_or_lengthened_is_refused(api, cursor):
+def test_a_truncated_or_lengthened_cursor_is_refused(api, cursor):
     for altered in (
         cursor[:-1],
         cursor[:-4],
@@ -150,17 +150,17 @@ def test_a_cursor_that_was_cut_or_lengthened_is_refused(api, cursor):
 
 
 @pytest.mark.parametrize("padding", ["=", "=="])
-def test_a_cursor_with_padding_that_is_not_its_own_is_refused(api, cursor, padding):
+def test_a_cursor_with_added_padding_is_refused(api, cursor, padding):
     assert refused(api.get("/users", query={"cursor": cursor + padding}))
 
 
-def test_two_cursors_cannot_be_pieced_together(api, cursor):
+def test_two_cursors_cannot_be_combined(api, cursor):
     other = api.get("/users", query={"limit": 20}).json["next"]
 
     assert refused(api.get("/users", query={"cursor": cursor[:24] + other[24:]}))
 
 
-def test_what_has_not_the_form_of_a_cursor_is_a_bad_request(api):
+def test_a_malformed_cursor_is_a_bad_request(api):
     for form in ("", "a b", "a/b", "a+b", "\x00", "é", "=", "A" * 101):
         assert api.get("/users", query={"cursor": form}).status == 400, form
 
@@ -182,14 +182,14 @@ def test_a_cursor_is_refused_with_other_filters(api, people_stored, filters):
     assert refused(api.get("/users", query={"cursor": filtered, "country": "日本"}))
 
 
-def test_a_cursor_is_refused_where_the_same_values_stand_in_other_filters(api, store):
+def test_a_cursor_is_refused_if_the_same_value_is_in_another_filter(api, store):
     load(store, *[person(number, city="Same", state="Same") for number in range(3)])
     of_city = api.get("/users", query={"limit": 1, "city": "Same"}).json["next"]
 
     assert refused(api.get("/users", query={"cursor": of_city, "state": "Same"}))
 
 
-def test_a_cursor_of_a_look_up_is_refused_by_the_list_and_the_other_way_round(api, store, tokeniser):
+def test_a_cursor_of_a_look_up_is_refused_by_the_list_and_vice_versa(api, store, tokeniser):
     email = "someone@example.com"
     load(store, *[person(number, email=tokeniser.token("email", email)) for number in range(3)])
     of_list = api.get("/users", query={"limit": 1}).json["next"]
@@ -209,26 +209,26 @@ def test_a_cursor_survives_a_rotation_of_the_keys(api, people_stored, app_enviro
     assert uids([first, *api.walk(first.next_path)]) == whole
 
 
-def test_a_cursor_of_a_key_that_is_known_no_more_is_refused(api, cursor, app_environment):
+def test_a_cursor_signed_with_a_removed_key_is_refused(api, cursor, app_environment):
     app_environment(PII_KEYS=pii_keys({2: b"2" * 32}))
 
     assert refused(api.get("/users", query={"cursor": cursor}))
 
 
-def test_a_cursor_of_another_house_is_refused(api, cursor, app_environment):
+def test_a_cursor_of_another_installation_is_refused(api, cursor, app_environment):
     app_environment(PII_KEYS=pii_keys({1: b"another root key, of the same ve"}))
 
     assert refused(api.get("/users", query={"cursor": cursor}))
 
 
-def test_a_cursor_leads_on_though_its_person_is_erased(api, people_stored):
+def test_a_cursor_works_after_its_person_is_erased(api, people_stored):
     first = api.get("/users", query={"limit": 10})
     api.delete(f"/users/{people_stored[9]['uid']}")
 
     assert uids(api.walk(first.next_path)) == [row["uid"] for row in people_stored[10:]]
 
 
-# Filters. What is expected is counted from the rows themselves.
+# Filters. The expected results are computed from the rows themselves.
 
 COLUMN_OF = {
     "country": "country",
@@ -250,7 +250,7 @@ SUBSETS = [set_ for size in range(7) for set_ in itertools.combinations(WANTED, 
 
 @pytest.fixture
 def dated(store, sql):
-    """Four hundred people; the moment at which each was changed is in the row."""
+    """Stores four hundred people; each row includes the time of its last change."""
     rows = crowd(400, seed=2)
     load(store, *rows)
     start = datetime(2026, 1, 1, tzinfo=UTC)
@@ -273,25 +273,25 @@ def expected(rows, filters):
     )
 
 
-def test_every_combination_of_filters_gives_those_whom_all_of_them_fit(api, dated):
+def test_every_combination_of_filters_gives_exactly_the_matching_people(api, dated):
     found = 0
     for names in SUBSETS:
         filters = {name: WANTED[name] for name in names}
         fitting = expected(dated, filters)
         assert uids(api.walk("/users", query={"limit": 100, **filters})) == fitting, filters
         found += bool(fitting)
-    assert found > len(SUBSETS) / 2  # else it would prove little
+    assert found > len(SUBSETS) / 2  # otherwise the test would prove little
 
 
 @pytest.mark.parametrize("name", COLUMN_OF)
-def test_a_filter_takes_every_value_that_is_stored(api, dated, name):
+def test_a_filter_accepts_every_stored_value(api, dated, name):
     for value in {row[COLUMN_OF[name]] for row in dated} - {None}:
         filters = {name: value}
         assert uids(api.walk("/users", query=filters)) == expected(dated, filters)
 
 
 @pytest.mark.usefixtures("dated")
-def test_a_filter_means_exactly_this_and_no_pattern(api):
+def test_a_filter_is_an_exact_match_and_not_a_pattern(api):
     for value in (
         "springfield",
         "Springfiel",
@@ -307,13 +307,13 @@ def test_a_filter_means_exactly_this_and_no_pattern(api):
 
 
 @pytest.mark.usefixtures("dated")
-def test_a_filter_is_a_value_and_nothing_else(api):
+def test_a_filter_is_never_interpreted_as_sql(api):
     for value in ("' OR true --", "%(after)s", "%s", "\\", '";', "\u202e", "$1", "{}"):
         answer = api.get("/users", query=dict.fromkeys(COLUMN_OF, value))
         assert (answer.status, answer.json) == (200, NOBODY), value
 
 
-def test_a_moment_may_be_told_in_any_zone_and_belongs_to_those_changed_since(api, dated):
+def test_updated_since_accepts_any_time_zone_and_includes_that_moment(api, dated):
     fitting = expected(dated, {"updated_since": "2026-03-01T00:00:00Z"})
 
     for moment in (
@@ -328,7 +328,7 @@ def test_a_moment_may_be_told_in_any_zone_and_belongs_to_those_changed_since(api
         assert uids(api.walk("/users", query={"updated_since": moment})) == fitting, moment
 
 
-def test_a_microsecond_decides(api, store, sql):
+def test_updated_since_is_exact_to_the_microsecond(api, store, sql):
     load(store, person(1))
     sql("UPDATE users SET updated_at = '2026-03-01T00:00:00.000002Z'")
 
@@ -339,7 +339,7 @@ def test_a_microsecond_decides(api, store, sql):
     assert found == [1, 1, 0]
 
 
-def test_who_asks_since_the_newest_updated_at_misses_nobody_who_came_later(api, store):
+def test_asking_since_the_newest_updated_at_misses_no_later_person(api, store):
     load(store, person(1))
     seen = api.get("/users").json["items"][0]["updated_at"]
     load(store, person(2))
@@ -349,9 +349,9 @@ def test_who_asks_since_the_newest_updated_at_misses_nobody_who_came_later(api, 
     assert [item["uid"] for item in since] == [uid(1), uid(2)]
 
 
-def test_what_is_no_moment_is_refused(api):
+def test_an_invalid_updated_since_is_refused(api):
     for moment in (
-        "2026-03-01T00:00:00",  # of no zone, so of no moment
+        "2026-03-01T00:00:00",  # no time zone
         "2026-03-01",
         "1772323200",
         "yesterday",
@@ -367,13 +367,13 @@ def test_what_is_no_moment_is_refused(api):
         assert "updated_since" in answer.json["detail"]
 
 
-def test_a_moment_at_the_ends_of_time_is_no_error(api):
+def test_the_earliest_and_latest_times_are_no_error(api):
     for moment in ("0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00Z"):
         assert api.get("/users", query={"updated_since": moment}).status in {200, 400}, moment
 
 
-def test_a_moment_may_be_told_in_a_zone_that_postgres_does_not_know(api, dated):
-    """RFC 3339 counts zones up to a day, Postgres up to sixteen hours."""
+def test_updated_since_accepts_zones_that_postgres_does_not(api, dated):
+    """RFC 3339 allows offsets up to a day, Postgres up to sixteen hours."""
     fitting = expected(dated, {"updated_since": "2026-03-01T00:00:00Z"})
 
     for moment in ("2026-03-01T16:00:00+16:00", "2026-03-01T23:59:00+23:59", "2026-02-28T00:01:00-23:59"):
@@ -387,13 +387,13 @@ LISTS = ["/users", "/runs", f"/runs/{uid(404)}/rejects"]
 
 
 @pytest.mark.parametrize("path", LISTS[:2])
-def test_a_limit_from_one_to_a_thousand_is_taken(api, path):
+def test_a_limit_from_one_to_a_thousand_is_accepted(api, path):
     assert [api.get(path, query={"limit": limit}).status for limit in ("1", "1000", "007")] == [200] * 3
 
 
 @pytest.mark.parametrize("path", LISTS)
 def test_any_other_limit_is_refused_without_repeating_it(api, path):
-    bounds = ["0", "1001", "-1"]  # digits that the answer may well hold
+    bounds = ["0", "1001", "-1"]  # such digits may occur in the answer
     for limit in (
         *bounds,
         "",
@@ -439,7 +439,7 @@ def test_a_repeated_parameter_is_refused_without_repeating_it(api):
 
 
 @pytest.mark.parametrize("name", COLUMN_OF)
-def test_a_filter_that_nothing_stored_could_fit_is_refused_without_repeating_it(api, name):
+def test_a_filter_that_no_stored_value_could_match_is_refused_without_repeating_it(api, name):
     for value in ("", "\x00", "a\x00b", "x" * 201):
         answer = api.get("/users", query={name: value})
         assert answer.status == 400, value
@@ -448,8 +448,8 @@ def test_a_filter_that_nothing_stored_could_fit_is_refused_without_repeating_it(
 
 
 @pytest.mark.parametrize("name", COLUMN_OF)
-def test_whoever_is_stored_can_be_found_by_what_is_shown_of_them(api, store, name):
-    """Whatever text validation and cleaning let through: all but NUL, and blanks at the ends."""
+def test_every_person_can_be_found_by_the_values_shown(api, store, name):
+    """For any text that validation and cleaning let through: anything but NUL and outer blanks."""
     values = ["x" * 200, "a\u2028b", "\x7f", "𠮷" * 200, "+", "a&b=c#d", "a\tb", "a\r\nb"]
     load(store, *[person(number, **{COLUMN_OF[name]: value}) for number, value in enumerate(values)])
 
@@ -458,7 +458,7 @@ def test_whoever_is_stored_can_be_found_by_what_is_shown_of_them(api, store, nam
         assert (answer.status, uids([answer])) == (200, [uid(number)]), value
 
 
-def test_a_query_in_any_shape_gets_an_answer(api):
+def test_any_query_string_gets_a_proper_answer(api):
     for query in (
         "limit",
         "limit=",
@@ -477,7 +477,7 @@ def test_a_query_in_any_shape_gets_an_answer(api):
 
 
 @pytest.mark.parametrize("path", [*UNKNOWN[4:], f"/users/{uid(1)}"])
-def test_a_slash_at_the_end_means_nothing(api, path):
+def test_a_trailing_slash_makes_no_difference(api, path):
     assert api.get(f"{path}/").status == api.get(path).status
 
 
@@ -493,7 +493,7 @@ CSV_COLUMNS = [
 
 
 def flat(item, prefix=""):
-    """A person as a row: what CSV can hold of the JSON."""
+    """A person from the JSON as a row of CSV."""
     row = {}
     for name, value in item.items():
         if isinstance(value, dict):
@@ -514,7 +514,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("rows", [ODD, crowd(50)], ids=["odd", "many"])
-def test_ndjson_holds_the_same_people_a_line_each(api, store, rows):
+def test_ndjson_holds_the_same_people_one_per_line(api, store, rows):
     load(store, *rows)
 
     answer = api.get("/users", Accept="application/x-ndjson")
@@ -525,7 +525,7 @@ def test_ndjson_holds_the_same_people_a_line_each(api, store, rows):
 
 
 @pytest.mark.parametrize("rows", [ODD, crowd(50)], ids=["odd", "many"])
-def test_csv_holds_the_same_people_a_row_each(api, store, rows):
+def test_csv_holds_the_same_people_one_per_row(api, store, rows):
     load(store, *rows)
 
     answer = api.get("/users", Accept="text/csv")
@@ -535,7 +535,7 @@ def test_csv_holds_the_same_people_a_row_each(api, store, rows):
     assert table == [flat(item) for item in api.get("/users").json["items"]]
 
 
-def test_csv_names_its_columns_by_path_and_ends_its_lines_as_rfc_4180_wants(api, store):
+def test_csv_names_its_columns_by_path_and_ends_its_lines_as_rfc_4180_requires(api, store):
     load(store, person(1))
 
     head, row, rest = api.get("/users", Accept="text/csv").body.decode().split("\r\n")
@@ -545,7 +545,7 @@ def test_csv_names_its_columns_by_path_and_ends_its_lines_as_rfc_4180_wants(api,
     assert rest == ""
 
 
-def test_nobody_is_an_empty_ndjson_and_a_csv_of_its_head_alone(api):
+def test_without_people_ndjson_is_empty_and_csv_has_only_its_header(api):
     assert api.get("/users", Accept="application/x-ndjson").body == b""
     assert api.get("/users", Accept="text/csv").body.decode() == ",".join(CSV_COLUMNS) + "\r\n"
 
@@ -567,7 +567,7 @@ JSON, NDJSON, CSV = "application/json", "application/x-ndjson", "text/csv; chars
 @pytest.mark.parametrize(
     ("accept", "given"), [("*/*", JSON), ("text/csv;q=0.5, application/x-ndjson;q=0.4", CSV), ("text/*", CSV)]
 )
-def test_the_form_is_the_one_that_the_caller_likes_best(api, accept, given):
+def test_the_form_is_the_one_that_the_caller_prefers(api, accept, given):
     assert api.get("/users", Accept=accept).headers["content-type"] == given
 
 
@@ -575,7 +575,7 @@ def test_without_accept_the_form_is_json(api):
     assert api.get("/users").headers["content-type"] == JSON
 
 
-def test_what_cannot_be_given_is_told_with_what_can(api):
+def test_an_unavailable_form_is_refused_with_the_available_ones(api):
     answer = api.get("/users", Accept="image/png")
 
     assert answer.status == 406
@@ -584,7 +584,7 @@ def test_what_cannot_be_given_is_told_with_what_can(api):
 
 
 @pytest.mark.parametrize("accept", ["text/csv", "application/x-ndjson", "application/json"])
-def test_a_cache_is_told_that_the_form_depends_on_accept(api, accept):
+def test_the_vary_header_says_that_the_form_depends_on_accept(api, accept):
     assert api.get("/users", Accept=accept).headers["vary"] == "Accept"
 
 
@@ -595,19 +595,19 @@ def test_a_refusal_is_a_problem_whatever_the_caller_accepts(api):
     )
 
 
-def test_the_source_of_a_list_is_told(api):
+def test_the_source_of_a_list_is_shown(api):
     assert api.get("/users").headers["x-data-source"] == "postgres"
 
 
-def test_a_list_is_kept_by_nobody_on_the_way(api):
+def test_a_list_must_not_be_cached(api):
     assert api.get("/users").headers["cache-control"] == "no-store"
 
 
-# While others write
+# During concurrent writes
 
 
 class Writer(threading.Thread):
-    """A run that inserts, changes and erases people for as long as it is let; counts its rounds."""
+    """A run that inserts, changes and erases people until stopped; counts its rounds."""
 
     def __init__(self, store, rows):
         super().__init__()
@@ -640,7 +640,7 @@ class Writer(threading.Thread):
         self.join(30)
 
 
-def test_a_walk_while_a_run_writes_shows_nobody_twice_and_misses_nobody_who_stayed(api, store):
+def test_a_walk_during_writes_shows_nobody_twice_and_misses_nobody_who_stayed(api, store):
     everyone = crowd(450, seed=3)
     rows = {"staying": everyone[:300], "coming": everyone[300:]}
     load(store, *rows["staying"])
@@ -658,14 +658,14 @@ def test_a_walk_while_a_run_writes_shows_nobody_twice_and_misses_nobody_who_stay
     for walk in walks:
         assert walk == sorted(set(walk))
         assert staying <= set(walk)
-    assert len(set(map(len, walks))) > 1  # else nothing was written meanwhile
+    assert len(set(map(len, walks))) > 1  # otherwise nothing was written meanwhile
 
 
 # What a page costs
 
 
-def test_a_page_of_any_depth_costs_the_same(api, store, sql):
-    """Rows that Postgres touches for the first page and for a late one, among 5,000."""
+def test_a_late_page_costs_the_same_as_the_first(api, store, sql):
+    """Compares the rows that Postgres touches for the first page and for a late one, among 5,000."""
     load(store, *[person(number) for number in range(5_000)])
     sql("ANALYZE users, users_address")
 
@@ -675,7 +675,7 @@ def test_a_page_of_any_depth_costs_the_same(api, store, sql):
 
 
 def rows_touched(sql, after):
-    """The most rows that any step of the plan gave or threw away."""
+    """The most rows that any node of the query plan returned or discarded."""
     query = (ROOT / "chalicelib/sql/queries/users.sql").read_text(encoding="utf-8")
     values = [51 if name == "limit" else after if name == "after" else None for name in _NAMED.findall(query)]
     ((((plan,),)),) = sql("EXPLAIN (ANALYZE, FORMAT JSON) " + _NAMED.sub("%s", query), *values)

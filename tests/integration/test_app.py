@@ -1,4 +1,4 @@
-"""The doors, through Chalice's own test client, over real servers."""
+"""The app's entry points, through Chalice's own test client, over real servers."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ def client(app_environment):
 
 @pytest.fixture
 def get(client):
-    """A GET with a key that opens all doors, unless another is given."""
+    """Sends a GET, by default with a key that has all scopes."""
 
     def ask(path: str, api_key: str | None = API_KEY) -> Any:
         headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
@@ -37,14 +37,14 @@ def get(client):
 
 @pytest.fixture
 def ingest(client):
-    """The schedule fires once; what the Lambda returns."""
+    """Fires the schedule once; returns what the Lambda returns."""
     event = client.events.generate_cw_event("aws.events", "Scheduled Event", {}, ["arn:aws:events:rule"])
     return lambda: client.lambda_.invoke("ingest", event).payload
 
 
 @pytest.fixture
 def who(ingest, sql):
-    """Somebody who is stored, and in Redis."""
+    """The uid of a person who is stored and cached."""
     ingest()
     return sql("SELECT uid FROM users ORDER BY uid LIMIT 1")[0][0]
 
@@ -69,10 +69,10 @@ def answers_at_closed_doors(client, headers):
     return [client.http.request(method, path, headers) for method, path in closed_doors(client)]
 
 
-# Who may enter
+# Access
 
 
-def test_every_door_but_the_open_ones_wants_a_key(client):
+def test_every_route_but_the_open_ones_needs_a_key(client):
     answers = answers_at_closed_doors(client, {})
 
     assert len(answers) >= 5
@@ -90,7 +90,7 @@ def test_every_door_but_the_open_ones_wants_a_key(client):
         f"Bearer {API_KEY}x",
     ],
 )
-def test_a_key_that_does_not_open_a_door_is_refused_whatever_is_wrong_with_it(client, authorization):
+def test_an_invalid_key_is_refused_whatever_is_wrong_with_it(client, authorization):
     answers = answers_at_closed_doors(client, {"Authorization": authorization})
 
     assert {answer.status_code for answer in answers} == {403}
@@ -108,14 +108,14 @@ def test_a_wrong_key_and_one_without_the_scope_are_refused_in_the_same_words(get
     assert wrong.headers.keys() == without_scope.headers.keys()
 
 
-def test_without_configured_keys_no_key_opens_anything(app_environment, client, get):
+def test_without_configured_keys_every_key_is_refused(app_environment, client, get):
     app_environment(API_KEYS="{}")
 
     assert get("/users").status_code == 403
     assert get("/health", None).status_code == 200
 
 
-def test_with_malformed_keys_no_key_opens_anything(app_environment, get):
+def test_with_malformed_keys_every_key_is_refused(app_environment, get):
     app_environment(API_KEYS='{"key-that-opens-all-doors": ["read"]}')
 
     assert get("/users").status_code == 403
@@ -135,7 +135,7 @@ def test_a_person_comes_from_postgres_first_and_then_from_redis_in_the_same_byte
     assert (first.status_code, first.json_body["uid"]) == (200, who)
 
 
-def test_people_are_listed_as_each_is_shown(get, who):
+def test_the_list_shows_people_as_the_single_route_does(get, who):
     listed = get("/users?limit=3").json_body["items"]
 
     assert len(listed) == 3
@@ -159,14 +159,14 @@ def test_a_malformed_limit_is_refused(get, path, limit):
 
 
 @pytest.mark.parametrize("path", [f"/users/{uid(9)}", f"/runs/{uid(9)}", f"/runs/{uid(9)}/rejects"])
-def test_what_is_not_there_is_not_found(get, path):
+def test_an_unknown_id_is_not_found(get, path):
     assert [problem(get(path)) for _ in range(2)] == [404, 404]
 
 
 # Runs
 
 
-def test_the_schedule_runs_an_ingest_that_the_ledger_shows(get, ingest):
+def test_the_schedule_starts_an_ingest_that_the_ledger_shows(get, ingest):
     summary = ingest()
 
     assert (summary["status"], summary["fetched"]) == ("succeeded", 20)
@@ -181,7 +181,7 @@ def test_the_schedule_runs_an_ingest_that_the_ledger_shows(get, ingest):
     assert [listed["run_id"] for listed in get("/runs").json_body["items"]] == [summary["run_id"]]
 
 
-def test_rejects_are_shown_by_place_and_rule(app_environment, user_api, get, ingest):
+def test_rejects_are_shown_by_position_and_rule(app_environment, user_api, get, ingest):
     app_environment(SOURCE_URL=user_api.url("random-data-api", bad="0.1"))
     summary = ingest()
 
@@ -191,13 +191,13 @@ def test_rejects_are_shown_by_place_and_rule(app_environment, user_api, get, ing
     assert all(reject["page"] == 1 and reject["issues"] and reject["fingerprint"] for reject in rejects)
 
 
-def test_a_source_that_fails_is_told_in_what_the_lambda_returns(app_environment, user_api, ingest):
+def test_the_lambda_returns_the_error_of_a_failing_source(app_environment, user_api, ingest):
     app_environment(SOURCE_URL=user_api.url("random-data-api", fault="status-404"))
 
     assert (ingest()["status"], ingest()["error"]) == ("failed", "page 1: status 404")
 
 
-def test_the_migrating_lambda_migrates_an_empty_database(app_environment, client, empty_database_url):
+def test_the_migrate_lambda_migrates_an_empty_database(app_environment, client, empty_database_url):
     app_environment(DATABASE_URL=empty_database_url)
 
     applied = [client.lambda_.invoke("migrate").payload["applied"] for _ in range(2)]
@@ -210,7 +210,7 @@ def test_the_migrating_lambda_migrates_an_empty_database(app_environment, client
 # Health and outages
 
 
-def test_health_needs_no_key_and_tells_when_a_run_last_succeeded(get, ingest):
+def test_health_needs_no_key_and_shows_when_a_run_last_succeeded(get, ingest):
     before = get("/health", None)
     ingest()
     after = get("/health", None)
@@ -253,11 +253,11 @@ def test_without_postgres_the_ingest_lambda_fails_without_a_value_in_its_error(
     assert password not in repr(failed.value)
 
 
-# What nobody foresaw
+# Unexpected errors
 
 
 @pytest.mark.parametrize("path", ["/users", f"/users/{uid(1)}", "/runs", "/health"])
-def test_what_nobody_foresaw_is_told_by_a_request_id_and_nothing_else(get, monkeypatch, caplog, capfd, path):
+def test_an_unexpected_error_shows_only_a_request_id(get, monkeypatch, caplog, capfd, path):
     def fail(*_: object) -> None:
         raise ValueError("hush@example.com")
 
@@ -272,7 +272,7 @@ def test_what_nobody_foresaw_is_told_by_a_request_id_and_nothing_else(get, monke
     assert set(answer.json_body) <= {"type", "title", "status", "request_id"}
 
 
-def test_a_missing_setting_is_told_to_the_log_and_not_to_the_caller(monkeypatch, get, caplog):
+def test_a_missing_setting_is_named_in_the_log_and_not_to_the_caller(monkeypatch, get, caplog):
     monkeypatch.delenv("DATABASE_URL")
     wiring.reset()
 

@@ -1,4 +1,4 @@
-"""The commands of docs/operating.md for a bad night, run as they are written."""
+"""The backup and clean-up commands of docs/operating.md, run exactly as written."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ def section(title):
 
 @pytest.fixture
 def stored(app_environment, empty_database_url):
-    """A database of its own, with people in it. To be asked straight."""
+    """A separate database with people in it; yields direct access to it."""
     app_environment(DATABASE_URL=empty_database_url)
     wiring.store().migrate()
     assert runs.run_ingest("manual").status == "succeeded"

@@ -1,4 +1,4 @@
-"""The benchmark in small, with those competitors for whom nothing more need be installed."""
+"""The benchmark on a small scale, with the competitors that need no further installation."""
 
 import os
 
@@ -22,7 +22,7 @@ def servers(postgres, valkey, sql, redis_client):
     redis_client.flushall()
 
 
-def test_every_way_stores_what_it_is_given(servers):
+def test_every_competitor_stores_what_it_is_given(servers):
     results = contest(servers, records=200, page_size=100, rounds=1, names=WAYS)
 
     assert [result.way for result in results] == list(WAYS)
@@ -32,7 +32,7 @@ def test_every_way_stores_what_it_is_given(servers):
     assert "| 200 | 100 |" in tables.by_pages({(200, 100): results})
 
 
-def test_a_way_that_stores_less_is_found_out(servers):
+def test_a_competitor_that_stores_less_is_detected(servers):
     way = Decant(servers, pages_of(20, 10))
     way.prepare()
     way.work()
@@ -43,7 +43,7 @@ def test_a_way_that_stores_less_is_found_out(servers):
     way.close()
 
 
-def test_a_read_is_compared_with_the_bare_stores(servers, app_environment):
+def test_a_read_is_compared_with_bare_postgres_and_redis(servers, app_environment):
     hot, miss, listed = contests(servers, rounds=1, calls=4, names=["decant"])
     app_environment()
 
@@ -59,7 +59,7 @@ def cores_of(pids):
 
 @pytest.mark.skipif("two cores" not in PLACES, reason="needs Linux and two cores")
 @pytest.mark.parametrize(("place", "cores"), [("one core", 1), ("two cores", 2)])
-def test_who_is_placed_gets_all_cores_back_whatever_happens(servers, place, cores):
+def test_pinned_processes_get_all_cores_back_even_after_an_error(servers, place, cores):
     everybody = (os.getpid(), *servers.pids)
     before = cores_of(everybody)
 

@@ -1,4 +1,4 @@
-"""The cache against a real Redis (Valkey), and against none."""
+"""The cache with a real Redis (Valkey), and without one."""
 
 import logging
 import os
@@ -23,7 +23,7 @@ TTL_SECONDS = 120
 
 
 class People:
-    """What the cache stands in front of. ``meanwhile`` happens while it looks somebody up."""
+    """The store behind the cache. ``meanwhile`` is called during each lookup."""
 
     def __init__(self) -> None:
         self.bodies: dict[str, bytes] = {}
@@ -63,7 +63,7 @@ def short_rest(monkeypatch):
 
 @contextmanager
 def silent(server):
-    """The server accepts connections and says nothing."""
+    """Freezes the server: it accepts connections but does not answer."""
     os.kill(server.pid, signal.SIGSTOP)
     try:
         yield
@@ -81,7 +81,7 @@ def warnings_in(caplog):
     return [entry.getMessage() for entry in caplog.records if entry.levelno >= logging.WARNING]
 
 
-# Reading through
+# Read-through
 
 
 def test_the_first_answer_comes_from_postgres_and_the_next_from_redis_byte_for_byte(cache, people):
@@ -93,7 +93,7 @@ def test_the_first_answer_comes_from_postgres_and_the_next_from_redis_byte_for_b
     assert people.asked == 1
 
 
-def test_what_was_loaded_is_answered_without_postgres(cache, people):
+def test_loaded_people_are_served_without_postgres(cache, people):
     cache.put_users({WHO: body(1), uid(2): body(4, uid(2))})
 
     assert cache.get_user(WHO) == Answer(body(1), "redis")
@@ -101,7 +101,7 @@ def test_what_was_loaded_is_answered_without_postgres(cache, people):
     assert people.asked == 0
 
 
-def test_loading_nobody_asks_nothing_of_redis(cache, monkeypatch):
+def test_loading_nobody_sends_nothing_to_redis(cache, monkeypatch):
     monkeypatch.setattr(cache, "_redis", None)
 
     cache.put_users({})
@@ -115,14 +115,14 @@ def test_a_slow_reader_does_not_overwrite_what_was_loaded_meanwhile(cache, peopl
     assert redis_client.get(KEY) == body(2)
 
 
-def test_a_slow_reader_that_found_nobody_does_not_hide_who_was_loaded_meanwhile(cache, people):
+def test_a_slow_reader_that_found_nobody_does_not_hide_a_person_loaded_meanwhile(cache, people):
     people.meanwhile = lambda: cache.put_users({WHO: body(1)})
 
     assert cache.get_user(WHO) == Answer(None, "postgres")
     assert cache.get_user(WHO) == Answer(body(1), "redis")
 
 
-def test_a_slow_reader_does_not_overwrite_the_mark_of_an_erasure(cache, people, redis_client):
+def test_a_slow_reader_does_not_overwrite_an_erasure_mark(cache, people, redis_client):
     people.bodies[WHO] = body(1)
     people.meanwhile = lambda: redis_client.set(KEY, b"erased", ex=60)
 
@@ -132,7 +132,7 @@ def test_a_slow_reader_does_not_overwrite_the_mark_of_an_erasure(cache, people, 
     assert cache.get_user(WHO) == Answer(None, "redis")
 
 
-def test_a_load_does_not_overwrite_the_mark_of_an_erasure(cache, redis_client):
+def test_a_load_does_not_overwrite_an_erasure_mark(cache, redis_client):
     redis_client.set(KEY, b"erased", ex=60)
 
     cache.put_users({WHO: body(9), uid(2): body(1, uid(2))})
@@ -142,7 +142,7 @@ def test_a_load_does_not_overwrite_the_mark_of_an_erasure(cache, redis_client):
 
 
 @pytest.mark.parametrize(("held", "put", "left"), [(1, 2, 2), (2, 1, 2), (9, 10, 10), (10, 9, 10)])
-def test_the_newer_body_stays_whichever_comes_last(cache, redis_client, held, put, left):
+def test_the_newer_body_stays_in_either_order(cache, redis_client, held, put, left):
     cache.put_users({WHO: body(held)})
 
     cache.put_users({WHO: body(put)})
@@ -150,14 +150,14 @@ def test_the_newer_body_stays_whichever_comes_last(cache, redis_client, held, pu
     assert redis_client.get(KEY) == body(left)
 
 
-def test_the_mark_of_an_erasure_outlasts_the_page_that_a_load_waits_for(cache, redis_client):
+def test_an_erasure_mark_outlives_the_longest_page(cache, redis_client):
     cache.forget_user(WHO)
 
     longest_page = client.Limits().page + store._SECONDS["load_page"]
     assert redis_client.ttl(KEY) > 2 * longest_page
 
 
-def test_a_load_renews_the_time_of_a_body_only_with_a_newer_one(cache, redis_client):
+def test_a_load_renews_the_ttl_only_with_a_newer_body(cache, redis_client):
     cache.put_users({WHO: body(2)})
     redis_client.pexpire(KEY, 5_000)
 
@@ -168,7 +168,7 @@ def test_a_load_renews_the_time_of_a_body_only_with_a_newer_one(cache, redis_cli
     assert redis_client.pttl(KEY) > 5_000
 
 
-def test_who_is_unknown_is_remembered_for_ten_seconds(cache, people, redis_client):
+def test_an_unknown_uid_is_remembered_for_ten_seconds(cache, people, redis_client):
     assert cache.get_user(WHO) == Answer(None, "postgres")
     assert cache.get_user(WHO) == Answer(None, "redis")
 
@@ -176,7 +176,7 @@ def test_who_is_unknown_is_remembered_for_ten_seconds(cache, people, redis_clien
     assert 9_000 < redis_client.pttl(KEY) <= 10_000
 
 
-def test_who_was_unknown_is_found_as_soon_as_loaded(cache):
+def test_an_unknown_person_is_found_as_soon_as_loaded(cache):
     cache.get_user(WHO)
 
     cache.put_users({WHO: body(1)})
@@ -184,7 +184,7 @@ def test_who_was_unknown_is_found_as_soon_as_loaded(cache):
     assert cache.get_user(WHO) == Answer(body(1), "redis")
 
 
-def test_bodies_live_about_as_long_as_configured_and_not_all_equally_long(cache, people, redis_client):
+def test_bodies_live_about_as_long_as_configured_with_some_variation(cache, people, redis_client):
     many = [uid(number) for number in range(100)]
     people.bodies = {who: body(1, who) for who in many[:50]}
     for who in people.bodies:
@@ -197,7 +197,7 @@ def test_bodies_live_about_as_long_as_configured_and_not_all_equally_long(cache,
         assert max(left) - min(left) > 0.1 * TTL_SECONDS
 
 
-def test_a_page_is_written_in_few_commands_so_that_none_of_them_takes_long(cache, redis_client):
+def test_a_page_is_written_in_a_few_short_commands(cache, redis_client):
     redis_client.config_resetstat()
     many = {uid(number): body(1, uid(number)) for number in range(1_001)}
 
@@ -207,7 +207,7 @@ def test_a_page_is_written_in_few_commands_so_that_none_of_them_takes_long(cache
     assert (calls["cmdstat_script|load"], calls["cmdstat_evalsha"], redis_client.dbsize()) == (1, 3, 1_001)
 
 
-def test_a_restarted_redis_that_forgot_the_script_learns_it_again(cache, redis_client):
+def test_a_script_that_redis_has_forgotten_is_loaded_again(cache, redis_client):
     cache.put_users({WHO: body(1)})
     redis_client.script_flush()
 
@@ -216,7 +216,7 @@ def test_a_restarted_redis_that_forgot_the_script_learns_it_again(cache, redis_c
     assert redis_client.get(KEY) == body(2)
 
 
-# Redis goes away
+# Redis outages
 
 
 def test_without_redis_postgres_answers_within_a_bounded_time(cache, people, redis_away):
@@ -229,10 +229,10 @@ def test_without_redis_postgres_answers_within_a_bounded_time(cache, people, red
     assert took < 1.5
 
 
-ONE_WAIT_SECONDS = 0.9  # a wait is half a second, and a silent server does not get a second
+ONE_WAIT_SECONDS = 0.9  # one timeout is half a second, and an unresponsive server is not tried a second time
 
 
-def test_a_redis_that_says_nothing_costs_one_wait_and_then_none(cache, people, valkey):
+def test_an_unresponsive_redis_costs_one_timeout_and_then_none(cache, people, valkey):
     people.bodies[WHO] = body(1)
     cache.get_user(WHO)
 
@@ -241,17 +241,17 @@ def test_a_redis_that_says_nothing_costs_one_wait_and_then_none(cache, people, v
         assert seconds_of(lambda: [cache.get_user(WHO) for _ in range(50)]) < 0.2
 
 
-def test_a_redis_that_says_nothing_from_the_start_costs_one_wait(valkey, redis_client, people):
+def test_a_redis_that_is_unresponsive_from_the_start_costs_one_timeout(valkey, redis_client, people):
     with closing(Cache(valkey.url, people, TTL_SECONDS)) as cache, silent(valkey):
         assert seconds_of(lambda: cache.get_user(WHO)) < ONE_WAIT_SECONDS
 
 
-def test_a_load_goes_on_without_redis(cache, redis_away):
+def test_a_load_continues_without_redis(cache, redis_away):
     with redis_away():
         assert seconds_of(lambda: cache.put_users({WHO: body(1)})) < 1.5
 
 
-def test_an_outage_is_told_once_and_not_for_each_request(cache, redis_away, caplog):
+def test_an_outage_is_logged_once_and_not_for_each_request(cache, redis_away, caplog):
     with redis_away():
         for _ in range(20):
             cache.get_user(WHO)
@@ -260,7 +260,7 @@ def test_an_outage_is_told_once_and_not_for_each_request(cache, redis_away, capl
     assert warnings_in(caplog) == ["redis is away (ConnectionError); asking again in 5 s"]
 
 
-def test_an_outage_is_told_once_to_many_threads(cache, redis_away, caplog):
+def test_an_outage_is_logged_once_for_many_threads(cache, redis_away, caplog):
     start = threading.Barrier(8)
 
     def read(number):
@@ -274,7 +274,7 @@ def test_an_outage_is_told_once_to_many_threads(cache, redis_away, caplog):
     assert len(warnings_in(caplog)) == 1
 
 
-def test_an_outage_that_outlasts_the_rest_is_not_told_again(cache, redis_away, short_rest, caplog):
+def test_an_outage_that_outlasts_the_pause_is_not_logged_again(cache, redis_away, short_rest, caplog):
     with redis_away():
         cache.get_user(WHO)
         time.sleep(short_rest)
@@ -283,7 +283,7 @@ def test_an_outage_that_outlasts_the_rest_is_not_told_again(cache, redis_away, s
     assert len(warnings_in(caplog)) == 1
 
 
-def test_redis_is_left_alone_for_some_seconds(cache, redis_away, people, redis_client):
+def test_redis_is_not_asked_again_for_a_few_seconds(cache, redis_away, people, redis_client):
     with redis_away():
         cache.get_user(WHO)
 
@@ -293,7 +293,7 @@ def test_redis_is_left_alone_for_some_seconds(cache, redis_away, people, redis_c
     assert cache.is_up() is False
 
 
-def test_redis_is_used_again_after_the_rest_without_a_restart(cache, redis_away, people, short_rest):
+def test_redis_is_used_again_after_the_pause_without_a_restart(cache, redis_away, people, short_rest):
     people.bodies[WHO] = body(1)
     with redis_away():
         cache.get_user(WHO)
@@ -303,7 +303,7 @@ def test_redis_is_used_again_after_the_rest_without_a_restart(cache, redis_away,
     assert cache.is_up() is True
 
 
-def test_a_connection_that_died_while_idle_costs_nobody_an_answer(cache, redis_away, people, caplog):
+def test_a_connection_that_died_while_idle_causes_no_failure(cache, redis_away, people, caplog):
     people.bodies[WHO] = body(1)
     cache.get_user(WHO)
     with redis_away():
@@ -338,7 +338,7 @@ refusing = pytest.mark.parametrize(
 
 
 @refusing
-def test_a_load_that_has_nothing_newer_does_not_take_a_redis_that_refuses_for_one_that_is_back(
+def test_a_load_with_nothing_newer_does_not_mistake_a_refusing_redis_for_a_recovered_one(
     cache, redis_client, short_rest, caplog, refuse, error
 ):
     redis_client.set(KEY, body(9))
@@ -352,7 +352,7 @@ def test_a_load_that_has_nothing_newer_does_not_take_a_redis_that_refuses_for_on
 
 
 @refusing
-def test_a_redis_that_refuses_to_keep_anything_is_told_once_and_postgres_answers(
+def test_a_redis_that_refuses_writes_is_logged_once_and_postgres_answers(
     cache, people, redis_client, short_rest, caplog, refuse, error
 ):
     people.bodies[WHO] = body(1)
@@ -365,14 +365,14 @@ def test_a_redis_that_refuses_to_keep_anything_is_told_once_and_postgres_answers
             assert cache.forget_user(WHO) is False
             assert cache.get_stats() == Answer(b"{}", "postgres")
             time.sleep(short_rest)
-            assert cache.get_user(uid(2)).source == "redis"  # what it holds it still gives
+            assert cache.get_user(uid(2)).source == "redis"  # it still serves what it holds
 
     assert warnings_in(caplog) == [f"redis is away ({error}); asking again in 0.2 s"]
     assert [cache.get_user(WHO).source for _ in range(2)] == ["postgres", "redis"]
     assert warnings_in(caplog)[1:] == ["redis is back"]
 
 
-def test_who_is_erased_goes_from_a_redis_that_is_full_too(cache, redis_client):
+def test_an_erased_person_is_removed_from_a_full_redis_too(cache, redis_client):
     redis_client.set(KEY, body(1))
 
     with full(redis_client):
@@ -381,7 +381,7 @@ def test_who_is_erased_goes_from_a_redis_that_is_full_too(cache, redis_client):
     assert redis_client.get(KEY) is None
 
 
-def test_a_replica_that_was_the_primary_is_connected_to_anew(cache, redis_client, short_rest):
+def test_after_a_primary_becomes_a_replica_a_new_connection_is_opened(cache, redis_client, short_rest):
     def connections():
         mine = redis_client.client_id()
         return {client["id"] for client in redis_client.client_list() if int(client["id"]) != mine}
@@ -398,7 +398,7 @@ def test_a_replica_that_was_the_primary_is_connected_to_anew(cache, redis_client
 
 
 @pytest.mark.parametrize("raised", [KeyError, ZeroDivisionError])
-def test_only_an_error_of_redis_is_taken_for_an_outage(cache, people, raised):
+def test_only_an_error_of_redis_counts_as_an_outage(cache, people, raised):
     def fail():
         raise raised
 
@@ -409,7 +409,7 @@ def test_only_an_error_of_redis_is_taken_for_an_outage(cache, people, raised):
     assert cache.is_up() is True
 
 
-def test_with_a_wrong_password_postgres_answers_and_the_log_tells_the_kind_of_error_alone(
+def test_with_a_wrong_password_postgres_answers_and_the_log_has_only_the_kind_of_error(
     valkey, redis_client, people, caplog
 ):
     people.bodies[WHO] = body(1)
@@ -423,7 +423,7 @@ def test_with_a_wrong_password_postgres_answers_and_the_log_tells_the_kind_of_er
     assert "hush" not in caplog.text
 
 
-# Each would only fail at the first request, or never, were it not refused at once.
+# If these were not refused immediately, they would fail only at the first request, or never.
 NONSENSE = [
     "redis://:hush@127.0.0.1:port/0",
     "redis://:hush@127.0.0.1:99999/0",
@@ -437,7 +437,7 @@ NONSENSE = [
 
 
 @pytest.mark.parametrize("url", NONSENSE)
-def test_a_url_that_makes_no_sense_is_refused_without_its_password(people, url):
+def test_an_invalid_url_is_refused_without_showing_its_password(people, url):
     with pytest.raises(ConfigError) as refused, closing(Cache(url, people, TTL_SECONDS)) as cache:
         cache.get_user(WHO)
 
@@ -448,6 +448,6 @@ def test_a_url_that_makes_no_sense_is_refused_without_its_password(people, url):
 
 
 @pytest.mark.parametrize("host", [".", "a" * 70 + ".example.com"])
-def test_a_host_that_cannot_be_one_is_an_outage_like_any_other(people, host):
+def test_an_invalid_host_is_an_outage_like_any_other(people, host):
     with closing(Cache(f"redis://:hush@{host}:6379/0", people, TTL_SECONDS)) as cache:
         assert cache.get_user(WHO) == Answer(None, "postgres")

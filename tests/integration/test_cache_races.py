@@ -1,4 +1,4 @@
-"""The cache under stress: many readers, slow readers, erasures, and a Redis that is killed."""
+"""The cache under stress: many readers, slow readers, erasures, and a killed Redis."""
 
 import contextlib
 import itertools
@@ -28,7 +28,7 @@ def version_of(held):
 
 
 class People:
-    """What the caches stand in front of: one version of everyone, found after a while."""
+    """The store behind the caches: one version of everyone, returned after a delay."""
 
     def __init__(self, seconds=0.0):
         self.version, self.seconds = 1, seconds
@@ -52,26 +52,26 @@ def people():
 
 @pytest.fixture
 def patient(monkeypatch):
-    """Or the last of many threads on a busy machine would give Redis up."""
+    """A long timeout: on a busy machine the last of many threads would otherwise give up on Redis."""
     monkeypatch.setattr(cache_module, "_TIMEOUT_SECONDS", 20)
 
 
 @pytest.fixture
 def containers(valkey, redis_client, people):
-    """Several caches over the same Redis, as several Lambdas have them."""
+    """Several caches over the same Redis, as in several Lambda containers."""
     with contextlib.ExitStack() as opened:
         yield [opened.enter_context(contextlib.closing(Cache(valkey.url, people, 120))) for _ in range(4)]
 
 
 @pytest.fixture
 def redis_away_from(people):
-    """A cache whose Redis is away."""
+    """A cache whose Redis is down."""
     with contextlib.closing(Cache("redis://127.0.0.1:1", people, 120)) as cache:
         yield cache
 
 
 def at_once(works):
-    """What all of them return, begun together."""
+    """Starts all of them at the same moment; returns their results."""
     start = threading.Barrier(len(works))
 
     def begin(work):
@@ -86,17 +86,17 @@ def at_once(works):
 
 
 @pytest.mark.usefixtures("patient")
-def test_two_hundred_threads_on_one_cold_key_look_once(containers, people):
+def test_two_hundred_threads_on_one_cold_key_query_postgres_once(containers, people):
     people.seconds = 0.5  # long enough for all to come meanwhile
 
     answers = at_once([lambda: containers[0].get_user(WHO)] * THREADS)
 
     assert {answer.body for answer in answers} == {body(1)}
-    assert next(people.asked) <= 3  # who came after the first look had ended finds it in Redis
+    assert next(people.asked) <= 3  # threads that come after the first lookup ended find it in Redis
 
 
 @pytest.mark.usefixtures("patient")
-def test_two_hundred_threads_in_four_containers_look_once_a_container(containers, people):
+def test_two_hundred_threads_in_four_containers_query_postgres_once_per_container(containers, people):
     people.seconds = 0.5  # long enough for all to come meanwhile
 
     answers = at_once([lambda cache=cache: cache.get_user(WHO) for cache in containers * (THREADS // 4)])
@@ -105,18 +105,20 @@ def test_two_hundred_threads_in_four_containers_look_once_a_container(containers
     assert next(people.asked) <= 2 * len(containers)
 
 
-def test_two_hundred_threads_on_one_cold_key_look_seldom_without_redis(containers, people, redis_away):
+def test_two_hundred_threads_on_one_cold_key_rarely_query_postgres_without_redis(
+    containers, people, redis_away
+):
     people.seconds = 0.5  # long enough for all to come meanwhile
     with redis_away():
-        containers[0].get_user(WHO)  # and now knows that Redis is away
+        containers[0].get_user(WHO)  # notices that Redis is down
         answers = at_once([lambda: containers[0].get_user(WHO)] * THREADS)
 
     assert {answer.body for answer in answers} == {body(1)}
     assert next(people.asked) <= 1 + 10
 
 
-def test_who_asks_after_an_erasure_does_not_join_a_look_that_began_before(redis_away_from, people):
-    """Without Redis, whose mark would tell."""
+def test_a_read_after_an_erasure_does_not_join_a_lookup_that_began_before(redis_away_from, people):
+    """Without Redis, whose erasure mark would decide."""
     cache, began, may_end = redis_away_from, threading.Event(), threading.Event()
     look = people.get_user
 
@@ -141,7 +143,7 @@ def test_who_asks_after_an_erasure_does_not_join_a_look_that_began_before(redis_
 
 
 @pytest.mark.usefixtures("patient")
-def test_two_hundred_threads_that_look_for_nobody_look_once(containers, people):
+def test_two_hundred_threads_on_an_unknown_uid_query_postgres_once(containers, people):
     people.seconds = 0.5  # long enough for all to come meanwhile
     people.erased.add(WHO)
 
@@ -162,8 +164,8 @@ def test_threads_on_different_keys_do_not_wait_for_each_other(containers, people
     assert took < 40 * 0.1 / 4
 
 
-def test_one_who_breaks_does_not_keep_the_others_waiting(containers, people, monkeypatch):
-    """Nobody foresaw how the look ended; all are told, and the next look is a new one."""
+def test_a_failed_lookup_does_not_keep_the_others_waiting(containers, people, monkeypatch):
+    """The lookup fails unexpectedly: all waiting threads get an error, and the next read is a new lookup."""
 
     def broken(who):
         time.sleep(0.05)
@@ -181,10 +183,10 @@ def test_one_who_breaks_does_not_keep_the_others_waiting(containers, people, mon
     assert containers[0].get_user(WHO) == Answer(body(1), "postgres")
 
 
-# A slow reader. It has read an old state, and fills Redis only after the new one came.
+# A slow reader has read an old state, and fills Redis only after the new state arrived.
 
 
-def test_a_slow_reader_never_leaves_an_old_value_behind_a_newer_load(containers, people, redis_client):
+def test_a_slow_reader_never_replaces_a_newer_load_by_an_old_value(containers, people, redis_client):
     reader, loader = containers[:2]
     stale = []
     with ThreadPoolExecutor(2) as threads:
@@ -202,7 +204,7 @@ def test_a_slow_reader_never_leaves_an_old_value_behind_a_newer_load(containers,
     assert stale == []
 
 
-def test_a_slow_reader_never_brings_back_who_was_erased(containers, people, redis_client):
+def test_a_slow_reader_never_brings_back_an_erased_person(containers, people, redis_client):
     reader, eraser = containers[:2]
     back = []
     with ThreadPoolExecutor(2) as threads:
@@ -220,8 +222,8 @@ def test_a_slow_reader_never_brings_back_who_was_erased(containers, people, redi
     assert back == []
 
 
-def test_a_slow_load_never_brings_back_who_was_erased(containers, redis_client):
-    """It had committed before the erasure, and comes to the cache after it."""
+def test_a_slow_load_never_brings_back_an_erased_person(containers, redis_client):
+    """It committed before the erasure, and reaches the cache after it."""
     loader, eraser = containers[:2]
     back = []
     with ThreadPoolExecutor(2) as threads:
@@ -237,8 +239,8 @@ def test_a_slow_load_never_brings_back_who_was_erased(containers, redis_client):
     assert back == []
 
 
-def test_of_many_loads_in_any_order_the_newest_stays(containers, redis_client):
-    """Versions of one, two and three digits, since they are compared as numbers."""
+def test_the_newest_of_many_loads_in_any_order_stays(containers, redis_client):
+    """With versions of different numbers of digits, since they must be compared as numbers."""
     for start in (1, 5, 95, 995):
         redis_client.delete(KEY)
         loads = [
@@ -251,8 +253,8 @@ def test_of_many_loads_in_any_order_the_newest_stays(containers, redis_client):
         assert version_of(redis_client.get(KEY)) == start + 15
 
 
-def test_a_reader_sees_versions_only_grow(containers, people):
-    """Any number of readers in any container, while a run loads one version after the other."""
+def test_a_reader_never_sees_a_version_decrease(containers, people):
+    """For readers in every container, while a run loads one version after the other."""
     loaded, ended = [1], threading.Event()
     containers[0].put_users({WHO: body(1)})
     fell = []
@@ -289,7 +291,7 @@ def short_rest(monkeypatch):
 
 
 class Load:
-    """Readers that go on and on; counts their answers, and keeps what went wrong and how long it took."""
+    """Readers that run until stopped; counts their answers, and keeps the errors and the slowest time."""
 
     def __init__(self, caches):
         self._ended = threading.Event()
@@ -303,7 +305,7 @@ class Load:
             began = time.monotonic()
             try:
                 answer = cache.get_user(who := uid(number % 20))
-            except BaseException as error:  # noqa: BLE001  whatever it is, it is wrong
+            except BaseException as error:  # noqa: BLE001  any error is wrong
                 self.wrong.append(error)
                 return
             self.slowest = max(self.slowest, time.monotonic() - began)
@@ -323,7 +325,7 @@ class Load:
 
 
 @pytest.mark.usefixtures("short_rest")
-def test_a_redis_that_is_killed_under_load_changes_only_the_time(containers, valkey, redis_client):
+def test_killing_redis_under_load_affects_only_latency(containers, valkey, redis_client):
     with Load(containers) as load:
         time.sleep(0.3)
         before = next(load.answers)
@@ -339,15 +341,15 @@ def test_a_redis_that_is_killed_under_load_changes_only_the_time(containers, val
     assert load.wrong == []
     assert 100 < before < without - 100 < after - 200
     assert load.slowest < 2
-    assert containers[0].get_user(uid(1)).source == "redis"  # and is used again
+    assert containers[0].get_user(uid(1)).source == "redis"  # Redis is used again
 
 
-def test_a_redis_that_is_frozen_under_load_costs_one_wait_and_no_answer(containers, valkey):
+def test_freezing_redis_under_load_costs_one_timeout_and_no_answer(containers, valkey):
     with Load(containers) as load:
         time.sleep(0.2)
         os.kill(valkey.pid, signal.SIGSTOP)
         try:
-            time.sleep(1.3)  # by now each container has waited, and asks no more
+            time.sleep(1.3)  # by now each container has timed out, and stops asking
             waited = next(load.answers)
             time.sleep(0.3)
             unasked = next(load.answers)
@@ -359,7 +361,7 @@ def test_a_redis_that_is_frozen_under_load_costs_one_wait_and_no_answer(containe
     assert unasked - waited > 100
 
 
-def test_a_redis_that_is_full_is_no_error_to_a_reader(containers, people, redis_client):
+def test_a_full_redis_is_no_error_for_a_reader(containers, people, redis_client):
     redis_client.config_set("maxmemory", "1")
     try:
         assert containers[0].get_user(WHO) == Answer(body(1), "postgres")

@@ -1,4 +1,4 @@
-"""The fakes keep to what the real edges do: each claim is held against both."""
+"""The fakes behave like the real edges: each test runs against both."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.fakes import KEY, FakeCache, FakeStore, page_load, person, reject, to
 
 
 class FakeDatabase:
-    """A fake store, and the ways to it that SQL is to the real one."""
+    """A fake store, with the direct access that SQL gives to the real one."""
 
     def __init__(self) -> None:
         self.store = FakeStore()
@@ -83,11 +83,11 @@ def test_a_second_run_of_a_source_is_skipped_until_the_first_has_ended(database)
     assert database.status(first.run_id) == "succeeded"
 
 
-def test_runs_of_different_sources_go_on_at_once(database):
+def test_runs_of_different_sources_can_be_concurrent(database):
     assert [open_run(database, source).status for source in ("here", "there")] == ["running", "running"]
 
 
-def test_a_load_tells_the_new_from_the_changed_and_the_unchanged(database, run_id):
+def test_a_load_distinguishes_new_changed_and_unchanged_people(database, run_id):
     first = database.store.load_page(page_load(run_id, person(1), person(2)))
     second = database.store.load_page(page_load(run_id, person(1), person(2, city="Å"), person(3), page=2))
 
@@ -95,7 +95,7 @@ def test_a_load_tells_the_new_from_the_changed_and_the_unchanged(database, run_i
     assert (counts(second), second.versions) == ((1, 1, 1, 0, 0), {uid(2): 2, uid(3): 1})
 
 
-def test_a_load_leaves_out_who_was_erased(database, run_id):
+def test_a_load_leaves_out_erased_people(database, run_id):
     database.erase(token("x"))
 
     loaded = database.store.load_page(
@@ -118,7 +118,7 @@ def test_the_rejects_of_a_page_that_is_not_loaded_can_be_kept(database, run_id):
     assert database.rejects(run_id) == [(4, 0)]
 
 
-def test_a_run_that_was_lost_loads_nothing_and_stays_lost(database, run_id):
+def test_a_lost_run_loads_nothing_and_stays_lost(database, run_id):
     database.lose(run_id)
 
     with pytest.raises(LeaseLost):
@@ -128,7 +128,7 @@ def test_a_run_that_was_lost_loads_nothing_and_stays_lost(database, run_id):
     assert (database.status(run_id), database.people()) == ("lost", [])
 
 
-def test_an_ended_run_is_told_all_that_was_counted(database, run_id):
+def test_ending_a_run_returns_all_its_counts(database, run_id):
     database.erase(token("x"))
     people = [person(1), person(2), person(3)]
     erasure_tokens = [[token("x")], [token("y")], [token("z")]]
@@ -170,14 +170,14 @@ def body(version):
     return b'{"uid":"%s","version":%d}' % (uid(1).encode(), version)
 
 
-def test_a_newer_body_takes_the_place_of_an_older_one(shelf):
+def test_a_newer_body_replaces_an_older_one(shelf):
     shelf.put_users({uid(1): body(1)})
     shelf.put_users({uid(1): body(2)})
 
     assert shelf.body(uid(1)) == body(2)
 
 
-def test_an_older_body_never_takes_the_place_of_a_newer_one(shelf):
+def test_an_older_body_never_replaces_a_newer_one(shelf):
     shelf.put_users({uid(1): body(2)})
     shelf.put_users({uid(1): body(1)})
 

@@ -1,6 +1,6 @@
-"""Runs over the queue: a page a message, each exactly once in its effect, and a run that ends by itself.
+"""Queued runs: one message per page, each taking effect exactly once, and a run that ends by itself.
 
-The queue is moto's. What lies between a queue and a function is ``Lambda`` below, as bad as the real one.
+The queue is moto's. ``Lambda`` below connects it to the function, with guarantees as weak as the real one's.
 """
 
 import json
@@ -28,7 +28,7 @@ PAGES, SIZE, MOST_RECEIVES = 12, 5, 3
 
 
 class Lambda:
-    """Gives the queue's messages to ``ingest_page``, one at a time, and takes away those that it worked."""
+    """Passes the queue's messages to ``ingest_page``, one at a time, and deletes those that succeed."""
 
     def __init__(self, sqs, queue_url):
         self._sqs, self._queue_url = sqs, queue_url
@@ -52,7 +52,7 @@ class Lambda:
         self._sqs.delete_message(QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"])
 
     def work_off(self):
-        """Until the queue is empty; failures go back to it."""
+        """Works until the queue is empty; failed messages return to it."""
         while message := self.receive():
             with suppress(DecantError):
                 self.invoke(message)
@@ -75,7 +75,7 @@ def dead(sqs):
 
 @pytest.fixture
 def queue(sqs, dead, app_environment, user_api):
-    """A queue with dead letters, and a source whose pages are the same each time."""
+    """A queue with a dead-letter queue, and a source whose pages are the same each time."""
     arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": MOST_RECEIVES})
     url = sqs.create_queue(QueueName="decant-local-pages", Attributes={"RedrivePolicy": policy})["QueueUrl"]
@@ -120,11 +120,11 @@ def ledger(sql, run_id):
 
 
 def people(sql):
-    """All that is stored, but for when and by which run."""
+    """The stored people, without the times and run ids."""
     return sql("SELECT uid, email, content_hash, city FROM users JOIN users_address USING (uid) ORDER BY uid")
 
 
-def test_a_long_run_becomes_one_message_a_page(start, sqs, queue, sql):
+def test_a_long_run_becomes_one_message_per_page(start, sqs, queue, sql):
     run_id = start(25)
 
     assert waiting(sqs, queue) == 25
@@ -132,7 +132,7 @@ def test_a_long_run_becomes_one_message_a_page(start, sqs, queue, sql):
     assert (run["status"], run["queued"], run["pages_planned"], run["pages_done"]) == ("running", True, 25, 0)
 
 
-def test_a_short_run_is_worked_in_turn_although_there_is_a_queue(start, sqs, queue, sql):
+def test_a_short_run_is_done_inline_although_there_is_a_queue(start, sqs, queue, sql):
     run_id = start(10)
 
     assert (waiting(sqs, queue), ledger(sql, run_id)["status"]) == (0, "succeeded")
@@ -153,7 +153,7 @@ def test_the_run_ends_by_itself_with_its_last_page(start, worker, sql):
     assert set(run["timings"]) == {"fetch", "validate", "clean", "protect", "load", "cache"}
 
 
-def test_over_the_queue_or_in_turn_the_tables_are_the_same(start, worker, sql, app_environment):
+def test_queued_and_inline_runs_store_the_same(start, worker, sql, app_environment):
     start()
     worker.work_off()
     by_queue = people(sql)
@@ -163,7 +163,7 @@ def test_over_the_queue_or_in_turn_the_tables_are_the_same(start, worker, sql, a
     assert people(sql) == by_queue
 
 
-def test_a_scheduled_run_of_many_pages_goes_over_the_queue_too(app_environment, worker, sqs, queue, sql):
+def test_a_scheduled_run_of_many_pages_is_queued_too(app_environment, worker, sqs, queue, sql):
     app_environment(SOURCE_PAGES="11", SOURCE_PAGE_SIZE="2")
 
     report = runs.ingest({})
@@ -176,8 +176,8 @@ def test_a_scheduled_run_of_many_pages_goes_over_the_queue_too(app_environment, 
     assert (run["status"], run["page_size"], run["fetched"]) == ("succeeded", 2, 22)
 
 
-def test_all_pages_of_a_run_have_the_size_that_it_began_with(app_environment, worker, sql, user_api):
-    """Else those of another size would leave people out."""
+def test_all_pages_of_a_run_have_the_size_that_it_started_with(app_environment, worker, sql, user_api):
+    """Pages of different sizes would leave people out."""
     app_environment(SOURCE_PAGES="11", SOURCE_PAGE_SIZE="2")
     orders = []
     with pytest.MonkeyPatch.context() as patched:
@@ -193,7 +193,7 @@ def test_all_pages_of_a_run_have_the_size_that_it_began_with(app_environment, wo
     assert sql("SELECT page_size, fetched, status FROM runs") == [(2, 22, "succeeded")]
 
 
-def test_a_message_that_comes_twice_has_its_effect_once(start, worker, sql):
+def test_a_message_delivered_twice_takes_effect_once(start, worker, sql):
     run_id = start()
     while message := worker.receive():
         worker.invoke(message)
@@ -204,7 +204,7 @@ def test_a_message_that_comes_twice_has_its_effect_once(start, worker, sql):
     assert (run["status"], run["pages_done"], run["fetched"]) == ("succeeded", PAGES, PAGES * SIZE)
 
 
-def test_two_who_work_the_same_page_at_once_have_its_effect_once(start, queue, sql):
+def test_concurrent_workers_on_the_same_page_take_effect_once(start, queue, sql):
     run_id = start()
     messages = [
         {"run_id": run_id, "trigger": "backfill", "page_size": SIZE, "page": 1 + n // 4} for n in range(48)
@@ -217,7 +217,7 @@ def test_two_who_work_the_same_page_at_once_have_its_effect_once(start, queue, s
     assert (run["status"], run["pages_done"], run["fetched"]) == ("succeeded", PAGES, PAGES * SIZE)
 
 
-def test_a_worker_that_dies_between_the_load_and_the_end_of_its_page_costs_nothing(start, worker, sql):
+def test_a_worker_that_dies_between_the_load_and_the_end_of_its_page_loses_nothing(start, worker, sql):
     run_id = start()
     store, ends = wiring.store(), 0
     with pytest.MonkeyPatch.context() as patched:
@@ -239,7 +239,7 @@ def test_a_worker_that_dies_between_the_load_and_the_end_of_its_page_costs_nothi
 
 @pytest.fixture
 def broken_page(monkeypatch):
-    """Lets the source fail for one page as long as the list is not empty."""
+    """Makes the source fail for page 4, or for the pages in the returned list."""
     pages = [4]
     source = wiring.source()
     fetch = source.fetch
@@ -253,7 +253,7 @@ def broken_page(monkeypatch):
     return pages
 
 
-def test_a_page_that_keeps_failing_ends_the_run_partial_and_lies_with_the_dead_letters(
+def test_a_page_that_keeps_failing_leaves_the_run_partial_and_becomes_a_dead_letter(
     start, worker, sqs, queue, dead, sql, broken_page
 ):
     run_id = start()
@@ -265,7 +265,7 @@ def test_a_page_that_keeps_failing_ends_the_run_partial_and_lies_with_the_dead_l
     assert (waiting(sqs, queue), waiting(sqs, dead)) == (0, 1)
 
 
-def test_after_a_redrive_the_run_is_whole(start, worker, sqs, queue, dead, sql, broken_page):
+def test_after_a_redrive_the_run_is_complete(start, worker, sqs, queue, dead, sql, broken_page):
     run_id = start()
     worker.work_off()
     broken_page.clear()
@@ -279,7 +279,7 @@ def test_after_a_redrive_the_run_is_whole(start, worker, sqs, queue, dead, sql, 
     assert run["fetched"] == PAGES * SIZE
 
 
-def test_a_run_is_not_opened_again_while_another_is_under_way(start, worker, sqs, queue, sql, broken_page):
+def test_a_run_is_not_reopened_while_another_is_running(start, worker, sqs, queue, sql, broken_page):
     run_id = start()
     worker.work_off()
     other = wiring.store().open_run(Opening(wiring.source().name, "manual", 1), "0" * 16, 1)
@@ -291,7 +291,7 @@ def test_a_run_is_not_opened_again_while_another_is_under_way(start, worker, sqs
     assert ledger(sql, run_id)["status"] == "partial"
 
 
-def test_a_run_all_of_whose_pages_were_given_up_failed(start, worker, sql, broken_page):
+def test_a_run_fails_if_all_its_pages_were_given_up(start, worker, sql, broken_page):
     broken_page.extend(range(PAGES + 1))
     run_id = start()
 
@@ -300,7 +300,7 @@ def test_a_run_all_of_whose_pages_were_given_up_failed(start, worker, sql, broke
     assert ledger(sql, run_id)["status"] == "failed"
 
 
-def test_a_page_over_the_budget_is_noted_once_however_often_it_is_tried(
+def test_rejects_of_a_page_over_the_budget_are_recorded_once_over_all_tries(
     start, worker, sql, app_environment, user_api, queue
 ):
     app_environment(SOURCE_URL=user_api.url("random-data-api", seed=3, bad=1))
@@ -314,7 +314,7 @@ def test_a_page_over_the_budget_is_noted_once_however_often_it_is_tried(
     ]
 
 
-def test_a_run_whose_workers_all_died_ends_partial_with_the_next_run_and_goes_on_with_the_next_message(
+def test_a_run_whose_workers_all_died_is_partial_after_the_next_run_and_resumes_with_its_next_message(
     start, worker, sql
 ):
     run_id = start()
@@ -336,7 +336,7 @@ def test_a_run_whose_workers_all_died_ends_partial_with_the_next_run_and_goes_on
     assert (run["status"], run["error"], run["pages_done"]) == ("succeeded", None, PAGES)
 
 
-def test_an_order_that_comes_twice_sends_its_pages_again_which_does_no_harm(queue, worker, sqs, sql):
+def test_an_order_delivered_twice_sends_its_pages_again_without_harm(queue, worker, sqs, sql):
     orders = []
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(runs, "_hand_over", orders.append)
@@ -349,7 +349,7 @@ def test_an_order_that_comes_twice_sends_its_pages_again_which_does_no_harm(queu
     assert (waiting(sqs, queue), ledger(sql, run_id)["fetched"]) == (0, PAGES * SIZE)
 
 
-def test_an_order_in_turn_that_comes_twice_is_worked_once(sqs, app_environment, user_api, sql):
+def test_an_inline_order_delivered_twice_is_done_once(sqs, app_environment, user_api, sql):
     app_environment(SOURCE_URL=user_api.url("random-data-api", seed=3))
     orders = []
     with pytest.MonkeyPatch.context() as patched:
@@ -363,7 +363,7 @@ def test_an_order_in_turn_that_comes_twice_is_worked_once(sqs, app_environment, 
     assert (run["status"], run["pages_done"], run["fetched"]) == ("succeeded", PAGES, PAGES * SIZE)
 
 
-def test_if_the_queue_takes_nothing_the_run_failed_and_says_why(queue, app_environment, sql):
+def test_if_the_queue_accepts_nothing_the_run_fails_and_says_why(queue, app_environment, sql):
     app_environment(QUEUE_URL=queue + "-of-nobody", SOURCE_PAGES="11")
 
     with pytest.raises(AwsError, match="the queue did not take all messages"):
@@ -375,7 +375,7 @@ def test_if_the_queue_takes_nothing_the_run_failed_and_says_why(queue, app_envir
 
 
 class Picky:
-    """Refuses every second message of a batch so many times, as SQS may in an answer that is a success."""
+    """Refuses every second message of the first ``times`` batches, as SQS may within a successful answer."""
 
     def __init__(self, sqs, times):
         self._sqs, self._times = sqs, times
@@ -390,7 +390,7 @@ class Picky:
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_messages_that_a_queue_refuses_one_by_one_are_sent_again(sqs, queue, monkeypatch, times):
+def test_messages_that_a_queue_refuses_individually_are_sent_again(sqs, queue, monkeypatch, times):
     monkeypatch.setattr(aws.boto3, "client", lambda *_, **__: Picky(sqs, times))
 
     aws.send(queue, [message_of(uid(1), page) for page in range(1, 26)])
@@ -399,27 +399,27 @@ def test_messages_that_a_queue_refuses_one_by_one_are_sent_again(sqs, queue, mon
     assert sorted(json.loads(body)["page"] for body in bodies) == [*range(1, 26)]
 
 
-def test_messages_that_a_queue_goes_on_refusing_are_an_error(sqs, queue, monkeypatch):
+def test_messages_that_a_queue_keeps_refusing_are_an_error(sqs, queue, monkeypatch):
     monkeypatch.setattr(aws.boto3, "client", lambda *_, **__: Picky(sqs, 10))
 
     with pytest.raises(AwsError, match="the queue did not take all messages: InternalError"):
         aws.send(queue, [message_of(uid(1), page) for page in range(1, 26)])
 
 
-def test_a_queue_without_dead_letters_gives_nothing_up(sqs, dead):
+def test_a_queue_without_dead_letters_never_gives_a_message_up(sqs, dead):
     assert aws.most_receives(dead) == float("inf")
     with pytest.raises(AwsError, match="the queue cannot be asked"):
         aws.most_receives(dead + "-of-nobody")
 
 
-def test_a_message_of_a_run_that_nobody_knows_does_nothing(queue, sql):
+def test_a_message_of_an_unknown_run_does_nothing(queue, sql):
     report = runs.ingest_page({"run_id": uid(404), "trigger": "backfill", "page_size": 1, "page": 1}, 1)
 
     assert report.status == "ended"
     assert sql("SELECT count(*) FROM users") == [(0,)]
 
 
-def test_pages_worked_with_other_keys_than_the_run_was_opened_with_are_not_loaded(
+def test_pages_are_not_loaded_with_other_keys_than_the_run_was_opened_with(
     start, worker, app_environment, queue, sql
 ):
     run_id = start()
@@ -431,10 +431,10 @@ def test_pages_worked_with_other_keys_than_the_run_was_opened_with_are_not_loade
     assert ledger(sql, run_id)["error"].startswith(f"{PAGES} of {PAGES} pages were given up; PII_KEYS: ")
 
 
-def test_a_page_that_is_worked_under_a_new_key_makes_it_known(
+def test_a_page_processed_under_a_new_key_makes_the_key_known(
     start, queue, worker, app_environment, api, user_api, sql
 ):
-    """Else the pages after it, under the old one, would bring back who was erased."""
+    """Otherwise later pages, under the old key, would bring back erased people."""
     somebody = RANDOM_DATA_API.record({"uid": uid(1)})
     api.delete(f"/users/{uid(1)}")
     run_id = start()
@@ -451,7 +451,7 @@ def test_a_page_that_is_worked_under_a_new_key_makes_it_known(
     assert sql("SELECT count(*) FROM users") == [(0,)]
 
 
-def test_an_order_that_is_worked_under_other_keys_than_it_was_given_is_refused(app_environment, sql, sqs):
+def test_an_order_under_other_keys_than_it_was_given_is_refused(app_environment, sql, sqs):
     orders = []
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(runs, "_hand_over", orders.append)
@@ -464,7 +464,7 @@ def test_an_order_that_is_worked_under_other_keys_than_it_was_given_is_refused(a
     assert (ledger(sql, run_id)["status"], sql("SELECT count(*) FROM users")) == ("failed", [(0,)])
 
 
-def test_an_order_whose_keys_cannot_be_compared_has_failed(sqs, sql, monkeypatch):
+def test_an_order_whose_keys_cannot_be_compared_fails(sqs, sql, monkeypatch):
     orders = []
     monkeypatch.setattr(runs, "_hand_over", orders.append)
     run_id = runs.start_run(1, SIZE, None).run_id
@@ -476,7 +476,7 @@ def test_an_order_whose_keys_cannot_be_compared_has_failed(sqs, sql, monkeypatch
     assert (ledger(sql, run_id)["status"], ledger(sql, run_id)["error"]) == ("failed", "query before failed")
 
 
-def test_an_order_that_cannot_be_worked_as_things_are_set_says_why_in_the_ledger(app_environment, sql, sqs):
+def test_an_order_that_fails_because_of_a_setting_says_why_in_the_ledger(app_environment, sql, sqs):
     orders = []
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(runs, "_hand_over", orders.append)
@@ -490,14 +490,14 @@ def test_an_order_that_cannot_be_worked_as_things_are_set_says_why_in_the_ledger
     assert (run["status"], run["error"].partition(":")[0]) == ("failed", "REDIS_URL")
 
 
-def test_a_run_whose_pages_are_redriven_does_not_end_while_one_is_in_hand(app_environment, sql):
+def test_a_run_with_redriven_pages_does_not_end_while_one_is_in_progress(app_environment, sql):
     store = wiring.store()
     run_id = store.open_run(Opening("here", "backfill", 3, queued=True), "0" * 16, 1).run_id
     for page in (1, 2, 3):
         store.fail_page(run_id, page, "it failed")
     assert store.end_page(run_id, {}) == "failed"
 
-    assert store.claim_page(run_id, 2)  # by somebody who takes long
+    assert store.claim_page(run_id, 2)  # by a slow worker
     assert store.claim_page(run_id, 3)
     store.load_page(page_load(run_id, person(1), page=3))
     assert store.end_page(run_id, {}) == "running"
@@ -507,7 +507,7 @@ def test_a_run_whose_pages_are_redriven_does_not_end_while_one_is_in_hand(app_en
     assert ledger(sql, run_id)["error"].startswith("1 of 3 pages were given up")
 
 
-def test_giving_a_page_up_does_not_open_a_run_again_whose_pages_were_not_all_sent(start, queue, sql):
+def test_giving_up_a_page_does_not_reopen_a_run_whose_pages_were_not_all_sent(start, queue, sql):
     run_id, store = start(), wiring.store()
     store.finish_run(run_id, Ending("failed", "the queue did not take all messages"))
 
@@ -518,7 +518,7 @@ def test_giving_a_page_up_does_not_open_a_run_again_whose_pages_were_not_all_sen
 
 
 @pytest.mark.parametrize(("dialect", "host"), [("randomuser", "127.0.0.1"), ("random-data-api", "localhost")])
-def test_a_page_waits_for_a_function_that_has_its_runs_source(
+def test_a_page_waits_for_a_function_with_its_runs_source(
     start, worker, sqs, queue, sql, app_environment, user_api, dialect, host
 ):
     run_id, own = start(), user_api.url("random-data-api", seed=3)
@@ -548,7 +548,7 @@ def test_an_order_for_another_source_is_refused_and_the_ledger_says_why(app_envi
     assert "another source" in ledger(sql, run_id)["error"]
 
 
-def test_pages_that_were_sent_before_the_sending_failed_do_not_open_the_run_again(
+def test_pages_sent_before_the_sending_failed_do_not_reopen_the_run(
     queue, worker, app_environment, sql, monkeypatch
 ):
     app_environment(SOURCE_PAGES="12", SOURCE_PAGE_SIZE="2")
@@ -567,7 +567,7 @@ def test_pages_that_were_sent_before_the_sending_failed_do_not_open_the_run_agai
     assert runs.run_ingest("manual", 1, 1).status == "succeeded"
 
 
-def test_a_run_whose_last_word_got_lost_succeeded_all_the_same(start, sql, monkeypatch):
+def test_a_run_whose_final_write_was_lost_still_succeeds(start, sql, monkeypatch):
     run_id = start()
     with monkeypatch.context() as patched:
         patched.setattr(wiring.store(), "end_page", lambda *what: None)
@@ -582,7 +582,7 @@ def test_a_run_whose_last_word_got_lost_succeeded_all_the_same(start, sql, monke
 
 @pytest.fixture
 def ending(app_environment, monkeypatch):
-    """A source with so many pages, read on schedule: so many messages a run. Gives what it is asked for."""
+    """A source with ``last`` pages, and scheduled runs of ``pages`` messages. Returns the fetched pages."""
 
     def end(last, pages):
         asked = []
@@ -601,7 +601,7 @@ def ending(app_environment, monkeypatch):
     return end
 
 
-def test_pages_after_the_sources_last_are_worked_and_hold_nobody(ending, queue, worker, sql):
+def test_pages_after_the_sources_last_are_processed_and_are_empty(ending, queue, worker, sql):
     asked = ending(last=3, pages=5)
 
     run_id = runs.ingest({}).run_id
@@ -609,11 +609,11 @@ def test_pages_after_the_sources_last_are_worked_and_hold_nobody(ending, queue, 
 
     run = ledger(sql, run_id)
     assert (run["status"], run["pages_done"], run["fetched"]) == ("succeeded", 5, 3 * SIZE)
-    assert asked == [1, 2, 3, 4, 5]  # an empty page says nothing of the others
+    assert asked == [1, 2, 3, 4, 5]  # an empty page does not stop the others
 
 
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2), (3, 3, 2, 1)])
-def test_a_queued_run_that_does_not_meet_the_sources_end_is_a_part_and_says_so(ending, queue, sql, order):
+def test_a_queued_run_that_does_not_reach_the_sources_end_is_partial_and_says_so(ending, queue, sql, order):
     ending(last=4, pages=3)
 
     run_id = runs.ingest({}).run_id
@@ -625,7 +625,7 @@ def test_a_queued_run_that_does_not_meet_the_sources_end_is_a_part_and_says_so(e
     assert run["error"] == "page 3: the source may go on, but SOURCE_PAGES does not"
 
 
-def test_after_a_redrive_a_run_has_still_not_met_the_sources_end(ending, queue, sql):
+def test_after_a_redrive_a_run_has_still_not_reached_the_sources_end(ending, queue, sql):
     ending(last=4, pages=3)
     store, run_id = wiring.store(), runs.ingest({}).run_id
     pages = [{**message_of(run_id, page), "trigger": "schedule"} for page in (3, 1, 2)]
@@ -641,10 +641,10 @@ def test_after_a_redrive_a_run_has_still_not_met_the_sources_end(ending, queue, 
     assert run["error"] == "page 3: the source may go on, but SOURCE_PAGES does not"
 
 
-def test_a_run_that_ends_while_its_last_page_is_in_hand_has_still_not_met_the_sources_end(
+def test_a_run_that_ends_while_its_last_page_is_in_progress_has_still_not_reached_the_sources_end(
     ending, queue, sql, monkeypatch
 ):
-    """Another page ends the run between the load of the last one and its end."""
+    """Another page ends the run between the load and the end of the last page."""
     ending(last=4, pages=3)
     run_id, end_page = runs.ingest({}).run_id, wiring.store().end_page
     pages = [{**message_of(run_id, page), "trigger": "schedule"} for page in (1, 2, 3)]
@@ -662,7 +662,7 @@ def test_a_run_that_ends_while_its_last_page_is_in_hand_has_still_not_met_the_so
     assert (run["status"], run["pages_done"], run["unread"]) == ("partial", 3, run["error"])
 
 
-def test_a_source_that_has_ended_since_a_pages_first_try_has_ended(ending, queue, sql, monkeypatch):
+def test_a_source_that_ends_between_two_tries_of_a_page_has_ended(ending, queue, sql, monkeypatch):
     ending(last=3, pages=2)
     run_id = runs.ingest({}).run_id
     pages = [{**message_of(run_id, page), "trigger": "schedule"} for page in (1, 2)]
@@ -679,13 +679,15 @@ def test_a_source_that_has_ended_since_a_pages_first_try_has_ended(ending, queue
 
 
 class Certainly:
-    """The chance that lets everything go wrong."""
+    """A random generator that makes every step fail."""
 
     def random(self):
         return 0.0
 
 
-def test_a_run_whose_last_word_got_lost_has_still_not_met_the_sources_end(ending, queue, sql, monkeypatch):
+def test_a_run_whose_final_write_was_lost_has_still_not_reached_the_sources_end(
+    ending, queue, sql, monkeypatch
+):
     ending(last=4, pages=3)
     run_id = runs.ingest({}).run_id
     for page in (3, 1):
@@ -700,7 +702,7 @@ def test_a_run_whose_last_word_got_lost_has_still_not_met_the_sources_end(ending
     assert ledger(sql, run_id)["error"] == "page 3: the source may go on, but SOURCE_PAGES does not"
 
 
-def test_a_page_beyond_the_runs_last_is_none_of_it(start, sql):
+def test_a_page_beyond_the_runs_last_is_ignored(start, sql):
     run_id = start()
 
     assert runs.ingest_page(message_of(run_id, PAGES + 1), 1).fetched == 0
@@ -708,8 +710,8 @@ def test_a_page_beyond_the_runs_last_is_none_of_it(start, sql):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_however_messages_come_and_workers_fail_the_law_holds_and_nothing_is_lost(start, worker, sql, seed):
-    """Any order, twice or more, and a failure before or after any step."""
+def test_counts_add_up_and_nothing_is_lost_whatever_the_deliveries_and_failures(start, worker, sql, seed):
+    """Messages arrive in any order, several times, with a failure before or after any step."""
     chance = random.Random(seed)  # noqa: S311  the same each time
     run_id = start()
     edges = (wiring.source(), "fetch"), (wiring.store(), "load_page"), (wiring.store(), "end_page")

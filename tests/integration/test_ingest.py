@@ -1,5 +1,7 @@
-"""Whole runs: the stand-in over HTTP, Postgres, Redis. What is stored is worked out here once more, from the
-raw page and the design alone."""
+"""Whole runs: the stand-in over HTTP, Postgres, Redis.
+
+The expected rows are computed here independently, from the raw page and the design alone.
+"""
 
 import base64
 import hashlib
@@ -23,7 +25,7 @@ OTHER_KEY = PII_KEY[::-1]
 both = pytest.mark.parametrize("dialect", ["random-data-api", "randomuser"])
 
 
-# The design, read once more
+# The design, implemented a second time
 
 
 def token(field: str, value: str, key: bytes = PII_KEY, version: int = 1) -> str:
@@ -35,7 +37,7 @@ def token(field: str, value: str, key: bytes = PII_KEY, version: int = 1) -> str
 
 
 def tidy(value: object) -> str | None:
-    """NFC, no space around it, and nothing where it says nothing."""
+    """NFC, trimmed; None if it is empty or not available."""
     text = unicodedata.normalize("NFC", str(value)).strip() if value is not None else ""
     return None if text.lower() in ("", "n/a") else text
 
@@ -58,7 +60,7 @@ def tokenised(field: str, value: str | None) -> str | None:
 
 
 def in_our_words(record: dict[str, Any], dialect: str) -> dict[str, Any]:
-    """A record of either dialect as the Random Data API would put it."""
+    """A record of either dialect in the form of the Random Data API."""
     if dialect == "random-data-api":
         return record
     place = record["location"]
@@ -90,7 +92,7 @@ def in_our_words(record: dict[str, Any], dialect: str) -> dict[str, Any]:
 
 
 def expected_row(user: dict[str, Any]) -> dict[str, Any]:
-    """What the design says that becomes of a record."""
+    """The row that a record becomes according to the design."""
     home, work, plan = user["address"], user["employment"], user["subscription"]
     street = ", ".join(filter(None, [tidy(home["street_address"]), tidy(home["street_name"])]))
     return {
@@ -122,7 +124,7 @@ def expected_row(user: dict[str, Any]) -> dict[str, Any]:
 
 
 class Served:
-    """What the stand-in serves at a URL; bad are the records that it serves otherwise without ``bad``."""
+    """What the stand-in serves at a URL. ``bad``: the records that differ if the URL has no ``bad``."""
 
     def __init__(self, url: str, dialect: str, pages: int, size: int) -> None:
         self.good: list[dict[str, Any]] = []
@@ -138,7 +140,7 @@ class Served:
 
     @property
     def people(self) -> dict[str, dict[str, Any]]:
-        """By uid; of those who come twice the last."""
+        """The expected rows by uid; the last one of repeated people."""
         return {row["uid"]: row for row in map(expected_row, self.good)}
 
 
@@ -161,14 +163,14 @@ def ledger(sql, run_id: str) -> dict[str, Any]:
 
 
 def states(sql) -> list[Any]:
-    """The physical state of every person's rows: a write of any kind changes it."""
+    """The physical state of every person's rows, which any write changes."""
     tables = ("users", "users_address")
     return [sql(f"SELECT uid, xmin::text, ctid::text FROM {table} ORDER BY uid") for table in tables]
 
 
 @pytest.fixture
 def ingest(app_environment, user_api):
-    """A run over what the stand-in serves with this query in its URL."""
+    """Does a run over what the stand-in serves with this query in its URL."""
 
     def run(dialect="random-data-api", pages=1, size=20, **query):
         app_environment(SOURCE_URL=user_api.url(dialect, **query), SOURCE_DIALECT=dialect)
@@ -179,7 +181,7 @@ def ingest(app_environment, user_api):
 
 @pytest.fixture
 def ingest_body(app_environment, user_api):
-    """A run over these very pages."""
+    """Does a run over exactly these pages."""
 
     def run(*bodies):
         for body in bodies:
@@ -193,7 +195,7 @@ def ingest_body(app_environment, user_api):
 
 
 @both
-def test_every_row_is_what_the_design_makes_of_its_record(ingest, user_api, sql, dialect):
+def test_every_row_matches_the_design(ingest, user_api, sql, dialect):
     ingest(dialect, pages=2, size=300, seed="rows", bad="0.1")
 
     served = Served(user_api.url(dialect, seed="rows", bad="0.1"), dialect, 2, 300)
@@ -226,7 +228,7 @@ def test_every_record_is_counted_once_in_the_report_and_in_the_ledger(ingest, us
 
 
 @both
-def test_every_reject_is_kept_with_its_place_and_reasons(ingest, user_api, sql, dialect):
+def test_every_reject_is_kept_with_its_position_and_reasons(ingest, user_api, sql, dialect):
     report = ingest(dialect, pages=2, size=100, seed="rejects", bad="0.15")
 
     served = Served(user_api.url(dialect, seed="rejects", bad="0.15"), dialect, 2, 100)
@@ -238,7 +240,7 @@ def test_every_reject_is_kept_with_its_place_and_reasons(ingest, user_api, sql, 
 
 
 @both
-def test_the_same_page_again_finds_everybody_unchanged_and_writes_nothing(ingest, sql, dialect):
+def test_ingesting_the_same_page_again_writes_nothing(ingest, sql, dialect):
     first = ingest(dialect, size=100, seed="again")
     before = states(sql)
 
@@ -261,7 +263,7 @@ def test_a_changed_record_is_updated_and_the_others_are_not(ingest_body, sql):
     ]
 
 
-def test_what_redis_holds_after_a_run_is_what_postgres_answers(ingest, redis_client):
+def test_after_a_run_redis_holds_what_postgres_answers(ingest, redis_client):
     report = ingest(size=50, seed="cache")
 
     keys = redis_client.keys("user:*")
@@ -270,14 +272,14 @@ def test_what_redis_holds_after_a_run_is_what_postgres_answers(ingest, redis_cli
         assert redis_client.get(key) == wiring.store().get_user(key.decode().removeprefix("user:"))
 
 
-def test_a_run_goes_on_without_redis(ingest, redis_away, sql):
+def test_a_run_continues_without_redis(ingest, redis_away, sql):
     with redis_away():
         report = ingest()
 
     assert (report.status, sql("SELECT count(*) FROM users")) == ("succeeded", [(20,)])
 
 
-def test_without_postgres_a_run_does_not_begin(ingest, user_api, postgres_away):
+def test_without_postgres_a_run_does_not_start(ingest, user_api, postgres_away):
     with postgres_away(), pytest.raises(StoreUnavailable):
         ingest()
 
@@ -291,7 +293,7 @@ def test_pages_and_their_size_come_from_the_settings_unless_given(app_environmen
     assert runs.run_ingest("manual", pages=1, page_size=5).fetched == 5
 
 
-def test_a_dialect_that_is_not_known_is_refused_before_anything_is_asked(app_environment, user_api, sql):
+def test_an_unknown_dialect_is_refused_before_anything_is_fetched(app_environment, user_api, sql):
     app_environment(SOURCE_DIALECT="hush")
 
     with pytest.raises(ConfigError, match="SOURCE_DIALECT") as refused:
@@ -303,7 +305,7 @@ def test_a_dialect_that_is_not_known_is_refused_before_anything_is_asked(app_env
 # The reject budget
 
 
-def test_twenty_bad_records_of_a_hundred_are_let_pass(ingest):
+def test_twenty_bad_records_of_a_hundred_are_allowed(ingest):
     report = ingest(size=100, bad="0.2")
 
     assert (report.status, report.rejected, report.fetched) == ("succeeded", 20, 100)
@@ -344,7 +346,7 @@ def test_a_source_without_a_usable_page_fails_the_run(ingest, sql, dialect, faul
     assert sql("SELECT count(*) FROM users") == [(0,)]
 
 
-def test_a_source_that_gives_out_midway_leaves_the_pages_before(app_environment, user_api, sql):
+def test_a_source_that_fails_midway_leaves_the_earlier_pages_stored(app_environment, user_api, sql):
     user_api.script(RANDOM_DATA_API.page(RANDOM_DATA_API.record()))
     user_api.script(b"{}", status=404)
 
@@ -355,13 +357,13 @@ def test_a_source_that_gives_out_midway_leaves_the_pages_before(app_environment,
     assert (held["status"], held["pages_done"], held["fetched"], held["inserted"]) == ("partial", 1, 1, 1)
 
 
-def test_a_failed_page_is_taken_up_by_the_next_run(ingest):
+def test_a_failed_page_is_ingested_by_the_next_run(ingest):
     assert ingest(seed="s", fault="status-404").status == "failed"
 
     assert ingest(seed="s").inserted == 20
 
 
-def test_a_run_is_skipped_while_another_is_under_way(app_environment, sql):
+def test_a_run_is_skipped_while_another_is_running(app_environment, sql):
     inner = []
 
     def on_page(done, planned, report):
@@ -388,7 +390,7 @@ def test_a_run_that_lost_its_lease_midway_stops_and_stays_lost(app_environment, 
     assert ledger(sql, report.run_id)["status"] == "lost"
 
 
-def test_what_nobody_foresaw_stands_in_the_ledger_by_type_and_place(ingest, sql, monkeypatch):
+def test_an_unexpected_error_is_in_the_ledger_with_type_and_place(ingest, sql, monkeypatch):
     monkeypatch.setattr(prepare, "clean", lambda users: {}[users[0].email])
 
     with pytest.raises(Unforeseen):
@@ -406,7 +408,7 @@ def keys(**by_version: bytes) -> str:
     return json.dumps({name[1:]: base64.b64encode(key).decode() for name, key in by_version.items()})
 
 
-def test_who_is_seen_again_after_a_rotation_is_stored_under_the_new_key(app_environment, ingest_body, sql):
+def test_a_person_seen_again_after_a_rotation_is_stored_under_the_new_key(app_environment, ingest_body, sql):
     page = RANDOM_DATA_API.page(RANDOM_DATA_API.record({"first_name": "Anna"}))
     ingest_body(page)
     app_environment(PII_KEYS=keys(v1=PII_KEY, v2=OTHER_KEY))
@@ -419,7 +421,7 @@ def test_who_is_seen_again_after_a_rotation_is_stored_under_the_new_key(app_envi
     ]
 
 
-def test_who_was_erased_does_not_come_back_not_even_after_a_rotation(app_environment, ingest_body, sql):
+def test_an_erased_person_does_not_come_back_even_after_a_rotation(app_environment, ingest_body, sql):
     sql("INSERT INTO erasures (uid_token) VALUES (%s)", token("uid", uid(1)))
     people = [RANDOM_DATA_API.record({"uid": uid(number)}) for number in range(3)]
 
@@ -431,7 +433,7 @@ def test_who_was_erased_does_not_come_back_not_even_after_a_rotation(app_environ
     assert sql("SELECT uid FROM users ORDER BY uid") == [(uid(0),), (uid(2),)]
 
 
-def test_a_record_without_what_may_be_left_out_is_stored_with_nulls(ingest_body, sql):
+def test_a_record_without_optional_fields_is_stored_with_nulls(ingest_body, sql):
     optional = dict.fromkeys(
         ["phone_number", "social_insurance_number", "gender", "employment", "subscription"], MISSING
     )
@@ -445,7 +447,7 @@ def test_a_record_without_what_may_be_left_out_is_stored_with_nulls(ingest_body,
     }
 
 
-def test_what_the_contract_drops_from_now_on_goes_with_the_next_run(ingest, api, sql, monkeypatch):
+def test_a_newly_dropped_field_is_removed_by_the_next_run(ingest, api, sql, monkeypatch):
     ingest(seed="dropped")
     assert all(
         row["birth_year"] and row["email"] and row["lat"] is not None for row in stored_people(sql).values()
@@ -458,7 +460,7 @@ def test_what_the_contract_drops_from_now_on_goes_with_the_next_run(ingest, api,
     assert (report.status, report.updated) == ("succeeded", len(stored_people(sql)))
     assert all(row == {**dict.fromkeys(row), "uid": row["uid"]} for row in stored_people(sql).values())
     (shown,) = api.get("/users?limit=1").json["items"]
-    assert shown == api.get(f"/users/{shown['uid']}").json  # as Redis has it
+    assert shown == api.get(f"/users/{shown['uid']}").json  # the cached body
     assert shown["address"]["coordinates"] == {"lat": None, "lng": None}
     assert api.get("/stats").json["birth_decade"] == [{"value": None, "count": report.updated}]
     assert api.get("/users?city=Paris").json["items"] == []

@@ -1,4 +1,4 @@
-"""The embedded servers: real ones, each in a folder and on a port of its own."""
+"""The embedded servers: real ones, each with its own folder and port."""
 
 import json
 import os
@@ -34,14 +34,14 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to run 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Where a test's Postgres lives. Root's may lie elsewhere, pytest's folder being closed."""
+    """The folder of a test's Postgres. Root's data may be elsewhere, since pytest's folder is closed."""
     yield tmp_path / "postgres"
     postgres.remove(tmp_path / "postgres")
 
 
 @pytest.fixture(scope="module")
 def earlier(tmp_path_factory):
-    """The folder of a run that has ended, with a table in its database."""
+    """The folder of an earlier server, now stopped, with a table in its database."""
     earlier = tmp_path_factory.mktemp("earlier") / "postgres"
     with Postgres(earlier) as server:
         execute(server, "CREATE TABLE kept (n int); INSERT INTO kept VALUES (1)")
@@ -65,7 +65,7 @@ def mode(path):
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_postgres_18_starts_on_loopback_alone_with_everything_that_protects_data(server):
+def test_postgres_18_starts_only_on_loopback_with_all_data_protection(server):
     shown = {
         name: execute(server, f"SHOW {name}")[0][0]
         for name in ("server_encoding", "fsync", "listen_addresses", "unix_socket_directories")
@@ -80,14 +80,14 @@ def test_postgres_18_starts_on_loopback_alone_with_everything_that_protects_data
     }
 
 
-def test_postgres_wants_the_password(server):
+def test_postgres_requires_the_password(server):
     url = f"postgresql://postgres:guessed@127.0.0.1:{server.port}/postgres"
 
     with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
         psycopg2.connect(url)
 
 
-def test_nobody_else_can_read_data_password_or_log(server):
+def test_no_other_user_can_read_data_password_or_log(server):
     assert mode(server._data) == 0o700
     assert mode(server._password_file) == 0o600
     assert mode(server.log) == 0o600
@@ -142,7 +142,7 @@ def test_postgres_recovers_after_a_kill(server):
     assert execute(server, "SELECT n FROM kept") == [(1,)]
 
 
-def test_a_port_that_was_taken_meanwhile_is_told_as_such(server):
+def test_a_port_that_was_taken_meanwhile_is_reported_as_such(server):
     server.stop()
     with (
         socket.create_server(("127.0.0.1", server.port)),
@@ -180,7 +180,7 @@ with Postgres(folder / "postgres") as postgres, Valkey(folder / "valkey") as val
 
 @pytest.fixture
 def orphans(tmp_path, folder):
-    """Both servers, alive after their starter was killed."""
+    """Both servers, still running after their parent was killed."""
     starter = subprocess.Popen(
         [sys.executable, "-c", STARTER, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
@@ -192,7 +192,7 @@ def orphans(tmp_path, folder):
         os.kill(pid, signal.SIGKILL)
 
 
-def test_servers_whose_starter_was_killed_are_ended_by_the_next_run(orphans, tmp_path):
+def test_servers_whose_parent_was_killed_are_ended_by_the_next_run(orphans, tmp_path):
     assert len(orphans) == 2
     assert not any(map(gone, orphans))
 
@@ -201,7 +201,7 @@ def test_servers_whose_starter_was_killed_are_ended_by_the_next_run(orphans, tmp
         assert execute(fresh, "SELECT 1") == [(1,)]
 
 
-def test_removing_the_data_ends_the_server_that_works_in_it(orphans, tmp_path):
+def test_removing_the_data_ends_the_server_that_uses_it(orphans, tmp_path):
     postgres.remove(tmp_path / "postgres")
     valkey.end_orphans(tmp_path / "valkey")
 
@@ -220,7 +220,7 @@ def test_removing_the_data_ends_the_server_that_works_in_it(orphans, tmp_path):
         ("password", None, "its password file is missing"),
     ],
 )
-def test_a_broken_data_folder_is_named_with_what_to_do(earlier, file, content, problem):
+def test_a_broken_data_folder_is_reported_with_a_remedy(earlier, file, content, problem):
     server = Postgres(earlier)
     victim = server._quarters.folder / file
     kept = victim.rename(victim.with_name("kept"))
@@ -238,7 +238,7 @@ def test_a_broken_data_folder_is_named_with_what_to_do(earlier, file, content, p
     assert "\n" not in str(broken.value)
 
 
-def test_a_first_start_that_was_cut_off_leaves_nothing_broken(folder):
+def test_an_interrupted_first_start_leaves_nothing_broken(folder):
     server = Postgres(folder)
     draft = server._data.with_name("data.new")
     draft.mkdir()
@@ -250,7 +250,7 @@ def test_a_first_start_that_was_cut_off_leaves_nothing_broken(folder):
 
 @pytest.fixture
 def closed(tmp_path):
-    """A folder that only its owner may enter, as a home directory often is."""
+    """A folder that only its owner may enter, like many home directories."""
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     yield closed
@@ -274,7 +274,7 @@ def test_a_closed_parent_folder_stays_closed_and_the_data_moves(closed):
 
 
 @needs_root
-def test_a_strangers_folder_in_the_place_of_the_data_is_refused(closed):
+def test_another_users_folder_in_place_of_the_data_is_refused(closed):
     place = quarters.elsewhere(closed / "postgres")
     place.mkdir()
     os.chown(place, 65534, 65534)
@@ -304,7 +304,7 @@ def test_programs_below_a_closed_folder_are_copied_once(closed):
     assert quarters.elsewhere(closed / "postgres") in Path(started[0]).parents
 
 
-def test_valkey_9_wants_its_password_and_keeps_it_out_of_files(tmp_path):
+def test_valkey_9_requires_its_password_and_keeps_it_out_of_files(tmp_path):
     at_once = Retry(NoBackoff(), 0)
     with Valkey(tmp_path / "valkey") as server:
         with (
@@ -336,7 +336,7 @@ def test_valkey_comes_back_on_the_same_port_and_empty(tmp_path):
         assert client.get("user:1") is None
 
 
-def test_a_recorded_child_is_ended_and_a_stranger_with_its_id_is_not(tmp_path):
+def test_a_recorded_child_is_ended_but_not_another_process_with_its_id(tmp_path):
     sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
     ours = processes.Child("ours", sleep, env={}, cwd=tmp_path)
     stranger = processes.Child("stranger", sleep, env={}, cwd=tmp_path)
@@ -344,9 +344,7 @@ def test_a_recorded_child_is_ended_and_a_stranger_with_its_id_is_not(tmp_path):
     processes.record(record, ours)
     processes.record(record, stranger)
     entries = json.loads(record.read_text())
-    entries[1]["created"] -= (
-        3600  # the recorded process has ended, and the system has given its id to this one
-    )
+    entries[1]["created"] -= 3600  # as if the recorded process had ended and its id had been reused
     record.write_text(json.dumps(entries))
 
     processes.end_recorded(record)
@@ -359,8 +357,8 @@ def test_a_recorded_child_is_ended_and_a_stranger_with_its_id_is_not(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="it takes a stranger's folder")
-def test_a_strangers_folder_of_the_same_name_is_left_alone(tmp_path):
-    """Anybody may make one below /var/tmp, with a link to somebody's data in it."""
+def test_another_users_folder_of_the_same_name_is_not_removed(tmp_path):
+    """Any user can create one below /var/tmp, with a symlink to somebody's data in it."""
     data, place = tmp_path / "somebodys", quarters.elsewhere(tmp_path / "postgres")
     data.mkdir()
     (data / "postmaster.pid").write_text("1\n")
@@ -376,7 +374,7 @@ def test_a_strangers_folder_of_the_same_name_is_left_alone(tmp_path):
         shutil.rmtree(place)
 
 
-def test_a_child_that_will_not_listen_is_killed_with_its_own_children(tmp_path):
+def test_a_child_that_ignores_sigterm_is_killed_with_its_own_children(tmp_path):
     deaf = (
         "import signal, subprocess, sys, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -393,7 +391,7 @@ def test_a_child_that_will_not_listen_is_killed_with_its_own_children(tmp_path):
     until(lambda: gone(int(log.read_text())))
 
 
-def test_a_child_that_ends_while_starting_is_told_with_its_log(tmp_path):
+def test_a_child_that_ends_while_starting_is_reported_with_its_log(tmp_path):
     log = tmp_path / "log"
     child = processes.Child(
         "the test's child", [sys.executable, "-c", "exit(3)"], env={}, cwd=tmp_path, log=log
@@ -405,7 +403,7 @@ def test_a_child_that_ends_while_starting_is_told_with_its_log(tmp_path):
         child.wait_until(lambda: False, 10)
 
 
-def test_a_child_that_is_never_ready_is_not_waited_for_for_ever(tmp_path):
+def test_waiting_for_a_child_to_be_ready_has_a_time_limit(tmp_path):
     child = processes.Child(
         "slow", [sys.executable, "-c", "import time; time.sleep(60)"], env={}, cwd=tmp_path
     )
@@ -416,7 +414,7 @@ def test_a_child_that_is_never_ready_is_not_waited_for_for_ever(tmp_path):
 
 
 @pytest.mark.parametrize(("mortal", "lives"), [("", 5), ("the mayfly", 1)])
-def test_what_cannot_be_kept_alive_is_given_up(tmp_path, monkeypatch, capsys, mortal, lives):
+def test_a_process_that_keeps_ending_is_given_up(tmp_path, monkeypatch, capsys, mortal, lives):
     monkeypatch.setattr("local.watch._REVIVE_SECONDS", 0)
     stack = Stack(tmp_path, {})
 

@@ -1,4 +1,4 @@
-"""A long backfill takes no more memory than a short one."""
+"""A long backfill needs no more memory than a short one."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ PAGES, SIZE, WARM = 300, 20, 100
 
 
 def test_memory_does_not_grow_with_the_number_of_pages(app_environment):
-    """A kilobyte that is kept of each record would be four megabytes."""
+    """Keeping one kilobyte per record would add up to four megabytes."""
     program = [sys.executable, "-m", "bench.memory", "--here", "--pages", str(PAGES), "--size", str(SIZE)]
     done = subprocess.run(program, cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, text=True, check=True)
 

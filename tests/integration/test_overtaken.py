@@ -1,4 +1,4 @@
-"""What changes between two steps of a run is noticed: keys, seals, the page. Each was a way to lose."""
+"""A run notices changes between two of its steps: of keys, seals, the page. Each could once lose data."""
 
 import contextlib
 import threading
@@ -32,7 +32,7 @@ class Cache(FakeCache):
 
 
 class Between:
-    """A store that lets something happen just before a page is loaded, or its rejects are noted."""
+    """A store that calls ``happening`` right before a page is loaded or its rejects are recorded."""
 
     def __init__(self, store, happening):
         self._store, self._happening = store, happening
@@ -72,8 +72,8 @@ def seals(sql):
 # Keys
 
 
-def test_a_run_that_began_with_older_keys_does_not_bring_an_erased_person_back(store, sql):
-    """The erasure by a container with newer keys leaves a token that the run could not recognise."""
+def test_a_run_that_started_with_older_keys_does_not_bring_an_erased_person_back(store, sql):
+    """The erasure, by a container with newer keys, leaves a token that the run could not recognise."""
 
     class Source(FakeSource):
         def fetch(self, number, size):
@@ -92,7 +92,7 @@ def test_a_run_that_began_with_older_keys_does_not_bring_an_erased_person_back(s
     assert run(store, BOTH, page(2, 7)).suppressed == 1
 
 
-def test_of_who_was_erased_under_newer_keys_an_older_run_seals_nothing(store, sql):
+def test_an_older_run_seals_nothing_of_a_person_erased_under_newer_keys(store, sql):
     refused = page(7, email="none")
 
     report = run(
@@ -106,7 +106,7 @@ def test_of_who_was_erased_under_newer_keys_an_older_run_seals_nothing(store, sq
 
 
 def test_an_erasure_that_was_overtaken_by_newer_keys_erases_nothing(store, sql):
-    """What was sealed under them meanwhile it would not find."""
+    """It would not find records that were sealed under the newer keys meanwhile."""
     run(store, FIRST, page(7))
 
     class Slow(Between):
@@ -122,7 +122,7 @@ def test_an_erasure_that_was_overtaken_by_newer_keys_erases_nothing(store, sql):
     assert people.erased(store, Cache(), BOTH, uid(7)).users == 1
 
 
-def test_a_page_that_older_keys_cannot_load_leaves_what_was_noted_of_it(store, sql):
+def test_a_page_refused_for_its_older_keys_leaves_the_recorded_rejects(store, sql):
     run_id = store.open_run(Opening("source", "manual", 1), "0" * 16, 1).run_id
     store.note_rejects(run_id, 1, [reject(0), reject(1)], KEY)
     store.check_keys(BOTH.proofs(), [])
@@ -155,7 +155,7 @@ def test_a_newer_version_is_not_forgotten_before_anybody_is_stored_under_it(stor
         refuse_wrong_keys(store, Tokeniser({**KEYS, 2: b"!" * 32}))
 
 
-def test_a_newest_version_that_is_given_up_leaves_the_one_before_in_use(store):
+def test_giving_up_the_newest_version_leaves_the_previous_one_in_use(store):
     run(store, BOTH, page(1))
 
     report = run(store, Tokeniser({1: KEYS[1], 2: None}), page(1))
@@ -163,7 +163,7 @@ def test_a_newest_version_that_is_given_up_leaves_the_one_before_in_use(store):
     assert (report.status, report.updated) == ("succeeded", 1)
 
 
-def test_of_two_first_containers_with_different_keys_one_is_refused(postgres, sql):
+def test_one_of_two_first_containers_with_different_keys_is_refused(postgres, sql):
     for _ in range(10):
         sql("DELETE FROM key_versions")
         accepted, together = [], threading.Barrier(2)
@@ -184,8 +184,8 @@ def test_of_two_first_containers_with_different_keys_one_is_refused(postgres, sq
         assert len(accepted) == 1
 
 
-def test_a_key_that_sealed_records_need_cannot_be_taken_away(store, sql):
-    """Without it an erasure would not know whose they are."""
+def test_a_key_that_sealed_records_need_cannot_be_removed(store, sql):
+    """Without it, an erasure could not tell whose records they are."""
     run(store, FIRST, page(5, email="none"))
     run(store, BOTH, page(9))
 
@@ -212,8 +212,8 @@ def test_a_seal_that_expires_while_it_is_replayed_is_not_renewed(store, sql):
     assert seals(sql) == 0
 
 
-def test_two_replays_at_once_take_a_record_up_once(store, sql):
-    """The lease is one for a source, and the same records can be replayed under two names of it."""
+def test_two_concurrent_replays_use_a_record_once(store, sql):
+    """A lease is per source name, and the same records can be replayed under two names of a source."""
     run_id = run(store, FIRST, page(5, 6, email="none")).run_id
     elsewhere = FakeSource()
     elsewhere.name = "random-data-api http://elsewhere"
@@ -224,7 +224,7 @@ def test_two_replays_at_once_take_a_record_up_once(store, sql):
     assert seals(sql) == 2
 
 
-def test_an_erasure_while_its_record_is_replayed_wins(store, sql):
+def test_an_erasure_wins_against_a_concurrent_replay(store, sql):
     run_id = run(store, FIRST, page(5, 6, email="none")).run_id
 
     replay(Between(store, lambda: people.erased(store, Cache(), FIRST, uid(5))), run_id)
@@ -233,7 +233,7 @@ def test_an_erasure_while_its_record_is_replayed_wins(store, sql):
     assert (replay(store, run_id).rejected, seals(sql)) == (1, 1)
 
 
-def test_what_is_replayed_twice_keeps_the_date_of_its_first_seal(store, sql):
+def test_a_record_replayed_twice_keeps_the_date_of_its_first_seal(store, sql):
     run_id = run(store, FIRST, page(5, email="none")).run_id
     sql("UPDATE rejects SET created_at = created_at - interval '1 hour'")
     dates = sql("SELECT created_at FROM rejects")
@@ -243,7 +243,7 @@ def test_what_is_replayed_twice_keeps_the_date_of_its_first_seal(store, sql):
     assert sql("SELECT DISTINCT created_at FROM rejects") == dates
 
 
-def test_a_replay_is_no_sign_of_life_of_the_source(store):
+def test_a_replay_does_not_count_as_a_success_of_the_source(store):
     edges = Edges(FakeSource(page(5, email="none")), store, Cache(), FIRST, QUARANTINE)
     run_id = pipeline.run(edges, Plan("manual", 1, 10, 0.1)).run_id
 
@@ -252,7 +252,7 @@ def test_a_replay_is_no_sign_of_life_of_the_source(store):
 
 
 @pytest.mark.parametrize("thinks_it_empty", [False, True])
-def test_however_many_seals_expire_a_run_opens(store, sql, thinks_it_empty):
+def test_a_run_opens_however_many_seals_expire(store, sql, thinks_it_empty):
     run_id = store.open_run(Opening("source", "manual", 1), "0" * 16, 1).run_id
 
     def seal():
@@ -277,7 +277,7 @@ def test_however_many_seals_expire_a_run_opens(store, sql, thinks_it_empty):
 # The page
 
 
-def test_rejects_are_not_noted_beside_a_page_that_somebody_else_loaded(store, sql):
+def test_rejects_are_not_recorded_for_a_page_that_another_worker_loaded(store, sql):
     run_id = store.open_run(Opening("source", "manual", 2, queued=True), "0" * 16, 1).run_id
     store.load_page(page_load(run_id, person(1), rejects=[reject(0)]))
 

@@ -1,4 +1,4 @@
-"""What `make package` makes: complete, small, compiled, the same each time; and it runs as a Lambda does."""
+"""The result of `make package`: complete, small, compiled, reproducible; and it runs as in Lambda."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ def resources(built):
 
 @pytest.fixture(scope="module")
 def unpacked(built, tmp_path_factory):
-    """The package as a Lambda sees it: nobody may write there."""
+    """The package as a Lambda sees it: read-only."""
     folder = tmp_path_factory.mktemp("task")
     with ZipFile(built / "deployment.zip") as packed:
         packed.extractall(folder)
@@ -106,7 +106,7 @@ def test_the_package_answers_api_gateway(function):
     assert (health["statusCode"], json.loads(health["body"])["status"]) == (200, "ok")
 
 
-def test_the_package_says_that_postgres_is_away(function):
+def test_the_package_reports_that_postgres_is_down(function):
     with function("app", DATABASE_URL="postgresql://nobody@127.0.0.1:9/nothing") as api:
         assert api(request("/health"))["statusCode"] == 503
 
@@ -157,15 +157,15 @@ def test_every_source_has_its_bytecode(unpacked):
         assert compiled.read_bytes()[4:8] == UNCHECKED_HASH, source
 
 
-def test_what_no_lambda_opens_is_not_packed(unpacked):
+def test_files_that_no_lambda_opens_are_not_packed(unpacked):
     unused = [pattern for pattern in UNUSED if pattern != "**/__pycache__"]
 
     assert [path for pattern in unused for path in unpacked.glob(pattern)] == []
     assert not {"boto3", "botocore"} & {path.name for path in unpacked.iterdir()}
 
 
-def test_the_package_holds_the_authorities_that_the_stores_are_verified_with(unpacked):
-    """Where infra/secret.py points libpq and redis to; the proxy's and the cache's chains end in Amazon's."""
+def test_the_package_holds_the_ca_certificates_that_verify_the_stores(unpacked):
+    """infra/secret.py points libpq and redis to them; the chains of proxy and cache end in Amazon's roots."""
     authorities = (unpacked / secret.AUTHORITIES.relative_to(IN_LAMBDA)).read_text(encoding="utf-8")
 
     assert all(f"Amazon Root CA {number}\n" in authorities.replace('"', "") for number in (1, 2, 3, 4))
@@ -190,7 +190,7 @@ def test_neither_the_package_nor_the_template_holds_a_secret(built, unpacked, re
     assert variables == {"SECRET_ID", "QUEUE_URL", "LOG_LEVEL"}
 
 
-def test_the_package_is_far_from_lambdas_limits(built):
+def test_the_package_is_well_within_lambdas_limits(built):
     with ZipFile(built / "deployment.zip") as packed:
         unzipped = sum(entry.file_size for entry in packed.infolist())
 
@@ -198,7 +198,7 @@ def test_the_package_is_far_from_lambdas_limits(built):
     assert unzipped <= package.UNZIPPED_MB * 1e6 < 250 * 1024 * 1024
 
 
-def test_another_run_with_the_same_versions_makes_the_same_bytes(built, tmp_path):
+def test_another_build_with_the_same_versions_has_the_same_bytes(built, tmp_path):
     project = tmp_path / "elsewhere"
     copytree(ROOT / "chalicelib", project / "chalicelib", ignore=ignore_patterns("__pycache__"))
     copytree(ROOT / ".chalice", project / ".chalice", ignore=ignore_patterns("deploy*"))
@@ -217,13 +217,13 @@ def hash_of(file):
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def test_the_template_is_one_that_cloudformation_takes(built):
+def test_cloudformation_accepts_the_template(built):
     lint = [Path(sys.executable).with_name("cfn-lint"), built / "sam.json"]
 
     assert subprocess.run(lint, stdout=subprocess.PIPE, text=True, check=False).stdout == ""
 
 
-def test_what_serves_with_new_code_waits_for_its_migration(resources):
+def test_functions_with_new_code_wait_for_its_migration(resources):
     migration, migrate = resources["Migration"]["Properties"], resources["Migrate"]
 
     assert migration["ServiceToken"] == {"Fn::GetAtt": ["Migrate", "Arn"]}
@@ -234,7 +234,7 @@ def test_what_serves_with_new_code_waits_for_its_migration(resources):
     assert "DependsOn" not in migrate
 
 
-def test_a_page_is_hidden_for_six_times_as_long_as_somebody_may_work_on_it(resources):
+def test_the_visibility_timeout_is_six_times_the_function_timeout(resources):
     hidden = resources["Pages"]["Properties"]["VisibilityTimeout"]
 
     assert hidden >= 6 * resources["IngestPage"]["Properties"]["Timeout"]
@@ -245,10 +245,10 @@ def test_functions_have_the_names_by_which_they_call_each_other(resources):
         resources[name]["Properties"]["FunctionName"]["Fn::Sub"] for name in ("APIHandler", "Ingest")
     )
 
-    assert ingest == f"{api}-ingest"  # as wiring has it
+    assert ingest == f"{api}-ingest"  # the name that wiring uses
 
 
-def test_every_function_is_told_its_settings_and_its_queue(resources):
+def test_every_function_gets_its_settings_and_its_queue(resources):
     functions = [
         one["Properties"] for one in resources.values() if one["Type"] == "AWS::Serverless::Function"
     ]
@@ -261,8 +261,8 @@ def test_every_function_is_told_its_settings_and_its_queue(resources):
         assert function["Runtime"] == "python3.13"
 
 
-def test_what_can_be_at_work_at_once_is_bounded(resources):
-    """And so are the connections to Postgres, and what a stranger can make it cost."""
+def test_concurrency_is_bounded(resources):
+    """This also bounds the connections to Postgres, and the costs that a stranger can cause."""
     pages = resources["IngestPage"]["Properties"]["Events"]["IngestPageSqsEventSource"]["Properties"]
     (throttle,) = resources["RestAPI"]["Properties"]["MethodSettings"]
 
@@ -275,11 +275,11 @@ def test_what_can_be_at_work_at_once_is_bounded(resources):
     }
     assert (throttle["ThrottlingRateLimit"], throttle["ThrottlingBurstLimit"]) == (50, 100)
     assert resources["Pages"]["Properties"]["RedrivePolicy"]["maxReceiveCount"] == 3
-    assert resources["APIHandler"]["Properties"]["Timeout"] <= 29  # API Gateway waits no longer
+    assert resources["APIHandler"]["Properties"]["Timeout"] <= 29  # API Gateway's own limit
 
 
-def test_api_gateways_own_answers_are_part_of_what_is_deployed(resources):
-    """As resources of their own they would come after the deployment of the API, and go with its next one."""
+def test_api_gateways_own_answers_are_part_of_the_api_definition(resources):
+    """As separate resources they would be created after the API's deployment, and apply from the next one."""
     responses = resources["RestAPI"]["Properties"]["DefinitionBody"]["x-amazon-apigateway-gateway-responses"]
 
     assert responses["UNAUTHORIZED"]["statusCode"] == "401"

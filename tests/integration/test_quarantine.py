@@ -1,4 +1,4 @@
-"""Sealed rejects: kept if asked for, replayed under today's rules, gone when they expire or are erased."""
+"""Sealed rejects: kept if configured, replayed under the current rules, deleted on expiry or erasure."""
 
 import base64
 import functools
@@ -27,13 +27,13 @@ both = pytest.mark.parametrize("api_", APIS, ids=str)
 
 @pytest.fixture
 def sealing(app_environment):
-    """The quarantine is on, and nothing is over the budget."""
+    """Turns the quarantine on, and lets no page exceed the reject budget."""
     app_environment(QUARANTINE_KEY=KEY, MAX_REJECT_RATIO="1")
 
 
 @pytest.fixture
 def refused(sealing, user_api):
-    """A run of one page: a good record, a bad one of person 2, and one without a uid."""
+    """A run of one page: a valid record, an invalid one of person 2, and one without a valid uid."""
     user_api.script(
         RANDOM_DATA_API.page(
             RANDOM_DATA_API.record({"uid": uid(1)}),
@@ -47,7 +47,7 @@ def refused(sealing, user_api):
 
 
 class Later(datetime):
-    """A clock by which person 2 has been born."""
+    """A clock set after the birth of person 2."""
 
     @classmethod
     def now(cls, tz=None):
@@ -56,7 +56,7 @@ class Later(datetime):
 
 @pytest.fixture
 def change_rules(monkeypatch):
-    """Lets other rules hold from now on: those of the year 2990."""
+    """Changes the rules from now on, to those of the year 2990."""
     return lambda: monkeypatch.setattr(prepare, "datetime", Later)
 
 
@@ -76,7 +76,7 @@ def law_holds(sql):
 
 
 @both
-def test_nothing_is_kept_unless_there_is_a_key(app_environment, user_api, sql, api_):
+def test_nothing_is_sealed_without_a_key(app_environment, user_api, sql, api_):
     app_environment(MAX_REJECT_RATIO="1", SOURCE_DIALECT=str(api_))
     user_api.script(api_.page(api_.record({api_.email: BAD})))
 
@@ -86,7 +86,7 @@ def test_nothing_is_kept_unless_there_is_a_key(app_environment, user_api, sql, a
 
 
 @both
-def test_what_is_kept_can_only_be_read_with_the_key_and_in_its_place(
+def test_a_sealed_record_can_only_be_opened_with_the_key_and_in_its_own_row(
     app_environment, sealing, user_api, sql, api_, tokeniser
 ):
     app_environment(SOURCE_DIALECT=str(api_))
@@ -108,7 +108,7 @@ def test_what_is_kept_can_only_be_read_with_the_key_and_in_its_place(
     assert wiring.quarantine().open(b"", run_id, 1, 0) is None
 
 
-def test_a_page_over_the_budget_is_kept_too(app_environment, user_api, sql):
+def test_the_rejects_of_a_page_over_the_budget_are_sealed_too(app_environment, user_api, sql):
     app_environment(QUARANTINE_KEY=KEY)
     user_api.script(RANDOM_DATA_API.page(*[RANDOM_DATA_API.record({"email": BAD})] * 3))
 
@@ -117,7 +117,9 @@ def test_a_page_over_the_budget_is_kept_too(app_environment, user_api, sql):
     assert sealed(sql) == [(0,), (1,), (2,)]
 
 
-def test_a_replay_loads_what_todays_rules_allow_and_accounts_for_the_rest(api, refused, sql, change_rules):
+def test_a_replay_loads_what_the_current_rules_allow_and_accounts_for_the_rest(
+    api, refused, sql, change_rules
+):
     change_rules()
     report = runs.replay(refused)
 
@@ -134,7 +136,7 @@ def test_a_replay_loads_what_todays_rules_allow_and_accounts_for_the_rest(api, r
     assert law_holds(sql)
 
 
-def test_a_replay_does_not_make_a_seal_last_longer(refused, sql, change_rules):
+def test_a_replay_does_not_extend_a_seal(refused, sql, change_rules):
     change_rules()
     sql("UPDATE rejects SET sealed_until = now() + interval '3 hours'")
     ((until,),) = sql("SELECT DISTINCT sealed_until FROM rejects")
@@ -145,14 +147,14 @@ def test_a_replay_does_not_make_a_seal_last_longer(refused, sql, change_rules):
     assert sql("SELECT sealed_until FROM rejects WHERE sealed IS NOT NULL") == [(until,)]
 
 
-def test_what_was_replayed_is_not_replayed_again(refused, sql):
+def test_a_replayed_record_is_not_replayed_again(refused, sql):
     runs.replay(refused)
 
     assert runs.replay(refused).fetched == 0
     assert law_holds(sql)
 
 
-def test_a_replay_leaves_alone_who_has_changed_since(refused, user_api, sql, change_rules):
+def test_a_replay_skips_people_who_have_changed_since(refused, user_api, sql, change_rules):
     change_rules()
     user_api.script(RANDOM_DATA_API.page(RANDOM_DATA_API.record({"uid": uid(2), "gender": "newer"})))
     runs.run_ingest("manual")
@@ -163,8 +165,10 @@ def test_a_replay_leaves_alone_who_has_changed_since(refused, user_api, sql, cha
     assert sql("SELECT gender FROM users WHERE uid = %s", uid(2)) == [("newer",)]
 
 
-def test_of_who_came_right_on_the_same_page_nothing_is_sealed(sealing, user_api, sql, change_rules):
-    """A replay would put it over the valid record, also over one that had changed nothing."""
+def test_nothing_is_sealed_of_a_person_with_a_valid_record_on_the_same_page(
+    sealing, user_api, sql, change_rules
+):
+    """A replay would overwrite the valid record, even one that had changed nothing."""
     wrong = {"uid": uid(2).upper(), "date_of_birth": "2987-01-01", "gender": "older"}
     page = RANDOM_DATA_API.page(RANDOM_DATA_API.record(wrong), RANDOM_DATA_API.record({"uid": uid(2)}))
     for _ in range(2):
@@ -190,7 +194,7 @@ def test_of_who_came_right_on_the_same_page_nothing_is_sealed(sealing, user_api,
     ],
     ids=["nested too deeply", "a list", "a text", "null"],
 )
-def test_what_is_no_record_is_not_sealed(sealing, user_api, sql, record):
+def test_a_value_that_is_not_a_record_is_not_sealed(sealing, user_api, sql, record):
     user_api.script(b"[" + record + b"]")
 
     assert runs.run_ingest("manual").rejected == 1
@@ -198,14 +202,14 @@ def test_what_is_no_record_is_not_sealed(sealing, user_api, sql, record):
 
 
 @pytest.mark.parametrize(("length", "places"), [(1_000, [(0,)]), (70_000, [])])
-def test_what_is_too_large_is_not_sealed(sealing, user_api, sql, length, places):
+def test_a_record_that_is_too_large_is_not_sealed(sealing, user_api, sql, length, places):
     user_api.script(RANDOM_DATA_API.page(RANDOM_DATA_API.record({"email": BAD, "essay": "x" * length})))
 
     assert (runs.run_ingest("manual").rejected, sealed(sql)) == (1, places)
 
 
-def test_of_several_replays_the_record_of_the_latest_run_stays(sealing, user_api, sql, change_rules):
-    """Whatever their order: what a replay wrote is no news of the source."""
+def test_after_several_replays_the_record_of_the_latest_run_stays(sealing, user_api, sql, change_rules):
+    """In any order of the replays: what a replay wrote does not count as newer data of the source."""
     wrong = {"uid": uid(2), "date_of_birth": "2987-01-01"}
     refused = []
     for city in ("Old", "Middle", "New"):
@@ -232,7 +236,7 @@ def test_within_a_replay_the_record_of_the_last_page_stays(sealing, user_api, sq
     assert sql("SELECT city FROM users_address") == [("Second",)]
 
 
-def test_a_replay_updates_who_has_not_changed_since(sealing, user_api, change_rules, sql):
+def test_a_replay_updates_people_who_have_not_changed_since(sealing, user_api, change_rules, sql):
     for born in ("1987-01-01", "2987-01-01"):
         user_api.script(RANDOM_DATA_API.page(RANDOM_DATA_API.record({"uid": uid(2), "date_of_birth": born})))
         refused = runs.run_ingest("manual").run_id
@@ -242,21 +246,21 @@ def test_a_replay_updates_who_has_not_changed_since(sealing, user_api, change_ru
     assert sql("SELECT birth_year FROM users") == [(2987,)]
 
 
-def test_erasing_a_person_takes_the_sealed_record_too(api, refused, sql):
+def test_erasing_a_person_removes_the_sealed_record_too(api, refused, sql):
     receipt = api.delete(f"/users/{uid(2)}").json
 
     assert (receipt["users"], receipt["sealed_records"], receipt["run_ids"]) == (0, 1, [refused])
-    assert sealed(sql) == [(2,)]  # the one without a uid cannot be told whose it is
+    assert sealed(sql) == [(2,)]  # without a uid, nobody can tell whose record it is
 
 
-def test_erasing_a_person_takes_what_was_sealed_under_an_older_key(api, refused, sql, app_environment):
+def test_erasing_a_person_removes_records_sealed_under_an_older_key(api, refused, sql, app_environment):
     app_environment(PII_KEYS=pii_keys({1: PII_KEY, 2: b"2" * 32}))
 
     assert api.delete(f"/users/{uid(2)}").json["sealed_records"] == 1
 
 
 @pytest.mark.parametrize("budget", ["1", "0.2"])
-def test_of_an_erased_person_nothing_is_sealed(api, sealing, app_environment, user_api, sql, budget):
+def test_nothing_is_sealed_of_an_erased_person(api, sealing, app_environment, user_api, sql, budget):
     app_environment(MAX_REJECT_RATIO=budget)
     api.delete(f"/users/{uid(2)}")
     user_api.script(RANDOM_DATA_API.page(RANDOM_DATA_API.record({"uid": uid(2).upper(), "email": BAD})))
@@ -266,9 +270,9 @@ def test_of_an_erased_person_nothing_is_sealed(api, sealing, app_environment, us
     assert sql("SELECT sealed, uid_token FROM rejects") == [(None, None)]
 
 
-def test_an_erased_person_does_not_come_back_by_a_replay(api, refused, sql, change_rules):
+def test_a_replay_does_not_bring_back_an_erased_person(api, refused, sql, change_rules):
     change_rules()
-    sql("UPDATE rejects SET uid_token = NULL")  # as if nobody had known whose it is
+    sql("UPDATE rejects SET uid_token = NULL")  # as if its owner were unknown
     api.delete(f"/users/{uid(2)}")
 
     report = runs.replay(refused)
@@ -283,7 +287,7 @@ def test_expired_seals_are_not_replayed_and_the_next_run_removes_them(refused, s
     assert sql("SELECT count(*) FROM rejects") == [(2,)]
 
 
-def test_what_another_key_sealed_stays_and_the_replay_says_so(refused, sql, app_environment):
+def test_records_sealed_with_another_key_stay_and_the_replay_says_so(refused, sql, app_environment):
     app_environment(QUARANTINE_KEY=base64.b64encode(secrets.token_bytes(32)).decode())
 
     report = runs.replay(refused)
@@ -301,7 +305,7 @@ def test_without_the_key_a_replay_fails_and_says_why(refused, app_environment):
     assert (report.status, report.error.partition(":")[0]) == ("failed", "QUARANTINE_KEY")
 
 
-def test_only_a_run_of_this_dialect_can_be_replayed(refused, app_environment):
+def test_only_a_known_run_of_the_same_dialect_can_be_replayed(refused, app_environment):
     with pytest.raises(RequestError, match="Not found"):
         runs.replay(uid(404))
     app_environment(SOURCE_DIALECT="randomuser")
@@ -309,7 +313,7 @@ def test_only_a_run_of_this_dialect_can_be_replayed(refused, app_environment):
         runs.replay(refused)
 
 
-def test_a_replay_can_be_ordered_over_http(api, refused, sql):
+def test_a_replay_can_be_started_over_http(api, refused, sql):
     started = api.post("/runs", {"replay": refused})
 
     assert started.status == 202

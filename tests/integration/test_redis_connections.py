@@ -1,4 +1,4 @@
-"""Connections to Redis: to a real server (Valkey), and to ones that break the protocol."""
+"""Connections to Redis: to a real server (Valkey), and to servers that break the protocol."""
 
 import contextlib
 import gc
@@ -17,7 +17,7 @@ PATIENCE = 0.3
 
 @pytest.fixture
 def connect():
-    """Makes connections to a URL, closed in the end."""
+    """Opens connections to a URL; closes them after the test."""
     with contextlib.ExitStack() as opened:
         yield lambda url, seconds=PATIENCE: opened.enter_context(
             contextlib.closing(Connections(url, seconds))
@@ -31,7 +31,7 @@ def redis(connect, valkey, redis_client):
 
 @pytest.fixture
 def crowded(connect, valkey, redis_client):
-    """For a hundred threads, which on a busy machine have to wait for one another."""
+    """Connections with a long timeout, for a hundred threads that on a busy machine wait for one another."""
     return connect(valkey.url, 20)
 
 
@@ -50,25 +50,25 @@ def test_replies_come_in_the_order_of_the_commands(redis):
     assert said == [b"OK", b"\r\n\x00\xff$5\r\n", None, 1, b"PONG"]
 
 
-def test_words_are_text_bytes_or_numbers(redis, redis_client):
+def test_arguments_are_text_bytes_or_numbers(redis, redis_client):
     redis.ask(("SET", "Ærø", "日本", "PX", 60_000))
 
     assert redis_client.get("Ærø") == "日本".encode()
 
 
-def test_large_values_come_back_whole(redis):
+def test_large_values_are_returned_complete(redis):
     large = b"\r\n" * 1_000_000
 
     assert redis.ask(("SET", "large", large), ("GET", "large")) == [b"OK", large]
 
 
-def test_many_commands_are_one_question(redis, redis_client):
+def test_many_commands_are_sent_in_one_call(redis, redis_client):
     redis.ask(*[("SET", f"key:{number}", number) for number in range(10_000)])
 
     assert redis_client.dbsize() == 10_000
 
 
-def test_a_refusal_tells_its_kind_and_repeats_nothing(redis):
+def test_a_refusal_shows_its_kind_and_repeats_nothing(redis):
     with pytest.raises(Unanswered, match=r"^ResponseError$") as refused:
         redis.ask(("NOSUCH", "hush"))
 
@@ -77,7 +77,7 @@ def test_a_refusal_tells_its_kind_and_repeats_nothing(redis):
     assert refused.value.__context__ is None
 
 
-def test_after_a_refusal_every_question_has_its_own_answer(redis):
+def test_after_a_refusal_every_command_gets_its_own_reply(redis):
     redis.ask(("RPUSH", "list", "one"))
     with pytest.raises(Unanswered):
         redis.ask(("SET", "key", "one"), ("GET", "list"), ("SET", "key", "two"))
@@ -85,7 +85,7 @@ def test_after_a_refusal_every_question_has_its_own_answer(redis):
     assert redis.ask(("GET", "key")) == [b"two"]
 
 
-def test_a_name_and_a_password_open_as_a_url_writes_them(connect, valkey, redis_client):
+def test_user_and_password_are_decoded_from_the_url(connect, valkey, redis_client):
     redis_client.execute_command("ACL", "SETUSER", "ann", "on", ">p@ss/word:", "~*", "+@all")
     try:
         ann = connect(f"redis://ann:p%40ss%2Fword%3A@127.0.0.1:{valkey.port}")
@@ -103,7 +103,7 @@ def test_the_database_is_the_one_in_the_url(connect, valkey, redis_client, where
     assert redis_client.get("key") == b"three"
 
 
-def test_threads_share_connections_and_never_replies(crowded):
+def test_threads_share_connections_but_never_replies(crowded):
     def ask(number):
         sent = f"{number}:".encode() * 50
         return crowded.ask(("SET", f"key:{number}", sent), ("GET", f"key:{number}"))[1] == sent
@@ -119,14 +119,14 @@ def test_no_more_than_thirty_two_connections_are_open(crowded, redis_client):
     assert len(redis_client.client_list()) <= 32 + 1
 
 
-def test_one_at_a_time_needs_one_connection(redis, redis_client):
+def test_sequential_calls_need_one_connection(redis, redis_client):
     for _ in range(100):
         redis.ask(("PING",))
 
     assert len(redis_client.client_list()) == 1 + 1
 
 
-def test_nothing_stays_open_after_the_end(redis, redis_client):
+def test_nothing_stays_open_after_close(redis, redis_client):
     redis.ask(("PING",))
     redis.close()
 
@@ -137,7 +137,7 @@ def test_nothing_stays_open_after_the_end(redis, redis_client):
 
 
 class Scripted:
-    """Says one thing to each who connects, in turn, after having heard something; then hangs up."""
+    """Performs one act per connection, in turn, after receiving something; then hangs up."""
 
     def __init__(self, *acts, listening=None):
         self.acts, self.heard = list(acts), []
@@ -160,7 +160,7 @@ class Scripted:
 
 
 def says(*parts):
-    """Says the parts, a little apart."""
+    """Sends the parts with short pauses."""
 
     def act(line):
         for part in parts:
@@ -194,7 +194,7 @@ NO_REPLY = [
 
 
 @pytest.mark.parametrize("said", NO_REPLY, ids=range(len(NO_REPLY)))
-def test_what_is_no_reply_is_a_failure_and_ends_the_connection(connect, said):
+def test_an_invalid_reply_is_a_failure_and_ends_the_connection(connect, said):
     with Scripted(says(said), says(b"+PONG\r\n")) as server:
         redis = connect(server.url)
         with pytest.raises(Unanswered) as failure:
@@ -204,7 +204,7 @@ def test_what_is_no_reply_is_a_failure_and_ends_the_connection(connect, said):
         assert "hush" not in repr(failure.value)
 
 
-def test_a_reply_that_came_too_late_answers_no_later_question(connect):
+def test_a_late_reply_is_not_taken_for_that_of_a_later_command(connect):
     def late(line):
         time.sleep(PATIENCE * 2)
         line.sendall(b"$5\r\nfirst\r\n")
@@ -219,7 +219,7 @@ def test_a_reply_that_came_too_late_answers_no_later_question(connect):
 
 
 @pytest.mark.parametrize("act", [dribble, silence])
-def test_all_answers_of_a_question_together_take_about_twice_the_patience_at_most(connect, act):
+def test_all_replies_of_a_call_together_take_at_most_about_twice_the_timeout(connect, act):
     with Scripted(act) as server:
         began = time.monotonic()
         with pytest.raises(Unanswered, match=r"^TimeoutError$"):
@@ -228,7 +228,7 @@ def test_all_answers_of_a_question_together_take_about_twice_the_patience_at_mos
     assert time.monotonic() - began < 2.5 * PATIENCE
 
 
-def test_a_connection_that_died_while_idle_is_replaced_and_the_question_put_again(connect):
+def test_a_connection_that_died_while_idle_is_replaced_and_the_call_repeated(connect):
     with Scripted(says(b"+PONG\r\n"), says(b"+PONG\r\n")) as server:
         redis = connect(server.url)
         redis.ask(("PING",))
@@ -237,14 +237,14 @@ def test_a_connection_that_died_while_idle_is_replaced_and_the_question_put_agai
         assert len(server.heard) == 2
 
 
-def test_a_new_connection_that_fails_is_not_tried_again(connect):
+def test_a_call_that_fails_on_a_new_connection_is_not_repeated(connect):
     with Scripted(says(b""), says(b"+PONG\r\n")) as server:
         with pytest.raises(Unanswered, match=r"^ConnectionError$"):
             connect(server.url).ask(("PING",))
         assert len(server.heard) == 1
 
 
-def test_who_finds_all_connections_in_use_waits_no_longer_than_for_an_answer(connect):
+def test_waiting_for_a_free_connection_takes_no_longer_than_the_timeout(connect):
     with Scripted(silence) as server:
         redis = connect(server.url)
         for _ in range(32):
@@ -257,7 +257,7 @@ def test_who_finds_all_connections_in_use_waits_no_longer_than_for_an_answer(con
     assert time.monotonic() - began < 2 * PATIENCE
 
 
-def test_a_unix_socket_is_one_more_place(connect, tmp_path):
+def test_a_unix_socket_is_supported(connect, tmp_path):
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(str(tmp_path / "redis sock"))
     listening.listen()
@@ -270,8 +270,8 @@ def test_a_unix_socket_is_one_more_place(connect, tmp_path):
     assert b"secret" in server.heard[0]
 
 
-def test_what_could_not_be_opened_leaves_nothing_open(connect, tmp_path):
-    """A socket that is forgotten warns, and a warning fails a test."""
+def test_a_failed_connection_leaves_nothing_open(connect, tmp_path):
+    """An unclosed socket causes a warning, and a warning fails a test."""
     with Scripted() as server:
         for url in (
             f"unix://{tmp_path}/none",
@@ -283,6 +283,6 @@ def test_what_could_not_be_opened_leaves_nothing_open(connect, tmp_path):
 
 
 @pytest.mark.parametrize("asked", ["ssl_cert_reqs=none", "ssl_check_hostname=false", "timeout=1", "db=-"])
-def test_a_url_cannot_ask_for_less_security_or_for_what_we_do_not_know(asked):
+def test_a_url_cannot_weaken_security_or_have_unknown_options(asked):
     with pytest.raises(ConfigError, match=r"^REDIS_URL: "):
         Connections(f"rediss://:secret@127.0.0.1/0?{asked}", 1)

@@ -1,4 +1,4 @@
-"""The keys change as docs/privacy.md says, people keep being found, and nobody who was erased comes back."""
+"""Keys are rotated as docs/privacy.md says; people can still be found, and erased people do not come back."""
 
 import base64
 import json
@@ -24,7 +24,7 @@ def record(number):
 
 @pytest.fixture
 def ingest(user_api, app_environment):
-    """One run over the people of these numbers, under the keys that are set."""
+    """Does one run over the people with these numbers, under the current keys."""
 
     def run(*numbers):
         user_api.script(RANDOM_DATA_API.page(*[record(number) for number in numbers]))
@@ -35,7 +35,7 @@ def ingest(user_api, app_environment):
 
 @pytest.fixture
 def use(app_environment, redis_client):
-    """Sets the keys. Statistics are at most half a minute old, which no test waits for."""
+    """Sets the keys. Flushes Redis, as statistics are cached for half a minute."""
 
     def change(keys):
         redis_client.flushall()
@@ -65,7 +65,7 @@ def test_two_rotations_from_start_to_end(api, ingest, use, redis_client, sql):
     use(BOTH)
     assert versions(api, redis_client) == {1: 2}
     assert all(is_found(api, number) for number in (1, 2))
-    report = ingest(1, ERASED)  # person 2 does not come
+    report = ingest(1, ERASED)  # person 2 is not sent
     assert (report.updated, report.suppressed, report.inserted) == (1, 1, 0)
     assert versions(api, redis_client) == {1: 1, 2: 1}
     assert versions(api, redis_client, "erasure_key_version") == {2: 1}
@@ -95,8 +95,8 @@ def test_two_rotations_from_start_to_end(api, ingest, use, redis_client, sql):
     assert not is_found(api, ERASED)
 
 
-def test_the_key_of_an_erasure_cannot_be_taken_away(api, ingest, use, sql):
-    """Nobody else needs it, but without it the person would come back."""
+def test_the_key_of_an_erasure_cannot_be_removed(api, ingest, use, sql):
+    """Nothing else needs this key, but without it the person would come back."""
     api.delete(f"/users/{uid(ERASED)}")
     use(NEW)
 
@@ -120,7 +120,7 @@ def test_a_version_can_be_given_up_by_force(api, ingest, use):
 
 @pytest.fixture
 def seal(user_api, app_environment):
-    """One run, under the keys that are set, over a person who is rejected and sealed."""
+    """Does one run, under the current keys, over a person whose record is rejected and sealed."""
 
     def run():
         app_environment(QUARANTINE_KEY=base64.b64encode(b"q" * 32).decode(), MAX_REJECT_RATIO="1")
@@ -130,7 +130,7 @@ def seal(user_api, app_environment):
     return run
 
 
-def test_what_only_a_key_that_was_given_up_could_find_is_sealed_no_more(ingest, use, seal, sql):
+def test_seals_that_only_a_given_up_key_could_find_are_removed(ingest, use, seal, sql):
     seal()
     held = "SELECT sealed IS NULL, sealed_until IS NULL, uid_token IS NULL FROM rejects"
     assert sql(held) == [(False, False, False)]
@@ -142,7 +142,7 @@ def test_what_only_a_key_that_was_given_up_could_find_is_sealed_no_more(ingest, 
 
 
 @pytest.mark.parametrize("newest", [2, 3], ids=["is another key", "is unknown here"])
-def test_no_seal_ends_where_a_key_is_given_up_and_the_newest(ingest, use, seal, sql, newest):
+def test_no_seal_is_removed_if_the_newest_key_is_wrong_or_unknown(ingest, use, seal, sql, newest):
     seal()
     use({1: KEYS[1], newest: KEYS[newest]})
     ingest(2)
@@ -161,13 +161,13 @@ def test_another_key_under_a_known_version_is_refused(api, ingest, use, sql):
     assert report.status == "failed"
     assert "version 1 is not the key that this database was written with" in report.error
     assert sql("SELECT count(*) FROM users") == [(1,)]
-    assert api.delete(f"/users/{uid(1)}").status == 500  # or its token would not be recognised
+    assert api.delete(f"/users/{uid(1)}").status == 500  # otherwise its token would not be recognised
     assert sql("SELECT count(*) FROM users") == [(1,)]
     assert api("POST", "/runs", body={}).status == 202
     assert sql("SELECT count(*) FROM runs WHERE status = 'failed'") == [(2,)]
 
 
-def test_a_container_that_does_not_know_the_newest_key_yet_does_not_write_with_an_older(ingest, use):
+def test_a_container_without_the_newest_key_does_not_write_with_an_older_one(ingest, use):
     use(BOTH)
     ingest(1)
     use(OLD)
@@ -183,7 +183,7 @@ def test_erasing_again_under_a_newer_key_leaves_one_token(api, use, sql):
     assert sql("SELECT uid_token FROM erasures") == [(Tokeniser(BOTH).token("uid", uid(1)),)]
 
 
-def test_an_erasure_remembers_when_it_was_although_it_moves_to_another_key(api, ingest, use, sql):
+def test_an_erasure_keeps_its_time_when_it_moves_to_another_key(api, ingest, use, sql):
     api.delete(f"/users/{uid(ERASED)}")
     ((before,),) = sql("SELECT erased_at FROM erasures")
     use(BOTH)
@@ -194,7 +194,7 @@ def test_an_erasure_remembers_when_it_was_although_it_moves_to_another_key(api, 
     assert sql("SELECT uid_token, erased_at FROM erasures") == [(token, before)]
 
 
-def test_the_contract_names_the_versions_that_are_known(api, use):
+def test_the_contract_names_the_known_versions(api, use):
     use(BOTH)
 
     contract = api.get("/contract").json
@@ -202,7 +202,7 @@ def test_the_contract_names_the_versions_that_are_known(api, use):
     assert (contract["key_version"], contract["key_versions"]) == (2, [2, 1])
 
 
-def test_nothing_of_a_key_stands_in_the_database(api, ingest, use, sql):
+def test_no_key_is_stored_in_the_database(api, ingest, use, sql):
     use(BOTH)
     ingest(1)
 

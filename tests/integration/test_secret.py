@@ -1,4 +1,4 @@
-"""The settings' secret: read once for a container, and again when it has become old."""
+"""The settings' secret: read once per container, and again when it has become old."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ ROTATED = {1: PII_KEY, 2: b"2" * 32}
 
 
 class Clock:
-    """The monotonic clock, which goes on when told to."""
+    """A monotonic clock that a test advances."""
 
     now = 1_000.0
 
@@ -34,7 +34,7 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def secret(app_environment, monkeypatch):
-    """All keys lie in a secret; call it to change some."""
+    """Puts all keys into a secret; call it to change some."""
     held = {"PII_KEYS": json.loads(pii_keys({1: PII_KEY})), "API_KEYS": {key_hash(API_KEY): ["read"]}}
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
@@ -52,13 +52,13 @@ def secret(app_environment, monkeypatch):
 
 @pytest.fixture
 def reads(monkeypatch):
-    """How often the secret was read."""
+    """Records every read of the secret."""
     counted, read = [], aws.secret
     monkeypatch.setattr(aws, "secret", lambda name: counted.append(name) or read(name))
     return counted
 
 
-def test_the_secret_is_read_once_however_much_is_asked(secret, clock, reads):
+def test_the_secret_is_read_once_however_often_settings_are_used(secret, clock, reads):
     for _ in range(5):
         wiring.tokeniser(), wiring.store(), wiring.settings()
         clock.now += 59
@@ -78,7 +78,7 @@ def test_a_changed_secret_takes_effect_when_the_old_one_has_become_old(secret, c
     assert len(reads) == 2
 
 
-def test_what_has_not_changed_is_not_built_anew(secret, clock, reads):
+def test_unchanged_parts_are_not_rebuilt(secret, clock, reads):
     before = wiring.tokeniser(), wiring.store(), wiring.cache()
 
     clock.now += wiring.SECRET_SECONDS
@@ -87,7 +87,7 @@ def test_what_has_not_changed_is_not_built_anew(secret, clock, reads):
     assert len(reads) == 2
 
 
-def test_an_api_key_that_was_taken_away_opens_nothing_any_more(api, app_environment, secret, clock):
+def test_a_removed_api_key_is_no_longer_accepted(api, app_environment, secret, clock):
     app_environment(API_KEYS="")
     assert api.get("/users").status == 200
     secret(API_KEYS={})
@@ -127,7 +127,7 @@ def test_if_the_secret_cannot_be_read_again_the_old_values_stay_and_the_log_says
     ],
     ids=lambda changed: next(iter(changed)),
 )
-def test_a_secret_with_which_nothing_could_be_built_is_not_taken_up(secret, clock, changed):
+def test_an_unusable_secret_is_not_applied(secret, clock, changed):
     before = wiring.source(), wiring.store(), wiring.cache()
     secret(**changed)
 
@@ -137,7 +137,7 @@ def test_a_secret_with_which_nothing_could_be_built_is_not_taken_up(secret, cloc
     assert wiring.store().last_success_age() is None
 
 
-def test_without_a_secret_nothing_becomes_old(app_environment, clock):
+def test_without_a_secret_nothing_is_reread(app_environment, clock):
     before = wiring.tokeniser()
 
     clock.now += 1e9

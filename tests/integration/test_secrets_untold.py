@@ -1,4 +1,4 @@
-"""No secret in a log or an answer: the app, with everything at DEBUG, while all sorts of things fail."""
+"""No secret in a log or an answer: runs the app, with everything at DEBUG, while many things fail."""
 
 import base64
 import json
@@ -60,7 +60,7 @@ def spellings(secret):
     return encoded | {repr(raw)[2:-1].encode()}
 
 
-def test_no_log_and_no_answer_tells_a_secret_whatever_fails(app_environment, postgres, valkey, user_api):
+def test_no_log_and_no_answer_shows_a_secret_whatever_fails(app_environment, postgres, valkey, user_api):
     nobody = free_port()
     source = user_api.url("random-data-api").replace("://", f"://user:{WORD}@") + f"?key={WORD}"
     app_environment(

@@ -1,4 +1,4 @@
-"""The client of the user APIs over real HTTP: against the stand-in, and against servers that mean harm."""
+"""The client of the user APIs over real HTTP: against the stand-in, and against hostile servers."""
 
 import contextlib
 import gzip
@@ -26,14 +26,14 @@ DIALECTS = {module.DIALECT.name: module for module in (random_data_api, randomus
 LIMITS = Limits(
     connect=0.5, read=0.4, page=1.2, attempts=4, pause=0.02, longest_pause=0.1, body_bytes=1_000_000
 )
-PATIENCE_SECONDS = 3  # a fetch may take its page's 1.2 seconds, and end the last wait of 0.4
+PATIENCE_SECONDS = 3  # a fetch may take the page's 1.2 seconds, plus a last read timeout of 0.4
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 both = pytest.mark.parametrize("dialect", DIALECTS)
 
 
 @pytest.fixture
 def source_of() -> Iterator[Callable[..., Source]]:
-    """Makes sources and closes them in the end."""
+    """Makes sources, and closes them after the test."""
     with contextlib.ExitStack() as opened:
 
         def make(
@@ -52,14 +52,14 @@ def source_of() -> Iterator[Callable[..., Source]]:
 
 @pytest.fixture
 def stand_in(user_api, source_of) -> Callable[..., Source]:
-    """A source at the stand-in, with this query in its URL."""
+    """A source that uses the stand-in, with this query in its URL."""
     return lambda limits=LIMITS, dialect="random-data-api", **query: source_of(
         user_api.url(dialect, **query), limits, dialect
     )
 
 
 class Harm:
-    """A server that says what it likes, whatever is asked, to each connection anew; for some seconds."""
+    """A server that runs ``talk`` on each connection, whatever the request; for a few seconds."""
 
     def __init__(self, talk: Callable[["Harm"], None]) -> None:
         self._talk = talk
@@ -91,7 +91,7 @@ class Harm:
             raise OSError("it is over")
 
     def listen(self) -> bytes:
-        """One request, or nothing if the client has hung up."""
+        """Returns one request, or nothing if the client has hung up."""
         while not self._over.is_set():
             with contextlib.suppress(TimeoutError):
                 return self._client.recv(65_536)
@@ -99,7 +99,7 @@ class Harm:
 
     def _serve(self) -> None:
         while not self._over.is_set() and time.monotonic() < self._until:
-            with contextlib.suppress(OSError):  # the client, or the test, has had enough
+            with contextlib.suppress(OSError):  # the client hung up, or the test is over
                 self._client, _ = self._listening.accept()
                 self.connections += 1
                 with self._client:
@@ -115,7 +115,7 @@ def seconds_of(work: Callable[[], object]) -> float:
 
 
 def fetch_in_vain(source: Source) -> SourceError:
-    """The error of a fetch that must fail, and in good time."""
+    """The error of a fetch that must fail in time."""
     started = time.monotonic()
     with pytest.raises(SourceError) as failed:
         source.fetch(1, 3)
@@ -146,7 +146,7 @@ def test_a_page_is_what_the_api_sent_byte_for_byte(user_api, stand_in, dialect):
     assert len(records(body, dialect)) == 7
 
 
-def test_a_key_in_a_header_is_sent_and_wins_over_a_user_of_the_url(source_of, monkeypatch, tmp_path):
+def test_a_configured_authorization_header_wins_over_the_user_in_the_url(source_of, monkeypatch, tmp_path):
     (tmp_path / "netrc").write_text("default login nobody password nothing")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     heard = []
@@ -168,14 +168,14 @@ def test_a_key_in_a_header_is_sent_and_wins_over_a_user_of_the_url(source_of, mo
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_no_proxy_is_asked_for_what_is_on_this_machine(user_api, source_of, monkeypatch, host):
+def test_no_proxy_is_used_for_this_machine(user_api, source_of, monkeypatch, host):
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
 
     assert source_of(user_api.url("random-data-api").replace("127.0.0.1", host)).fetch(1, 1)
 
 
-def test_a_proxy_is_asked_for_what_is_elsewhere(source_of, monkeypatch):
+def test_a_proxy_is_used_for_other_machines(source_of, monkeypatch):
     with Harm(lambda harm: harm.say(OK + b"Content-Length: 2\r\n\r\n[]")) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
 
@@ -183,7 +183,7 @@ def test_a_proxy_is_asked_for_what_is_elsewhere(source_of, monkeypatch):
 
 
 @both
-def test_page_and_size_are_asked_for_beside_the_urls_own_query(user_api, stand_in, dialect):
+def test_page_and_size_are_added_to_the_urls_own_query(user_api, stand_in, dialect):
     stand_in(dialect=dialect, seed="a b&c", bad="0.5").fetch(3, 7)
 
     ((method, target),) = user_api.requests
@@ -192,7 +192,7 @@ def test_page_and_size_are_asked_for_beside_the_urls_own_query(user_api, stand_i
     assert target.endswith(f"?seed=a+b%26c&bad=0.5&{size}")
 
 
-def test_a_connection_is_used_again(source_of):
+def test_a_connection_is_reused(source_of):
     def talk(harm):
         harm.say(OK + b"Content-Length: 2\r\n\r\n[]")
         while harm.listen():
@@ -211,24 +211,24 @@ def test_a_compressed_page_is_unpacked(stand_in):
 @pytest.mark.parametrize(
     "kind", ["application/json", "Application/JSON; charset=utf-8", "application/hal+json"]
 )
-def test_json_goes_by_several_names(user_api, stand_in, kind):
+def test_several_json_content_types_are_accepted(user_api, stand_in, kind):
     user_api.script(b"[]", headers={"Content-Type": kind})
 
     assert stand_in().fetch(1, 1) == b"[]"
 
 
 @pytest.mark.parametrize("fault", ["truncated-json", "empty", "envelope"])
-def test_what_a_json_body_holds_is_not_the_clients_business(stand_in, fault):
+def test_the_client_does_not_inspect_the_json(stand_in, fault):
     assert stand_in(fault=fault).fetch(1, 3)
 
 
-# What may pass is tried again
+# Transient failures are retried
 
 
 @pytest.mark.parametrize(
     "fault", ["status-503", "status-500", "status-502", "status-429", "truncate", "reset", "delay-0.6"]
 )
-def test_a_failure_that_passes_costs_a_few_more_tries(user_api, stand_in, fault):
+def test_a_transient_failure_is_retried(user_api, stand_in, fault):
     body = stand_in(fault=fault, times=2, limits=replace(LIMITS, page=5)).fetch(1, 3)
 
     assert len(records(body)) == 3
@@ -244,51 +244,51 @@ def test_a_failure_that_passes_costs_a_few_more_tries(user_api, stand_in, fault)
         ("reset", "no answer: ConnectionError (attempt 4)"),
     ],
 )
-def test_a_failure_that_stays_is_given_up_after_so_many_tries(user_api, stand_in, fault, problem):
+def test_a_lasting_failure_is_given_up_after_the_maximum_number_of_tries(user_api, stand_in, fault, problem):
     error = fetch_in_vain(stand_in(fault=fault))
 
     assert (type(error), error.problem, error.page) == (SourceUnavailable, problem, 1)
     assert len(user_api.requests) == LIMITS.attempts
 
 
-def test_an_api_that_does_not_answer_is_given_up_when_the_pages_time_is_over(stand_in):
+def test_an_api_that_does_not_answer_is_given_up_when_the_pages_time_is_up(stand_in):
     error = fetch_in_vain(stand_in(fault="delay-30"))
 
     assert isinstance(error, SourceUnavailable)
     assert error.problem == f"it took longer than {LIMITS.page} s"
 
 
-def test_an_api_that_is_not_there_is_an_outage(source_of):
+def test_an_unreachable_api_is_an_outage(source_of):
     error = fetch_in_vain(source_of(f"http://127.0.0.1:{free_port()}/users"))
 
     assert (type(error), error.problem) == (SourceUnavailable, "no answer: ConnectionError (attempt 4)")
 
 
 @pytest.mark.parametrize("status", [201, 204, 304, 400, 401, 403, 404, 418])
-def test_what_will_not_pass_is_not_tried_again(user_api, stand_in, status):
+def test_a_permanent_failure_is_not_retried(user_api, stand_in, status):
     error = fetch_in_vain(stand_in(fault=f"status-{status}"))
 
     assert (type(error), error.problem) == (SourceUnavailable, f"status {status}")
     assert len(user_api.requests) == 1
 
 
-def test_an_answer_that_is_not_json_by_its_type_is_not_tried_again(user_api, stand_in):
+def test_an_answer_with_another_content_type_is_not_retried(user_api, stand_in):
     error = fetch_in_vain(stand_in(fault="html"))
 
     assert (type(error), error.problem) == (SourceInvalid, "the answer is not JSON by its Content-Type")
     assert len(user_api.requests) == 1
 
 
-def test_an_answer_without_a_type_is_not_taken_for_json(source_of):
+def test_an_answer_without_a_content_type_is_not_accepted(source_of):
     with Harm(lambda harm: harm.say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")) as server:
         assert isinstance(fetch_in_vain(source_of(server.url)), SourceInvalid)
 
 
-# Pauses between the tries
+# Pauses between tries
 
 
 def pause_after(user_api, stand_in, retry_after: str, limits: Limits) -> float:
-    """How long the client waits when told so once."""
+    """How long the client waits after one answer with this Retry-After."""
     user_api.script(b"{}", status=429, headers={"Retry-After": retry_after})
     source = stand_in(limits=limits)
     return seconds_of(lambda: source.fetch(1, 1))
@@ -300,7 +300,7 @@ def test_a_pause_is_as_long_as_the_api_asks(user_api, stand_in):
     assert 1 <= pause_after(user_api, stand_in, "1", limits) < 1.5
 
 
-def test_a_pause_may_be_asked_for_as_a_date(user_api, stand_in):
+def test_a_pause_may_be_requested_as_a_date(user_api, stand_in):
     limits = replace(LIMITS, page=5, longest_pause=3)
     in_two_seconds = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
 
@@ -308,7 +308,7 @@ def test_a_pause_may_be_asked_for_as_a_date(user_api, stand_in):
 
 
 @pytest.mark.parametrize("asked", ["3600", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
-def test_a_pause_that_is_asked_for_is_capped(user_api, stand_in, asked):
+def test_a_requested_pause_is_capped(user_api, stand_in, asked):
     limits = replace(LIMITS, longest_pause=0.3)
 
     assert 0.3 <= pause_after(user_api, stand_in, asked, limits) < 0.8
@@ -319,7 +319,7 @@ def test_a_pause_that_is_asked_for_is_capped(user_api, stand_in, asked):
     ["0", "-5", "", "soon", "٣", "Fri, 01 Jan 1999 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00", "1e3", "nan"],
     ids=ascii,
 )
-def test_a_pause_is_never_zero_whatever_is_asked_for_and_however_the_dice_fall(source_of, monkeypatch, asked):
+def test_a_pause_is_never_zero_whatever_is_requested_and_whatever_the_jitter(source_of, monkeypatch, asked):
     monkeypatch.setattr("random.uniform", lambda low, high: low)
     words = b"HTTP/1.1 429 Wait\r\nContent-Length: 0\r\nConnection: close\r\nRetry-After: "
 
@@ -331,11 +331,11 @@ def test_a_pause_is_never_zero_whatever_is_asked_for_and_however_the_dice_fall(s
 @pytest.mark.parametrize(
     "asked", ["Fri, 31 Dec 99999999999999999999 23:59:59 GMT", "Fri, 31 Dec 2030 23:59:59 +9999999999999999"]
 )
-def test_a_date_that_is_none_is_passed_over(user_api, stand_in, asked):
+def test_an_invalid_retry_after_is_ignored(user_api, stand_in, asked):
     assert pause_after(user_api, stand_in, asked, LIMITS) < 1
 
 
-def test_a_pause_that_would_outlast_the_page_is_not_begun(user_api, stand_in):
+def test_a_pause_that_would_outlast_the_pages_time_is_not_started(user_api, stand_in):
     user_api.script(b"{}", status=503, headers={"Retry-After": "2"})
 
     source = stand_in(limits=replace(LIMITS, longest_pause=2))
@@ -343,7 +343,7 @@ def test_a_pause_that_would_outlast_the_page_is_not_begun(user_api, stand_in):
     assert seconds_of(lambda: fetch_in_vain(source)) < 0.5
 
 
-# Whatever the server does, a fetch ends in time
+# A fetch ends in time, whatever the server does
 
 
 def test_a_trickle_ends_with_the_pages_time(stand_in):
@@ -396,12 +396,12 @@ def redirect_in_a_slow_circle(harm):
         redirect_in_a_slow_circle,
     ],
 )
-def test_a_fetch_ends_with_the_pages_time_wherever_the_server_dawdles(source_of, talk):
+def test_a_fetch_ends_with_the_pages_time_wherever_the_server_is_slow(source_of, talk):
     with Harm(talk) as server:
         fetch_in_vain(source_of(server.url))
 
 
-# Whatever the server sends, a fetch holds little of it
+# A fetch holds little in memory, whatever the server sends
 
 
 @contextlib.contextmanager
@@ -428,17 +428,17 @@ def flood(harm: Harm) -> None:
     ],
     ids=["without a length", "with a length", "behind a redirect"],
 )
-def test_a_flood_is_not_read_to_its_end(source_of, head):
+def test_an_endless_answer_is_not_read_to_its_end(source_of, head):
     def talk(harm):
         harm.say(head)
         flood(harm)
 
     with Harm(talk) as server, little_memory():
         fetch_in_vain(source_of(server.url))
-    assert server.bytes_sent < 20_000_000  # much of it lies in the sockets' buffers
+    assert server.bytes_sent < 20_000_000  # much of it is in socket buffers
 
 
-def test_a_huge_body_is_refused_with_the_limit_and_not_tried_again(user_api, stand_in):
+def test_a_huge_body_is_refused_with_the_limit_and_not_retried(user_api, stand_in):
     error = fetch_in_vain(stand_in(fault="huge"))
 
     assert (type(error), error.problem) == (
@@ -449,7 +449,7 @@ def test_a_huge_body_is_refused_with_the_limit_and_not_tried_again(user_api, sta
 
 
 @pytest.mark.parametrize(("size", "most"), [(1, 500_000), (50, 500_000), (60, 600_000), (5_000, 1_000_000)])
-def test_how_large_a_body_may_be_hangs_on_how_many_records_are_asked_for(user_api, source_of, size, most):
+def test_the_limit_on_a_body_depends_on_the_requested_number_of_records(user_api, source_of, size, most):
     limits = replace(LIMITS, record_bytes=10_000, least_body_bytes=500_000)
     source = source_of(user_api.url("random-data-api"), limits=limits)
     user_api.script(b" " * most)
@@ -460,7 +460,7 @@ def test_how_large_a_body_may_be_hangs_on_how_many_records_are_asked_for(user_ap
         source.fetch(1, size)
 
 
-def test_a_body_of_just_the_limit_is_taken(user_api, stand_in):
+def test_a_body_of_exactly_the_limit_is_accepted(user_api, stand_in):
     user_api.script(b" " * 1_000_000)
     user_api.script(b" " * 1_000_001)
     source = stand_in()
@@ -471,7 +471,7 @@ def test_a_body_of_just_the_limit_is_taken(user_api, stand_in):
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_a_bomb_is_not_unpacked_to_its_end(user_api, stand_in, layers):
+def test_a_compression_bomb_is_not_fully_unpacked(user_api, stand_in, layers):
     bomb = b" " * 100_000_000
     for _ in range(layers):
         bomb = gzip.compress(bomb, 1)
@@ -510,7 +510,7 @@ def test_a_bomb_is_not_unpacked_to_its_end(user_api, stand_in, layers):
         "a redirect to no text",
     ],
 )
-def test_nonsense_is_an_error_of_the_source_like_any_other(source_of, words):
+def test_a_nonsensical_answer_is_an_error_of_the_source_like_any_other(source_of, words):
     with Harm(lambda harm: harm.say(words)) as server:
         fetch_in_vain(source_of(server.url))
 
@@ -537,7 +537,7 @@ def test_the_sources_name_is_the_url_without_user_password_and_query(user_api, w
 @pytest.mark.parametrize(
     "fault", ["status-503", "status-404", "truncate", "reset", "delay-5", "trickle", "html", "huge"]
 )
-def test_no_error_tells_the_urls_secrets(with_secrets, fault):
+def test_no_error_shows_the_urls_secrets(with_secrets, fault):
     error = fetch_in_vain(with_secrets(fault))
 
     assert "hush" not in f"{error!s} {error!r} {error.args} {vars(error)}"
@@ -548,14 +548,14 @@ def test_no_error_tells_the_urls_secrets(with_secrets, fault):
 @pytest.mark.parametrize(
     "url", ["http://hush:hush@127.0.0.1:1/?key=hush", "http://hush:hush@.invalid/?key=hush"]
 )
-def test_a_url_that_leads_nowhere_is_not_told(source_of, url):
+def test_an_unusable_url_is_not_shown(source_of, url):
     error = fetch_in_vain(source_of(url))
 
     assert "hush" not in f"{error!r} {vars(error)}"
     assert error.__context__ is None
 
 
-def test_no_log_line_tells_the_urls_secrets_even_at_debug(with_secrets, caplog):
+def test_no_log_line_shows_the_urls_secrets_even_at_debug(with_secrets, caplog):
     caplog.set_level(logging.DEBUG)
 
     fetch_in_vain(with_secrets("status-503"))

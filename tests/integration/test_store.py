@@ -49,7 +49,7 @@ def expire_lease(sql, run_id):
 
 
 def at_once(*works: Callable[[], object]):
-    """Begins all works at the same moment, each in a thread of its own; their results in order."""
+    """Starts all works at the same moment, each in its own thread; returns their results in order."""
     start = threading.Barrier(len(works))
 
     def begin(work):
@@ -76,7 +76,7 @@ def fresh(empty_database_url):
         yield opened
 
 
-def test_migrations_make_all_tables_and_their_own(fresh, empty_database_url):
+def test_migrations_create_all_tables_including_their_own(fresh, empty_database_url):
     assert fresh.migrate() == MIGRATIONS
     assert tables(empty_database_url) == sorted(
         ["users", "users_address", "runs", "rejects", "erasures", "key_versions", "migrations", "pages"]
@@ -89,7 +89,7 @@ def test_migrating_again_changes_nothing(fresh):
     assert fresh.migrate() == []
 
 
-def test_of_two_who_migrate_at_once_one_does_and_the_other_waits(empty_database_url):
+def test_of_two_concurrent_migrations_one_runs_and_the_other_waits(empty_database_url):
     with contextlib.ExitStack() as opened:
         stores = [opened.enter_context(contextlib.closing(Store(empty_database_url))) for _ in range(2)]
 
@@ -116,14 +116,14 @@ def test_when_one_migration_fails_none_is_applied(fresh, empty_database_url, tmp
 
 
 def states(sql):
-    """The physical state of every row: a write of any kind changes it."""
+    """The physical state of every row, which any write changes."""
     return [
         sql(f"SELECT uid, xmin::text, ctid::text FROM {table} ORDER BY uid")
         for table in ("users", "users_address")
     ]
 
 
-def test_a_person_is_stored_with_the_address_in_a_table_of_its_own(store, sql, run_id):
+def test_a_person_is_stored_with_the_address_in_its_own_table(store, sql, run_id):
     store.load_page(page_load(run_id, person(1), key=key(7)))
 
     (row,) = sql("SELECT * FROM users")
@@ -137,7 +137,7 @@ def test_a_person_is_stored_with_the_address_in_a_table_of_its_own(store, sql, r
     assert address == (uid(1), "Ærøskøbing", "Syddanmark", "Denmark", "597", "54.9", "10.4", token("a"))
 
 
-def test_what_is_missing_stays_null(store, sql, run_id):
+def test_missing_values_are_stored_as_null(store, sql, run_id):
     nothing = dict.fromkeys(set(person(1)) - {"uid", "birth_year", "lat", "lng"})
 
     store.load_page(page_load(run_id, person(1, **nothing)))
@@ -148,7 +148,7 @@ def test_what_is_missing_stays_null(store, sql, run_id):
     assert {name for name in nothing if row[0][name] is not None} == set()
 
 
-def test_a_replay_touches_no_row(store, sql, run_id):
+def test_loading_the_same_people_again_touches_no_row(store, sql, run_id):
     store.load_page(page_load(run_id, person(1), person(2)))
     before = states(sql)
 
@@ -163,7 +163,7 @@ def test_a_replay_touches_no_row(store, sql, run_id):
     [{"email": token("x")}, {"gender": None}, {"birth_year": 1971}, {"city": "Å"}, {"lat": -54.9}],
     ids=lambda change: next(iter(change)),
 )
-def test_changed_content_gets_the_next_version_and_a_new_moment(store, sql, run_id, change):
+def test_changed_content_gets_the_next_version_and_a_new_timestamp(store, sql, run_id, change):
     first = store.load_page(page_load(run_id, person(1), person(2)))
     later = store.load_page(page_load(run_id, person(1, **change), person(2), page=2))
 
@@ -189,7 +189,7 @@ def test_an_update_changes_each_column_to_what_was_loaded(store, sql, run_id, co
     assert {name: stored[name] for name in person(0)} == person(1, **{column: changed})
 
 
-def test_a_row_remembers_the_run_that_brought_it_and_the_one_that_changed_it_last(store, sql):
+def test_a_row_names_the_run_that_inserted_it_and_the_one_that_changed_it_last(store, sql):
     runs = []
     for load in (person(1), person(1, city="Å"), person(1, city="Å")):
         runs.append(open_run(store))
@@ -207,7 +207,7 @@ def test_a_new_key_version_is_stored_with_the_tokens_made_under_it(store, sql, r
     assert sql("SELECT key_version, version FROM users") == [(2, 2)]
 
 
-def test_everybody_has_one_address_and_it_goes_with_the_person(store, sql, run_id):
+def test_everybody_has_one_address_which_is_deleted_with_the_person(store, sql, run_id):
     store.load_page(page_load(run_id, person(1), person(2)))
     with pytest.raises(psycopg2.errors.UniqueViolation):
         sql("INSERT INTO users_address (uid, lat, lng) VALUES (%s, 0, 0)", uid(1))
@@ -220,7 +220,7 @@ def test_everybody_has_one_address_and_it_goes_with_the_person(store, sql, run_i
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_who_was_erased_stays_out_whichever_key_made_the_token(store, sql, run_id, version):
+def test_an_erased_person_stays_out_whichever_key_made_the_token(store, sql, run_id, version):
     tokeniser = privacy.Tokeniser({1: b"1" * 32, 2: b"2" * 32})
     made_then = privacy.Tokeniser({version: str(version).encode() * 32})
     sql("INSERT INTO erasures (uid_token) VALUES (%s)", made_then.token("uid", uid(1)))
@@ -238,14 +238,14 @@ def test_who_was_erased_stays_out_whichever_key_made_the_token(store, sql, run_i
     assert sql("SELECT uid FROM users") == [(uid(2),)]
 
 
-def test_a_page_of_nobody_but_rejects_and_duplicates_is_counted(store, sql, run_id):
+def test_a_page_of_only_rejects_and_duplicates_is_counted(store, sql, run_id):
     loaded = store.load_page(page_load(run_id, rejects=[reject(0)], duplicates=2))
 
     assert (loaded.rejected, loaded.versions) == (1, {})
     assert sql("SELECT pages_done, fetched, duplicate, rejected FROM runs") == [(1, 3, 2, 1)]
 
 
-def test_the_ledger_adds_up_what_became_of_every_record(store, run_id):
+def test_the_ledger_counts_what_became_of_every_record(store, run_id):
     store.load_page(page_load(run_id, person(1), person(2), rejects=[reject(2)], duplicates=1))
     store.load_page(page_load(run_id, person(1), person(2, city="Å"), person(3), page=2))
     store.finish_run(run_id, Ending("succeeded", timings={"fetch": 1.5}))
@@ -283,17 +283,17 @@ def test_rejects_are_listed_in_the_order_of_the_source(store, run_id):
     assert len(store.list_rejects(run_id, 2)) == 2
 
 
-def test_what_is_noted_of_a_page_is_what_its_last_try_found(store, sql, run_id):
+def test_the_recorded_rejects_of_a_page_are_those_of_its_last_try(store, sql, run_id):
     for rejects in ([reject(0), reject(1), reject(2)], [reject(1), reject(3)], []):
         store.note_rejects(run_id, 1, rejects, KEY)
         noted = sql("SELECT position FROM rejects ORDER BY position")
         assert noted == [(row.position,) for row in rejects]
 
 
-# A page is loaded whole or not at all
+# A page is loaded completely or not at all
 
 
-def test_one_bad_row_leaves_nothing_of_its_page_not_even_the_counts(store, sql, run_id):
+def test_one_bad_row_rolls_back_its_whole_page_including_the_counts(store, sql, run_id):
     store.load_page(page_load(run_id, person(1)))
     kept = ("users", "users_address", "runs", "rejects", "pages")
     before = [sql(f"SELECT * FROM {table}") for table in kept]
@@ -307,7 +307,7 @@ def test_one_bad_row_leaves_nothing_of_its_page_not_even_the_counts(store, sql, 
     assert before == [sql(f"SELECT * FROM {table}") for table in kept]
 
 
-def test_the_page_can_be_loaded_once_it_is_right(store, run_id):
+def test_a_corrected_page_can_be_loaded(store, run_id):
     with pytest.raises(StoreError):
         store.load_page(page_load(run_id, person(1, email="raw")))
 
@@ -330,20 +330,20 @@ TOKENISED = [name for name, treatment in privacy.TREATMENT_OF.items() if treatme
     "raw", ["hush@example.com", "Hush", "+45 (502) 916-5132", "", "v1_" + "x" * 23, "v1_" + "x" * 25]
 )
 @pytest.mark.parametrize("column", TOKENISED)
-def test_the_database_refuses_what_is_no_token_in_a_tokenised_column(store, sql, run_id, column, raw):
+def test_the_database_refuses_anything_but_a_token_in_a_tokenised_column(store, sql, run_id, column, raw):
     with pytest.raises(StoreError, match="SQLSTATE 23514"):
         store.load_page(page_load(run_id, person(1, **{column: raw})))
     assert sql("SELECT count(*) FROM users") == [(0,)]
 
 
-def test_the_database_refuses_a_fingerprint_and_an_erasure_that_are_no_token(store, sql, run_id):
+def test_the_database_refuses_a_fingerprint_or_an_erasure_that_is_not_a_token(store, sql, run_id):
     with pytest.raises(StoreError, match="SQLSTATE 23514"):
         store.note_rejects(run_id, 1, [reject(0, letter="hush@example.com")], KEY)
     with pytest.raises(psycopg2.errors.CheckViolation):
         sql("INSERT INTO erasures (uid_token) VALUES (%s)", uid(1))
 
 
-def test_the_database_keeps_no_more_of_a_place_than_a_tenth_of_a_degree(store, sql, run_id):
+def test_the_database_rounds_coordinates_to_a_tenth_of_a_degree(store, sql, run_id):
     store.load_page(page_load(run_id, person(1, lat=54.89612, lng=10.41288)))
 
     assert sql("SELECT lat::text, lng::text FROM users_address") == [("54.9", "10.4")]
@@ -363,13 +363,13 @@ def test_a_second_run_of_a_source_is_recorded_as_skipped(store, run_id):
     assert store.get_run(run_id).status == "running"
 
 
-def test_of_many_who_open_a_run_at_once_one_gets_the_lease(store):
+def test_of_many_concurrent_openings_one_gets_the_lease(store):
     opened = at_once(*[lambda: store.open_run(Opening("here", "manual", 1), "a hash", 1)] * 6)
 
     assert sorted(run.status for run in opened) == ["running", *["skipped"] * 5]
 
 
-def test_a_run_whose_lease_ran_out_is_lost_once_another_begins(store, sql, run_id):
+def test_a_run_whose_lease_expired_is_lost_once_another_starts(store, sql, run_id):
     expire_lease(sql, run_id)
 
     second = store.open_run(Opening("here", "manual", 1), "a hash", 1)
@@ -378,7 +378,7 @@ def test_a_run_whose_lease_ran_out_is_lost_once_another_begins(store, sql, run_i
     assert second.status == "running"
 
 
-def test_a_run_of_one_source_finds_the_lost_runs_of_the_others(store, sql, run_id):
+def test_opening_a_run_also_marks_the_lost_runs_of_other_sources(store, sql, run_id):
     expire_lease(sql, run_id)
 
     open_run(store, "there")
@@ -386,14 +386,14 @@ def test_a_run_of_one_source_finds_the_lost_runs_of_the_others(store, sql, run_i
     assert sql("SELECT status FROM runs WHERE run_id = %s", run_id) == [("lost",)]
 
 
-def test_a_run_whose_lease_ran_out_is_shown_as_lost_before_anybody_else_begins(store, sql, run_id):
+def test_a_run_whose_lease_expired_is_shown_as_lost_before_another_starts(store, sql, run_id):
     expire_lease(sql, run_id)
 
     assert store.get_run(run_id).status == "lost"
     assert [run.status for run in store.list_runs(5)] == ["lost"]
 
 
-def test_a_lease_is_not_taken_before_it_has_run_out(store, sql, run_id):
+def test_a_lease_is_not_taken_over_before_it_expires(store, sql, run_id):
     sql("UPDATE runs SET lease_expires_at = now() + interval '2 seconds'")
 
     assert store.open_run(Opening("here", "manual", 1), "a hash", 1).status == "skipped"
@@ -408,7 +408,7 @@ def test_a_load_renews_the_lease(store, sql, run_id):
     assert LEASE_SECONDS - 2 < left <= LEASE_SECONDS
 
 
-def test_a_run_that_was_lost_writes_nothing_more(store, sql, run_id):
+def test_a_lost_run_writes_nothing_more(store, sql, run_id):
     expire_lease(sql, run_id)
     second = open_run(store)
 
@@ -420,7 +420,7 @@ def test_a_run_that_was_lost_writes_nothing_more(store, sql, run_id):
     assert store.get_run(second).status == "running"
 
 
-def test_a_run_that_was_lost_cannot_be_finished(store, sql, run_id):
+def test_a_lost_run_cannot_be_finished(store, sql, run_id):
     expire_lease(sql, run_id)
     second = open_run(store)
 
@@ -452,7 +452,7 @@ def test_the_age_of_the_last_success_counts_from_its_end_and_only_from_a_success
     assert store.last_success_age() == pytest.approx(3600, abs=30)
 
 
-def test_who_is_not_there_is_none(store):
+def test_an_unknown_id_gives_none(store):
     assert store.get_user(uid(1)) is None
     assert store.get_run(uid(1)) is None
     assert store.list_rejects(uid(1), 10) == []
@@ -460,7 +460,7 @@ def test_who_is_not_there_is_none(store):
 
 @pytest.fixture
 def in_latin(monkeypatch):
-    """As somebody's shell may have it; before the first connection."""
+    """Sets the encoding as a user's shell might, before the first connection."""
     monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
 
 
@@ -472,7 +472,7 @@ def test_an_encoding_in_the_shell_changes_nothing(in_latin, store, run_id):
 
 # Errors of the driver
 
-HUSH = "hush@example.com"  # what stands in a driver's error and must not stand in ours
+HUSH = "hush@example.com"  # in the driver's error, and must not be in ours
 
 
 def unhashed(load):
@@ -514,7 +514,7 @@ refusals = pytest.mark.parametrize(("work", "expected"), REFUSED.values(), ids=R
 
 
 @refusals
-def test_a_refusal_tells_the_query_and_the_sqlstate_and_no_value(store, run_id, work, expected):
+def test_a_refusal_names_the_query_and_the_sqlstate_and_no_value(store, run_id, work, expected):
     query, sqlstate, value = expected
 
     with pytest.raises(StoreError) as refused:
@@ -528,7 +528,7 @@ def test_a_refusal_tells_the_query_and_the_sqlstate_and_no_value(store, run_id, 
 
 
 @refusals
-def test_a_refusal_carries_no_error_of_the_driver_along(store, run_id, work, expected):
+def test_a_refusal_does_not_chain_the_drivers_error(store, run_id, work, expected):
     with pytest.raises(StoreError) as refused:
         work(store, run_id)
 
@@ -542,14 +542,14 @@ def test_a_refusal_names_the_constraint(store, run_id):
 
 
 def test_a_refused_statement_leaves_the_connection_usable(store, run_id):
-    for _ in range(20):  # more than there are connections
+    for _ in range(20):  # more often than there are connections
         with pytest.raises(StoreError):
             store.get_user(HUSH)
 
     assert store.get_user(uid(1)) is None
 
 
-# Postgres goes away and comes back
+# Postgres goes down and comes back
 
 
 def in_vain(work):
@@ -568,7 +568,7 @@ def fill_pool(store):
     at_once(*[lambda: [store.get_user(uid(1)) for _ in range(5)]] * 8)
 
 
-def test_without_postgres_every_question_ends_in_seconds(store, postgres_away):
+def test_without_postgres_every_query_fails_within_seconds(store, postgres_away):
     fill_pool(store)
 
     with postgres_away():
@@ -576,7 +576,7 @@ def test_without_postgres_every_question_ends_in_seconds(store, postgres_away):
             assert seconds_of(lambda: in_vain(lambda: store.get_user(uid(1)))) < 4
 
 
-def test_an_outage_is_told_without_the_url_and_its_password(store, postgres, postgres_away):
+def test_the_error_of_an_outage_does_not_show_the_url_and_its_password(store, postgres, postgres_away):
     password = postgres.url.split(":")[2].partition("@")[0]
 
     with postgres_away(), pytest.raises(StoreUnavailable) as away:
@@ -587,7 +587,7 @@ def test_an_outage_is_told_without_the_url_and_its_password(store, postgres, pos
     assert str(postgres.port) not in str(error)
 
 
-def test_a_store_that_saw_the_outage_works_again_at_once_when_postgres_is_back(store, postgres_away):
+def test_a_store_that_noticed_an_outage_works_as_soon_as_postgres_is_back(store, postgres_away):
     fill_pool(store)
     with postgres_away(), pytest.raises(StoreUnavailable):
         store.get_user(uid(1))
@@ -595,7 +595,7 @@ def test_a_store_that_saw_the_outage_works_again_at_once_when_postgres_is_back(s
     assert at_once(*[lambda: store.get_user(uid(1))] * 8) == [None] * 8
 
 
-def test_a_store_that_slept_through_the_outage_notices_its_dead_connections(
+def test_a_store_that_was_idle_during_an_outage_notices_its_dead_connections(
     store, postgres_away, monkeypatch
 ):
     monkeypatch.setattr(pool_module, "_TRUSTED_IDLE_SECONDS", 0)
@@ -606,7 +606,7 @@ def test_a_store_that_slept_through_the_outage_notices_its_dead_connections(
     assert at_once(*[lambda: store.get_user(uid(1))] * 8) == [None] * 8
 
 
-def test_a_question_at_the_very_moment_of_a_restart_is_asked_once_more(store, postgres_away):
+def test_a_query_right_after_a_restart_is_retried(store, postgres_away):
     fill_pool(store)
     with postgres_away():
         pass
@@ -615,9 +615,7 @@ def test_a_question_at_the_very_moment_of_a_restart_is_asked_once_more(store, po
 
 
 @pytest.mark.parametrize("trusted", [True, False], ids=["just used", "long idle"])
-def test_a_postgres_that_hangs_is_given_up_in_good_time_and_found_again(
-    store, postgres, monkeypatch, trusted
-):
+def test_a_query_to_a_hanging_postgres_times_out_and_works_again_later(store, postgres, monkeypatch, trusted):
     monkeypatch.setattr(store_module, "_READ_SECONDS", 0.5)
     monkeypatch.setattr(pool_module, "_TRY_SECONDS", 0.5)
     monkeypatch.setattr(pool_module, "_TRUSTED_IDLE_SECONDS", 60 if trusted else 0)
@@ -631,14 +629,14 @@ def test_a_postgres_that_hangs_is_given_up_in_good_time_and_found_again(
     assert store.get_user(uid(1)) is None
 
 
-def test_a_run_goes_on_over_an_outage_with_the_lease_it_had(store, postgres_away, run_id):
+def test_a_run_continues_after_an_outage_with_its_lease(store, postgres_away, run_id):
     with postgres_away(), pytest.raises(StoreUnavailable):
         store.load_page(page_load(run_id, person(1)))
 
     assert store.load_page(page_load(run_id, person(1))).inserted == 1
 
 
-def test_a_wrong_password_is_not_told(postgres):
+def test_a_wrong_password_is_not_shown(postgres):
     url = postgres.url.replace("postgres:", "postgres:hush-", 1)
     with contextlib.closing(Store(url)) as store, pytest.raises(StoreUnavailable) as refused:
         store.get_user(uid(1))
@@ -661,7 +659,7 @@ def test_many_threads_share_one_store_over_a_few_connections(store, sql, run_id)
     assert 1 <= connections <= 8
 
 
-def test_loads_of_the_same_people_in_opposite_orders_do_not_wait_in_a_circle(store, sql, postgres):
+def test_loads_of_the_same_people_in_opposite_orders_do_not_deadlock(store, sql, postgres):
     runs = [open_run(store, source) for source in ("here", "there")]
     store.load_page(page_load(runs[0], person(1), person(2), person(3)))
     people = [person(number, city="Å") for number in (1, 2, 3)]
@@ -678,7 +676,7 @@ def test_loads_of_the_same_people_in_opposite_orders_do_not_wait_in_a_circle(sto
     assert [load.result().updated for load in loads] == [3, 0]
 
 
-def test_of_loads_that_change_the_same_person_at_once_the_later_has_the_last_word(store, sql, postgres):
+def test_of_concurrent_loads_that_change_a_person_the_later_wins(store, sql, postgres):
     runs = [open_run(store, source) for source in ("here", "there")]
     store.load_page(page_load(runs[0], person(1)))
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
@@ -700,7 +698,7 @@ def test_of_loads_that_change_the_same_person_at_once_the_later_has_the_last_wor
     assert sql("SELECT content_hash, version FROM users") == [(kept, 3)]
 
 
-def test_of_loads_that_bring_the_same_new_people_at_once_one_inserts_them(store, sql, postgres):
+def test_of_concurrent_loads_of_the_same_new_people_one_inserts_them(store, sql, postgres):
     runs = [open_run(store, source) for source in ("here", "there")]
     people = [person(number) for number in (1, 2, 3)]
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
@@ -722,22 +720,22 @@ def test_of_loads_that_bring_the_same_new_people_at_once_one_inserts_them(store,
     assert sql("SELECT sum(fetched), sum(inserted), sum(unchanged) FROM runs") == [(6, 3, 3)]
 
 
-def test_nothing_reads_all_people_for_one_even_if_there_were_none_when_postgres_looked(postgres, sql):
+def test_no_query_scans_all_people_even_if_planned_on_empty_tables(postgres, sql):
     sql("ANALYZE users, users_address")
-    sql("SELECT pg_stat_force_next_flush()")  # what this connection did so far
+    sql("SELECT pg_stat_force_next_flush()")  # counts what this connection did so far
     scans = "SELECT sum(seq_scan) FROM pg_stat_user_tables WHERE relname IN ('users', 'users_address')"
     connected = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'decant'"
     before, others = sql(scans), sql(connected)
 
-    with contextlib.closing(Store(postgres.url)) as store:  # with a new connection, which has no plans
+    with contextlib.closing(Store(postgres.url)) as store:  # on new connections, which have no cached plans
         run = store.open_run(Opening("source", "manual", 3), "hash", 1)
         for number in range(3):
-            for _ in range(10):  # after some, Postgres keeps its plan
+            for _ in range(10):  # after a few executions, Postgres caches the plan
                 store.get_user(uid(1))
             people = [person(100 * number + place) for place in range(100)]
             store.load_page(page_load(run.run_id, *people, page=number + 1))
 
-    until(lambda: sql(connected) == others)  # a connection tells what it read when it ends
+    until(lambda: sql(connected) == others)  # a connection reports its reads when it closes
     assert sql(scans) == before
     assert sql("SELECT count(*) FROM users") == [(300,)]
 
@@ -757,7 +755,7 @@ FROM runs WHERE source = 'there' ON CONFLICT DO NOTHING;
 
 
 @pytest.mark.parametrize("few", [0, 1, 100])
-def test_a_load_whose_plan_is_from_when_there_were_few_reads_no_more_than_its_page(postgres, sql, few):
+def test_a_load_planned_on_small_tables_reads_only_the_rows_of_its_page(postgres, sql, few):
     tables = "('users', 'users_address', 'erasures', 'runs', 'rejects')"
     rows = f"SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_user_tables WHERE relname IN {tables}"
     entries = f"SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname IN {tables}"
@@ -765,21 +763,21 @@ def test_a_load_whose_plan_is_from_when_there_were_few_reads_no_more_than_its_pa
     last = {"uid": "ffffffff-ffff-4fff-bfff-ffffffffffff"}
     many = 3_000
     sql(GROW.format(many=few, sealed="NULL, NULL"))
-    sql("VACUUM ANALYZE")  # what earlier tests left would be read as well
+    sql("VACUUM ANALYZE")  # otherwise dead rows of earlier tests would be read too
     others = sql(connected)
 
     with contextlib.closing(Store(postgres.url)) as store:
         run = store.open_run(Opening("here", "manual", 2), "hash", 1)
         store.load_page(page_load(run.run_id, person(1), person(2, **last)))
         sql(GROW.format(many=many, sealed="'sealed', now()"))
-        sql("SELECT pg_stat_force_next_flush()")  # what this connection did so far
+        sql("SELECT pg_stat_force_next_flush()")  # counts what this connection did so far
         before = sql(rows)[0][0], sql(entries)[0][0]
         people = [person(1, city="Å"), person(2, city="Å", **last), person(3), person(4)]
         tokens = [[f"v2_{n:->24}", f"v1_{n:->24}"] for n in (many + 1, many + 2, many - 1, many)]
         loaded = store.load_page(page_load(run.run_id, *people, page=2, erasure_tokens=tokens))
 
     assert (loaded.updated, loaded.suppressed) == (2, 2)
-    until(lambda: sql(connected) == others)  # a connection tells what it read when it ends
+    until(lambda: sql(connected) == others)  # a connection reports its reads when it closes
     after = sql(rows)[0][0], sql(entries)[0][0]
     assert [now - then < 100 for now, then in zip(after, before, strict=True)] == [True, True]
 
@@ -789,7 +787,7 @@ ERASING = "INSERT INTO erasures (uid_token) VALUES (%s)"
 
 @pytest.fixture(params=["repeatable read", "serializable"])
 def after_waiting(request, postgres, sql):
-    """Lets a store of this isolation wait until somebody else has done something; its answer."""
+    """Makes a store with this isolation level wait for another transaction's commit; returns its answer."""
 
     def wait(work, done_meanwhile, *values):
         isolation = request.param.replace(" ", "%5C%20")
@@ -810,7 +808,7 @@ def after_waiting(request, postgres, sql):
     return wait
 
 
-def test_a_load_that_waited_for_an_erasure_heeds_it_in_any_isolation(after_waiting, run_id, tokeniser):
+def test_a_load_that_waited_for_an_erasure_respects_it_in_any_isolation(after_waiting, run_id, tokeniser):
     token = tokeniser.token("uid", uid(1))
     load = page_load(run_id, person(1), erasure_tokens=[[token]])
 
@@ -819,7 +817,9 @@ def test_a_load_that_waited_for_an_erasure_heeds_it_in_any_isolation(after_waiti
     assert (loaded.suppressed, loaded.inserted) == (1, 0)
 
 
-def test_rejects_that_waited_for_an_erasure_heed_it_in_any_isolation(after_waiting, sql, run_id, tokeniser):
+def test_rejects_that_waited_for_an_erasure_respect_it_in_any_isolation(
+    after_waiting, sql, run_id, tokeniser
+):
     token = tokeniser.token("uid", uid(1))
     sealed = replace(reject(0), sealed=b"sealed", uid_tokens=[token])
 
@@ -828,7 +828,7 @@ def test_rejects_that_waited_for_an_erasure_heed_it_in_any_isolation(after_waiti
     assert sql("SELECT sealed FROM rejects") == [(None,)]
 
 
-def test_an_erasure_that_waited_for_a_load_reaches_whom_it_brought_in_any_isolation(after_waiting, sql):
+def test_an_erasure_that_waited_for_a_load_deletes_its_people_in_any_isolation(after_waiting, sql):
     bringing = """
         INSERT INTO users (uid, birth_year, key_version, content_hash, first_run_id, last_run_id)
         VALUES (%s, 2000, 1, '', gen_random_uuid(), gen_random_uuid())
@@ -847,7 +847,7 @@ def test_an_erasure_that_waited_for_a_load_reaches_whom_it_brought_in_any_isolat
     ],
     ids=["a run", "an erasure"],
 )
-def test_what_was_given_up_because_of_a_lock_is_not_done_later(
+def test_a_statement_given_up_because_of_a_lock_is_not_executed_later(
     postgres, store, sql, monkeypatch, lock, work, written
 ):
     as_it_is = store_module._sql
@@ -863,7 +863,7 @@ def test_what_was_given_up_because_of_a_lock_is_not_done_later(
     assert answers.problem_of(refused.value, "").status_code == 503
 
 
-def test_a_thread_waits_for_a_connection_but_not_for_ever(store, monkeypatch):
+def test_a_thread_waits_for_a_connection_but_not_forever(store, monkeypatch):
     monkeypatch.setattr(pool_module, "_WAIT_SECONDS", 0.2)
     with contextlib.ExitStack() as held:
         for _ in range(8):
@@ -874,7 +874,7 @@ def test_a_thread_waits_for_a_connection_but_not_for_ever(store, monkeypatch):
     assert store.get_user(uid(1)) is None
 
 
-# What a loader caches is what a reader builds
+# A load and a read build the same body
 
 AWKWARD = {
     "as it comes": {},
@@ -908,7 +908,7 @@ AWKWARD = {
 
 
 @pytest.mark.parametrize("changes", AWKWARD.values(), ids=AWKWARD)
-def test_the_body_that_a_load_caches_is_the_body_that_a_read_gives(store, run_id, tokeniser, changes):
+def test_a_load_and_a_read_build_the_same_body(store, run_id, tokeniser, changes):
     page = RANDOM_DATA_API.page(RANDOM_DATA_API.record(changes))
     valid = validate(page, RANDOM_DATA_API.dialect, date(2026, 1, 31))
     assert not valid.rejects
@@ -936,11 +936,11 @@ def test_only_people_whose_row_was_written_get_a_body(store, run_id):
     assert bodies == {uid(2): store.get_user(uid(2))}
 
 
-# What may pass is tried again
+# Transient failures are retried
 
 
 @pytest.mark.parametrize("refusal", ["'40P01'", "'40001'", "'23505' USING CONSTRAINT = 'users_pkey'"])
-def test_a_load_that_lost_against_another_is_tried_again(store, sql, run_id, refusal):
+def test_a_load_that_lost_against_another_is_retried(store, sql, run_id, refusal):
     sql("CREATE SEQUENCE tries")
     sql(
         "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
@@ -957,7 +957,7 @@ def test_a_load_that_lost_against_another_is_tried_again(store, sql, run_id, ref
     assert sql("SELECT fetched, inserted FROM runs") == [(1, 1)]
 
 
-def test_a_load_goes_on_over_a_restart_of_postgres(store, sql, run_id, postgres):
+def test_a_load_survives_a_restart_of_postgres(store, sql, run_id, postgres):
     def restart():
         sql.close()
         postgres.stop()
@@ -975,7 +975,7 @@ def test_a_load_goes_on_over_a_restart_of_postgres(store, sql, run_id, postgres)
     assert sql("SELECT fetched, pages_done FROM runs") == [(2, 2)]
 
 
-def test_a_load_whose_answer_got_lost_has_its_effect_once(store, sql, run_id, monkeypatch):
+def test_a_load_whose_answer_was_lost_takes_effect_once(store, sql, run_id, monkeypatch):
     ask, answers = store._ask, iter([True, False])
 
     def lose_the_first_answer(query, values):
@@ -990,13 +990,13 @@ def test_a_load_whose_answer_got_lost_has_its_effect_once(store, sql, run_id, mo
     assert sql("SELECT fetched, inserted, pages_done FROM runs") == [(1, 1, 1)]
 
 
-def test_an_ending_whose_answer_got_lost_is_an_ending(store, run_id):
+def test_repeating_an_ending_whose_answer_was_lost_succeeds(store, run_id):
     assert store.finish_run(run_id, Ending("succeeded"))
     assert store.finish_run(run_id, Ending("succeeded"))
     assert not store.finish_run(run_id, Ending("failed"))
 
 
-def test_an_opening_whose_answer_got_lost_is_an_opening(store, sql, monkeypatch):
+def test_repeating_an_opening_whose_answer_was_lost_succeeds(store, sql, monkeypatch):
     ask, answers = store._ask, iter([True, False])
 
     def lose_the_first_answer(query, values):
@@ -1013,7 +1013,7 @@ def test_an_opening_whose_answer_got_lost_is_an_opening(store, sql, monkeypatch)
     assert sql("SELECT run_id::text, status, pages_planned FROM runs") == [(opened.run_id, "running", 3)]
 
 
-def test_an_opening_that_goes_on_where_another_stopped_does_so_in_its_second_try_too(store, monkeypatch):
+def test_a_retried_opening_still_resumes_where_another_run_stopped(store, monkeypatch):
     stopped = store.open_run(Opening("here", "schedule", 3, 100), "hash", 1).run_id
     store.finish_run(stopped, Ending("partial", "the time was up", next_page=2))
     ask = store._ask
@@ -1032,14 +1032,14 @@ def test_an_opening_that_goes_on_where_another_stopped_does_so_in_its_second_try
 
 @pytest.fixture
 def read_only(sql):
-    """What connects from now on finds a standby; call it for those after to find the primary again."""
+    """New connections find a standby from now on; call it to let later ones find the primary again."""
     change = "ALTER DATABASE postgres {} default_transaction_read_only"
     sql(change.format("SET") + " = on")
     yield lambda: sql(change.format("RESET"))
     sql(change.format("RESET"))
 
 
-def test_a_standby_is_read_from_but_a_run_does_not_begin(store, read_only):
+def test_a_standby_serves_reads_but_a_run_does_not_start(store, read_only):
     assert store.get_user(uid(1)) is None
     with pytest.raises(StoreUnavailable, match="SQLSTATE 25006"):
         open_run(store)
@@ -1053,7 +1053,7 @@ def test_a_store_that_is_connected_to_a_standby_looks_for_the_primary(store, rea
     assert store.open_run(Opening("here", "manual", 1), "hash", 1).status == "running"
 
 
-def test_a_refused_connection_is_told_with_its_sqlstate(postgres, store, sql):
+def test_a_refused_connection_is_reported_with_its_sqlstate(postgres, store, sql):
     sql("CREATE ROLE crowded LOGIN PASSWORD 'crowded' CONNECTION LIMIT 0")
     url = f"postgresql://crowded:crowded@127.0.0.1:{postgres.port}/postgres"
     refusals = {

@@ -1,4 +1,4 @@
-"""A run that would pass its function's time stops between two pages, and the next one goes on there."""
+"""A run that would exceed its function's time stops between two pages, and the next run resumes there."""
 
 import itertools
 import json
@@ -14,7 +14,7 @@ COUNTS = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppress
 
 
 class Context:
-    """What Lambda gives along."""
+    """The context that Lambda passes to a handler."""
 
     def __init__(self, seconds):
         self._milliseconds = seconds * 1000
@@ -24,7 +24,7 @@ class Context:
 
 
 class Clock:
-    """Time passes only while a page is fetched: ten seconds each."""
+    """A clock that advances only while a page is fetched, by ten seconds each."""
 
     def __init__(self):
         self.now = 1_000.0
@@ -37,7 +37,7 @@ class Clock:
 
 @pytest.fixture
 def slow(app_environment, user_api, monkeypatch):
-    """A source of seven pages that takes its time; returns the pages that were fetched."""
+    """A slow source of seven pages; returns the pages that were fetched."""
     app_environment(
         SOURCE_URL=user_api.url("random-data-api", seed=3),
         SOURCE_PAGES=str(PAGES),
@@ -62,7 +62,7 @@ def people(sql):
     return sql("SELECT uid, email, content_hash FROM users ORDER BY uid")
 
 
-def test_a_run_whose_time_is_up_stops_between_pages_and_the_next_ones_go_on(slow, sql):
+def test_a_run_whose_time_is_up_stops_between_pages_and_the_next_runs_resume(slow, sql):
     reports = [runs.ingest({}, Context(45)) for _ in range(3)]
 
     assert [report.status for report in reports] == ["partial", "partial", "succeeded"]
@@ -74,7 +74,7 @@ def test_a_run_whose_time_is_up_stops_between_pages_and_the_next_ones_go_on(slow
     assert json.dumps([report.summary() for report in reports])
 
 
-def test_what_comes_of_the_parts_is_what_comes_of_the_whole(slow, sql):
+def test_partial_runs_store_the_same_as_one_complete_run(slow, sql):
     for _ in range(3):
         runs.ingest({}, Context(45))
     in_parts = people(sql)
@@ -84,7 +84,7 @@ def test_what_comes_of_the_parts_is_what_comes_of_the_whole(slow, sql):
     assert people(sql) == in_parts
 
 
-def test_after_the_last_part_the_next_run_begins_anew(slow):
+def test_after_the_last_part_the_next_run_starts_from_the_first_page(slow):
     for _ in range(3):
         runs.ingest({}, Context(45))
     slow.clear()
@@ -116,22 +116,22 @@ def test_another_run_between_the_parts_changes_nothing(slow):
     assert slow == [4, 5, 6, 7]
 
 
-def test_a_run_with_pages_of_another_size_begins_anew(slow, app_environment):
+def test_a_run_with_another_page_size_starts_from_the_first_page(slow, app_environment):
     runs.ingest({}, Context(45))
     app_environment(SOURCE_PAGE_SIZE=str(SIZE + 1))
 
     assert runs.ingest({}, Context(900)).first_page == 1
 
 
-def test_a_run_from_a_time_to_come_is_not_gone_on_with(slow, sql):
-    """As a clock that was set back leaves one: it would be the newest for as long."""
+def test_a_run_with_a_future_start_time_is_not_resumed(slow, sql):
+    """A clock that was set back leaves such a run, which would stay the newest until then."""
     runs.ingest({}, Context(45))
     sql("UPDATE runs SET started_at = started_at + interval '1 day'")
 
     assert runs.ingest({}, Context(900)).first_page == 1
 
 
-def test_where_a_run_by_hand_stopped_no_scheduled_one_goes_on_and_none_promises_to(slow):
+def test_a_scheduled_run_does_not_resume_a_manual_one_and_the_error_does_not_promise_it(slow):
     order = {"trigger": "backfill", "pages": PAGES, "page_size": 1, "replay_of": None, "queued": False}
     opened = wiring.store().open_run(Opening(wiring.source().name, "backfill", PAGES), "0" * 16, 1)
 
@@ -141,11 +141,13 @@ def test_where_a_run_by_hand_stopped_no_scheduled_one_goes_on_and_none_promises_
     assert runs.ingest({}, Context(900)).first_page == 1
 
 
-def test_a_page_is_tried_however_little_time_there_is(slow):
+def test_one_page_is_tried_even_with_very_little_time_left(slow):
     assert runs.ingest({}, Context(1)).pages == 1
 
 
-def test_a_run_of_fewer_pages_than_the_part_had_begins_anew(slow, app_environment, user_api, sql):
+def test_a_run_of_fewer_pages_than_the_partial_one_starts_from_the_first_page(
+    slow, app_environment, user_api, sql
+):
     runs.ingest({}, Context(45))
     app_environment(SOURCE_PAGES="2")
 
@@ -154,13 +156,13 @@ def test_a_run_of_fewer_pages_than_the_part_had_begins_anew(slow, app_environmen
     assert (report.first_page, report.pages) == (1, 2)
 
 
-def test_a_run_by_hand_does_not_go_on_where_a_scheduled_one_stopped(slow):
+def test_a_manual_run_does_not_resume_a_scheduled_one(slow):
     runs.ingest({}, Context(45))
 
     assert runs.run_ingest("manual").first_page == 1
 
 
-def test_outside_lambda_there_is_no_end_whatever_an_emulator_says(slow, monkeypatch):
+def test_outside_lambda_there_is_no_time_limit_whatever_an_emulator_says(slow, monkeypatch):
     monkeypatch.delenv("AWS_LAMBDA_FUNCTION_NAME")
 
     report = runs.ingest({}, Context(3))
@@ -168,8 +170,8 @@ def test_outside_lambda_there_is_no_end_whatever_an_emulator_says(slow, monkeypa
     assert (report.status, report.pages) == ("succeeded", PAGES)
 
 
-def test_a_clock_that_jumps_breaks_no_lease(app_environment, user_api, sql, monkeypatch):
-    """The machine's may; the database's own clock decides how long a lease lasts."""
+def test_a_jumping_clock_breaks_no_lease(app_environment, user_api, sql, monkeypatch):
+    """The machine's clock jumps; the database's clock decides how long a lease lasts."""
     app_environment(SOURCE_URL=user_api.url("random-data-api", seed=3), SOURCE_PAGE_SIZE=str(SIZE))
     years = itertools.cycle((0, 10, -10, 1))
     now, year = time.time, 365 * 86_400

@@ -1,4 +1,4 @@
-"""Postgres and Redis over TLS, by URLs as a deployment has them: who cannot prove its name gets nothing."""
+"""Postgres and Redis over TLS, with a deployment's URLs: a server that cannot prove its name gets no data."""
 
 import contextlib
 import logging
@@ -29,7 +29,7 @@ def authorities(tmp_path):
 
 @pytest.fixture
 def stores(postgres, valkey, store, authorities):
-    """The store and the cache, as they reach servers that show a certificate; keeps what their URLs hold."""
+    """The store and the cache, connected to servers with the given certificate over deployment-like URLs."""
 
     @contextlib.contextmanager
     def reach(certificate):
@@ -59,7 +59,7 @@ def test_servers_that_prove_their_names_are_used(stores):
 
 
 @pytest.mark.parametrize("whose", BAD)
-def test_a_postgres_that_cannot_prove_its_name_learns_nothing(stores, whose):
+def test_a_postgres_that_cannot_prove_its_name_is_refused(stores, whose):
     with (
         stores(BAD[whose]) as (store, _),
         pytest.raises(StoreUnavailable, match="query connect failed: SQLSTATE 08001"),
@@ -68,14 +68,14 @@ def test_a_postgres_that_cannot_prove_its_name_learns_nothing(stores, whose):
 
 
 @pytest.mark.parametrize("whose", BAD)
-def test_a_redis_that_cannot_prove_its_name_learns_nothing_and_postgres_answers(stores, whose, caplog):
+def test_a_redis_that_cannot_prove_its_name_is_refused_and_postgres_answers(stores, whose, caplog):
     with stores(BAD[whose]) as (_, cache), caplog.at_level(logging.WARNING):
         assert not cache.is_up()
         assert cache.get_user("7e8a6b1c-0000-4000-8000-000000000000").source == "postgres"
     assert "redis is away (ConnectionError)" in caplog.text
 
 
-def test_a_postgres_without_tls_is_not_spoken_to(postgres, authorities):
+def test_a_postgres_without_tls_is_refused(postgres, authorities):
     url = f"{postgres.url}?sslmode=verify-full&sslrootcert={authorities}"
     with (
         contextlib.closing(Store(url)) as store,
@@ -84,15 +84,13 @@ def test_a_postgres_without_tls_is_not_spoken_to(postgres, authorities):
         store.last_success_age()
 
 
-def test_an_authority_that_is_not_in_the_package_is_told_as_that_and_not_as_a_missing_database(
-    postgres, tmp_path
-):
+def test_a_missing_ca_file_is_not_reported_as_a_missing_database(postgres, tmp_path):
     url = f"{postgres.url}?sslmode=verify-full&sslrootcert={tmp_path / 'none.pem'}"
     with contextlib.closing(Store(url)) as store, pytest.raises(StoreUnavailable, match="SQLSTATE 08001"):
         store.last_success_age()
 
 
-def test_a_redis_without_tls_is_not_spoken_to(valkey, store, authorities):
+def test_a_redis_without_tls_is_refused(valkey, store, authorities):
     url = valkey.url.replace("redis://", "rediss://") + f"?ssl_ca_certs={authorities}"
     with contextlib.closing(Cache(url, store, 120)) as cache:
         assert not cache.is_up()

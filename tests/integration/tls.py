@@ -1,4 +1,4 @@
-"""TLS in front of a server that has none: the embedded Postgres and Valkey are built without."""
+"""TLS in front of a server without it: the embedded Postgres and Valkey are built without TLS."""
 
 import asyncio
 import contextlib
@@ -9,12 +9,12 @@ from concurrent.futures import Future
 
 import trustme
 
-_POSTGRES_ASKS = (8).to_bytes(4) + (80877103).to_bytes(4)  # its clients ask in the clear whether there is TLS
+_POSTGRES_ASKS = (8).to_bytes(4) + (80877103).to_bytes(4)  # its clients ask in plain text for TLS
 
 
 @contextlib.contextmanager
 def in_front_of(port: int, certificate: trustme.LeafCert, *, asks_first: bool) -> Iterator[int]:
-    """Takes TLS off what comes in and passes it on; gives the port to connect to."""
+    """Terminates TLS and passes the traffic on; yields the port to connect to."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     certificate.configure_cert(context)
     ready: Future[tuple[int, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
@@ -41,7 +41,7 @@ class _Gate:
         self._port, self._context, self._asks_first = port, context, asks_first
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.closing(writer), contextlib.suppress(OSError):  # a client that trusts nobody hangs up
+        with contextlib.closing(writer), contextlib.suppress(OSError):  # a distrustful client hangs up
             if self._asks_first:
                 assert await reader.readexactly(8) == _POSTGRES_ASKS
                 writer.write(b"S")

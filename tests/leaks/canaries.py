@@ -1,7 +1,8 @@
-"""People of whom every value exists nowhere else, in every field of a record, and how to find each again.
+"""People whose every value is unique, in every field of a record, and how to find each value again.
 
-A text carries its person's mark, which outlives most encodings; what cannot carry one (numbers, days) is made
-of the person's number. Kept values carry a mark of their own: they may be stored, and told to nobody else.
+A text contains its person's mark, which survives most encodings. Values that cannot contain one (numbers,
+days) are made from the person's number. Kept values have a separate mark: they may be stored, but not
+revealed elsewhere.
 """
 
 import itertools
@@ -15,7 +16,7 @@ from tests.leaks.spellings import SHORTEST, encoded, hashed, spellings
 
 Spoil = Callable[[Api, str, int], Mapping[str, Any]]  # changes by path, given a mark and a number
 
-_numbers = itertools.count(1001)  # of four digits, and of one person alone, whoever makes it
+_numbers = itertools.count(1001)  # four digits, and unique across all Canaries
 
 KEPT = {
     RANDOM_DATA_API: {
@@ -33,7 +34,7 @@ KEPT = {
     RANDOMUSER: {"gender", "location.city", "location.state", "location.country"},
 }
 
-# What a field must look like to be valid, or worth a look; any other text is a mark and its field's name.
+# Fields that need a certain form to be valid or realistic; any other text is the mark and the field's name.
 _TEXTS = {
     ("first_name", "name.first"): "{mark}ephyr-Ünique",
     ("last_name", "name.last"): "{mark}well-Ødegård",
@@ -45,10 +46,10 @@ _TEXTS = {
     ("avatar", "picture.large"): "https://robohash.org/{mark}.png?size=300x300",
     ("credit_card.cc_number",): "4929-7731-{number}-0043",
     ("address.street_name", "location.street.name"): "{mark} Stræde",
-    ("address.zip_code", "location.postcode"): "Q7Z{mark}",  # of which three characters are kept
+    ("address.zip_code", "location.postcode"): "Q7Z{mark}",  # three of its characters are kept
     ("date_of_birth",): "{born}",
     ("dob.date", "registered.date"): "{born}T05:47:57.379Z",
-    ("location.coordinates.latitude",): "-71.7731{number}5",  # nothing else is measured in minus degrees
+    ("location.coordinates.latitude",): "-71.7731{number}5",  # no other value is negative
     ("location.coordinates.longitude",): "-122.4132{number}5",
 }
 _TEXT_OF = {path: text for paths, text in _TEXTS.items() for path in paths}
@@ -71,14 +72,14 @@ def uid_of(number: int) -> str:
 
 
 class Canaries:
-    """Makes people and texts, and remembers what may not be found of them: needles, with what they are."""
+    """Makes people and texts, and remembers what must not be found of them: needles, with descriptions."""
 
     def __init__(self) -> None:
         self.needles: dict[bytes, Needle] = {}
         self._noted = set[str]()
 
     def person(self, api: Api, case: str, spoil: Spoil | None = None) -> dict[str, Any]:
-        """A record as the API sends it, with fields that nobody knows; spoiled values are no less secret."""
+        """A record as the API sends it, plus unknown fields. Spoiled values are secret too."""
         number = next(_numbers)
         return self._numbered(number, api, case, spoil(api, mark_of(number), number) if spoil else {})
 
@@ -101,7 +102,7 @@ class Canaries:
         return record
 
     def text(self, case: str) -> str:
-        """An e-mail address that belongs to nobody, to be sent where none is expected."""
+        """An e-mail address that belongs to nobody, to be sent where no address is expected."""
         number = next(_numbers)
         text = _TEXT_OF["email"].format(mark=mark_of(number))
         self._note_mark(number, f"({case})")
@@ -115,7 +116,7 @@ class Canaries:
             self._note(encoded(case), f"the mark of what is kept {whose}", kept=True)
 
     def _note_secret(self, number: int, leaf: Any, what: str) -> None:
-        if isinstance(leaf, bool | bytes | None):  # bytes are JSON that no encoder would write, with the mark
+        if isinstance(leaf, bool | bytes | None):  # bytes are raw JSON, and contain the mark
             return
         text = leaf if isinstance(leaf, str) else json.dumps(leaf)
         if text in self._noted:
@@ -136,7 +137,7 @@ class Canaries:
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value in a record that is no object and no list, with its path; in lists, by position."""
+    """Every value in a record that is neither an object nor a list, with its path; list items by position."""
     if isinstance(value, dict | list):
         parts = value.items() if isinstance(value, dict) else enumerate(value)
         for name, inner in parts:
@@ -159,7 +160,7 @@ def _value(api: Api, path: str, leaf: Any, number: int) -> Any:
 
 
 def _add_unknown(record: dict[str, Any], number: int) -> None:
-    """Fields that no contract names, at every depth; some have names that tell as much as a value."""
+    """Adds fields that are in no contract, at every depth; some names are as revealing as a value."""
     mark = mark_of(number)
     telling = {
         f"{mark}@mail.example": True,

@@ -1,7 +1,6 @@
-"""What runs in a process of its own, because of what it says or how it ends: `python -m tests.leaks.child`.
+"""Programs that need a separate process, for their output or the way they end: `python -m tests.leaks.child`.
 
-The app is started as a Lambda's runtime would, everything logs at DEBUG, and errors that nobody caught show
-as Python shows them.
+The app is started as Lambda's runtime would, everything logs at DEBUG, and Python prints uncaught errors.
 """
 
 import argparse
@@ -27,7 +26,7 @@ _RUN_SECONDS = 30
 
 
 def ingest(times: int) -> None:
-    """So many scheduled runs; prints what each gave back, or the trace of what it raised."""
+    """Does this number of scheduled runs; prints the result of each, or the traceback of its error."""
     for _ in range(times):
         try:
             sys.stdout.write(json.dumps(_invoke_ingest()) + "\n")
@@ -36,8 +35,8 @@ def ingest(times: int) -> None:
 
 
 def fail(_: int) -> None:
-    """A defect in cleaning, with values in its text: in the thread of a run that was begun over HTTP on a
-    laptop, and then where nobody catches it."""
+    """A defect in cleaning, with values in its text: first in the thread of a run that was started over HTTP
+    on a laptop, and then where nothing catches it."""
     from chalicelib import runs
 
     _plant_in_clean(_raise)
@@ -49,8 +48,8 @@ def fail(_: int) -> None:
 
 
 def crash(_: int) -> None:
-    """The process dies in the middle of cleaning, and tells where."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core holds whatever the process held
+    """The process dies in the middle of cleaning, and faulthandler reports where."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold all of the process's memory
     faulthandler.enable()
     _plant_in_clean(lambda users: os.abort())
     _invoke_ingest()

@@ -1,4 +1,4 @@
-"""The house that is searched, with servers of its own, and a scene: one test's run of the app within it."""
+"""The house that is searched, with its own servers, and a scene: one test's use of the app within it."""
 
 import contextlib
 import functools
@@ -26,7 +26,7 @@ from tests.leaks.report import Report, Search
 from tests.leaks.scene import Scene
 from tests.leaks.source import Source
 
-_ALWAYS_THERE = vars(logging.makeLogRecord({})).keys()  # in a log record, beside what was added to it
+_ALWAYS_THERE = vars(logging.makeLogRecord({})).keys()  # attributes that every log record has
 _report = Report()
 
 
@@ -43,7 +43,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """Not the other tests': its files are searched, and need not hold what they left."""
+    """A separate Postgres: its files are searched, and should not hold what other tests left there."""
     with Postgres(tmp_path_factory.mktemp("leaks-postgres") / "server", throwaway=True) as server:
         with contextlib.closing(Store(server.url)) as store:
             store.migrate()
@@ -64,7 +64,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres, valkey: 
 
 @pytest.fixture(scope="session")
 def search_of_all() -> Search:
-    """For the values of all scenes, so that one which comes up late is found as well."""
+    """One search for the values of all scenes, so that a value which appears late is found as well."""
     return Search(Canaries(), _report)
 
 
@@ -77,7 +77,7 @@ def api(request: pytest.FixtureRequest) -> Api:
 
 @pytest.fixture
 def chosen() -> dict[str, str]:
-    """Settings beside the usual ones; a test may be played under several."""
+    """Additional settings; a test may be run under several."""
     return {}
 
 
@@ -91,11 +91,11 @@ def begin(
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> Iterator[Callable[[Search], Scene]]:
-    """Makes a scene whose values are looked for by a search."""
+    """Makes a scene whose values are searched for by the given search."""
     app_environment(**chosen)
     monkeypatch.setattr(client, "Limits", functools.partial(client.Limits, pause=0.01))
     monkeypatch.setattr(pool.again(), "wait", wait_none())
-    monkeypatch.setattr(runs, "_most_receives", lambda: 1)  # there is no queue to ask
+    monkeypatch.setattr(runs, "_most_receives", lambda: 1)  # no queue exists
     for edge in (Store, client.Source, Cache):
         _note_errors(house, edge, monkeypatch)
     for name in (None, "decant"):
@@ -112,12 +112,12 @@ def scene(begin: Callable[[Search], Scene], search_of_all: Search) -> Scene:
 
 @pytest.fixture
 def planted_scene(begin: Callable[[Search], Scene]) -> Scene:
-    """One whose values are meant to be found, and are nothing to the search of all."""
+    """A scene whose values are meant to be found; the search of all scenes ignores them."""
     return begin(Search(Canaries(), _report, planted=True))
 
 
 def _note_errors(house: House, edge: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Notes what an edge raises, whoever catches it further up."""
+    """Notes every error that an edge raises, even if it is caught further up."""
 
     def noting(method: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(method)
@@ -136,7 +136,7 @@ def _note_errors(house: House, edge: type, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def _noting(house: House, handle: Callable[..., None]) -> Callable[..., None]:
-    """Notes log records as they are made, with all they carry, before a filter could clean them."""
+    """Notes log records with all their attributes, before a filter can clean them."""
 
     def note(logger: logging.Logger, record: logging.LogRecord) -> None:
         trace = traceback.format_exception(record.exc_info[1]) if record.exc_info else []

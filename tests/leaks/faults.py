@@ -1,4 +1,4 @@
-"""All that can go wrong at the source and with a record, with values wherever something could repeat them."""
+"""Everything that can go wrong at the source and with a record, with values wherever they may be repeated."""
 
 import gzip
 import json
@@ -9,7 +9,7 @@ from tests.builders import Api
 from tests.leaks.canaries import Canaries
 from tests.leaks.source import Answer, answer
 
-# Each makes a record invalid in its own way by values that are as secret as valid ones.
+# Each makes a record invalid in its own way, with values that are as secret as valid ones.
 SPOILED: tuple[Callable[[Api, str, int], Mapping[str, Any]], ...] = (
     lambda api, mark, number: {api.email: f"{mark}-is-no-address"},
     lambda api, mark, number: {api.uid: f"{mark}-is-no-uuid"},
@@ -40,9 +40,9 @@ Make = Callable[[Api, bytes, str], Answer]
 
 
 class Fault(NamedTuple):
-    """What becomes of a page of good people, given a text to put elsewhere; and how the run then ends.
+    """What a fault makes of a page of good people and a text to put elsewhere, and how the run then ends.
 
-    A passing one is met once before the page comes, and then by every attempt.
+    A passing (transient) fault is tried both ways: on every attempt, and once before the good page.
     """
 
     name: str
@@ -60,7 +60,7 @@ def _passing(name: str, make: Make) -> Fault:
 
 
 def _head(status: str = "200 OK", **headers: str) -> Make:
-    """The page with another head; {text} in it is the text."""
+    """The page with another head, in which {text} is replaced by the text."""
 
     def make(api: Api, page: bytes, text: str) -> Answer:
         told = {name: value.format(text=text) for name, value in headers.items()}
@@ -70,12 +70,12 @@ def _head(status: str = "200 OK", **headers: str) -> Make:
 
 
 def _body(change: Callable[[bytes, str], bytes]) -> Make:
-    """Another body under a good head."""
+    """Another body with a good head."""
     return lambda api, page, text: Answer(answer(change(page, text)))
 
 
 def _records(*records: bytes) -> Make:
-    """Other records in place of the people; %s in them is the text, as JSON."""
+    """Other records in place of the people; %s in them is replaced by the text, as JSON."""
 
     def make(api: Api, page: bytes, text: str) -> Answer:
         listed = b"[%s]" % b",".join(records).replace(b"%s", json.dumps(text).encode())
@@ -86,7 +86,7 @@ def _records(*records: bytes) -> Make:
 
 
 def _raw(make: Callable[[bytes, bytes], bytes], then: str = "close") -> Make:
-    """Whatever is made of a good answer and the text."""
+    """Any bytes made from a good answer and the text."""
     return lambda api, page, text: Answer(make(answer(page), text.encode()), then)  # type: ignore[arg-type]
 
 
@@ -147,7 +147,7 @@ BROKEN_HEADERS = Fault(
     "succeeded",
 )
 
-# One of every class of errors that a server may answer a statement with, and some that say more than others.
+# One of every class of errors with which a server may answer a statement, and some especially revealing ones.
 SQLSTATES = (
     *("08006", "21000", "22001", "22003", "22007", "22021", "22P02", "23502", "23503", "23505", "23514"),
     *("25006", "25P02", "28000", "2D000", "3D000", "40001", "40P01", "42501", "42601", "42703", "42P01"),
@@ -156,7 +156,7 @@ SQLSTATES = (
 )
 REFUSED_TABLES = ("users", "users_address", "rejects", "runs")
 
-# Postgres names the row that it refuses, in every text that an error has.
+# Postgres includes the refused row in every text of an error.
 REFUSE = """
 CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -1,4 +1,4 @@
-"""All that may keep or tell a value: the servers, the processes, and what they say and write."""
+"""Everything that could store or reveal a value: the servers, the processes, their output and files."""
 
 import os
 import subprocess
@@ -26,14 +26,14 @@ _SITE = "from pathlib import Path\nfrom tests.leaks.writes import note_in\nnote_
 
 @dataclass(frozen=True)
 class Process:
-    """A Python process under watch, and where what it says is kept."""
+    """A watched Python process, and the files with its output."""
 
     popen: subprocess.Popen[bytes]
     stdout: Path
     stderr: Path
 
     def wait(self) -> int:
-        """Its exit status. Ends it if it takes too long."""
+        """Waits for its exit status; kills it if it takes too long."""
         try:
             return self.popen.wait(_PATIENCE_SECONDS)
         finally:
@@ -45,7 +45,7 @@ class Process:
 
 
 class House:
-    """The servers and processes, and what was told so far: by sink, texts with the place they come from."""
+    """The servers and processes, and their output so far: for each sink, texts with their origin."""
 
     def __init__(self, folder: Path, postgres: Postgres, valkey: Valkey, source: Source) -> None:
         self.postgres, self.valkey, self.source = postgres, valkey, source
@@ -63,11 +63,11 @@ class House:
         self.told[sink].append((place, encoded))
 
     def note_error(self, error: BaseException) -> None:
-        """All that could be told of an error by whoever catches it."""
+        """Notes everything that a handler of this error could reveal."""
         self.note("errors", type(error).__name__, "\n".join(_told_of(error)))
 
     def note_answer(self, place: str, head: str, body: bytes) -> None:
-        """An answer of the HTTP API."""
+        """Notes an answer of the HTTP API."""
         self.note("HTTP heads", place, head)
         self.note("HTTP bodies", place, body)
         if place.startswith("DELETE"):
@@ -75,12 +75,12 @@ class House:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Notes the files that this very process writes meanwhile."""
+        """Notes the files that this process writes in the meantime."""
         with writes.noted_in(self.list_of_written):
             yield
 
     def start(self, name: str, argv: Sequence[str], environment: Mapping[str, str]) -> Process:
-        """A Python program with these settings and no others. The caller ends it."""
+        """Starts a Python program with these settings and no others. The caller must end it."""
         outside = {name: value for name, value in os.environ.items() if name not in settings.NAMES}
         own = {
             "PYTHONPATH": os.pathsep.join((str(self._site), str(ROOT))),
@@ -98,7 +98,7 @@ class House:
 
     @contextmanager
     def serving(self, environment: Mapping[str, str]) -> Iterator[int]:
-        """`chalice local` as `make run` starts it; gives its port."""
+        """Runs `chalice local` as `make run` does; yields its port."""
         port = free_port()
         where = ["--host", "127.0.0.1", "--port", str(port), "--stage", "local", "--no-autoreload"]
         argv = ["-c", _CHALICE, "--project-dir", str(ROOT), "local", *where]
@@ -115,7 +115,7 @@ class House:
 
 
 def _told_of(error: BaseException) -> Iterator[str]:
-    """Its texts and what it carries, and those of every error behind it, whether or not a trace shows it."""
+    """The texts and attributes of it and of every chained error, whether or not a traceback shows them."""
     seen, waiting = set[int](), [error]
     while waiting:
         one = waiting.pop()

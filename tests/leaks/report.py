@@ -1,4 +1,4 @@
-"""Searches the sinks, and keeps account of what was searched and found."""
+"""Searches the sinks, and records what was searched and found."""
 
 from bisect import bisect
 from collections.abc import Iterable, Iterator
@@ -26,7 +26,7 @@ class Leak(NamedTuple):
 
 @dataclass
 class Row:
-    """One sink's account."""
+    """The figures of one sink."""
 
     searches: int = 0
     places: int = 0
@@ -36,7 +36,7 @@ class Row:
 
 
 class Report:
-    """What was searched so far, by sink."""
+    """What was searched and found so far, by sink."""
 
     def __init__(self) -> None:
         self.rows = {name: Row() for name in SINKS}
@@ -53,7 +53,7 @@ class Report:
 
 
 class Search:
-    """Looks for the values of some canaries. No text is searched twice: who is made later cannot be in it."""
+    """Searches for the values of some canaries. No text is searched twice, as it cannot hold later people."""
 
     def __init__(self, canaries: Canaries, report: Report, *, planted: bool = False) -> None:
         self.canaries, self._report, self._planted = canaries, report, planted
@@ -61,7 +61,7 @@ class Search:
         self._searched = set[tuple[str, bytes]]()
 
     def leaks(self, house: House, only: Iterable[str] = SINKS) -> list[Leak]:
-        """All that is found in the sinks, or the first of it where there is much."""
+        """Everything found in the sinks, up to a maximum."""
         self._haystack.learn(self.canaries.needles)
         self._report.needles = max(self._report.needles, len(self._haystack))
         found = []
@@ -76,7 +76,7 @@ class Search:
         return found[:_MOST_SHOWN]
 
     def _found(self, house: House, sink: Sink) -> list[Leak]:
-        """All new texts are searched as one: most are short."""
+        """Searches all new texts as one, since most are short."""
         fresh = list(self._fresh(sink.name, sink.read(house)))
         ends = list(accumulate(len(text) for _, text in fresh))
         if not self._planted:
@@ -90,7 +90,7 @@ class Search:
         ]
 
     def _fresh(self, sink: str, places: Iterable[Place]) -> Iterator[Place]:
-        """Those that were not searched yet. A place's name is part of what is searched."""
+        """The places that were not searched yet. A place's name is searched as well."""
         for place, text in places:
             whole = b"\n".join((place.encode("utf-8", "backslashreplace"), text, b""))
             digest = sink, blake2b(whole, digest_size=16).digest()

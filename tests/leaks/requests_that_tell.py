@@ -1,4 +1,4 @@
-"""Requests of the HTTP API with values wherever one can be put, of people who are stored and of nobody."""
+"""Requests to the HTTP API with values in every possible place, of stored people and of nobody."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _LOOKUP = "/users/lookup"
 
 
 class Request(NamedTuple):
-    """A request, and the status that it is answered with."""
+    """A request, and the expected status."""
 
     status: int
     method: str
@@ -26,7 +26,7 @@ class Request(NamedTuple):
 
 
 def look_ups(person: Mapping[str, Any]) -> list[Request]:
-    """Of a person of the Random Data API who is stored, by all that can be looked up, and malformed ones."""
+    """Look-ups of a stored person of the Random Data API by every possible field, and malformed ones."""
     address = person["address"]
     known = {
         "first_name": person["first_name"],
@@ -70,7 +70,7 @@ def _malformed(text: str) -> list[bytes]:
 
 
 def out_of_place(text: str) -> list[Request]:
-    """The text in paths, query strings, headers and bodies that are not for it."""
+    """Requests with the text in paths, query strings, headers and bodies where it does not belong."""
     quoted, query = quote(text), urlencode({"email": text})
     uid = "5ca1ab1e-0000-4000-8000-000000000000"
     return [
@@ -125,7 +125,7 @@ def out_of_place(text: str) -> list[Request]:
 
 
 def no_http(text: str) -> list[bytes]:
-    """What the server's own parser refuses."""
+    """Raw requests that the server's own parser refuses."""
     return [
         f"{text}\r\n\r\n".encode(),
         f"GET /{text} HTTP/9.{text}\r\n\r\n".encode(),
@@ -142,7 +142,7 @@ def no_http(text: str) -> list[bytes]:
 
 
 def reads(person: Mapping[str, Any], run_id: str) -> list[Request]:
-    """All that can be read of a person who is stored, and of the run that brought the person."""
+    """Every read of a stored person, and of the run that loaded the person."""
     uid = person["uid"]
     return [
         *(

@@ -1,4 +1,4 @@
-"""What one test does with the app in the house, and the search afterwards."""
+"""One test's use of the app in the house, and the search afterwards."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from tests.leaks.requests_that_tell import Request
 from tests.leaks.sinks import SINKS
 from tests.leaks.source import Answer, answer
 
-# A setting that lets more be stored gets a line here, and is tried wherever records are refused.
+# A setting that causes more to be stored gets a line here, and is tried wherever records are rejected.
 SETTINGS: dict[str, dict[str, str]] = {
     "as by default": {},
     "with a quarantine": {"QUARANTINE_KEY": b64encode(bytes(range(32))).decode()},
@@ -32,7 +32,7 @@ under_all_settings = pytest.mark.parametrize("chosen", SETTINGS.values(), ids=SE
 
 
 class Scene:
-    """Ends in a search, which should be the last thing that a test does with it."""
+    """Ends with a search, which should be the last thing that a test does with it."""
 
     def __init__(
         self,
@@ -47,21 +47,21 @@ class Scene:
         self.note_redis_commands()
 
     def note_redis_commands(self) -> None:
-        """From now on Redis remembers what it is sent; a server that was started anew must be told again."""
+        """Makes Redis record all commands from now on; must be repeated after a restart of the server."""
         self._redis.config_set("slowlog-max-len", 100_000)
         self._redis.config_set("slowlog-log-slower-than", 0)
 
     def speak(self, api: Api) -> None:
-        """The source speaks this dialect from now on."""
+        """Makes the source use this dialect from now on."""
         self.change(SOURCE_DIALECT=str(api), SOURCE_URL=self.house.source.url(str(api)))
 
     def ingest(self, *answers: Answer) -> str:
-        """One run in this process over these answers: its status, or the name of what it raised."""
+        """Does one run in this process over these answers; returns its status, or the name of its error."""
         self.house.source.script(*answers)
         return self._told(lambda: runs.ingest({}))
 
     def ingest_queued(self, *answers: Answer) -> str:
-        """The same for a run of one page over the queue, as if its message came for the last time."""
+        """The same for a queued run of one page, as if its message were delivered for the last time."""
         self.house.source.script(*answers)
         source, store, tokeniser = wiring.source(), wiring.store(), wiring.tokeniser()
         opened = open_run(store, tokeniser, Opening(source.name, "manual", 1, queued=True))
@@ -69,7 +69,7 @@ class Scene:
         return self._told(lambda: runs.ingest_page(message, sys.maxsize))
 
     def replay(self, run_id: str) -> str:
-        """The same for a run that takes up the sealed rejects of another."""
+        """The same for a run that replays the sealed rejects of another."""
         return self._told(lambda: runs.replay(run_id))
 
     def _told(self, run: Callable[[], Report]) -> str:
@@ -85,7 +85,7 @@ class Scene:
         return self.ingest(Answer(answer(api.page(*records))))
 
     def ask(self, sent: Request) -> tuple[int, bytes]:
-        """The status and the body of what the API answers in this process."""
+        """Sends a request to the API in this process; returns status and body."""
         client = api_support.Api()
         answered = client(sent.method, sent.target, key=None, body=sent.body, **sent.all_headers)
         head = f"{answered.status}\n" + "".join(
@@ -95,7 +95,7 @@ class Scene:
         return answered.status, answered.body
 
     def start(self, program: str, *arguments: str) -> Process:
-        """One of `child.py`'s programs, with the settings of this process."""
+        """Starts one of `child.py`'s programs with the settings of this process."""
         return self.house.start(program, ["-m", "tests.leaks.child", program, *arguments], self.environment)
 
     @property
@@ -104,7 +104,7 @@ class Scene:
         return {**chosen, "LOG_LEVEL": "DEBUG"}
 
     def leaks(self, only: Iterable[str] = SINKS) -> list[Leak]:
-        """What the house holds or tells of the values of all scenes so far."""
+        """Finds the values of all scenes so far in what the house stores or reveals."""
         output = self._capfd.readouterr()
         self.house.note("stdout", "this process", output.out)
         self.house.note("stderr", "this process", output.err)

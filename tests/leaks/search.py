@@ -1,4 +1,4 @@
-"""Finds any of very many needles in one pass over a text: Rabin and Karp's way, by numpy."""
+"""Finds any of very many needles in one pass over a text: the Rabin-Karp algorithm, in numpy."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -9,8 +9,8 @@ import numpy as np
 
 from tests.leaks.spellings import SHORTEST
 
-_WINDOW = np.uint64((1 << 8 * SHORTEST) - 1)  # the first bytes of eight
-_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # 2 to the 64th over the golden ratio: spreads what is close
+_WINDOW = np.uint64((1 << 8 * SHORTEST) - 1)  # the first SHORTEST of eight bytes
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # 2 to the 64th over the golden ratio: spreads close values
 _TABLE_BITS = 24
 _SHIFT = np.uint64(64 - _TABLE_BITS)
 _CHUNK = 1 << 16  # windows that fit into a processor's cache
@@ -18,14 +18,14 @@ _AROUND = 40
 
 
 class Needle(NamedTuple):
-    """What it is in words, and whether the contract lets it be stored."""
+    """A description of a needle, and whether the contract allows it to be stored."""
 
     what: str
     kept: bool
 
 
 class Hit(NamedTuple):
-    """A needle that was found, and what stands around it."""
+    """A needle that was found, its position, and the text around it."""
 
     needle: Needle
     position: int
@@ -33,19 +33,19 @@ class Hit(NamedTuple):
 
 
 class Haystack:
-    """Looks for needles, given in small letters; capitals of ASCII in a text count as small."""
+    """Searches for needles, which are given in lower case; ASCII capitals in a text count as lower case."""
 
     def __init__(self) -> None:
         self._needles: dict[bytes, Needle] = {}
         self._beginning_with = defaultdict[bytes, list[bytes]](list)
-        self._beginnings = np.zeros(0, np.uint64)  # the keys of that, as numbers and in order
+        self._beginnings = np.zeros(0, np.uint64)  # the keys of _beginning_with, as sorted numbers
         self._may_begin = np.zeros(1 << _TABLE_BITS, bool)
 
     def __len__(self) -> int:
         return len(self._needles)
 
     def learn(self, needles: Mapping[bytes, Needle]) -> None:
-        """Looks for these as well, which are the same as before and some that were added since."""
+        """Adds the new ones of these needles, which must begin with those of the last call."""
         new = dict(islice(needles.items(), len(self._needles), None))
         self._needles |= new
         beginnings = {needle[:SHORTEST] for needle in new} - self._beginning_with.keys()
@@ -56,7 +56,7 @@ class Haystack:
         self._beginnings = np.sort(np.concatenate([self._beginnings, numbers]))
 
     def find(self, text: bytes) -> Iterator[Hit]:
-        """Every needle in the text, the first time that it comes."""
+        """Every needle in the text, at its first occurrence."""
         small = text.lower() + bytes(8)
         found = set()
         for position in self._candidates(small):
@@ -67,7 +67,7 @@ class Haystack:
                     yield Hit(self._needles[needle], position, around.decode(errors="backslashreplace"))
 
     def _candidates(self, small: bytes) -> Iterator[int]:
-        """Where a needle may begin: a cheap look at every window, a close one at those that pass."""
+        """Where a needle may begin: a cheap test of every window, then an exact one of those that pass."""
         for offset in range(8):
             windows = np.frombuffer(small, "<u8", (len(small) - offset) // 8, offset)
             for start in range(0, len(windows), _CHUNK):

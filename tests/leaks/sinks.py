@@ -1,4 +1,4 @@
-"""Every place where a value could come to lie or be told, and how to read all of it."""
+"""Every place where a value could be stored or revealed, and how to read all of it."""
 
 import contextlib
 import os
@@ -19,12 +19,12 @@ Place = tuple[str, bytes]
 
 _LARGEST_FILE = 64 * 1024 * 1024
 _BLOCK, _OVERLAP = 65_536, 256
-_METRIC = b'"_aws"'  # what a line in CloudWatch's embedded metric format holds
+_METRIC = b'"_aws"'  # marks a line in CloudWatch's embedded metric format
 
 
 @dataclass(frozen=True)
 class Sink:
-    """One kind of place. What is kept by the contract may lie in some; a raw value may lie in none."""
+    """One kind of place. Some may hold values that the contract keeps; none may hold a raw value."""
 
     name: str
     read: Callable[[House], Iterator[Place]]
@@ -63,19 +63,19 @@ def _activity(house: House) -> Iterator[Place]:
 
 
 def _database_files(house: House) -> Iterator[Place]:
-    """Tables as they lie on the disk, deleted rows and the write-ahead log included."""
+    """The tables on disk, including deleted rows and the write-ahead log."""
     with contextlib.closing(psycopg2.connect(house.postgres.url)) as connection:
         connection.autocommit = True
         connection.cursor().execute("CHECKPOINT")
     for place, text in _below(house.postgres.log.parent / "data"):
         for start in range(
             0, max(len(text), 1), _BLOCK
-        ):  # so that little is searched again where little changed
+        ):  # so that after small changes little is searched again
             yield f"{place}, from {start:,}", text[start : start + _BLOCK + _OVERLAP]
 
 
 def _server_logs(house: House) -> Iterator[Place]:
-    yield from house.told["server logs"]  # of servers that were started anew since
+    yield from house.told["server logs"]  # the logs of servers that were restarted since
     for server in (house.postgres, house.valkey):
         yield str(server.log), server.log.read_bytes()
 
@@ -106,7 +106,7 @@ def _value_of(client: Any, key: bytes) -> bytes:
 
 
 def _redis_commands(house: House) -> Iterator[Place]:
-    """All that it was ever sent (an argument up to its 128th byte), whatever became of it."""
+    """Every command that Redis ever received (each argument up to its 128th byte), whatever its result."""
     with redis.Redis.from_url(house.valkey.url) as client:
         for entry in client.slowlog_get(-1):
             yield f"command {entry['id']}", entry["command"]
@@ -129,7 +129,7 @@ def _metrics(house: House) -> Iterator[Place]:
 
 
 def _files(house: House) -> Iterator[Place]:
-    """What any process of the app's opened to write, wherever; and its folders, whoever wrote there."""
+    """Every file that a process of the app opened for writing, and all files in the app's folders."""
     opened = set(house.list_of_written.read_bytes().splitlines())
     for folder in (house.work, house.temporary, house.valkey.log.parent):
         yield from _below(folder)
@@ -139,10 +139,10 @@ def _files(house: House) -> Iterator[Place]:
 
 
 def _below(folder: Path) -> Iterator[Place]:
-    """Every file, and the names of the empty ones too: they tell as well."""
+    """Every file; empty ones too, as their names could reveal a value."""
     for above, _, names in os.walk(folder):
         for name in sorted(names):
-            with contextlib.suppress(FileNotFoundError):  # Postgres removes files whenever it likes
+            with contextlib.suppress(FileNotFoundError):  # Postgres may remove files at any time
                 path = Path(above, name)
                 yield str(path), path.read_bytes()
 

@@ -1,4 +1,4 @@
-"""A user API that answers with the very bytes it is told to, from the status line on, and then misbehaves."""
+"""A user API that answers with exactly the given bytes, including the status line, and then misbehaves."""
 
 import contextlib
 import socket
@@ -14,14 +14,14 @@ _HEAD_END = b"\r\n\r\n"
 
 
 class Answer(NamedTuple):
-    """What is sent, and what happens to the connection afterwards."""
+    """The bytes to send, and what happens to the connection afterwards."""
 
     sent: bytes
     then: Literal["close", "reset", "hold"] = "close"
 
 
 def answer(body: bytes, status: str = "200 OK", **headers: str) -> bytes:
-    """A whole answer; headers are named with underscores. All of it may be as wrong as it likes."""
+    """A complete answer; header names are written with underscores. Any part of it may be invalid."""
     head = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
     head |= {name.replace("_", "-"): value for name, value in headers.items()}
     lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in head.items())]
@@ -63,10 +63,10 @@ class _Server(ThreadingTCPServer):
 
 
 class Source:
-    """One answer a connection, in the order of the script; when there is no more, a 404."""
+    """One answer per connection, in the order of the script; after that, a 404."""
 
     def __init__(self) -> None:
-        self.heads: list[bytes] = []  # the requests that came
+        self.heads: list[bytes] = []  # the requests received
         self.holding, self.closing = threading.Event(), threading.Event()
         self._script = deque[Answer]()
         self._server = _Server(self)
@@ -86,7 +86,7 @@ class Source:
         return f"http://127.0.0.1:{self._server.server_address[1]}{DOORS[dialect].path}"
 
     def script(self, *answers: Answer) -> None:
-        """In place of what is left of the script before."""
+        """Replaces the rest of the previous script."""
         self.holding.clear()
         self._script = deque(answers)
 

@@ -1,6 +1,6 @@
-"""The spellings that a value may have taken by the time it lies where it should not.
+"""The spellings that a value may have by the time it appears where it should not.
 
-For a search that makes no difference between capital and small letters of ASCII.
+They are meant for a search that ignores the case of ASCII letters.
 """
 
 import base64
@@ -12,14 +12,14 @@ import unicodedata
 from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
-SHORTEST = 6  # bytes: shorter ones would be found by chance
+SHORTEST = 6  # bytes: shorter needles would be found by chance
 _FEWEST_DIGITS = 9
-_DIGEST_LETTERS = 12  # a digest is often cut; this much of it is chance no more
+_DIGEST_LETTERS = 12  # digests are often truncated; this length rules out chance
 _HASHES = ("md5", "sha1", "sha256", "sha512", "blake2b")
 
 
 def spellings(text: str) -> Iterator[tuple[str, bytes]]:
-    """What each spelling is called, and the bytes to look for."""
+    """The name of each spelling, and the bytes to search for."""
     for form in _forms(text):
         yield from _worded(form)
         yield from encoded(form)
@@ -35,7 +35,7 @@ def spellings(text: str) -> Iterator[tuple[str, bytes]]:
 
 
 def encoded(text: str) -> Iterator[tuple[str, bytes]]:
-    """Encodings that change the letters of ASCII as well."""
+    """Encodings that change even ASCII letters."""
     raw = text.encode()
     yield "as it is", raw
     yield "UTF-16", text.encode("utf-16-le")
@@ -45,7 +45,7 @@ def encoded(text: str) -> Iterator[tuple[str, bytes]]:
 
 
 def hashed(text: str) -> Iterator[tuple[str, bytes]]:
-    """Hashes without a key hide nothing of which there are few: all of them can be tried."""
+    """Unkeyed hashes do not hide values with few possibilities, as all of them can be tried."""
     for form in {text, text.lower()}:
         for name in _HASHES:
             digest = hashlib.new(name, form.encode(), usedforsecurity=False).digest()
@@ -55,7 +55,7 @@ def hashed(text: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _forms(text: str) -> set[str]:
-    """Capitals matter before a text is encoded, and where they are not those of ASCII."""
+    """The forms in other cases and normalisations. Case matters before encoding, and beyond ASCII."""
     cases = {text, text.lower(), text.upper(), text.title()}
     return {unicodedata.normalize(form, case) for form in ("NFC", "NFD") for case in cases}
 
@@ -70,7 +70,7 @@ def _worded(text: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _base64_within(raw: bytes, before: int) -> set[bytes]:
-    """Inside something longer: after so many bytes, and without the letters that the neighbours share."""
+    """Inside longer data: after ``before`` bytes, and without the letters that are shared with neighbours."""
     padded = bytes(before) + raw
     first = (0, 2, 3)[before]
     last = len(padded) * 8 // 6

@@ -1,4 +1,4 @@
-"""A canary has a value in every field, each is found however it was written, and nothing else is found."""
+"""A canary has a value in every field; each is found in every spelling, and nothing else is found."""
 
 import base64
 import hashlib
@@ -62,7 +62,7 @@ def haystack(canaries: Canaries) -> Haystack:
 
 
 def secrets(api: Api, record: dict) -> dict[str, str]:
-    """All that may not be found of a record, by path."""
+    """Everything of a record that must not be found, by path."""
     secret = {path: leaf for path, leaf in leaves(record) if path not in {*KEPT[api], api.uid}}
     return {
         path: leaf if isinstance(leaf, str) else json.dumps(leaf)
@@ -71,7 +71,7 @@ def secrets(api: Api, record: dict) -> dict[str, str]:
     }
 
 
-def test_every_field_holds_a_value_of_its_own(canaries: Canaries, api: Api):
+def test_every_field_holds_a_unique_value(canaries: Canaries, api: Api):
     (one, other), sample = canaries.people(api, "fields"), dict(leaves(api.record()))
     values, others = dict(leaves(one)), dict(leaves(other))
 
@@ -85,9 +85,7 @@ def values_of(api: Api, record: dict) -> dict:
 
 
 @pytest.mark.parametrize("write", WRITTEN.values(), ids=WRITTEN)
-def test_every_value_is_found_however_it_is_written(
-    canaries: Canaries, api: Api, write: Callable[[str], str]
-):
+def test_every_value_is_found_in_every_spelling(canaries: Canaries, api: Api, write: Callable[[str], str]):
     texts = secrets(api, canaries.person(api, "spellings"))
     hay = haystack(canaries)
 
@@ -126,7 +124,7 @@ def test_a_spoiled_value_is_found(canaries: Canaries, api: Api, way: int):
     assert found(canaries, api.page(person))
 
 
-def test_what_is_stored_is_not_found(canaries: Canaries, api: Api):
+def test_stored_values_are_not_found(canaries: Canaries, api: Api):
     people = canaries.people(api, "stored", 3)
     users = [api.dialect.decode_one(json.dumps(person).encode()) for person in people]
     protected = privacy.protect(clean(users).columns, Tokeniser({1: bytes(32)}))
@@ -137,7 +135,7 @@ def test_what_is_stored_is_not_found(canaries: Canaries, api: Api):
 
 
 @pytest.mark.parametrize("before", range(17))
-def test_it_is_found_wherever_it_stands(canaries: Canaries, before: int):
+def test_a_value_is_found_at_any_position(canaries: Canaries, before: int):
     text = canaries.text("place")
 
     assert found(canaries, bytes(before) + text.encode())

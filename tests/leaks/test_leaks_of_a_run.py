@@ -1,4 +1,4 @@
-"""A run keeps and tells no raw value, whatever the source sends and whatever is wrong with a record."""
+"""A run stores and reveals no raw value, whatever the source sends and whatever is wrong with a record."""
 
 import json
 
@@ -55,7 +55,7 @@ def test_headers_that_cannot_be_read(scene: Scene, api: Api):
 def test_a_lambda_that_logs_at_debug(scene: Scene, api: Api):
     scene.speak(api)
     good, bad = scene.canaries.people(api, "good", 2), spoiled(scene.canaries, api)
-    everywhere = api.page(*good[:1] * 3)  # whatever its fields are called, all records of the page have them
+    everywhere = api.page(*good[:1] * 3)  # every record has the unknown fields, so they would be named
     pages = [everywhere, api.page(*good), api.page(*good * 50, *bad), api.page(*good, *bad)]
     scene.house.source.script(
         *(Answer(answer(page)) for page in pages),

@@ -1,4 +1,4 @@
-"""A process that ends in the middle of a run tells nothing: not on the disk, not in its last words."""
+"""A process that dies in the middle of a run reveals nothing: not on disk, and not in its last output."""
 
 import signal
 import time
@@ -15,7 +15,7 @@ def a_page(scene: Scene, api: Api, case: str) -> bytes:
     return api.page(*scene.canaries.people(api, case, 5), *spoiled(scene.canaries, api, 1))
 
 
-# Programs of `child.py`, the status that each ends with, and what it says meanwhile.
+# Programs of `child.py`, the exit status of each, and what it prints.
 LAST_WORDS = {
     "fail": (1, ["ERROR:decant.runs:run", "Unforeseen: RuntimeError at child.py"]),
     "crash": (-signal.SIGABRT, ["Fatal Python error: Aborted"]),
@@ -33,7 +33,7 @@ def test_last_words(scene: Scene, api: Api, sql):
         assert process.wait() == status
         said = process.stderr.read_text(encoding="utf-8")
         assert [word for word in words if word not in said] == []
-        sql("DELETE FROM runs")  # the crashed one's lease
+        sql("DELETE FROM runs")  # releases the lease of the crashed run
 
     assert scene.leaks() == []
 
@@ -48,7 +48,7 @@ def test_killed_while_it_fetches(scene: Scene, sql):
     try:
         assert scene.house.source.holding.wait(PATIENCE_SECONDS)
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while sql("SELECT pages_done, status FROM runs") != [(1, "running")]:  # it loads beside the fetch
+        while sql("SELECT pages_done, status FROM runs") != [(1, "running")]:  # loaded during the fetch
             assert time.monotonic() < deadline
             time.sleep(0.01)
     finally:
@@ -71,7 +71,7 @@ def test_killed_while_it_loads(scene: Scene, sql):
             time.sleep(0.01)
     finally:
         process.kill()
-        leaks = scene.leaks()  # while the dead process' statement is still there to see
+        leaks = scene.leaks()  # while the dead process's statement is still visible
         sql("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
         sql(RELENT)
 

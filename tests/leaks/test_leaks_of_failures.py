@@ -1,4 +1,4 @@
-"""What fails between the source and the end of a run tells nothing of the records that it had at hand."""
+"""A failure between the source and the end of a run reveals nothing of the records being processed."""
 
 import contextlib
 import json
@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 30
 
 Act = Callable[[int], object]  # what is done to a session, given its process id
 
-# Every step of a run, by where a defect is put in its place.
+# Every step of a run, as the function to replace by a defect.
 STEPS = (
     (prepare, "validate"),
     (prepare, "clean"),
@@ -37,17 +37,17 @@ STEPS = (
     (store.Store, "load_page"),
     (views, "user_drafts"),
     (views, "user_bodies"),
-    (quarantine.Quarantine, "seal"),  # last: there is not always one
+    (quarantine.Quarantine, "seal"),  # last: there is not always a quarantine
 )
 
 
 def a_few(scene: Scene, api: Api, case: str) -> list[dict[str, Any]]:
-    """People of whom few enough are spoiled for the rest to be loaded."""
+    """People, few enough of them spoiled for the rest to be loaded."""
     return [*scene.canaries.people(api, case, 5), *spoiled(scene.canaries, api, 1)]
 
 
 def error_that_tells(text: str) -> Exception:
-    """In its arguments, its attributes, its notes, its cause, its context, and those of its group."""
+    """With the text in its arguments, attributes, notes, cause and context, and in those of its group."""
     try:
         try:
             raise LookupError(text)
@@ -81,7 +81,7 @@ def refuse(sql) -> Iterator[Callable[[str, str], None]]:
 
 
 def test_postgres_refuses(scene: Scene, api: Api, sql, refuse, monkeypatch):
-    """Rows that it names hold tokens and what is kept, which no log may tell either."""
+    """The rows in its errors hold tokens and kept values, which no log may contain either."""
     scene.speak(api)
     people = a_few(scene, api, "refused")
     monkeypatch.setattr(pool.again(), "stop", stop_after_attempt(1))
@@ -101,7 +101,7 @@ def test_postgres_refuses(scene: Scene, api: Api, sql, refuse, monkeypatch):
 
 @pytest.fixture
 def while_loading(sql) -> Iterator[Callable[[Act], contextlib.AbstractContextManager[None]]]:
-    """Loads hang in Postgres until something is done there."""
+    """Makes loads hang in Postgres until something is done to them."""
     sql(DAWDLE)
 
     def do(act: Act) -> None:
@@ -125,7 +125,7 @@ def while_loading(sql) -> Iterator[Callable[[Act], contextlib.AbstractContextMan
 
 
 def answers_again(sql: Any) -> None:
-    """A server whose session was killed ends all of them, and recovers by itself."""
+    """Waits: a server whose session was killed ends all sessions, and recovers by itself."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         sql.close()
@@ -158,7 +158,7 @@ def test_postgres_ends_in_the_middle_of_a_load(scene: Scene, api: Api, sql, whil
     assert scene.leaks() == []
 
 
-# What is done to a Redis that is there, and how it is undone.
+# Faults of a running Redis, and how each is undone.
 REDIS_FAULTS = {
     "no memory": ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
     "read only": ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
@@ -168,7 +168,7 @@ REDIS_FAULTS = {
 
 
 def test_redis_refuses(scene: Scene, api: Api, redis_client: redis.Redis, redis_away):
-    """Its errors repeat commands, which hold people as stored."""
+    """Its errors repeat commands, which contain stored people."""
     password = urlsplit(scene.house.valkey.url).password
     for name, (fault, remedy) in REDIS_FAULTS.items():
         scene.speak(api)
@@ -196,7 +196,7 @@ def test_redis_refuses(scene: Scene, api: Api, redis_client: redis.Redis, redis_
         os.kill(scene.house.valkey.pid, signal.SIGCONT)
     assert wiring.cache().counts["errors"] == 1
 
-    leaks = scene.leaks()  # before its log begins anew
+    leaks = scene.leaks()  # before its log is started anew
     with redis_away():
         scene.speak(api)
         assert scene.ingest_page(api, *people) == "succeeded"

@@ -1,7 +1,7 @@
-"""The HTTP API answers, and the server logs, no raw value: neither a stored person's nor what was sent.
+"""No raw value, of a stored person or of a request, is in an answer of the HTTP API or in the server's log.
 
-Everything is asked twice: of Chalice's test client, whose log records and errors are all seen, and of
-`chalice local`, which parses HTTP itself and has an output of its own.
+Every request is sent twice: to Chalice's test client, whose log records and errors are all visible, and to
+`chalice local`, which parses HTTP itself and has its own output.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ Ask = Callable[[Request], tuple[int, bytes]]
 
 @pytest.fixture(params=["test client", "chalice local"])
 def ask(request: pytest.FixtureRequest, scene: Scene) -> Iterable[Ask]:
-    """Sends a request and notes all of the answer; gives its status and body."""
+    """Sends a request and notes the whole answer; returns its status and body."""
     scene.speak(RANDOM_DATA_API)
     if request.param == "test client":
         yield scene.ask
@@ -47,8 +47,8 @@ def _ask_server(scene: Scene, port: int, sent: Request) -> tuple[int, bytes]:
 
 
 def _answer_to(port: int, raw: bytes) -> bytes:
-    """A server that answers before it has read everything ends the line by a reset, which may overtake the
-    answer."""
+    """The first answer of several tries. A server that answers before reading everything resets the
+    connection, and the reset may overtake the answer."""
     return next(filter(None, (_send(port, raw) for _ in range(20))), b"")
 
 
@@ -56,7 +56,7 @@ def _send(port: int, raw: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", port), timeout=20) as line:
         line.sendall(raw)
         answered = b""
-        with contextlib.suppress(OSError):  # it answers without reading to the end
+        with contextlib.suppress(OSError):  # the server answers without reading to the end
             line.shutdown(socket.SHUT_WR)
             while received := line.recv(65_536):
                 answered += received
@@ -64,7 +64,7 @@ def _send(port: int, raw: bytes) -> bytes:
 
 
 def statuses(ask: Ask, requests: Iterable[Request]) -> list[tuple[Request, int]]:
-    """Those requests that were not answered as they should be."""
+    """The requests that did not get the expected status."""
     return [(sent, status) for sent in requests if (status := ask(sent)[0]) != sent.status]
 
 
@@ -87,7 +87,7 @@ def test_whatever_is_asked(scene: Scene, ask: Ask, sql):
 
 
 def a_run(ask: Ask, scene: Scene, page: bytes) -> str:
-    """A run that is begun over HTTP, to its end; its id."""
+    """Starts a run over HTTP and waits for its end; returns its id."""
     scene.house.source.script(Answer(answer(page)))
     status, body = ask(Request(202, "POST", "/runs", b'{"pages": 1}'))
     assert status == 202
@@ -100,7 +100,7 @@ def a_run(ask: Ask, scene: Scene, page: bytes) -> str:
     return run_id
 
 
-def test_what_is_no_http(scene: Scene):
+def test_invalid_http(scene: Scene):
     scene.speak(RANDOM_DATA_API)
     with scene.house.serving(scene.environment) as port:
         answered = [_answer_to(port, raw) for raw in no_http(scene.canaries.text("no HTTP"))]
@@ -125,7 +125,7 @@ def test_servers_that_fail(scene: Scene, ask: Ask, sql, redis_client, redis_away
         assert {ask(sent)[0] for sent in asked} == {500}
     finally:
         sql("ALTER TABLE moved RENAME TO users")
-    leaks = scene.leaks()  # before the servers' logs begin anew
+    leaks = scene.leaks()  # before the servers' logs are started anew
     with redis_away():
         assert statuses(ask, asked) == []
     with postgres_away():

@@ -1,4 +1,4 @@
-"""The search finds a value in every place that it searches: else that nothing was found would say nothing."""
+"""The search finds a value planted in any place that it searches, or finding none would prove nothing."""
 
 import contextlib
 import logging
@@ -28,7 +28,7 @@ _log = logging.getLogger("decant.planted")
 
 
 class Ground:
-    """Where leaks are planted: a scene in which one person is stored and one was refused; a text to leak."""
+    """Where leaks are planted: a scene with one stored and one rejected person, and a text to leak."""
 
     def __init__(self, scene: Scene, sql: Any, client: redis.Redis, folder: Path, patch: pytest.MonkeyPatch):
         self.scene, self.sql, self.redis, self.folder, self.patch = scene, sql, client, folder, patch
@@ -232,11 +232,11 @@ def sent(ground):
 
 
 @pytest.mark.parametrize(("sink", "how"), PLANTS, ids=lambda text: text)
-def test_a_value_that_is_planted_is_found(ground: Ground, sink: str, how: str):
+def test_a_planted_value_is_found(ground: Ground, sink: str, how: str):
     PLANTS[sink, how](ground)
 
     assert {leak.sink for leak in ground.scene.leaks([sink])} == {sink}
 
 
-def test_no_sink_goes_without_a_planted_leak():
+def test_every_sink_has_a_planted_leak():
     assert {sink for sink, _ in PLANTS} == set(SINKS)

@@ -1,4 +1,4 @@
-"""Notes which files a process writes, wherever they lie."""
+"""Notes which files a process writes, wherever they are."""
 
 import contextlib
 import os
@@ -8,23 +8,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND
-_NAMED_SECOND = {"os.rename", "os.link"}  # what was written under another name before
+_NAMED_SECOND = {"os.rename", "os.link"}  # a file that was written under another name
 
-_notes: list[int] = []  # the file descriptor of the list, while there is one
+_notes: list[int] = []  # the file descriptor of the list, while in use
 
 
 def note_in(list_file: Path) -> None:
-    """From now on, every file that this process opens to write is a line of that list."""
+    """From now on, records every file that this process opens for writing as a line of that list."""
     if not _notes:
-        sys.addaudithook(_note)  # which cannot be removed
-        if sys.version_info < (3, 12):  # two threads given tracers at once, with a hook: one dies
+        sys.addaudithook(_note)  # it cannot be removed again
+        if sys.version_info < (3, 12):  # two threads that get tracers at once, with a hook: one dies
             threading.settrace(None)  # type: ignore[arg-type]
     _notes[:] = [os.open(list_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)]
 
 
 @contextlib.contextmanager
 def noted_in(list_file: Path) -> Iterator[None]:
-    """The same for as long as a with-block lasts."""
+    """The same for the duration of a with-block."""
     note_in(list_file)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Who may do what: the scopes of a key, and nothing for whoever shows none."""
+"""Who may do what: the scopes of a key, and no scope without one."""
 
 import hashlib
 
@@ -19,7 +19,7 @@ def test_there_are_three_scopes():
 
 
 @pytest.mark.parametrize("api_key", ["", "key", "schlüssel", "k" * 1_000])
-def test_of_a_key_its_sha256_in_hex_is_known(api_key):
+def test_a_key_is_known_by_its_sha256_in_hex(api_key):
     assert key_hash(api_key) == hashlib.sha256(api_key.encode()).hexdigest()
 
 
@@ -35,7 +35,7 @@ def test_the_scheme_may_be_written_in_any_case(scheme):
     assert scopes_of(f"{scheme} {READER}", API_KEYS) == {"read"}  # RFC 9110: schemes are case-insensitive
 
 
-def test_space_around_a_key_is_no_part_of_it():
+def test_space_around_a_key_is_ignored():
     assert scopes_of(f"Bearer   {READER} ", API_KEYS) == {"read"}
 
 
@@ -53,22 +53,22 @@ def test_space_around_a_key_is_no_part_of_it():
         f"Bearer {READER[:-1]}",
         f"Bearer {READER}x",
         f"Bearer {READER} {READER}",
-        f"Bearer {key_hash(READER)}",  # who has seen the configuration has no key
+        f"Bearer {key_hash(READER)}",  # knowing the configured hash is not knowing the key
         "Bearer schlüssel",
-        "Bearer \udce4",  # a byte that was no UTF-8
+        "Bearer \udce4",  # a byte that was not valid UTF-8
         "Bearer \0",
     ],
     ids=ascii,
 )
-def test_whoever_shows_no_known_key_has_no_scope(authorization):
+def test_without_a_known_key_there_is_no_scope(authorization):
     assert scopes_of(authorization, API_KEYS) == frozenset()
 
 
 def test_a_key_with_half_of_a_surrogate_pair_is_an_unknown_key():
-    assert scopes_of("Bearer \ud800", API_KEYS) == frozenset()  # as JSON can write it
+    assert scopes_of("Bearer \ud800", API_KEYS) == frozenset()  # which JSON can express
 
 
-def test_an_empty_key_opens_nothing_even_if_its_hash_is_configured():
+def test_an_empty_key_has_no_scope_even_if_its_hash_is_configured():
     assert scopes_of("Bearer ", {key_hash(""): frozenset({"read"})}) == frozenset()
 
 

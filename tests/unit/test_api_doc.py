@@ -16,13 +16,13 @@ def test_every_route_is_in_the_table_with_its_scope():
     assert written == {(route.method, route.path, route.scope or "open") for route in app.route.all}
 
 
-def test_the_scopes_are_those_that_there_are():
+def test_the_document_names_exactly_the_existing_scopes():
     sentence = TEXT.partition("Keys have scopes: ")[2].partition(".")[0]
 
     assert set(re.findall(r"`(\w+)`", sentence)) == SCOPES
 
 
-def test_every_status_of_an_error_is_told_and_no_other():
+def test_every_error_status_is_documented_and_no_other():
     document = openapi.document(app.route.all)
     answered = {
         int(status)
@@ -35,7 +35,7 @@ def test_every_status_of_an_error_is_told_and_no_other():
     assert {int(status) for row in table for status in row.split(", ")} == {s for s in answered if s >= 400}
 
 
-def test_what_can_be_looked_up_is_what_is_named():
+def test_the_fields_that_can_be_looked_up_are_the_documented_ones():
     sentence = TEXT.partition("**Look-up** takes any tokenised field (")[2].partition(")")[0]
 
     assert re.findall(r"`(\w+)`", sentence) == list(forms.Lookup.__struct_fields__)

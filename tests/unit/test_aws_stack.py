@@ -1,4 +1,4 @@
-"""The answer to CloudFormation, as its own bucket would take it: over HTTPS, without a type, once."""
+"""The answer to CloudFormation, as its bucket accepts it: over HTTPS, without a content type, once."""
 
 import json
 import ssl
@@ -22,7 +22,7 @@ EVENT = {
 
 
 class Bucket(BaseHTTPRequestHandler):
-    """Takes what is put as S3 would, with the status that the path asks for."""
+    """Accepts a PUT as S3 would, with the status that the path asks for."""
 
     def do_PUT(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -39,7 +39,7 @@ def bucket(tmp_path, monkeypatch):
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
-    monkeypatch.setattr(urllib.request, "_opener", None)  # it knows the authorities of its first use
+    monkeypatch.setattr(urllib.request, "_opener", None)  # it caches the CAs of its first use
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     with HTTPServer(("127.0.0.1", 0), Bucket) as server:
@@ -55,7 +55,7 @@ def bucket(tmp_path, monkeypatch):
 
 def answer(bucket):
     ((kind, told),) = bucket.taken
-    assert kind in {None, ""}  # the address is signed for a body without a type
+    assert kind in {None, ""}  # the URL is signed for a body without a content type
     assert (told["StackId"], told["RequestId"], told["LogicalResourceId"]) == (
         "a-stack",
         "a-request",
@@ -65,13 +65,13 @@ def answer(bucket):
     return told["Status"], told["Reason"]
 
 
-def test_success_is_told(bucket):
+def test_success_is_reported(bucket):
     aws.answer_stack(EVENT | {"ResponseURL": f"{bucket.address}/200"}, "")
 
     assert answer(bucket) == ("SUCCESS", "done")
 
 
-def test_a_failure_is_told_with_its_reason(bucket):
+def test_a_failure_is_reported_with_its_reason(bucket):
     aws.answer_stack(EVENT | {"ResponseURL": f"{bucket.address}/200"}, "query migrate failed")
 
     assert answer(bucket) == ("FAILED", "query migrate failed")
@@ -80,7 +80,7 @@ def test_a_failure_is_told_with_its_reason(bucket):
 @pytest.mark.parametrize(
     "address", ["https://127.0.0.1:9/signed", "http://127.0.0.1/signed", "file:///signed"]
 )
-def test_an_address_that_cannot_be_told_is_not_shown(address):
+def test_a_url_that_cannot_be_answered_is_not_shown(address):
     with pytest.raises(AwsError) as error:
         aws.answer_stack(EVENT | {"ResponseURL": address}, "")
 
@@ -113,7 +113,7 @@ def migrate(bucket, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["Create", "Update"])
-def test_a_stack_that_is_made_or_changed_migrates(migrate, bucket, kind):
+def test_creating_or_updating_a_stack_migrates(migrate, bucket, kind):
     store = FakeStore()
 
     assert migrate(store, kind) == {"applied": ["0001_people"]}
@@ -121,14 +121,14 @@ def test_a_stack_that_is_made_or_changed_migrates(migrate, bucket, kind):
     assert store.migrated == 1
 
 
-def test_a_migration_that_fails_fails_the_stack_and_is_not_raised(migrate, bucket):
-    """Raised it would be tried again, after CloudFormation has been told already."""
+def test_a_failed_migration_fails_the_stack_and_is_not_raised(migrate, bucket):
+    """If raised, it would be retried after CloudFormation already has its answer."""
     migrate(FakeStore(StoreError("migrate", "42703")), "Update")
 
     assert answer(bucket) == ("FAILED", "query migrate failed: SQLSTATE 42703")
 
 
-def test_a_stack_that_is_deleted_migrates_nothing(migrate, bucket):
+def test_deleting_a_stack_migrates_nothing(migrate, bucket):
     store = FakeStore(StoreError("migrate"))
     migrate(store, "Delete")
 

@@ -1,4 +1,4 @@
-"""The benchmark's own machinery: who takes turns when, what is written where, what it costs."""
+"""The benchmark's own machinery: the order of turns, where figures are written, what a run costs."""
 
 import pytest
 
@@ -20,7 +20,7 @@ class Competitor:
         self._journal.append(f"check {self._name}")
 
 
-def test_competitors_take_turns_in_changing_order():
+def test_competitors_take_turns_in_alternating_order():
     journal = []
     turns = take_turns({name: Competitor(name, journal) for name in "abc"}, rounds=2)
 
@@ -29,12 +29,12 @@ def test_competitors_take_turns_in_changing_order():
     assert [len(turn.seconds) for turn in turns.values()] == [2, 2, 2]
 
 
-def test_work_that_was_not_done_has_no_time():
+def test_work_that_fails_its_check_is_not_timed():
     class Failed(Competitor):
         def check(self):
             raise ValueError
 
-    with pytest.raises(ValueError):  # noqa: PT011  our own, a line above
+    with pytest.raises(ValueError):  # noqa: PT011  our own, raised above
         take_turns({"failed": Failed("failed", [])}, rounds=1)
 
 
@@ -47,7 +47,7 @@ def marked(name, *lines):
     return "".join(f"{line}\n" for line in (f"<!-- bench: {name} -->", *lines, "<!-- /bench -->"))
 
 
-def test_figures_are_replaced_and_the_words_around_them_stay(tmp_path):
+def test_figures_are_replaced_and_the_text_around_them_stays(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("Before.\n" + marked("a", "old") + "Between.\n" + marked("b"))
 
@@ -57,7 +57,7 @@ def test_figures_are_replaced_and_the_words_around_them_stay(tmp_path):
     assert page.read_text() == "Before.\n" + marked("a", "| 3 |") + "Between.\n" + marked("b", "two")
 
 
-def test_figures_without_a_place_are_not_lost_in_silence(tmp_path):
+def test_figures_without_a_place_are_an_error(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("<!-- bench: a -->\n")
 
@@ -74,7 +74,7 @@ def test_the_page_has_a_place_for_every_part(name):
     assert f"<!-- bench: {name} -->" in report.PAGE.read_text(encoding="utf-8")
 
 
-def test_a_million_records_cost_their_seconds_times_the_functions_memory():
+def test_the_cost_of_a_million_records_is_their_seconds_times_the_functions_memory():
     told = cost.told(20_000, 1_000, hot_seconds=0.0001, miss_seconds=0.0009)
 
     assert "= 50.0 s; × 1,769 MB = 86.4 GB-s; **$0.0014 (x86_64)" in told

@@ -1,4 +1,4 @@
-"""The cleaner: text is tidied, dates and places are made coarse, and each person is there once."""
+"""The cleaner: it tidies text, generalises dates and places, and keeps each person once."""
 
 import math
 import unicodedata
@@ -48,7 +48,7 @@ few_uids = st.sampled_from([UUID(int=number) for number in range(4)])
 
 
 def people(uids: st.SearchStrategy[UUID] = few_uids) -> st.SearchStrategy[User]:
-    """Valid people, some of them the same person again."""
+    """Valid people, some of them repeated."""
     return st.builds(
         User,
         uid=uids,
@@ -92,40 +92,40 @@ def rows(users: Sequence[User]) -> list[tuple[Any, ...]]:
 
 
 def cleaned_texts(written: str) -> dict[str, str | None]:
-    """What becomes of a text in each column that it can stand in."""
+    """The cleaned form of a text in each column that can hold it."""
     row = cleaned(dict.fromkeys(TEXTS, written))
     return {column: row[column] for column in TEXTS.values()}
 
 
 @pytest.mark.parametrize("written", ["", " ", "\t\n", "n/a", "N/A", " n/A\u00a0"], ids=ascii)
-def test_what_is_empty_or_not_available_is_missing(written):
+def test_empty_and_not_available_become_missing(written):
     assert cleaned_texts(written) == dict.fromkeys(TEXTS.values())
 
 
-def test_space_around_a_text_goes_and_space_within_stays():
+def test_outer_space_is_removed_and_inner_space_stays():
     assert cleaned_texts("\u2003 two  words\n") == dict.fromkeys(TEXTS.values(), "two  words")
 
 
-def test_text_is_composed_so_that_equal_texts_are_equal():
+def test_text_is_composed_so_that_equivalent_texts_are_equal():
     assert cleaned_texts("a\u030a") == dict.fromkeys(TEXTS.values(), "å")
 
 
-def test_only_email_and_username_lose_their_case():
+def test_only_email_and_username_are_lowercased():
     assert cleaned_texts("McÅ") == dict.fromkeys(TEXTS.values(), "McÅ") | {"username": "mcå"}
 
 
-def test_an_email_is_tidied_and_loses_its_case():
+def test_an_email_is_tidied_and_lowercased():
     assert cleaned({"email": " JO\u0308RG@Example.ORG\n"})["email"] == "jörg@example.org"
 
 
 @pytest.mark.parametrize("written", ["J\u030ca", "H\u0331"], ids=ascii)
-def test_a_username_is_composed_when_its_case_has_gone(written):
-    # Unicode has a letter for j with caron and for h with a line below, and none for their capitals.
+def test_a_username_is_composed_after_lowercasing(written):
+    # Unicode has a composed letter for j with caron and for h with a line below, but not for their capitals.
     assert unicodedata.is_normalized("NFC", cleaned({"username": written})["username"])
 
 
 @pytest.mark.parametrize("name", ["Null", "None", "NaN", "NA", "nan", "-", "n/a.", "0"])
-def test_a_name_that_looks_missing_to_a_machine_is_a_name(name):
+def test_a_name_that_looks_like_a_missing_value_is_kept(name):
     assert cleaned({"last_name": name})["last_name"] == name
 
 
@@ -137,10 +137,10 @@ def test_a_group_that_is_missing_leaves_its_columns_missing(group):
     assert [row[name] for name in columns] == [None] * len(columns)
 
 
-# What is made coarse
+# Generalisation
 
 
-def test_of_a_date_of_birth_the_year_is_left():
+def test_only_the_year_of_a_date_of_birth_is_kept():
     assert cleaned({"date_of_birth": "1999-12-31"})["birth_year"] == 1999
 
 
@@ -151,12 +151,12 @@ def test_of_a_date_of_birth_the_year_is_left():
         ("029", "029"),
         ("02", "02"),
         (" 98104", "981"),
-        ("M1 1AE", "M1"),  # the third is a space: trimmed, as all text is
+        ("M1 1AE", "M1"),  # the third character is a space, which is trimmed
         ("n/a", None),
         ("", None),
     ],
 )
-def test_of_a_zip_code_at_most_three_characters_are_left(code, prefix):
+def test_at_most_three_characters_of_a_zip_code_are_kept(code, prefix):
     assert cleaned({"address.zip_code": code})["zip_prefix"] == prefix
 
 
@@ -170,7 +170,7 @@ def test_of_a_zip_code_at_most_three_characters_are_left(code, prefix):
         (-90, -90.0),
         (7, 7.0),
         (0.04, 0.0),
-        (12.35, 12.4),  # a half goes to the even tenth
+        (12.35, 12.4),  # a half is rounded to the even tenth
         (12.25, 12.2),
         (-0.05, 0.0),
     ],
@@ -194,59 +194,59 @@ def test_no_coordinate_is_a_negative_zero():
         ("", "N/A", None),
     ],
 )
-def test_a_street_is_one_text_of_what_is_known_of_it(address, name, street):
+def test_a_street_is_one_text_of_its_known_parts(address, name, street):
     assert cleaned({"address.street_address": address, "address.street_name": name})["street"] == street
 
 
 # Each person once
 
 
-def test_the_last_of_a_uid_wins_and_the_others_are_counted():
+def test_the_last_record_of_a_uid_wins_and_the_others_are_counted():
     names = ["first", "second", "third"]
     page = clean([RANDOM_DATA_API.user({"first_name": name}) for name in names])
     assert (page.columns["first_name"], page.duplicates) == (["third"], 2)
 
 
-def test_a_uid_is_the_same_in_capitals():
+def test_the_case_of_a_uid_does_not_matter():
     uid = RANDOM_DATA_API.record()["uid"]
     page = clean([RANDOM_DATA_API.user({"uid": written}) for written in (uid, uid.upper())])
     assert (page.columns["uid"], page.duplicates) == ([uid], 1)
 
 
-def test_a_page_without_people_has_all_columns_and_none_in_them():
+def test_a_page_without_people_has_all_columns_empty():
     page = clean([])
     assert page.columns.keys() == clean([RANDOM_DATA_API.user()]).columns.keys()
     assert ([column for column in page.columns.values() if column], page.duplicates) == ([], 0)
 
 
-def test_every_column_that_is_stored_is_there():
+def test_every_stored_column_is_present():
     assert privacy.TREATMENT_OF.keys() <= clean([]).columns.keys()
 
 
 @given(users=pages)
-def test_columns_are_as_long_as_there_are_people_and_the_rest_is_counted(users):
+def test_columns_hold_each_person_once_and_duplicates_are_counted(users):
     page = clean(users)
     assert {len(column) for column in page.columns.values()} == {len({user.uid for user in users})}
     assert page.duplicates == len(users) - len(page.columns["uid"])
 
 
 @given(users=pages)
-def test_the_last_of_a_uid_wins_in_each_of_its_columns(users):
+def test_the_last_record_of_a_uid_wins_in_every_column(users):
     last = [user for place, user in enumerate(users) if user.uid not in {u.uid for u in users[place + 1 :]}]
     assert rows(users) == rows(last)
     assert [row[0] for row in rows(users)] == [str(user.uid) for user in last]
 
 
 @given(users=st.lists(people(st.uuids()), max_size=4, unique_by=lambda user: user.uid))
-def test_a_person_is_cleaned_the_same_whoever_else_is_on_the_page(users):
+def test_cleaning_a_person_does_not_depend_on_the_rest_of_the_page(users):
     assert rows(users) == [row for user in users for row in rows([user])]
 
 
-# What comes out
+# The output
 
 
 @given(users=pages)
-def test_values_are_plain_and_none_of_them_is_nan(users):
+def test_values_are_plain_python_and_never_nan(users):
     kinds = {"uid": {str}, "birth_year": {int}, "lat": {float}, "lng": {float}}
     for name, column in clean(users).columns.items():
         assert {type(value) for value in column} <= kinds.get(name, {str, type(None)})
@@ -263,7 +263,7 @@ def test_no_text_is_empty_or_padded_or_decomposed(users):
 
 
 @given(users=pages)
-def test_cleaning_what_was_cleaned_changes_nothing(users):
+def test_cleaning_twice_changes_nothing(users):
     page = clean(users)
     again = clean([again_as_user(page.columns, place) for place in range(len(page.columns["uid"]))])
     assert again.columns == page.columns
@@ -311,12 +311,12 @@ def test_users_of_both_apis_are_cleaned_alike():
     assert page.columns["lng"] == [-89.7, 155.2]
 
 
-def test_a_clean_page_does_not_change():
+def test_a_clean_page_is_immutable():
     with pytest.raises(FrozenInstanceError):
         clean([]).duplicates = 1
 
 
-def test_no_repr_of_a_clean_page_shows_what_it_holds():
+def test_the_repr_of_a_clean_page_shows_no_value():
     record = RANDOM_DATA_API.record()
     page = clean([RANDOM_DATA_API.user()])
     assert [leaf for leaf in leaves_of(record) if str(leaf) in f"{page!r} {page}"] == []

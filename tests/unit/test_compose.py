@@ -1,4 +1,4 @@
-"""docker-compose.yml and Dockerfile as files; .github/workflows/ci.yml brings them up for real."""
+"""docker-compose.yml and Dockerfile, checked as files; .github/workflows/ci.yml starts them for real."""
 
 import re
 import shutil
@@ -25,7 +25,7 @@ each_of_ours = pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"locals
 
 
 def compose_command():
-    """The plug-in, else the program; None if there is neither."""
+    """The Docker plug-in if installed, else the standalone program, else None."""
     for command in (["docker", "compose"], ["docker-compose"]):
         if shutil.which(command[0]):
             asked = subprocess.run([*command, "version"], capture_output=True, check=False)
@@ -52,13 +52,13 @@ def test_an_image_is_pinned_or_ours(name):
     assert image in BUILT or PINNED.fullmatch(image)
 
 
-def test_the_image_of_ours_is_built_by_one_service_and_never_pulled():
+def test_our_image_is_built_by_one_service_and_never_pulled():
     builders = [name for name, service in SERVICES.items() if "build" in service]
     assert builders == ["keys"]
     assert {service["pull_policy"] for service in SERVICES.values() if service["image"] in BUILT} == {"never"}
 
 
-def test_the_base_of_our_image_is_pinned_and_of_the_lambdas_python():
+def test_our_base_image_is_pinned_and_has_the_lambdas_python():
     lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
     base = next(line.removeprefix("ARG PYTHON=") for line in lines if line.startswith("ARG PYTHON="))
     assert PINNED.fullmatch(base)
@@ -67,7 +67,7 @@ def test_the_base_of_our_image_is_pinned_and_of_the_lambdas_python():
 
 
 @each_service
-def test_a_port_is_open_to_this_machine_alone(name):
+def test_a_port_is_open_only_to_this_machine(name):
     assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
 
 
@@ -76,7 +76,7 @@ def test_only_the_app_and_localstack_have_ports():
 
 
 @each_service
-def test_what_a_service_waits_for_can_be_seen(name):
+def test_every_dependency_of_a_service_can_be_checked(name):
     for needed, how in SERVICES[name].get("depends_on", {}).items():
         if needed in ONCE:
             assert how == {"condition": "service_completed_successfully"}
@@ -86,7 +86,7 @@ def test_what_a_service_waits_for_can_be_seen(name):
 
 
 @each_of_ours
-def test_a_container_has_no_rights_and_nothing_to_write_to_but_what_it_needs(name):
+def test_a_container_has_no_privileges_and_a_read_only_root(name):
     service = SERVICES[name]
     assert service["user"] == "10001:10001"
     assert service["read_only"]
@@ -97,12 +97,12 @@ def test_a_container_has_no_rights_and_nothing_to_write_to_but_what_it_needs(nam
 
 
 @each_service
-def test_memory_has_a_limit(name):
+def test_every_service_has_a_memory_limit(name):
     assert re.fullmatch(r"\d+[mg]", SERVICES[name]["mem_limit"])
 
 
 @each_service
-def test_only_what_makes_the_keys_may_write_them_and_no_server_sees_one(name):
+def test_only_the_keys_service_may_write_keys_and_no_server_sees_one(name):
     mounts = {mount.split(":", 1)[0]: mount for mount in SERVICES[name].get("volumes", [])}
     if name != "keys":
         assert all(mounts.get(volume, ":ro").endswith(":ro") for volume in ("keys", "passwords"))
@@ -112,14 +112,14 @@ def test_only_what_makes_the_keys_may_write_them_and_no_server_sees_one(name):
 
 
 @each_service
-def test_no_secret_stands_in_the_file(name):
+def test_the_file_holds_no_secret(name):
     for variable, value in SERVICES[name].get("environment", {}).items():
         if re.search("KEY|PASSWORD|SECRET|TOKEN", variable) and not variable.endswith("_FILE"):
             assert value is None, variable
     assert not re.search(r"://[^/\s]*@", TEXT)
 
 
-def test_every_setting_is_passed_on_but_those_of_aws_and_the_servers_addresses():
+def test_every_setting_is_passed_on_except_those_of_aws_and_the_server_urls():
     apart = {"DATABASE_URL", "REDIS_URL", "SECRET_ID", "QUEUE_URL", "QUEUE_NAME"}
     assert SERVICES["app"]["environment"].keys() == set(config.NAMES) - apart
     for name in ("keys", "migrate", "schedule"):
@@ -131,7 +131,7 @@ def test_postgres_logs_no_value():
     assert {"log_min_error_statement=panic", "log_error_verbosity=terse"} < set(command)
 
 
-def test_the_addresses_are_those_of_services():
+def test_urls_point_to_services_of_the_file():
     addresses = container.addresses("one", "two")
     assert {urlsplit(url).hostname for url in addresses.values()} <= SERVICES.keys()
 
@@ -142,8 +142,8 @@ def test_localstack_finds_the_init_hook():
     assert list(hooks.glob("ready.d/*.py"))
 
 
-def test_the_image_gets_no_file_that_git_ignores():
-    """Everything is left out but what is named, and of that no key or data is a part."""
+def test_the_image_contains_no_file_that_git_ignores():
+    """Everything is excluded except the named files, none of which holds a key or data."""
     rules = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert rules[1] == "*"
     named = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}

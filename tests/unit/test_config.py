@@ -1,4 +1,4 @@
-"""Settings: what they are by default, what they may be, and that no error or repr shows one."""
+"""Settings: their defaults, their bounds, and that no error or repr shows a value."""
 
 import base64
 import dataclasses
@@ -46,7 +46,7 @@ def keys(*versions: object, key: object = base64.b64encode(KEY).decode()) -> str
 # Defaults and values
 
 
-def test_all_that_is_not_needed_has_a_default():
+def test_every_setting_that_is_not_required_has_a_default():
     assert config.read(NEEDED) == config.Settings(
         database_url=NEEDED["DATABASE_URL"],
         redis_url=NEEDED["REDIS_URL"],
@@ -62,7 +62,7 @@ def test_all_that_is_not_needed_has_a_default():
     )
 
 
-def test_the_defaults_are_the_same_without_an_environment():
+def test_the_class_and_the_reader_have_the_same_defaults():
     defaults = dataclasses.asdict(config.Settings("", "", ""))
     settings = dataclasses.asdict(config.read(NEEDED))
     needed = {"database_url", "redis_url", "source_url", "pii_keys"}
@@ -84,13 +84,13 @@ def test_the_defaults_are_the_same_without_an_environment():
         "SECRET_ID",
     ],
 )
-def test_an_empty_value_is_as_good_as_none(name):
+def test_an_empty_value_counts_as_unset(name):
     assert read(**{name: ""}) == config.read(NEEDED)
 
 
 @pytest.mark.parametrize("name", NEEDED)
 @pytest.mark.parametrize("value", [None, ""], ids=["missing", "empty"])
-def test_what_is_needed_and_not_there_is_named(name, value):
+def test_a_missing_required_setting_is_named(name, value):
     environ = {**NEEDED, name: value} if value is not None else {n: v for n, v in NEEDED.items() if n != name}
     error = refusal(environ)
     assert (error.setting, str(error)) == (name, f"{name}: is not set")
@@ -132,7 +132,7 @@ def test_what_is_needed_and_not_there_is_named(name, value):
         ),
     ],
 )
-def test_a_setting_may_be_anything_within_its_bounds(name, attribute, text, value):
+def test_a_setting_may_have_any_value_within_its_bounds(name, attribute, text, value):
     assert getattr(read(**{name: text}), attribute) == value
 
 
@@ -185,16 +185,16 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize(("name", "text"), MALFORMED, ids=lambda value: ascii(value)[:60])
-def test_what_is_malformed_is_named_and_never_shown(name, text):
+def test_a_malformed_setting_is_named_and_never_shown(name, text):
     error = refusal(NEEDED | {name: text})
     shown = f"{error} {error!r} {error.args} {error.__cause__!r}"
     assert error.setting == name
     assert str(error).startswith(f"{name}: must be ")
     assert "s3cret" not in shown
-    assert len(text) < 11 or text not in shown  # shorter ones may be words of the message
+    assert len(text) < 11 or text not in shown  # a shorter text may occur in the message by chance
 
 
-def test_of_a_malformed_key_the_other_keys_are_not_shown():
+def test_a_malformed_key_does_not_expose_the_other_keys():
     good = base64.b64encode(KEY).decode()
     error = refusal(NEEDED | {"PII_KEYS": json.dumps({"1": good, "2": "short"})})
     assert good not in f"{error!r} {error.__cause__!r}"
@@ -214,7 +214,7 @@ def test_of_a_malformed_key_the_other_keys_are_not_shown():
         ("API_KEYS", "must be JSON: SHA-256 in hex to a list of scopes from erase, operate, read"),
     ],
 )
-def test_an_error_says_what_a_setting_has_to_be(name, problem):
+def test_an_error_says_what_a_setting_must_be(name, problem):
     assert str(refusal(NEEDED | {name: "x"})) == f"{name}: {problem}"
 
 
@@ -224,10 +224,10 @@ def test_no_repr_of_settings_shows_a_secret():
     secrets = ["db-password", "redis-password", "source-password", "source-seed", READER]
     secrets += [repr(KEY), KEY.hex(), base64.b64encode(KEY).decode()]
     assert [secret for secret in secrets if secret in shown] == []
-    assert "source_page_size=100" in shown  # what is no secret may help
+    assert "source_page_size=100" in shown  # values that are not secret may be shown
 
 
-def test_settings_do_not_change_once_they_are_read():
+def test_settings_are_immutable():
     with pytest.raises(dataclasses.FrozenInstanceError):
         read().source_pages = 2
 
@@ -237,7 +237,7 @@ def test_settings_do_not_change_once_they_are_read():
 
 @pytest.fixture
 def environ(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Sets what is needed and what is given, and nothing else."""
+    """Sets only the required and the given settings."""
 
     def change(**values: str) -> None:
         for name, value in (NEEDED | values).items():
@@ -257,14 +257,14 @@ def environ(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return change
 
 
-def test_settings_are_read_from_the_environment_at_the_moment_of_asking(environ):
+def test_settings_are_read_from_the_environment_at_each_call(environ):
     environ(SOURCE_PAGES="2")
     assert config.read().source_pages == 2
     environ(SOURCE_PAGES="3")
     assert config.read().source_pages == 3
 
 
-def test_a_given_environment_stands_for_the_real_one(environ):
+def test_a_given_environment_replaces_the_real_one(environ):
     environ(SOURCE_PAGES="2")
     assert config.read(NEEDED).source_pages == 1
 
@@ -278,7 +278,7 @@ def test_the_schedule_is_every_five_minutes_unless_it_is_set(environ):
     assert config.ingest_schedule() == "cron(0 6 * * ? *)"
 
 
-def test_the_queue_has_a_name_that_sqs_takes(environ, monkeypatch):
+def test_the_queue_has_a_name_that_sqs_accepts(environ, monkeypatch):
     monkeypatch.delenv("QUEUE_NAME", raising=False)
     assert config.queue_name() == "decant-local-pages"
     environ(QUEUE_NAME="Pages_of-2026")
@@ -290,7 +290,7 @@ def test_the_queue_has_a_name_that_sqs_takes(environ, monkeypatch):
         assert str(caught.value) == "QUEUE_NAME: must be up to 80 letters, digits, - and _"
 
 
-def test_outside_lambda_there_is_no_function(environ):
+def test_outside_lambda_there_is_no_function_name(environ):
     environ()
     assert config.function_name() is None
     environ(AWS_LAMBDA_FUNCTION_NAME="")
@@ -318,7 +318,7 @@ def test_an_unknown_log_level_is_refused(environ):
     "origin",
     ["https://example.com", "http://localhost:8000", "https://a-b.example:65535", "http://127.0.0.1:1"],
 )
-def test_an_origin_has_a_scheme_a_host_and_maybe_a_port(environ, origin):
+def test_an_origin_has_a_scheme_a_host_and_an_optional_port(environ, origin):
     environ(ALLOWED_ORIGIN=origin)
     assert config.allowed_origin() == origin
 
@@ -331,7 +331,7 @@ def test_by_default_no_origin_is_allowed(environ):
 @pytest.mark.parametrize(
     "origin",
     [
-        "*",  # never every page
+        "*",  # never every origin
         "null",
         "example.com",
         "https://",
@@ -345,7 +345,7 @@ def test_by_default_no_origin_is_allowed(environ):
     ],
     ids=ascii,
 )
-def test_what_is_not_one_origin_is_refused(environ, origin):
+def test_anything_but_a_single_origin_is_refused(environ, origin):
     environ(ALLOWED_ORIGIN=origin)
     with pytest.raises(ConfigError) as caught:
         config.allowed_origin()
@@ -357,7 +357,7 @@ def test_what_is_not_one_origin_is_refused(environ, origin):
 
 @pytest.fixture
 def secret(environ: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Makes a secret in a Secrets Manager that is none, and asks for it in the environment."""
+    """Creates a secret in a fake Secrets Manager, and points the environment to it."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
@@ -379,14 +379,14 @@ def test_settings_may_come_from_a_secret(secret, monkeypatch):
     assert config.read() == read(SOURCE_PAGES="7")
 
 
-def test_a_secret_wins_over_the_environment_and_leaves_the_rest(secret, environ):
+def test_a_secret_overrides_only_what_it_holds(secret, environ):
     environ(SOURCE_PAGES="2", SOURCE_PAGE_SIZE="3")
     secret(SecretString=json.dumps({"SOURCE_PAGES": "7"}))
     settings = config.read()
     assert (settings.source_pages, settings.source_page_size) == (7, 3)
 
 
-def test_a_secret_may_hold_numbers_and_objects_as_such(secret):
+def test_a_secret_may_hold_json_numbers_and_objects(secret):
     held = {"SOURCE_PAGES": 7, "MAX_REJECT_RATIO": 0.5, "API_KEYS": {READER: ["read"]}}
     secret(SecretString=json.dumps(held | {"PII_KEYS": {"3": base64.b64encode(OTHER_KEY).decode()}}))
     settings = config.read()
@@ -395,7 +395,7 @@ def test_a_secret_may_hold_numbers_and_objects_as_such(secret):
     assert settings.pii_keys == {3: OTHER_KEY}
 
 
-def test_null_in_a_secret_is_as_good_as_nothing(secret):
+def test_null_in_a_secret_counts_as_unset(secret):
     secret(SecretString=json.dumps({"QUEUE_URL": None}))
     assert config.read().queue_url is None
 
@@ -412,7 +412,7 @@ def test_null_in_a_secret_is_as_good_as_nothing(secret):
     ],
     ids=str,
 )
-def test_a_secret_that_holds_no_object_is_refused_and_not_shown(secret, held):
+def test_a_secret_that_is_not_a_json_object_is_refused_and_not_shown(secret, held):
     secret(**held)
     with pytest.raises(ConfigError) as caught:
         config.read()
@@ -421,13 +421,13 @@ def test_a_secret_that_holds_no_object_is_refused_and_not_shown(secret, held):
     assert "s3cret" not in f"{error!r} {error.__cause__!r} {error.__context__!r}"
 
 
-def test_a_secret_that_is_not_there_is_told_by_awss_own_code(secret):
+def test_a_missing_secret_is_reported_with_the_error_code_of_aws(secret):
     with pytest.raises(ConfigError) as caught:
         config.read()
     assert str(caught.value) == "SECRET_ID: cannot be read: ResourceNotFoundException"
 
 
-def test_an_aws_that_cannot_even_be_asked_is_told_by_the_errors_type(secret, monkeypatch, tmp_path):
+def test_if_aws_cannot_be_asked_the_type_of_error_is_reported(secret, monkeypatch, tmp_path):
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     with pytest.raises(ConfigError) as caught:
@@ -445,7 +445,7 @@ def test_a_malformed_setting_in_a_secret_is_named_and_never_shown(secret):
 
 def test_no_log_shows_what_a_secret_holds_even_at_debug(secret, caplog):
     secret(SecretString=json.dumps({"SOURCE_DIALECT": "s3cret"}))
-    config.read()  # the first call is what quietens the library
+    config.read()  # the first call silences the library
     caplog.clear()
     with caplog.at_level(logging.DEBUG):
         assert config.read().source_dialect == "s3cret"
@@ -467,13 +467,13 @@ def test_no_log_shows_what_a_secret_holds_even_at_debug(secret, caplog):
         ("SOURCE_URL", "http://s3cret@api.example", "must begin with https://"),
     ],
 )
-def test_a_lambda_reaches_nothing_elsewhere_that_does_not_prove_who_it_is(name, url, problem):
+def test_a_lambda_refuses_remote_servers_without_verified_tls(name, url, problem):
     error = refusal(IN_LAMBDA | {name: url})
     assert str(error) == f"{name}: {problem}, because it leads out of this machine"
-    assert config.read(NEEDED | {name: url})  # on a laptop it is the user's own network
+    assert config.read(NEEDED | {name: url})  # on a laptop it is allowed: the network is the user's own
 
 
-def test_what_runs_on_the_same_machine_as_a_lambda_needs_no_certificate():
+def test_servers_on_the_lambdas_own_machine_need_no_certificate():
     here = {
         "DATABASE_URL": "postgresql://decant@127.0.0.1:5432/decant",
         "REDIS_URL": "redis://localhost",
@@ -482,7 +482,7 @@ def test_what_runs_on_the_same_machine_as_a_lambda_needs_no_certificate():
     assert config.read(IN_LAMBDA | here).database_url == here["DATABASE_URL"]
 
 
-def test_no_secret_can_say_that_this_is_no_lambda(secret, monkeypatch):
+def test_a_secret_cannot_deny_that_this_is_a_lambda(secret, monkeypatch):
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "decant-prod")
     secret(SecretString=json.dumps({"AWS_LAMBDA_FUNCTION_NAME": ""}))
     with pytest.raises(ConfigError, match="DATABASE_URL: must ask for sslmode=verify-full"):

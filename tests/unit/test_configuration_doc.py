@@ -1,4 +1,4 @@
-"""docs/configuration.md says what is true of every setting: its name, default, bounds and choices."""
+"""docs/configuration.md is right about every setting: its name, default, bounds and choices."""
 
 import base64
 import re
@@ -50,7 +50,7 @@ def test_every_setting_has_a_row_and_no_other():
     assert sorted(ROWS) == sorted(config.NAMES)
 
 
-def test_what_has_no_default_is_required():
+def test_a_setting_without_a_default_is_required():
     assert {name for name, row in ROWS.items() if row.default == "required"} == set(WITHOUT_DEFAULT)
     for name in WITHOUT_DEFAULT:
         with pytest.raises(ConfigError, match=f"{name}.*not set"):

@@ -1,4 +1,4 @@
-"""What a container does before its program: the keys made once, and the program started with them."""
+"""What a container does before its program starts: it makes the keys once and passes them to the program."""
 
 import json
 import os
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def container(tmp_path):
-    """Runs the container's command with two folders for its volumes."""
+    """Runs the container's command with two folders as its volumes."""
 
     def run(*arguments, **environment):
         ours = {name: value for name, value in os.environ.items() if name not in settings.NAMES}
@@ -39,7 +39,7 @@ def files(folder):
     return {path.name: path.read_text() for path in folder.iterdir()}
 
 
-def test_keys_and_passwords_are_made_once_and_closed_to_others(make_keys, tmp_path):
+def test_keys_and_passwords_are_made_once_and_readable_by_nobody_else(make_keys, tmp_path):
     first = make_keys()
     made = {**files(tmp_path / "keys"), **files(tmp_path / "passwords")}
     second = make_keys()
@@ -53,7 +53,7 @@ def test_keys_and_passwords_are_made_once_and_closed_to_others(make_keys, tmp_pa
         assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / folder).iterdir()} == {0o600}
 
 
-def test_a_server_has_the_password_that_the_app_is_told(make_keys, tmp_path):
+def test_a_server_has_the_password_that_the_app_gets(make_keys, tmp_path):
     make_keys()
     told, passwords = settings.published(tmp_path / "keys"), files(tmp_path / "passwords")
 
@@ -63,7 +63,7 @@ def test_a_server_has_the_password_that_the_app_is_told(make_keys, tmp_path):
     assert passwords["postgres"] != passwords["redis"]
 
 
-def test_the_settings_are_such_that_the_app_accepts_them(make_keys, tmp_path):
+def test_the_app_accepts_the_settings(make_keys, tmp_path):
     make_keys()
 
     read = config.read({**settings.published(tmp_path / "keys"), "SOURCE_URL": "http://user-api:9000"})
@@ -72,7 +72,7 @@ def test_the_settings_are_such_that_the_app_accepts_them(make_keys, tmp_path):
     assert list(read.api_keys.values()) == [frozenset({"read", "operate", "erase"})]
 
 
-def test_keys_of_the_users_own_are_passed_on_and_no_other_is_shown(make_keys, tmp_path):
+def test_the_users_own_keys_are_passed_on_and_no_other_is_shown(make_keys, tmp_path):
     own = {"API_KEYS": json.dumps({"0" * 64: ["read"]}), "PII_KEYS": '{"7": "x"}'}
 
     said = make_keys(**own)
@@ -82,7 +82,7 @@ def test_keys_of_the_users_own_are_passed_on_and_no_other_is_shown(make_keys, tm
     assert {name: told[name] for name in own} == own
 
 
-def test_a_program_takes_the_containers_place_and_has_the_settings(make_keys, container, tmp_path):
+def test_a_program_replaces_the_containers_process_and_has_the_settings(make_keys, container, tmp_path):
     make_keys()
     show = "import json, os; print(json.dumps(dict(os.environ)))"
 
@@ -94,7 +94,7 @@ def test_a_program_takes_the_containers_place_and_has_the_settings(make_keys, co
     assert container(sys.executable, "-c", "raise SystemExit(7)").returncode == 7
 
 
-def test_without_keys_a_program_starts_all_the_same(container):
+def test_a_program_starts_without_keys_too(container):
     assert container(sys.executable, "-c", "print('well')").stdout == "well\n"
 
 
@@ -111,7 +111,7 @@ def test_a_shell_reads_the_settings_as_localstacks_container_does(make_keys, tmp
 
 
 @pytest.mark.parametrize("arguments", [[], ["keys"], ["there-is-no-such-program"]])
-def test_what_cannot_be_done_is_said_in_one_line(container, arguments):
+def test_an_error_is_reported_in_one_line(container, arguments):
     done = container(*arguments)
 
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""What the documents point at is there: files, headings, make targets."""
+"""Everything that the documents refer to exists: files, headings, make targets."""
 
 import re
 from pathlib import Path
@@ -23,7 +23,7 @@ every_document = pytest.mark.parametrize("path", DOCUMENTS, ids=_name)
 
 
 def headings(path):
-    """As they are linked to: lower case, dashes for spaces, no punctuation."""
+    """The anchors of the headings: lower case, dashes for spaces, no punctuation."""
     text = FENCED.sub("", path.read_text(encoding="utf-8"))
     titles = [
         re.sub(r"[^\w\s-]", "", title.lower()) for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
@@ -32,7 +32,7 @@ def headings(path):
 
 
 @every_document
-def test_every_link_leads_somewhere(path):
+def test_every_link_has_a_target(path):
     for file, heading in LINK.findall(path.read_text(encoding="utf-8")):
         target = (path.parent / file) if file else path
         assert target.exists(), file
@@ -40,14 +40,14 @@ def test_every_link_leads_somewhere(path):
 
 
 @pytest.mark.parametrize("path", [path for path in DOCUMENTS if path.name != "decisions.md"], ids=_name)
-def test_every_place_of_the_tree_is_there(path):
-    ours = re.compile(r"members\.py|/1\d{3}_") if path.name == "adapting.md" else None  # it makes them
+def test_every_path_in_the_documents_exists(path):
+    ours = re.compile(r"members\.py|/1\d{3}_") if path.name == "adapting.md" else None  # it has them created
     for place in PLACE.findall(path.read_text(encoding="utf-8")):
         assert any(ROOT.glob(place.rstrip("/"))) or (ours and ours.search(place)), place
 
 
 @every_document
-def test_every_make_target_is_there(path):
+def test_every_make_target_in_the_documents_exists(path):
     code = " ".join(CODE.findall(path.read_text(encoding="utf-8")))
 
     assert set(re.findall(r"\bmake ([a-z][a-z0-9-]*)", code)) <= TARGETS

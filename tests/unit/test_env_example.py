@@ -1,4 +1,4 @@
-"""`.env.example` names every setting, and holds what applies anyway."""
+"""`.env.example` names every setting, and holds only defaults."""
 
 from dataclasses import fields
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The errors: one tree, told in one place, and no message that holds more than it was given to tell."""
+"""The errors: one tree, drawn in one place, and no message that holds more than it was given."""
 
 import inspect
 import re
@@ -29,7 +29,7 @@ CLASSES = [
 
 
 def drawn_tree() -> dict[str, str]:
-    """Each class of the docstring's drawing, and the one above it."""
+    """Each class in the docstring's drawing, mapped to its parent."""
     parents, above = {}, {0: "Exception"}
     for indent, name in re.findall(r"^ {4}([ │├└─]*)(\w+)(?: {2}.*)?$", errors.__doc__ or "", re.MULTILINE):
         depth = len(indent) // 4 + 1
@@ -37,12 +37,12 @@ def drawn_tree() -> dict[str, str]:
     return parents
 
 
-def test_the_drawn_tree_is_the_tree():
+def test_the_drawn_tree_matches_the_classes():
     assert drawn_tree() == {kind.__name__: kind.__base__.__name__ for kind in CLASSES}
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
-def test_each_error_says_what_it_is(kind):
+def test_each_error_has_a_docstring(kind):
     assert kind.__doc__
 
 
@@ -70,7 +70,7 @@ def test_each_error_says_what_it_is(kind):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_message_tells_what_it_was_given(error, message):
+def test_a_message_holds_what_it_was_given(error, message):
     assert str(error) == message
     assert isinstance(error, DecantError)
 
@@ -95,7 +95,7 @@ def test_an_error_carries_its_data(error, told):
     assert vars(error) == told
 
 
-# What nobody foresaw
+# Unexpected errors
 
 
 def told_of(error: BaseException) -> str:
@@ -108,12 +108,12 @@ def raised(error: Exception) -> Exception:
     return caught.value
 
 
-def test_of_an_unforeseen_error_the_text_is_not_told():
+def test_an_unforeseen_error_hides_its_text():
     unforeseen = Unforeseen(raised(ValueError("raw-value")))
     assert "raw-value" not in f"{unforeseen} {unforeseen!r} {unforeseen.args} {vars(unforeseen)}"
 
 
-def test_of_an_unforeseen_error_type_and_place_are_told():
+def test_an_unforeseen_error_shows_its_type_and_place():
     assert re.fullmatch(r"ValueError at test_errors\.py:\d+", told_of(raised(ValueError("raw-value"))))
 
 
@@ -121,7 +121,7 @@ def test_an_error_that_was_never_raised_has_no_place():
     assert told_of(KeyError("raw-value")) == "KeyError"
 
 
-def test_of_an_unforeseen_error_in_a_library_our_own_line_is_told_too():
+def test_an_unforeseen_error_in_a_library_also_shows_our_own_line():
     with pytest.raises(ValueError, match="Expecting value") as caught:
         validate(b"raw-value", RANDOM_DATA_API.dialect, today=None)
     frames = extract_tb(caught.value.__traceback__)

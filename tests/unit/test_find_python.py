@@ -1,4 +1,4 @@
-"""The search for a Python, with invented interpreters: scripts that claim a version, or refuse to start."""
+"""The search for a Python, with fake interpreters: scripts that claim a version, or refuse to start."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ def machine(tmp_path):
 
 
 class Machine:
-    """One with nothing but sh and the interpreters that a test puts there."""
+    """A machine with nothing but sh and the interpreters that a test adds."""
 
     def __init__(self, folder):
         self.path, self.home = folder / "bin", folder / "home"
@@ -32,7 +32,7 @@ class Machine:
         file.chmod(0o755)
 
     def has(self, name, version):
-        """The search calls it with -c, the program, and the version that it wants or an empty word."""
+        """Adds an interpreter. The search calls it with -c, a program, and a version or an empty string."""
         self.add(self.path / name, f'[ "$3" = "{version}" ] || [ -z "$3" ]\n')
 
     def has_under_pyenv(self, full):
@@ -67,14 +67,14 @@ def test_the_version_of_the_package_wins_over_a_newer_one(machine):
     assert machine.found() == str(machine.path / "python3.13")
 
 
-def test_plain_python3_counts_by_its_version(machine):
+def test_plain_python3_is_judged_by_its_version(machine):
     machine.has("python3.12", "3.12")
     machine.has("python3", "3.13")
 
     assert machine.found() == str(machine.path / "python3")
 
 
-def test_a_shim_that_refuses_to_start_is_passed_over(machine):
+def test_a_shim_that_refuses_to_start_is_skipped(machine):
     machine.add(machine.path / "python3.13", SHIM)
     machine.add(machine.path / "python3.12", SHIM)
     machine.has("python3", "3.11")
@@ -97,7 +97,7 @@ def test_pyenv_may_live_elsewhere(machine, tmp_path):
 
 
 @pytest.mark.parametrize("old", ["3.10", "2.7"])
-def test_an_old_one_alone_is_not_enough(machine, old):
+def test_an_old_python_alone_is_not_enough(machine, old):
     machine.has("python3", old)
 
     done = machine.search()
@@ -106,7 +106,7 @@ def test_an_old_one_alone_is_not_enough(machine, old):
     assert done.stderr.startswith("No Python 3.14, 3.13, 3.12 or 3.11")
 
 
-def test_none_at_all_is_a_sentence_and_a_failure(machine):
+def test_without_any_python_the_search_fails_with_one_sentence(machine):
     done = machine.search()
 
     assert done.returncode == 1
@@ -114,7 +114,7 @@ def test_none_at_all_is_a_sentence_and_a_failure(machine):
     assert "make PYTHON=" in done.stderr
 
 
-def test_the_one_that_is_asked_for_wins(machine):
+def test_the_requested_python_wins(machine):
     machine.has("python3.13", "3.13")
     machine.has("mine", "3.11")
 
@@ -122,7 +122,7 @@ def test_the_one_that_is_asked_for_wins(machine):
     assert machine.found(PYTHON=str(machine.path / "mine")) == str(machine.path / "mine")
 
 
-def test_the_one_that_is_asked_for_must_start(machine):
+def test_the_requested_python_must_start(machine):
     machine.has("python3.13", "3.13")
     machine.add(machine.path / "mine", SHIM)
 
@@ -132,15 +132,15 @@ def test_the_one_that_is_asked_for_must_start(machine):
     assert "PYTHON=mine does not start" in done.stderr
 
 
-def test_a_real_interpreter_passes_the_trial(machine):
-    """The trial itself, which the invented ones only answer: it imports what making an environment needs."""
+def test_a_real_interpreter_passes_the_check(machine):
+    """Runs the real check, which the fakes only answer: it imports what creating an environment needs."""
     real = Path(sys.executable).resolve()
 
     assert machine.found(PYTHON=str(real)) == str(real)
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="the Makefile's part of it wants make")
-def test_make_stops_with_the_sentence(tmp_path):
+def test_make_stops_with_the_error_message(tmp_path):
     (tmp_path / "local").mkdir()
     for name in ("Makefile", "requirements.txt", "requirements-dev.txt", "local/find_python.sh"):
         shutil.copy(ROOT / name, tmp_path / name)

@@ -1,4 +1,4 @@
-"""What may be sent and how it is written: Accept headers, CSV, the forms of values. Without a server."""
+"""What clients may send and how answers are written: Accept headers, CSV, parameter forms. No server."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ OFFERED = (JSON, NDJSON, CSV)
 
 
 def refusal_of(work):
-    """The refusal, or None; any other error fails the test."""
+    """The refusal that ``work`` raises, or None; any other error fails the test."""
     try:
         work()
     except RequestError as refused:
@@ -40,7 +40,7 @@ def refusal_of(work):
         ("text/*", CSV),
         ("TEXT/CSV", CSV),
         ("text/csv;header=present", CSV),
-        ("text/csv , application/x-ndjson", NDJSON),  # equally liked: ours decides
+        ("text/csv , application/x-ndjson", NDJSON),  # equal quality: our order decides
         ("text/csv;q=0.5,application/x-ndjson;q=0.4", CSV),
         ("text/csv; q=0.4, application/x-ndjson; q=0.5", NDJSON),
         ("text/csv ; q=0.4 , application/x-ndjson\t;\tq=0.5", NDJSON),
@@ -52,7 +52,7 @@ def refusal_of(work):
         ("text/csv;q=1,application/json;q=1.000", JSON),
     ],
 )
-def test_the_form_is_the_one_that_the_caller_likes_best(accept, given_):
+def test_the_form_is_the_one_that_the_caller_prefers(accept, given_):
     assert answers._accepted(accept, OFFERED) == given_
 
 
@@ -65,12 +65,12 @@ def test_the_form_is_the_one_that_the_caller_likes_best(accept, given_):
         ("*/*, application/*;q=0", CSV),
     ],
 )
-def test_the_more_exact_part_decides(accept, given_):
+def test_the_most_specific_range_decides(accept, given_):
     """RFC 9110, 12.5.1."""
     assert answers._accepted(accept, OFFERED) == given_
 
 
-def test_an_empty_header_is_as_good_as_none():
+def test_an_empty_header_counts_as_missing():
     assert answers._accepted("", OFFERED) == JSON
 
 
@@ -93,7 +93,7 @@ def test_an_empty_header_is_as_good_as_none():
         "text/csv/x",
     ],
 )
-def test_what_cannot_be_given_is_told_with_what_can(accept):
+def test_an_unavailable_form_is_refused_with_the_available_ones(accept):
     with pytest.raises(RequestError) as refused:
         answers._accepted(accept, OFFERED)
 
@@ -102,12 +102,12 @@ def test_what_cannot_be_given_is_told_with_what_can(accept):
 
 
 @pytest.mark.parametrize("quality", ["2", "1.5", "inf", "1e9"])
-def test_nobody_can_like_a_form_more_than_wholly(quality):
+def test_a_quality_above_one_counts_as_one(quality):
     assert answers._accepted(f"text/csv;q={quality}, application/json;q=1", OFFERED) == JSON
 
 
 @given(st.text())
-def test_any_text_is_an_accept_header_or_is_refused(accept):
+def test_any_accept_header_is_understood_or_refused(accept):
     refused = refusal_of(lambda: answers._accepted(accept, OFFERED))
 
     assert refused is None or refused.status == 406
@@ -132,7 +132,7 @@ def table(people):
 
 
 @given(st.lists(texts, max_size=5))
-def test_whatever_is_stored_comes_back_from_csv(stored):
+def test_everything_stored_survives_csv(stored):
     head, *rows = table([view(text) for text in stored])
 
     assert len(rows) == len(stored)
@@ -152,7 +152,7 @@ def test_a_name_of_a_column_is_the_path_in_the_json():
     assert head == list(paths(msgspec.to_builtins(view("x"))))
 
 
-def test_a_line_ends_as_rfc_4180_wants():
+def test_lines_end_as_rfc_4180_requires():
     assert answers._as_csv([view("x")]).count("\r\n") == 2
 
 
@@ -182,7 +182,7 @@ def test_a_limit_is_a_whole_number_from_one_to_a_thousand(limit):
 
 
 @pytest.mark.parametrize("limit", ["0", "1001", "-1", "1.0", "1e1", " 1", "1\n", "１", "", "9" * 4_301])
-def test_no_other_limit_is_one(limit):
+def test_any_other_limit_is_refused(limit):
     with pytest.raises(RequestError) as refused:
         query(forms.Runs, limit=limit)
 
@@ -191,8 +191,8 @@ def test_no_other_limit_is_one(limit):
 
 
 @given(st.text() | st.sampled_from(forms.Users.__struct_fields__), st.text())
-def test_whatever_is_sent_is_taken_or_refused_and_never_repeated(name, value):
-    """Marked, as a part of it may stand in a refusal by chance."""
+def test_any_value_is_accepted_or_refused_and_never_repeated(name, value):
+    """The value is marked, as a part of it may occur in a refusal by chance."""
     refused = refusal_of(lambda: query(forms.Users, **{name: f"{value}hush"}))
 
     assert refused is None or refused.status == 400
@@ -200,7 +200,7 @@ def test_whatever_is_sent_is_taken_or_refused_and_never_repeated(name, value):
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_a_body_or_are_refused(sent):
+def test_any_body_is_understood_or_refused(sent):
     class Request:
         headers = {"content-type": "application/json"}  # noqa: RUF012
         raw_body = sent
@@ -220,7 +220,7 @@ def test_a_refusal_names_the_parameter(declared, wrong):
     assert refused.value.detail.startswith(f"{declared}: ")
 
 
-def test_what_is_to_be_looked_up_is_not_in_a_repr():
+def test_the_repr_of_a_look_up_does_not_show_its_value():
     assert "hush" not in repr(forms.Lookup(email="hush"))
 
 
@@ -229,8 +229,8 @@ def test_the_page_is_html():
 
 
 @pytest.mark.parametrize("path", ["/runs", "/runs/", "/api/runs", "/_aws/x/api/runs", "/api/runs/"])
-def test_a_run_that_began_is_to_be_found_below_where_it_was_asked_for(path):
-    """Relative, because a gateway may tell the app less of the path than it was asked for."""
+def test_the_location_of_a_started_run_is_below_the_requested_path(path):
+    """It is relative, because a gateway may pass on only a part of the path that the client requested."""
     answer = answers.started(SimpleNamespace(context={"path": path}), "the-id", "running")
 
     place = urljoin(f"https://decant.example{path}", answer.headers["Location"])

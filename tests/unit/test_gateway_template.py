@@ -1,4 +1,4 @@
-"""What API Gateway answers by itself when deployed: infra/gateway.py, merged into Chalice's template."""
+"""The deployed API Gateway's own answers: infra/gateway.py, merged into Chalice's template."""
 
 import json
 
@@ -33,7 +33,7 @@ RESPONSES = responses_of(template(None))
 
 
 @pytest.mark.parametrize(("kind", "said"), SAID_BY_BOTH.items())
-def test_the_deployed_gateway_refuses_in_the_words_of_the_corrected_emulator(kind, said):
+def test_the_deployed_gateway_and_the_corrected_emulator_refuse_alike(kind, said):
     status, title = said
     deployed = json.loads(RESPONSES[kind]["responseTemplates"]["application/json"])
 
@@ -56,31 +56,31 @@ def test_every_answer_of_the_gateway_is_a_problem_with_the_requests_id(kind):
 
 
 @pytest.mark.parametrize("kind", RESPONSES)
-def test_a_fixed_header_stands_between_quotes_and_holds_none(kind):
-    """API Gateway has no way to write one inside."""
+def test_a_fixed_header_is_quoted_and_contains_no_quote(kind):
+    """API Gateway has no way to escape one."""
     for name, value in headers_of(RESPONSES[kind]).items():
         assert name == "X-Request-Id" or (value[0], value[-1], value.count("'")) == ("'", "'", 2)
 
 
-def test_who_lacks_a_key_is_told_how_to_give_one():
+def test_only_the_answer_to_a_missing_key_says_how_to_authenticate():
     asked = [kind for kind, response in RESPONSES.items() if "WWW-Authenticate" in headers_of(response)]
 
     assert asked == ["UNAUTHORIZED"]
 
 
-def test_no_answer_of_the_gateway_is_left_to_itself():
+def test_every_answer_of_the_gateway_is_covered():
     assert {"DEFAULT_4XX", "DEFAULT_5XX"} <= set(RESPONSES)
 
 
-def test_what_the_gateway_answers_is_in_the_apis_description():
+def test_the_gateways_answers_are_in_the_openapi_document():
     started = openapi.document(app.route.all)["paths"]["/runs"]["post"]["responses"]
 
     assert {str(status) for status in STATUSES.values()} <= set(started)
 
 
 @pytest.mark.parametrize("kind", RESPONSES)
-def test_a_page_of_the_allowed_origin_can_read_what_the_gateway_answers(monkeypatch, kind):
-    """Else a script cannot tell a wrong key from a server that is down."""
+def test_a_page_of_the_allowed_origin_can_read_the_gateways_answers(monkeypatch, kind):
+    """Otherwise a script could not tell a wrong key from a server that is down."""
     monkeypatch.setenv("ALLOWED_ORIGIN", ORIGIN)
 
     headers = headers_of(responses_of(package.additions("prod"))[kind])
@@ -89,15 +89,15 @@ def test_a_page_of_the_allowed_origin_can_read_what_the_gateway_answers(monkeypa
     assert "X-Request-Id" in headers["Access-Control-Expose-Headers"]
 
 
-def test_without_an_origin_no_page_can(monkeypatch):
+def test_without_an_allowed_origin_no_page_can_read_them(monkeypatch):
     monkeypatch.delenv("ALLOWED_ORIGIN", raising=False)
 
     for response in responses_of(package.additions("prod")).values():
         assert not [name for name in headers_of(response) if name.startswith("Access-Control")]
 
 
-def test_the_emulator_is_one_that_can_be_corrected():
-    """What ``emulator.correct`` replaces is Chalice's own, which another version may name otherwise."""
+def test_the_emulator_has_the_methods_that_we_replace():
+    """``emulator.correct`` replaces internals of Chalice, which another version may rename."""
     handler = chalice.local.ChaliceRequestHandler
     for part in (
         "_generic_handle",

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-# Together they take half a second and more, and no request needs them all.
+# Together they take half a second or more, and no request needs all of them.
 HEAVY = (
     *("pandas", "numpy", "boto3", "botocore"),
     *("redis", "psycopg2", "requests", "urllib3", "tenacity", "cryptography"),
@@ -19,7 +19,7 @@ HEAVY = (
 
 
 def loaded_by(statement: str) -> set[str]:
-    """The names of all modules that a fresh interpreter holds after the statement."""
+    """The names of all modules that a fresh interpreter has loaded after the statement."""
     done = subprocess.run(
         [sys.executable, "-c", f"{statement}; import sys; print(*sys.modules)"],
         capture_output=True,
@@ -41,7 +41,7 @@ def test_importing_the_app_does_not_load(loaded_by_the_app, library):
     assert library not in loaded_by_the_app
 
 
-def test_importing_the_app_reads_no_setting_that_could_be_missing():
+def test_importing_the_app_needs_no_setting():
     assert "app" in loaded_by("import os; os.environ.clear(); import app")
 
 
@@ -53,15 +53,15 @@ SETTINGS = {
 }
 
 
-def test_the_cache_loads_redis_py_alone_before_it_needs_postgres():
+def test_the_cache_loads_only_redis_py_until_it_needs_postgres():
     cache = f"import os; os.environ.update({SETTINGS!r}); import app; app.wiring.cache()"
 
-    assert loaded_by(cache) & {*HEAVY} == {"redis", "cryptography"}  # redis-py looks whether that is there
+    assert loaded_by(cache) & {*HEAVY} == {"redis", "cryptography"}  # redis-py tries to import the latter
 
 
-def test_reading_from_postgres_loads_its_driver_and_nothing_else_that_is_heavy():
+def test_reading_from_postgres_loads_no_heavy_library_but_its_driver():
     assert loaded_by("import app, chalicelib.store") & {*HEAVY, "asyncio"} == {"psycopg2"}
 
 
-def test_the_pipeline_is_what_brings_pandas():
+def test_the_pipeline_loads_pandas():
     assert "pandas" in loaded_by("import chalicelib.pipeline")

@@ -1,4 +1,4 @@
-"""`make audit`: it fails for what is known to be vulnerable, and never passes without having asked."""
+"""`make audit`: it fails on a known vulnerability, and never passes without having asked the service."""
 
 import contextlib
 import json
@@ -15,7 +15,7 @@ PINS = ("requests==2.30.0", "urllib3==2.6.0")
 
 @contextlib.contextmanager
 def service(status=200, known=None):
-    """Answers as OSV does; ``known``: a package's vulnerabilities. Gives its address, and what was asked."""
+    """Answers as OSV does. ``known`` maps packages to vulnerabilities. Yields its URL and what was asked."""
     asked = []
 
     class Answer(BaseHTTPRequestHandler):
@@ -52,13 +52,13 @@ def test_it_fails_for_a_known_vulnerability_and_names_it(capsys):
     assert "PYSEC-0000-1" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("status", [404, 500])  # 404 is what a mirror says that knows no vulnerabilities
-def test_a_service_that_knows_nothing_is_a_failure_and_not_a_pass(status):
+@pytest.mark.parametrize("status", [404, 500])  # a mirror without vulnerability data answers 404
+def test_a_service_without_data_is_a_failure_and_not_a_pass(status):
     with service(status) as (address, _):
         assert audit.audit(PINS, address) == 1
 
 
-def test_what_could_not_be_asked_is_said_and_has_a_status_of_its_own(capsys):
+def test_an_unreachable_service_is_reported_with_its_own_exit_status(capsys):
     address = f"http://127.0.0.1:{free_port()}/v1/query"
     assert audit.audit(PINS, address) == audit.NOT_ASKED
     assert capsys.readouterr().out == (
@@ -66,7 +66,7 @@ def test_what_could_not_be_asked_is_said_and_has_a_status_of_its_own(capsys):
     )
 
 
-def test_everything_that_is_installed_is_asked_for(monkeypatch):
+def test_it_asks_for_every_installed_package(monkeypatch):
     seen = []
     monkeypatch.setattr(audit, "audit", lambda pins, _: seen.extend(pins) or 0)
     audit.main()

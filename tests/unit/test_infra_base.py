@@ -1,4 +1,4 @@
-"""The base stack: a template that CloudFormation takes, and that keeps what holds data."""
+"""The base stack: a template that CloudFormation accepts, and that keeps every resource with data."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ TEMPLATE = YAMLTemplateSerializer().load_template(BASE.read_text())
 RESOURCES = TEMPLATE["Resources"]
 
 
-def test_the_template_is_one_that_cloudformation_takes():
+def test_cloudformation_accepts_the_template():
     lint = [Path(sys.executable).with_name("cfn-lint"), BASE]
 
     assert subprocess.run(lint, stdout=subprocess.PIPE, text=True, check=False).stdout == ""
@@ -27,16 +27,16 @@ def test_the_template_is_one_that_cloudformation_takes():
         ("Artifacts", "RetainExceptOnCreate", "Retain"),
     ],
 )
-def test_what_holds_data_does_not_go_with_the_stack(name, deletion, replacement):
+def test_resources_with_data_survive_the_stack(name, deletion, replacement):
     assert RESOURCES[name]["DeletionPolicy"] == deletion
     assert RESOURCES[name]["UpdateReplacePolicy"] == replacement
 
 
-def test_the_template_knows_no_setting_so_that_it_can_overwrite_none():
+def test_the_template_contains_no_setting_and_so_overwrites_none():
     assert RESOURCES["SettingsSecret"]["Properties"]["SecretString"] == "{}"
 
 
-def test_nothing_travels_or_rests_in_the_clear():
+def test_everything_is_encrypted_in_transit_and_at_rest():
     cache, database = RESOURCES["Cache"]["Properties"], RESOURCES["Database"]["Properties"]
 
     assert cache["TransitEncryptionEnabled"]
@@ -46,7 +46,7 @@ def test_nothing_travels_or_rests_in_the_clear():
     assert RESOURCES["DatabaseProxy"]["Properties"]["RequireTLS"]
 
 
-def test_postgres_writes_no_statement_and_no_row_into_its_log():
+def test_postgres_logs_no_statement_and_no_row():
     group = RESOURCES["Database"]["Properties"]["DBParameterGroupName"]["Ref"]
     parameters = RESOURCES[group]["Properties"]["Parameters"]
 

@@ -1,4 +1,4 @@
-"""What goes into a package: found missing, pruned, compiled, imported. And the zip that it becomes."""
+"""The contents of a package: checked for gaps, pruned, compiled, imported, and zipped."""
 
 import importlib.util
 import subprocess
@@ -46,23 +46,23 @@ def requirements(tmp_path, text):
         ("Alpha\ndelta==3\n", ["delta==3"]),
     ],
 )
-def test_what_is_missing_is_named(folder, tmp_path, wanted, lacking):
+def test_missing_requirements_are_named(folder, tmp_path, wanted, lacking):
     assert contents.missing(folder, requirements(tmp_path, wanted)) == lacking
 
 
-def test_what_a_requirement_requires_is_not_forgotten(folder, tmp_path):
+def test_missing_indirect_requirements_are_named_too(folder, tmp_path):
     distribute(folder, "omega", "1", "Requires-Dist: beta<2", "Requires-Dist: absent")
 
     assert contents.missing(folder, requirements(tmp_path, "omega")) == ["absent", "beta<2"]
 
 
-def test_every_distributions_modules_are_known(folder):
+def test_the_modules_of_every_distribution_are_known(folder):
     files = (
         "alpha/__init__.py",
         "alpha/deep/__init__.py",
         "_alpha.cpython-313-x86_64-linux-gnu.so",
         "one.py",
-        "tzdata/__init__.py",  # goes as a whole
+        "tzdata/__init__.py",  # pruned as a whole
     )
     for file in files:
         (folder / file).parent.mkdir(exist_ok=True)
@@ -90,7 +90,7 @@ def test_pruning_leaves_what_a_lambda_opens(folder):
     }
 
 
-def test_bytecode_is_believed_whatever_the_sources_time(folder):
+def test_bytecode_is_used_whatever_the_age_of_its_source(folder):
     contents.compile_sources(folder)
     (folder / "alpha/__init__.py").write_text("NAME = 'changed'\n")
 
@@ -100,7 +100,7 @@ def test_bytecode_is_believed_whatever_the_sources_time(folder):
     assert told.stdout.strip() == "alpha"
 
 
-def test_bytecode_tells_of_the_place_in_the_lambda_and_of_no_other(folder):
+def test_bytecode_names_the_path_in_the_lambda_and_no_other(folder):
     contents.compile_sources(folder)
 
     content = Path(importlib.util.cache_from_source(folder / "alpha/__init__.py")).read_bytes()
@@ -115,7 +115,7 @@ def test_a_source_that_does_not_compile_is_an_error(folder):
         contents.compile_sources(folder)
 
 
-def test_an_import_sees_nothing_but_the_package(folder):
+def test_the_import_check_sees_only_the_package(folder):
     contents.check_imports(folder, ["alpha", "beta"])
     (folder / "alpha/__init__.py").write_text("import pytest\n")
 
@@ -123,7 +123,7 @@ def test_an_import_sees_nothing_but_the_package(folder):
         contents.check_imports(folder, ["alpha", "beta"])
 
 
-def test_the_same_content_is_the_same_zip(folder, tmp_path):
+def test_the_same_content_makes_the_same_zip(folder, tmp_path):
     archive.pack(folder, tmp_path / "one.zip")
     for path in folder.rglob("*.py"):
         content = path.read_bytes()
@@ -135,7 +135,7 @@ def test_the_same_content_is_the_same_zip(folder, tmp_path):
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
 
 
-def test_a_zip_tells_what_is_in_it(folder, tmp_path):
+def test_the_versions_and_sizes_in_a_zip_can_be_read(folder, tmp_path):
     archive.pack(folder, tmp_path / "one.zip")
     _, unzipped = archive.sizes(tmp_path / "one.zip")
 

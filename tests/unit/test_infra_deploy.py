@@ -1,4 +1,4 @@
-"""`make deploy` and `make destroy`: what they do, in which order, and that they say so and ask first."""
+"""`make deploy` and `make destroy`: what they do, in which order, and that they announce it and ask first."""
 
 import json
 import sys
@@ -29,7 +29,7 @@ SETTINGS = {"SOURCE_URL": "https://example.com/users?key=of-the-source"}
 
 
 class FakeStack:
-    """Notes in ``done`` what is asked of any of them."""
+    """Records all calls on all instances in ``done``."""
 
     done: list[tuple[object, ...]]
     there: set[str]
@@ -68,7 +68,7 @@ class FakeStack:
 
 @pytest.fixture
 def session(monkeypatch, tmp_path):
-    """An account with an empty secret and a bucket, a package in build/prod, and stacks that take notes."""
+    """An account with an empty secret and a bucket, a package in build/prod, and fake stacks."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
     monkeypatch.setattr(FakeStack, "done", [], raising=False)
@@ -103,7 +103,7 @@ def steps():
     return [step[:2] for step in FakeStack.done]
 
 
-def test_what_outlives_a_deployment_comes_first(session):
+def test_the_base_stack_comes_first(session):
     deploy.deploy("prod", session, {}, SETTINGS, yes)
 
     assert steps() == [
@@ -115,32 +115,32 @@ def test_what_outlives_a_deployment_comes_first(session):
     ]
 
 
-def test_a_package_that_could_not_verify_postgres_is_refused_before_anything_changes(session):
+def test_a_package_without_the_needed_ca_certificates_is_refused_before_anything_changes(session):
     with pytest.raises(DeployError, match=r"the package lacks chalicelib/rds\.pem"):
         deploy.deploy("prod", session, {"Proxy": "false"}, SETTINGS, yes)
     assert (steps(), secret_of(session)) == ([], {})
 
 
-def test_a_proxy_that_is_neither_there_nor_not_is_refused(session):
+def test_a_proxy_value_other_than_true_or_false_is_refused(session):
     with pytest.raises(DeployError, match="Proxy must be true or false"):
         deploy.deploy("prod", session, {"Proxy": "False"}, SETTINGS, yes)
     assert steps() == []
 
 
-def test_the_authorities_that_are_looked_for_are_those_that_the_base_puts_out():
+def test_the_ca_certificates_checked_for_are_those_in_the_base_stacks_outputs():
     told = TEMPLATE["Outputs"]["DatabaseAuthorities"]["Value"]
 
     assert told == {"Fn::If": ["WithProxy", deploy._AUTHORITIES["true"], deploy._AUTHORITIES["false"]]}
 
 
-def test_a_parameter_that_no_template_has_is_refused_before_anything_is_planned(session):
+def test_an_unknown_parameter_is_refused_before_anything_is_planned(session):
     with pytest.raises(DeployError, match="PARAMETERS: no template has AlarmEMail, Proxi"):
         deploy.deploy("prod", session, {"AlarmEMail": "me", "Proxi": "false", "Proxy": "false"}, {}, yes)
     assert steps() == []
 
 
 @pytest.mark.parametrize("leaves", [EOFError, KeyboardInterrupt])
-def test_who_leaves_without_an_answer_has_said_no(session, monkeypatch, leaves):
+def test_leaving_without_an_answer_means_no(session, monkeypatch, leaves):
     def leave(question):
         raise leaves
 
@@ -156,7 +156,7 @@ def secret_of(session):
     return json.loads(held["SecretString"])
 
 
-def test_the_app_is_told_where_its_package_its_network_and_its_secret_are(session):
+def test_the_app_stack_gets_its_package_network_and_secret(session):
     deploy.deploy("prod", session, {"AlarmEmail": "me@example.com"}, SETTINGS, yes)
 
     (_, _, template, given) = FakeStack.done[3]
@@ -170,7 +170,7 @@ def test_the_app_is_told_where_its_package_its_network_and_its_secret_are(sessio
     assert given["AlarmEmail"] == "me@example.com"
 
 
-def test_another_package_has_another_key(session, tmp_path):
+def test_another_package_gets_another_s3_key(session, tmp_path):
     deploy.deploy("prod", session, {}, SETTINGS, yes)
     with ZipFile(tmp_path / "build/prod/deployment.zip", "a") as package:
         package.writestr("app.py", "other")
@@ -180,7 +180,7 @@ def test_another_package_has_another_key(session, tmp_path):
     assert first != second
 
 
-def test_it_says_what_it_will_do_before_it_asks_and_never_a_value(session, capsys):
+def test_it_announces_its_changes_before_it_asks_and_shows_no_value(session, capsys):
     seen = []
 
     def ask(question):
@@ -196,7 +196,7 @@ def test_it_says_what_it_will_do_before_it_asks_and_never_a_value(session, capsy
     assert not any(value in said for value in ("a-password", "a-token", "of-the-source"))
 
 
-def test_a_no_leaves_everything_as_it_is(session):
+def test_answering_no_changes_nothing(session):
     with pytest.raises(DeployError, match="decant-prod-base was left as it is"):
         deploy.deploy("prod", session, {}, SETTINGS, no)
 
@@ -213,7 +213,7 @@ def test_an_app_without_its_settings_is_not_deployed(session):
 @pytest.mark.parametrize(
     ("everything", "deleted"), [(False, ["decant-prod"]), (True, ["decant-prod", "decant-prod-base"])]
 )
-def test_what_is_destroyed_is_said_before(session, capsys, everything, deleted):
+def test_it_announces_what_it_destroys(session, capsys, everything, deleted):
     deploy.destroy("prod", session, everything, yes)
 
     assert steps() == [("delete", name) for name in deleted]
@@ -222,14 +222,14 @@ def test_what_is_destroyed_is_said_before(session, capsys, everything, deleted):
     assert ("snapshot" in said) == everything
 
 
-def test_a_no_destroys_nothing(session):
+def test_answering_no_destroys_nothing(session):
     with pytest.raises(DeployError, match="nothing was deleted"):
         deploy.destroy("prod", session, True, no)
 
     assert steps() == []
 
 
-def test_what_is_not_there_cannot_be_destroyed(session, monkeypatch):
+def test_a_missing_stack_cannot_be_destroyed(session, monkeypatch):
     monkeypatch.setattr(FakeStack, "there", set())
 
     with pytest.raises(DeployError, match="there is no stack decant-prod"):
@@ -244,7 +244,7 @@ def test_what_is_not_there_cannot_be_destroyed(session, monkeypatch):
         (["destroy"], "make destroy: You must specify a region."),
     ],
 )
-def test_the_terminal_is_told_in_a_sentence(monkeypatch, capsys, tmp_path, arguments, told):
+def test_an_error_is_reported_in_one_sentence(monkeypatch, capsys, tmp_path, arguments, told):
     for name in ("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))

@@ -1,4 +1,4 @@
-"""Chalice's packager as we have it: it fails where Chalice's own would go on with less."""
+"""Our version of Chalice's packager: it fails where Chalice's own would build an incomplete package."""
 
 import sys
 from pathlib import Path
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Builder:
-    """Installs one distribution, or says what it cannot install."""
+    """Installs one distribution, or reports what it cannot install."""
 
     def __init__(self, *missing):
         self.missing = {Package("", f"{name}-1.0-py3-none-any.whl") for name in missing}
@@ -45,20 +45,20 @@ newer_python = pytest.mark.skipif(sys.version_info < (3, 12), reason="Chalice pa
 
 
 @newer_python
-def test_a_dependency_that_cannot_be_installed_ends_it(project):
+def test_a_dependency_that_cannot_be_installed_is_an_error(project):
     with pytest.raises(PackageError, match=r"nothing for python3\.13 to install of numpy==1.0"):
         packager(Builder("numpy")).create_deployment_package(str(project), "python3.13")
 
 
 @newer_python
-def test_a_dependency_that_is_not_there_in_the_end_ends_it(project):
+def test_a_dependency_that_is_missing_in_the_result_is_an_error(project):
     with pytest.raises(PackageError, match="the package lacks numpy"):
         packager().create_deployment_package(str(project), "python3.13")
     assert not list(project.glob(".chalice/deployments/*"))
 
 
 @newer_python
-def test_an_app_that_cannot_be_imported_ends_it(project):
+def test_an_app_that_cannot_be_imported_is_an_error(project):
     (project / "requirements.txt").write_text("")
     (project / "app.py").write_text("import chalicelib.absent\n")
 
@@ -67,7 +67,7 @@ def test_an_app_that_cannot_be_imported_ends_it(project):
 
 
 @newer_python
-def test_on_a_machine_that_cannot_load_the_packages_libraries_it_is_made_and_not_tried(
+def test_where_the_packages_libraries_cannot_be_loaded_its_imports_are_not_checked(
     project, monkeypatch, capsys
 ):
     (project / "requirements.txt").write_text("")
@@ -81,15 +81,15 @@ def test_on_a_machine_that_cannot_load_the_packages_libraries_it_is_made_and_not
 
 
 @newer_python
-def test_a_package_is_made_once(project):
+def test_a_package_is_built_once(project):
     (project / "requirements.txt").write_text("")
     first = packager().create_deployment_package(str(project), "python3.13")
 
     assert packager(Builder("numpy")).create_deployment_package(str(project), "python3.13") == first
 
 
-def test_a_project_of_links_is_the_same_package(project, tmp_path_factory):
-    """As `make localstack` makes one: what `make package` has made need not be made again."""
+def test_a_project_of_symlinks_gets_the_same_package(project, tmp_path_factory):
+    """`make localstack` creates such a project; the package that `make package` built is reused."""
     links = tmp_path_factory.mktemp("a-links")
     for name in ("app.py", "chalicelib", "requirements.txt"):
         (links / name).symlink_to(project / name)
@@ -105,7 +105,7 @@ def test_an_old_python_is_refused(project, monkeypatch):
         packager().create_deployment_package(str(project), "python3.11")
 
 
-def test_another_python_than_the_functions_is_refused(tmp_path, monkeypatch):
+def test_a_python_other_than_the_functions_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "version_info", (3, 12, 1))
 
     with pytest.raises(PackageError, match=r"the functions run Python 3\.13, .* this is 3\.12"):
@@ -113,7 +113,7 @@ def test_another_python_than_the_functions_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("changed", ["app.py", "requirements.txt", "chalicelib/__init__.py"])
-def test_a_package_is_named_by_what_goes_in(project, changed):
+def test_a_package_is_named_after_its_contents(project, changed):
     before = packager().deployment_package_filename(str(project), "python3.13")
     (project / "chalicelib/__pycache__/other.pyc").touch()
     untouched = packager().deployment_package_filename(str(project), "python3.13")
@@ -123,9 +123,9 @@ def test_a_package_is_named_by_what_goes_in(project, changed):
     assert packager().deployment_package_filename(str(project), "python3.13") != before
 
 
-def test_chalices_command_line_packs_with_it(monkeypatch):
-    """Where Chalice builds its packager, and under which name, another version may change."""
-    monkeypatch.setattr(chalice.deploy.deployer, "LambdaDeploymentPackager", None)  # fails if there is none
+def test_chalices_command_line_uses_our_packager(monkeypatch):
+    """Another version of Chalice may create its packager elsewhere or under another name."""
+    monkeypatch.setattr(chalice.deploy.deployer, "LambdaDeploymentPackager", None)  # fails if it is missing
     monkeypatch.setattr(chalice_cli.cli, "main", lambda: 0)
 
     chalice_cli.main()

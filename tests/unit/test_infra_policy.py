@@ -1,4 +1,4 @@
-"""What the functions may do on AWS is what their code, or Lambda for them, does: no more and no less."""
+"""The functions may do on AWS exactly what their code does, or what Lambda does for them."""
 
 import ast
 import json
@@ -17,19 +17,19 @@ APART = [
     if resource.get("Type") == "AWS::IAM::Policy"
 ]
 
-# What Lambda does in the function's name.
+# What Lambda does on behalf of the function.
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 QUEUE = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 NETWORK = {
     *("ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DeleteNetworkInterface"),
     *("ec2:DescribeSubnets", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"),
 }
-# Operations that are allowed under another name.
+# Operations whose IAM action has another name.
 ALLOWED_AS = {"lambda:Invoke": "lambda:InvokeFunction", "sqs:SendMessageBatch": "sqs:SendMessage"}
 
 
 def calls():
-    """The operations that chalicelib/aws.py asks of boto3's clients, as IAM names them."""
+    """The operations that chalicelib/aws.py calls on boto3's clients, as IAM names them."""
     found = set()
     for function in ast.walk(ast.parse((ROOT / "chalicelib/aws.py").read_text())):
         if not isinstance(function, ast.FunctionDef):
@@ -76,11 +76,11 @@ def test_every_call_is_allowed_and_nothing_else_is():
     assert set().union(*map(actions, ALLOWED)) == calls() | LOGS | QUEUE | NETWORK
 
 
-def test_what_strangers_reach_may_read_its_settings_and_nothing_else():
+def test_the_permissions_shared_by_all_functions_only_read_settings():
     assert set().union(*map(actions, OF_ALL)) == {"secretsmanager:GetSecretValue"} | LOGS | NETWORK
 
 
-def test_what_one_function_does_only_its_role_may():
+def test_only_a_functions_own_role_may_do_what_it_alone_does():
     roles = {
         role["Ref"]: set().union(*map(actions, allowed(one["PolicyDocument"])))
         for one in APART
@@ -95,7 +95,7 @@ def test_what_one_function_does_only_its_role_may():
 
 
 @pytest.mark.parametrize("statement", ALLOWED, ids=lambda statement: statement["Sid"])
-def test_an_action_is_one_that_aws_knows(statement):
+def test_every_action_exists_in_aws(statement):
     for action in actions(statement):
         service, name = action.split(":")
         known = boto3.client(service, region_name="us-east-1").meta.service_model.operation_names
@@ -103,9 +103,9 @@ def test_an_action_is_one_that_aws_knows(statement):
 
 
 @pytest.mark.parametrize("statement", ALLOWED, ids=lambda statement: statement["Sid"])
-def test_a_resource_is_named_where_it_has_a_name(statement):
+def test_every_resource_that_has_a_name_is_named(statement):
     resource = statement["Resource"]
-    if actions(statement) <= NETWORK:  # interfaces are made, and have no name before
+    if actions(statement) <= NETWORK:  # network interfaces have no name until they are created
         assert resource == "*"
         return
     for one in resource if isinstance(resource, list) else [resource]:
@@ -113,7 +113,7 @@ def test_a_resource_is_named_where_it_has_a_name(statement):
         assert "*" not in named.removesuffix(":*").replace("/decant-${Stage}-*", ""), named
 
 
-def test_the_network_is_for_lambda_and_not_for_the_code():
+def test_only_lambda_and_not_the_code_may_use_the_network_actions():
     (denied,) = [statement for statement in POLICY["Statement"] if statement["Effect"] == "Deny"]
 
     assert (denied["Action"], denied["Resource"]) == ("ec2:*", "*")
@@ -121,7 +121,7 @@ def test_the_network_is_for_lambda_and_not_for_the_code():
     assert functions.endswith(":function:decant-${Stage}*")
 
 
-def test_no_policy_is_made_by_itself():
+def test_no_policy_is_generated_automatically():
     stages = json.loads((ROOT / ".chalice/config.json").read_text())["stages"]
 
     assert stages["prod"]["autogen_policy"] is False

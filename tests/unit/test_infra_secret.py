@@ -41,7 +41,7 @@ def held(manager):
     return json.loads(manager.get_secret_value(SecretId="decant-prod")["SecretString"])
 
 
-def test_an_empty_secret_becomes_one_that_the_app_can_start_with(manager):
+def test_an_empty_secret_is_completed_so_that_the_app_can_start(manager):
     changed = secret.complete(manager, BASE, SOURCE)
 
     values = {name: one if isinstance(one, str) else json.dumps(one) for name, one in held(manager).items()}
@@ -50,7 +50,7 @@ def test_an_empty_secret_becomes_one_that_the_app_can_start_with(manager):
     assert len(settings.pii_keys[1]) == 32
 
 
-def test_the_stores_are_reached_with_tls_and_verified(manager):
+def test_the_stores_are_reached_with_verified_tls(manager):
     secret.complete(manager, BASE, SOURCE)
 
     assert held(manager)["DATABASE_URL"] == (
@@ -63,7 +63,7 @@ def test_the_stores_are_reached_with_tls_and_verified(manager):
     )
 
 
-def test_without_the_proxy_postgres_is_verified_by_the_authorities_of_rds(manager):
+def test_without_the_proxy_postgres_is_verified_with_the_ca_certificates_of_rds(manager):
     secret.complete(manager, BASE | {"DatabaseAuthorities": "chalicelib/rds.pem"}, SOURCE)
 
     assert held(manager)["DATABASE_URL"].endswith(
@@ -71,7 +71,7 @@ def test_without_the_proxy_postgres_is_verified_by_the_authorities_of_rds(manage
     )
 
 
-def test_a_source_that_could_be_overheard_is_refused(manager):
+def test_a_source_without_tls_is_refused(manager):
     with pytest.raises(DeployError, match=r"SOURCE_URL: must begin with https://"):
         secret.complete(manager, BASE, {"SOURCE_URL": "http://example.com/users"})
 
@@ -84,7 +84,7 @@ def test_a_second_time_nothing_changes(manager):
     assert held(manager) == before
 
 
-def test_what_somebody_put_in_stays_and_what_is_given_is_set(manager):
+def test_existing_settings_stay_and_given_ones_are_set(manager):
     manager.put_secret_value(SecretId="decant-prod", SecretString=json.dumps(SOURCE | {"SOURCE_PAGES": "3"}))
 
     changed = secret.complete(manager, BASE, {"SOURCE_PAGE_SIZE": 500})
@@ -103,7 +103,7 @@ def test_settings_that_the_app_could_not_start_with_are_not_written(manager):
 
 
 @pytest.mark.parametrize("keys", [{"1": OTHER_KEY}, json.dumps({"1": OTHER_KEY, "2": KEY})])
-def test_no_versions_key_is_changed_in_place(manager, keys):
+def test_the_key_of_an_existing_version_cannot_be_changed(manager, keys):
     secret.complete(manager, BASE, SOURCE | {"PII_KEYS": {"1": KEY}})
 
     with pytest.raises(DeployError, match="version 1 has another key") as refusal:
@@ -113,7 +113,7 @@ def test_no_versions_key_is_changed_in_place(manager, keys):
 
 
 @pytest.mark.parametrize("keys", [{"1": KEY, "2": OTHER_KEY}, {"1": None, "2": OTHER_KEY}, {"2": OTHER_KEY}])
-def test_versions_are_added_given_up_and_taken_out(manager, keys):
+def test_versions_can_be_added_given_up_and_removed(manager, keys):
     secret.complete(manager, BASE, SOURCE | {"PII_KEYS": {"1": KEY}})
 
     assert secret.complete(manager, BASE, {"PII_KEYS": keys}) == ["PII_KEYS"]

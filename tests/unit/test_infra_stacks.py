@@ -1,4 +1,4 @@
-"""Stacks: planned, shown, carried out, taken back."""
+"""Stacks: their changes are planned, shown, carried out or taken back."""
 
 import json
 from datetime import UTC, datetime
@@ -44,7 +44,7 @@ def standing(stack):
     return stack
 
 
-def test_a_plan_says_what_would_be_made_and_makes_nothing(stack):
+def test_a_plan_lists_what_would_be_created_and_creates_nothing(stack):
     plan = stack.plan(template("one", "two"), {})
 
     assert plan.first
@@ -66,7 +66,7 @@ def test_a_plan_is_carried_out(standing, cloudformation):
     assert parameters(cloudformation)["Kept"] == "given"
 
 
-def test_parameters_are_planned_as_given_else_as_they_are_else_by_default(standing):
+def test_parameters_are_planned_as_given_else_as_deployed_else_as_default(standing):
     wanted = template("one", Kept="default", Free="default", New="default")
 
     assert standing.planned(wanted, {"Free": "now given"}) == {
@@ -76,7 +76,7 @@ def test_parameters_are_planned_as_given_else_as_they_are_else_by_default(standi
     }
 
 
-def test_parameters_of_a_stack_that_is_not_there_are_planned_too(stack):
+def test_parameters_of_a_missing_stack_are_planned_too(stack):
     assert stack.planned(template("one", Free="default"), {}) == {"Free": "default"}
 
 
@@ -86,14 +86,14 @@ def test_a_plan_that_is_taken_back_leaves_nothing(stack):
     assert not stack.exists()
 
 
-def test_a_plan_that_was_left_behind_is_in_nobodys_way(stack):
+def test_a_leftover_plan_does_not_block_the_next_one(stack):
     """CloudFormation refuses a second change set of the same name."""
     first, second = (stack.plan(template("one"), {}).change_set for _ in range(2))
 
     assert first != second
 
 
-def test_a_resource_that_goes_is_told(standing):
+def test_a_removed_resource_is_listed(standing):
     plan = standing.plan(template("two", Kept="default", Free="default"), {})
 
     assert not plan.first
@@ -103,7 +103,7 @@ def test_a_resource_that_goes_is_told(standing):
     }
 
 
-def test_a_parameter_that_is_not_given_again_stays(standing, cloudformation):
+def test_a_parameter_that_is_not_given_again_keeps_its_value(standing, cloudformation):
     changed = template("one", "two", Kept="default", Free="default")
     standing.carry_out(standing.plan(changed, {"Free": "given", "Unknown": "to this template"}))
 
@@ -122,7 +122,7 @@ def test_a_loss_stands_out(change, told):
     assert str(change).startswith(told)
 
 
-# What moto does not play: answers as the service's model has them, in this order.
+# What moto does not support: scripted answers in the service's own format, in this order.
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ NOTHING = (
 )
 
 
-def test_where_nothing_would_change_there_is_no_plan(scripted):
+def test_without_changes_there_is_no_plan(scripted):
     stack, script = scripted
     planned(script, "FAILED", NOTHING)
     script.add_response("delete_change_set", {}, {"ChangeSetName": CHANGE_SET})
@@ -166,7 +166,7 @@ def test_where_nothing_would_change_there_is_no_plan(scripted):
     assert stack.plan(template("one"), {}) is None
 
 
-def test_what_cannot_be_planned_says_why(scripted):
+def test_a_plan_that_cannot_be_made_says_why(scripted):
     stack, script = scripted
     planned(script, "FAILED", "Transform failed")
     script.add_response("delete_change_set", {}, {"ChangeSetName": CHANGE_SET})
@@ -175,7 +175,7 @@ def test_what_cannot_be_planned_says_why(scripted):
         stack.plan(template("one"), {})
 
 
-def test_a_failure_is_told_by_the_resource_that_failed_first(scripted):
+def test_a_failure_is_reported_with_the_resource_that_failed_first(scripted):
     stack, script = scripted
     events = [
         event("UPDATE_ROLLBACK_COMPLETE", "decant-prod", "The following resources failed"),
@@ -193,7 +193,7 @@ def test_a_failure_is_told_by_the_resource_that_failed_first(scripted):
         stack.carry_out(Plan(CHANGE_SET, (), False))
 
 
-def test_a_stack_is_deleted_although_it_is_protected(scripted):
+def test_a_protected_stack_can_be_deleted(scripted):
     stack, script = scripted
     script.add_response("describe_stacks", described("UPDATE_COMPLETE"))
     unprotected = {"StackName": "decant-prod", "EnableTerminationProtection": False}
@@ -204,7 +204,7 @@ def test_a_stack_is_deleted_although_it_is_protected(scripted):
     stack.delete()
 
 
-def test_what_a_stack_puts_out_has_names(scripted):
+def test_the_outputs_of_a_stack_are_read_by_name(scripted):
     stack, script = scripted
     outputs = [{"OutputKey": "EndpointURL", "OutputValue": "https://decant.example"}]
     script.add_response("describe_stacks", described("UPDATE_COMPLETE", Outputs=outputs))
@@ -220,7 +220,7 @@ def test_what_a_stack_puts_out_has_names(scripted):
         ("UPDATE_ROLLBACK_IN_PROGRESS", "being changed already"),
     ],
 )
-def test_a_stack_that_cannot_be_changed_now_says_so(scripted, status, told):
+def test_a_stack_that_cannot_be_changed_now_is_an_error(scripted, status, told):
     stack, script = scripted
     script.add_response("describe_stacks", described(status))
 

@@ -1,4 +1,4 @@
-"""What passes between a run and the store: a report adds up, and no repr shows a column."""
+"""What a run and the store exchange: a report adds up, and no repr shows a column."""
 
 import json
 import re
@@ -21,7 +21,7 @@ def loaded(inserted: int, updated: int, unchanged: int, suppressed: int, rejecte
     return Loaded(inserted, updated, unchanged, suppressed, rejected, "2024-02-29T12:00:00Z", {})
 
 
-def test_a_report_begins_with_nothing():
+def test_a_new_report_counts_nothing():
     report = Report("run", "running")
     assert report.summary() == {
         "run_id": "run",
@@ -45,7 +45,7 @@ def test_a_report_begins_with_nothing():
     }
 
 
-def test_a_page_is_counted_under_each_heading():
+def test_a_page_is_added_to_every_count():
     report = Report("run", "running")
     report.add(
         loaded(inserted=1, updated=2, unchanged=4, suppressed=8, rejected=16), fetched=63, duplicates=32
@@ -56,7 +56,7 @@ def test_a_page_is_counted_under_each_heading():
 
 
 @given(pages=st.lists(st.tuples(counts, counts, counts, counts, counts, counts)))
-def test_pages_that_conserve_their_records_make_a_report_that_does(pages):
+def test_if_every_page_adds_up_the_report_adds_up(pages):
     report = Report("run", "running")
     for *kinds, duplicates in pages:
         report.add(loaded(*kinds), sum(kinds) + duplicates, duplicates)
@@ -65,7 +65,7 @@ def test_pages_that_conserve_their_records_make_a_report_that_does(pages):
     assert report.pages == len(pages)
 
 
-def test_a_summary_tells_rejects_the_commonest_first():
+def test_a_summary_lists_the_most_common_rejects_first():
     report = Report("run", "failed")
     report.rejects_by_rule.update([("email", "format"), ("uid", "uuid"), ("email", "format")])
     assert report.summary()["rejects_by_rule"] == [
@@ -83,14 +83,14 @@ def test_a_summary_is_json_and_a_copy():
     assert report.timings == {"fetch": 1.5}
 
 
-def test_reports_share_nothing():
+def test_reports_share_no_state():
     one, other = Report("one", "running"), Report("other", "running")
     one.timings["fetch"] = 1.0
     one.rejects_by_rule["email", "format"] += 1
     assert (other.timings, other.rejects_by_rule) == ({}, {})
 
 
-def test_no_repr_of_a_load_shows_its_rows():
+def test_the_repr_of_a_load_shows_no_row():
     row = RejectRow(3, (Issue("email", "format"),), "v1_fingerprint")
     load = PageLoad("run", 1, {"city": '["a-city"]'}, {"a-uid": b"a-draft"}, [row], 0, key(1))
     assert "a-city" not in f"{load!r} {load}"
@@ -108,7 +108,7 @@ def written(columns: dict[str, list[Any]], erasure_tokens: list[list[str]]) -> d
 
 
 def hashes(*changes: dict[str, Any]) -> list[str]:
-    """Of the contents of loads of one person each."""
+    """The content hashes of loads of one person each."""
     loads = [page_load("run", person(1, **change)) for change in changes]
     return [json.loads(load.columns["content_hash"])[0] for load in loads]
 
@@ -124,16 +124,16 @@ def test_columns_are_written_as_json_that_reads_back_the_same(rows):
     assert (json.loads(columns["uid"]), json.loads(columns["city"])) == (uids, cities)
 
 
-def test_erasure_tokens_are_written_as_a_list_of_postgres():
+def test_erasure_tokens_are_written_as_postgres_arrays():
     columns = written({"uid": ["a", "b"]}, [["v2_a-_", "v1_b"], []])
     assert json.loads(columns["erasure_tokens"]) == ["{v2_a-_,v1_b}", "{}"]
 
 
-def test_a_content_hash_is_written_as_postgres_reads_16_bytes():
+def test_a_content_hash_is_written_as_16_bytes_in_postgres_hex():
     assert re.fullmatch(r"\\x[0-9a-f]{32}", hashes({})[0])
 
 
-def test_equal_people_have_equal_hashes_wherever_they_stand():
+def test_equal_people_have_equal_hashes_at_any_position():
     first, again = person(1), person(1)
     loads = [page_load("run", first, person(2)), page_load("run", person(2), again, page=7)]
     one, other = (json.loads(load.columns["content_hash"]) for load in loads)
@@ -156,11 +156,11 @@ def test_any_change_of_a_person_changes_the_hash(column):
         ({"lat": 1.5}, {"lat": 1.6}),
     ],
 )
-def test_what_is_alike_but_not_the_same_has_another_hash(one, other):
+def test_similar_but_different_content_has_another_hash(one, other):
     assert len(set(hashes(one, other))) == 2
 
 
-def test_a_hash_is_of_the_content_alone_and_not_of_the_keys_that_are_known():
+def test_a_hash_depends_on_the_content_alone_and_not_on_the_known_keys():
     one, other = (written({"uid": ["a"]}, [tokens]) for tokens in (["v1_token"], ["v2_token", "v1_token"]))
     assert one["content_hash"] == other["content_hash"]
 
@@ -169,12 +169,12 @@ def test_a_hash_is_of_the_content_alone_and_not_of_the_keys_that_are_known():
     ("columns", "erasure_tokens"),
     [({"uid": ["a", "b"], "city": ["x"]}, [[], []]), ({"uid": ["a", "b"]}, [["v1_token"]])],
 )
-def test_columns_of_different_lengths_are_not_filled_up_in_silence(columns, erasure_tokens):
+def test_columns_of_different_lengths_are_an_error(columns, erasure_tokens):
     with pytest.raises(ValueError, match="different lengths"):
         written(columns, erasure_tokens)
 
 
-def test_a_person_who_is_twice_in_a_page_is_not_loaded():
+def test_a_person_cannot_be_loaded_twice_in_a_page():
     with pytest.raises(ValueError, match="different lengths"):
         page_load("run", person(1), person(1))
 
@@ -190,6 +190,6 @@ def test_a_person_who_is_twice_in_a_page_is_not_loaded():
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_passes_between_rooms_does_not_change_on_the_way(passed):
+def test_values_passed_between_rooms_are_immutable(passed):
     with pytest.raises(AttributeError):
         setattr(passed, next(iter(vars(passed))), "changed")

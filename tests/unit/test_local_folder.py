@@ -1,4 +1,4 @@
-"""What lies in `.local/`: keys, published settings and the lock."""
+"""The contents of `.local/`: keys, published settings and the lock."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ def mode(path):
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_the_keys_are_made_once_and_readable_by_their_owner_alone(tmp_path):
+def test_the_keys_are_made_once_and_readable_only_by_their_owner(tmp_path):
     first = keys.api_key(tmp_path), keys.pii_keys(tmp_path)
     second = keys.api_key(tmp_path), keys.pii_keys(tmp_path)
 
@@ -32,7 +32,7 @@ def test_two_checkouts_have_different_keys(tmp_path):
     assert keys.pii_keys(tmp_path) != keys.pii_keys(tmp_path / "other")
 
 
-def test_the_keys_are_such_that_the_app_accepts_them(tmp_path):
+def test_the_app_accepts_the_keys(tmp_path):
     read = config.read(
         {
             "DATABASE_URL": "postgresql://x",
@@ -49,7 +49,7 @@ def test_the_keys_are_such_that_the_app_accepts_them(tmp_path):
     assert base64.b64decode(json.loads(keys.pii_keys(tmp_path))["1"])
 
 
-def test_published_settings_come_back_as_they_were_and_go_with_the_run(tmp_path):
+def test_published_settings_are_read_back_unchanged_and_removed_with_the_run(tmp_path):
     told = {
         "PII_KEYS": '{"1": "a=="}',
         "SOURCE_URL": "http://x/?a=1&b=it's #2",
@@ -63,7 +63,7 @@ def test_published_settings_come_back_as_they_were_and_go_with_the_run(tmp_path)
     assert settings.published(tmp_path) == {}
 
 
-def test_of_the_environment_settings_count_and_what_the_env_file_names(tmp_path, monkeypatch):
+def test_only_settings_and_names_in_the_env_file_are_taken_from_the_environment(tmp_path, monkeypatch):
     (tmp_path / ".env").write_text("AWS_REGION=file\nAWS_PROFILE=file\nSOURCE_PAGES=3\nREDIS_URL=\n")
     environment = {"HOME": "/", "AWS_REGION": "real", "DATABASE_URL": "", "INGEST_SCHEDULE": "rate(1 hour)"}
     monkeypatch.setattr(settings, "ROOT", tmp_path)
@@ -77,7 +77,7 @@ def test_of_the_environment_settings_count_and_what_the_env_file_names(tmp_path,
     }
 
 
-def test_an_env_file_that_is_no_text_is_told_without_what_it_holds(tmp_path, monkeypatch):
+def test_an_env_file_that_is_not_text_is_refused_without_showing_it(tmp_path, monkeypatch):
     (tmp_path / ".env").write_bytes(b"SOURCE_PAGES=1\nNAME=Andr\xe9\n")
     monkeypatch.setattr(settings, "ROOT", tmp_path)
 
@@ -85,7 +85,7 @@ def test_an_env_file_that_is_no_text_is_told_without_what_it_holds(tmp_path, mon
         settings.chosen()
 
 
-def test_a_second_command_is_told_who_holds_the_lock(tmp_path):
+def test_a_second_command_learns_who_holds_the_lock(tmp_path):
     with (
         lock.hold(tmp_path, "make run"),
         pytest.raises(AlreadyRunning, match=f"`make run, process {os.getpid()}`"),
@@ -98,7 +98,7 @@ def test_a_second_command_is_told_who_holds_the_lock(tmp_path):
     assert not lock.is_held(tmp_path)
 
 
-def test_a_private_file_is_private_even_where_the_umask_is_lax(tmp_path):
+def test_a_private_file_is_private_even_with_a_lax_umask(tmp_path):
     before = os.umask(0)
     write_private(tmp_path / "file", "secret")
     make_private(tmp_path / "folder")
@@ -108,7 +108,7 @@ def test_a_private_file_is_private_even_where_the_umask_is_lax(tmp_path):
     assert mode(tmp_path / "folder") & 0o066 == 0
 
 
-def test_a_link_in_the_place_of_a_folder_is_refused(tmp_path):
+def test_a_symlink_in_place_of_a_folder_is_refused(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path)
 
     with pytest.raises(FolderNotOurs, match="is a link"):
@@ -116,7 +116,7 @@ def test_a_link_in_the_place_of_a_folder_is_refused(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-def test_a_folder_of_somebody_else_is_refused_with_their_name(tmp_path):
+def test_a_folder_of_another_user_is_refused_with_that_users_id(tmp_path):
     os.chown(make_private(tmp_path / "theirs"), 12345, 12345)
 
     with pytest.raises(FolderNotOurs, match="belongs to user 12345"):

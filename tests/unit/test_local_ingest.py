@@ -1,4 +1,4 @@
-"""`make ingest`: whose servers it uses, what it tells, and how it ends. The run itself is a fake's."""
+"""`make ingest`: whose servers it uses, what it prints, and its exit status. The run itself is faked."""
 
 import os
 from collections import Counter
@@ -13,7 +13,7 @@ from local import ingest, lock, settings
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A checkout's `.local`, and an environment and `.env` without any settings."""
+    """A checkout's `.local`, with no settings in the environment and in `.env`."""
     monkeypatch.setattr(settings, "ROOT", tmp_path)
     monkeypatch.setattr(os, "environ", {k: v for k, v in os.environ.items() if k not in settings.NAMES})
     os.environ["DECANT_LOCAL_DIR"] = str(tmp_path / "local")
@@ -23,7 +23,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def call(folder, monkeypatch):
-    """Calls the command as make does; returns the exit status and what the run was asked for and saw."""
+    """Calls the command as make does; returns the exit status, and the run's arguments and settings."""
     monkeypatch.setattr(ingest.signals, "interrupt", lambda: None)
 
     def call(*argv, report=None, error=None):
@@ -54,7 +54,7 @@ def configured(folder):
     os.environ["DATABASE_URL"] = "postgresql://theirs"
 
 
-def test_pages_and_size_reach_the_run(configured, call):
+def test_pages_and_size_are_passed_to_the_run(configured, call):
     status, seen = call("--pages", "20", "--size", "1000", report=a_report())
 
     assert status == 0
@@ -74,7 +74,7 @@ def test_without_them_the_settings_decide(configured, call):
         *((("--size", text), 5_000) for text in ("0", "many", "²", "5001")),
     ],
 )
-def test_a_count_that_is_none_is_refused(configured, call, argv, most, capsys):
+def test_an_invalid_count_is_refused(configured, call, argv, most, capsys):
     with pytest.raises(SystemExit):
         call(*argv, report=a_report())
 
@@ -84,11 +84,11 @@ def test_a_count_that_is_none_is_refused(configured, call, argv, most, capsys):
 @pytest.mark.parametrize(
     ("status", "code"), [("succeeded", 0), ("skipped", 0), ("partial", 1), ("failed", 1), ("lost", 1)]
 )
-def test_the_exit_status_tells_how_it_went(configured, call, status, code):
+def test_the_exit_status_reflects_the_runs_status(configured, call, status, code):
     assert call(report=a_report(status=status))[0] == code
 
 
-def test_an_error_is_one_sentence(configured, call, capsys):
+def test_an_error_is_printed_as_one_sentence(configured, call, capsys):
     status, _ = call(error=ConfigError("PII_KEYS", "is not set"))
 
     assert status == 1
@@ -101,7 +101,7 @@ def test_no_progress_bar_without_a_terminal(configured, call, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_the_report_balances_and_names_the_commonest_reasons():
+def test_the_report_adds_up_and_names_the_most_common_reasons():
     reasons = Counter({("email", "format"): 3, ("dob", "date"): 5} | {(f"f{n}", "type"): 1 for n in range(5)})
 
     lines = [" ".join(line.split()) for line in ingest.table(a_report(rejects_by_rule=reasons))]
@@ -125,7 +125,7 @@ def test_the_report_balances_and_names_the_commonest_reasons():
     ]
 
 
-def test_a_failure_is_told_with_its_reason():
+def test_a_failure_is_printed_with_its_reason():
     report = Report("r1", "failed", error="page 1: the source said no")
 
     assert "  error       page 1: the source said no" in list(ingest.table(report))
@@ -137,7 +137,7 @@ def test_a_replay_that_found_nothing_says_so():
     ]
 
 
-def test_a_replay_whose_seals_cannot_be_opened_does_not_say_that_there_are_none():
+def test_a_replay_that_cannot_open_the_seals_does_not_claim_that_there_are_none():
     told = Report("r1", "partial", error="QUARANTINE_KEY does not open all that is sealed")
 
     assert list(ingest.table(told, replay=True))[1:] == [
@@ -163,7 +163,7 @@ def test_the_environment_wins_over_the_env_file(folder, call):
     assert seen["settings"]["REDIS_URL"] is None
 
 
-def test_a_running_stack_lends_its_servers_and_keys(folder, call):
+def test_the_servers_and_keys_of_a_running_stack_are_used(folder, call):
     os.environ["SOURCE_PAGES"] = "7"
     with (
         lock.hold(folder, "make run"),
@@ -176,7 +176,7 @@ def test_a_running_stack_lends_its_servers_and_keys(folder, call):
     assert seen["settings"]["SOURCE_PAGES"] == "7"
 
 
-def test_a_database_of_ones_own_never_meets_the_keys_of_a_running_stack(configured, folder, call):
+def test_a_configured_database_is_never_used_with_the_keys_of_a_running_stack(configured, folder, call):
     with (
         lock.hold(folder, "make run"),
         settings.publish(folder, {"DATABASE_URL": "postgresql://run", "PII_KEYS": "laptop's"}),
@@ -187,7 +187,7 @@ def test_a_database_of_ones_own_never_meets_the_keys_of_a_running_stack(configur
     assert seen["settings"]["PII_KEYS"] is None
 
 
-def test_what_a_killed_stack_has_published_is_not_believed(configured, folder, call):
+def test_the_published_settings_of_a_killed_stack_are_ignored(configured, folder, call):
     (folder / "lock").touch()
     (folder / "env").write_text("DATABASE_URL=postgresql://theirs\nPII_KEYS=old\n")
 

@@ -1,4 +1,4 @@
-"""`make run`, before it starts anything: what is set is well-formed, or told by name."""
+"""`make run`, before it starts anything: a malformed setting is reported by name."""
 
 import os
 
@@ -33,7 +33,7 @@ def no_settings(monkeypatch):
         ("ALLOWED_ORIGIN", "s3cret"),
     ],
 )
-def test_a_malformed_setting_is_refused_by_name_and_not_shown(name, value):
+def test_a_malformed_setting_is_named_and_not_shown(name, value):
     with pytest.raises((ConfigError, LocalError)) as refused:
         run._refuse_malformed({name: value})
 
@@ -44,5 +44,5 @@ def test_a_malformed_setting_is_refused_by_name_and_not_shown(name, value):
 @pytest.mark.parametrize(
     "chosen", [{}, {"SOURCE_PAGES": "3"}, {"SECRET_ID": "a-secret", "SOURCE_PAGES": "many"}]
 )
-def test_what_is_open_or_lies_in_a_secret_is_not_looked_for(chosen):
+def test_settings_that_are_unset_or_may_be_in_a_secret_are_not_checked(chosen):
     run._refuse_malformed(chosen)

@@ -1,4 +1,4 @@
-"""The OpenAPI document as a page: all of it, plain HTML, and nothing that runs or is fetched."""
+"""The OpenAPI document as a page: complete, plain HTML, without scripts and external resources."""
 
 import re
 from html.parser import HTMLParser
@@ -13,7 +13,7 @@ VOID = {"meta", "!doctype"}
 
 
 class Page(HTMLParser):
-    """What is on the page; a tag that is closed wrongly fails."""
+    """Collects what is on the page; fails on a wrongly closed tag."""
 
     def __init__(self, text):
         super().__init__()
@@ -57,7 +57,7 @@ def test_every_route_is_on_the_page(page):
         assert scope is None or f"scope `{scope}`" in text
 
 
-def test_every_shape_is_on_the_page_and_every_link_leads_to_one(page, document):
+def test_every_schema_is_on_the_page_and_every_link_leads_to_one(page, document):
     assert page.ids == list(document["components"]["schemas"])
     assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
     assert page.links
@@ -74,13 +74,13 @@ def test_every_parameter_field_and_status_is_on_the_page(page, document):
         assert all(field in text for field in schema["properties"])
 
 
-def test_nothing_runs_and_nothing_is_fetched(page):
+def test_the_page_has_no_script_and_loads_nothing(page):
     """The Content-Security-Policy would forbid it anyway."""
     assert not page.tags & {"script", "style", "link", "img", "iframe", "object", "form", "svg"}
     assert all(link.startswith("#") for link in page.links)
 
 
-def test_what_stands_in_the_document_is_text_and_not_html():
+def test_the_documents_text_is_never_read_as_html():
     hostile = "<script>alert('&')</script>"
     schema = {"type": "object", "description": hostile, "properties": {hostile: {"type": "string"}}}
     document = {

@@ -1,4 +1,4 @@
-"""No secret in the repository: every file that is in it, or would be with the next commit."""
+"""No secret in the repository: checks every file that is in it, or would be with the next commit."""
 
 import base64
 import subprocess

@@ -1,4 +1,4 @@
-"""The OpenAPI document: it says of every route what the route does, and is made of the types that do it."""
+"""The OpenAPI document: it describes what each route really does, and is generated from the same types."""
 
 import inspect
 import json
@@ -13,7 +13,7 @@ from chalicelib import forms, openapi, stats, views
 from chalicelib.access import SCOPES
 from tests.integration.api_support import ROUTES
 
-# What each operation can answer with, written down here a second time.
+# The statuses that each operation can answer with, repeated here independently.
 ALWAYS = {400, 429, 500, 503, 504}
 SCOPED = ALWAYS | {401, 403}
 STATUSES = {
@@ -47,7 +47,7 @@ HEADERS = {
 
 @pytest.fixture(scope="module")
 def document():
-    """As it goes over the wire."""
+    """The document as sent over HTTP."""
     return json.loads(json.dumps(openapi.document(app.route.all)))
 
 
@@ -72,7 +72,7 @@ def test_it_holds_exactly_the_routes_of_the_app(document):
     assert set(operations(document)) == registered == {(method, path) for method, path, _ in ROUTES}
 
 
-def test_it_tells_the_scope_of_every_route(document):
+def test_it_names_the_scope_of_every_route(document):
     for method, path, scope in ROUTES:
         operation = operations(document)[method, path]
         if scope is None:
@@ -88,7 +88,7 @@ def test_every_operation_documents_the_statuses_that_it_can_give(document):
     for which, operation in operations(document).items():
         documented = {int(status) for status in operation["responses"]}
         assert documented >= STATUSES[which], which
-        assert documented - STATUSES[which] <= {404}, which  # a DELETE of nobody is no 404, but may say so
+        assert documented - STATUSES[which] <= {404}, which  # erasing nobody is no 404, but may document it
 
 
 def test_every_error_is_a_problem_document(document):
@@ -99,7 +99,7 @@ def test_every_error_is_a_problem_document(document):
                 assert response["content"] == problem, (which, status)
 
 
-def test_health_is_told_in_full_when_it_is_bad(document):
+def test_a_failing_health_check_is_documented_in_full(document):
     health = operations(document)["GET", "/health"]["responses"]["503"]["content"]
 
     assert {"$ref": "#/components/schemas/Health"} in [media["schema"] for media in health.values()]
@@ -123,7 +123,7 @@ def test_every_view_type_is_a_component(document):
     assert types <= set(document["components"]["schemas"])
 
 
-def test_every_component_is_one_of_our_types_and_is_used(document):
+def test_every_component_is_one_of_our_types_and_is_referenced(document):
     text = json.dumps(document)
     for name in document["components"]["schemas"]:
         assert any(hasattr(room, name) for room in (views, stats, forms))
@@ -137,7 +137,7 @@ def test_a_component_has_the_fields_of_its_type(document):
         assert set(schema["properties"]) == set(fields), name
 
 
-def test_every_parameter_is_one_that_the_route_takes(document):
+def test_every_parameter_is_one_that_the_route_accepts(document):
     declared = {(route.method, route.path): route for route in app.route.all}
     for which, operation in operations(document).items():
         in_query = {one["name"] for one in operation["parameters"] if one["in"] == "query"}
@@ -146,15 +146,15 @@ def test_every_parameter_is_one_that_the_route_takes(document):
         assert in_path == set(re.findall(r"{(\w+)}", which[1]))
 
 
-def test_a_look_up_wants_at_least_one_value_and_knows_no_others(document):
+def test_a_look_up_needs_at_least_one_value_and_allows_no_other_fields(document):
     lookup = document["components"]["schemas"]["Lookup"]
 
     assert (lookup["minProperties"], lookup["additionalProperties"]) == (1, False)
 
 
 @pytest.mark.parametrize("field", forms.Lookup.__struct_fields__)
-def test_no_raw_value_is_judged_by_a_pattern(document, field):
-    """Blanks, digits and letters are not the same to Python and to the engines that read the document."""
+def test_no_raw_value_has_a_pattern(document, field):
+    """Python and the regex engines of the document's readers differ on what is a space, digit or letter."""
     schemas = document["components"]["schemas"]
 
     assert "pattern" not in str(schemas["Lookup"]["properties"][field])
@@ -166,7 +166,7 @@ def test_exports_are_documented_with_their_media_types(document):
         assert set(content) == {"application/json", "application/x-ndjson", "text/csv"}
 
 
-def test_every_operation_says_in_a_sentence_what_it_does_and_has_a_name_of_its_own(document):
+def test_every_operation_has_a_one_sentence_summary_and_a_unique_name(document):
     all_of_them = operations(document).values()
 
     assert all(re.fullmatch(r"[A-Z].*\.", operation["summary"]) for operation in all_of_them)
@@ -174,7 +174,7 @@ def test_every_operation_says_in_a_sentence_what_it_does_and_has_a_name_of_its_o
 
 
 def examples_of(schema, document):
-    """Those of a schema, of what it refers to, and of its parts."""
+    """The examples of a schema, of what it refers to, and of its parts."""
     if "$ref" in schema:
         return examples_of(document["components"]["schemas"][schema["$ref"].rpartition("/")[2]], document)
     own = [*schema.get("examples", []), *([schema["example"]] if "example" in schema else [])]
@@ -187,7 +187,7 @@ def has_example(media, document):
     return "example" in media or "examples" in media or bool(examples_of(media["schema"], document))
 
 
-def test_every_body_that_may_be_sent_has_an_example(document):
+def test_every_request_body_has_an_example(document):
     bodies = {
         which: operation["requestBody"]["content"]["application/json"]
         for which, operation in operations(document).items()
@@ -198,7 +198,7 @@ def test_every_body_that_may_be_sent_has_an_example(document):
     assert [which for which, media in bodies.items() if not has_example(media, document)] == []
 
 
-def test_every_json_that_comes_back_has_an_example(document):
+def test_every_json_response_has_an_example(document):
     without = [
         (which, status)
         for which, operation in operations(document).items()
@@ -210,12 +210,12 @@ def test_every_json_that_comes_back_has_an_example(document):
     assert without == []
 
 
-def test_the_server_is_where_the_document_was_asked_for():
-    """Whatever stands before the routes: a stage's name, LocalStack's path, nothing."""
+def test_the_server_url_is_where_the_document_was_requested():
+    """Whatever the prefix before the routes: a stage's name, LocalStack's path, or none."""
     assert openapi.document(app.route.all)["servers"] == [{"url": "."}]
 
 
-def test_it_is_made_anew_each_time_so_that_nobody_can_change_it():
+def test_it_is_built_anew_each_time_so_that_no_caller_can_change_it():
     first = openapi.document(app.route.all)
     first["paths"].clear()
     first["components"]["schemas"]["Lookup"].clear()

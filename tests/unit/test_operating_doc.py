@@ -1,4 +1,4 @@
-"""docs/operating.md says what is true: every status, alarm and number."""
+"""docs/operating.md is right about every status, alarm and number."""
 
 import re
 from pathlib import Path

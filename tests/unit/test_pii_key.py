@@ -1,4 +1,4 @@
-"""`make pii-key`: a new key beside the ones that are known."""
+"""`make pii-key`: it adds a new key to the known ones."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_laptops_own_keys_get_another_in_their_file(folder, capsys):
+def test_a_new_key_is_added_to_a_laptops_key_file(folder, capsys):
     assert [pii_key.main(), pii_key.main()] == [0, 0]
 
     file = folder / "pii-keys.json"
@@ -31,7 +31,7 @@ def test_a_laptops_own_keys_get_another_in_their_file(folder, capsys):
     assert not [key for key in keys.values() if base64.b64encode(key).decode() in shown]
 
 
-def test_a_folder_that_cannot_be_written_to_is_told_in_one_sentence(folder, monkeypatch, capsys):
+def test_a_folder_that_cannot_be_written_to_is_reported_in_one_sentence(folder, monkeypatch, capsys):
     def refuse(path, text):
         raise OSError(30, "Read-only file system", str(path))
 
@@ -43,7 +43,7 @@ def test_a_folder_that_cannot_be_written_to_is_told_in_one_sentence(folder, monk
     assert told.err.startswith("make pii-key: [Errno 30] Read-only file system")
 
 
-def test_configured_keys_are_kept_and_the_setting_is_shown(folder, monkeypatch, capsys):
+def test_configured_keys_are_kept_and_the_new_setting_is_printed(folder, monkeypatch, capsys):
     known = json.dumps({"7": base64.b64encode(b"7" * 32).decode(), "5": None})
     monkeypatch.setattr(settings, "chosen", lambda: {"PII_KEYS": known})
 
@@ -56,7 +56,7 @@ def test_configured_keys_are_kept_and_the_setting_is_shown(folder, monkeypatch, 
 
 
 @pytest.mark.parametrize("broken", ["{", '{"1": "s3cret"}', '{"1": null}'])
-def test_keys_that_cannot_be_read_are_left_alone(folder, monkeypatch, capsys, broken):
+def test_unreadable_keys_are_left_unchanged(folder, monkeypatch, capsys, broken):
     monkeypatch.setattr(settings, "chosen", lambda: {"PII_KEYS": broken})
 
     assert pii_key.main() == 1

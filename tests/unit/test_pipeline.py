@@ -1,4 +1,4 @@
-"""The run, with edges that keep a journal of what is asked of them."""
+"""The run, with fake edges that keep a journal of their calls."""
 
 import json
 import logging
@@ -21,7 +21,7 @@ from tests.builders import MISSING, RANDOM_DATA_API
 from tests.fakes import FakeCache, FakeSource, FakeStore, uid
 from tests.keys import PII_KEY
 
-VALUE = "willodean.welch@email.com"  # what no error may tell
+VALUE = "willodean.welch@email.com"  # must not appear in any error
 STEPS = ["fetch", "validate", "clean", "protect", "load", "cache"]
 COUNTS = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
 
@@ -31,14 +31,14 @@ def record(number: int, **changes: Any) -> dict[str, Any]:
 
 
 def page(good: int, bad: int = 0, first: int = 0) -> bytes:
-    """As many records as asked for, the bad ones without an e-mail address and last."""
+    """A page of ``good`` valid records, then ``bad`` ones without an e-mail address."""
     numbers = range(first, first + good + bad)
     records = [record(number) for number in numbers[:good]]
     return RANDOM_DATA_API.page(*records, *[record(number, email=MISSING) for number in numbers[good:]])
 
 
 class Run:
-    """One run over fakes, and all that can be seen of it."""
+    """One run over fakes, and everything observable about it."""
 
     def __init__(
         self, *bodies: bytes | Exception, ratio: float = 0.2, failing: dict[str, BaseException] | None = None
@@ -68,7 +68,7 @@ def law_holds(report: Report) -> bool:
     return report.fetched == sum(getattr(report, outcome) for outcome in COUNTS)
 
 
-def test_pages_are_stored_in_their_order_and_each_is_cached_after_it_is_stored():
+def test_pages_are_stored_in_order_and_each_is_cached_after_it_is_stored():
     trial = Run(page(2), page(3, first=2), page(4, first=5))
 
     trial()
@@ -81,7 +81,7 @@ def test_pages_are_stored_in_their_order_and_each_is_cached_after_it_is_stored()
         assert trial.journal.index(f"load {number}") < trial.journal.index(put)
 
 
-def test_a_page_is_fetched_while_the_one_before_it_is_loaded_and_none_further_ahead():
+def test_only_the_next_page_is_fetched_while_a_page_is_loaded():
     trial = Run(page(1), page(1, first=1), page(1, first=2))
     second_is_fetched, fetch, load = threading.Event(), trial.source.fetch, trial.store.load_page
 
@@ -101,7 +101,7 @@ def test_a_page_is_fetched_while_the_one_before_it_is_loaded_and_none_further_ah
     assert trial.journal.index("fetch 3") > trial.journal.index("load 1")
 
 
-def test_a_page_that_is_loaded_is_cached_however_long_the_next_one_takes():
+def test_a_loaded_page_is_cached_without_waiting_for_the_next_one():
     trial = Run(page(1), page(1, first=1))
     is_cached, fetch, put = threading.Event(), trial.source.fetch, trial.cache.put_users
 
@@ -118,7 +118,7 @@ def test_a_page_that_is_loaded_is_cached_however_long_the_next_one_takes():
     assert trial().inserted == 2
 
 
-def test_a_page_that_is_prepared_is_not_loaded_when_the_one_before_it_fails():
+def test_a_prepared_page_is_not_loaded_if_the_one_before_it_fails():
     trial = Run(page(1), page(1), page(1), failing={"load": StoreError("load_page", "23514")})
 
     assert trial().status == "failed"
@@ -126,7 +126,7 @@ def test_a_page_that_is_prepared_is_not_loaded_when_the_one_before_it_fails():
     assert not {"load 2", "fetch 3"}.intersection(trial.journal)
 
 
-def test_a_run_says_in_the_ledger_what_it_is_going_to_do():
+def test_the_ledger_records_a_runs_plan_when_it_starts():
     trial = Run(page(1), page(1))
 
     trial()
@@ -138,7 +138,7 @@ def test_a_run_says_in_the_ledger_what_it_is_going_to_do():
     assert trial.ledger["key_version"] == trial.store.loads[0].key.version == 1
 
 
-def test_the_pages_of_the_plan_are_fetched_from_the_first_in_the_plans_size():
+def test_the_planned_pages_are_fetched_from_the_first_in_the_planned_size():
     trial = Run(page(1), page(1), page(1))
     trial.plan = Plan("backfill", 3, 17, 0.2)
 
@@ -147,7 +147,7 @@ def test_the_pages_of_the_plan_are_fetched_from_the_first_in_the_plans_size():
     assert trial.source.asked == [(1, 17), (2, 17), (3, 17)]
 
 
-def test_what_is_stored_are_the_contracts_columns_in_their_order_and_no_raw_text():
+def test_the_contracts_columns_are_stored_in_order_and_without_raw_text():
     trial = Run(page(1))
 
     trial()
@@ -168,7 +168,7 @@ def test_a_row_is_stored_with_its_erasure_tokens_under_every_known_key():
     assert tokens.strip("{}").split(",") == trial.tokeniser.candidates("uid", uid(0))
 
 
-def test_a_reject_is_kept_with_its_place_and_its_issues():
+def test_a_reject_is_kept_with_its_position_and_its_issues():
     trial = Run(page(4, bad=1))
 
     trial()
@@ -178,7 +178,7 @@ def test_a_reject_is_kept_with_its_place_and_its_issues():
     assert [(issue.path, issue.rule) for issue in row.issues] == [("email", "required")]
 
 
-def test_a_reject_is_recognised_when_it_comes_again_and_told_from_others():
+def test_a_repeated_reject_has_the_same_fingerprint_and_others_do_not():
     other = RANDOM_DATA_API.page(record(4, email="nobody"))
     trial = Run(page(4, bad=1), page(0, bad=1, first=4), other, ratio=1.0)
 
@@ -189,7 +189,7 @@ def test_a_reject_is_recognised_when_it_comes_again_and_told_from_others():
     assert first.startswith("v1_")
 
 
-def test_only_people_who_are_new_or_have_changed_are_cached():
+def test_only_new_and_changed_people_are_cached():
     trial = Run(page(2), RANDOM_DATA_API.page(record(0), record(1, gender="Male"), record(2)))
 
     trial()
@@ -198,12 +198,12 @@ def test_only_people_who_are_new_or_have_changed_are_cached():
     assert [trial.cache.held[uid(number)][1] for number in range(3)] == [1, 2, 1]
 
 
-# The ratio is a share of the page, compared as written: 29 of 100 are 0.29, though 0.29 * 100 is below 29.
+# The ratio is compared exactly as written: 29 of 100 is 0.29, although the float 0.29 * 100 is below 29.
 @pytest.mark.parametrize(
     ("bad", "of", "ratio"),
     [(0, 5, 0.0), (1, 5, 0.2), (20, 100, 0.2), (29, 100, 0.29), (57, 100, 0.57), (7, 100, 0.07), (3, 3, 1.0)],
 )
-def test_a_page_with_just_as_many_rejects_as_allowed_is_loaded(bad, of, ratio):
+def test_a_page_with_exactly_as_many_rejects_as_allowed_is_loaded(bad, of, ratio):
     trial = Run(page(of - bad, bad), ratio=ratio)
 
     report = trial()
@@ -227,7 +227,7 @@ def test_a_page_with_one_reject_more_than_allowed_is_not_loaded(bad, of, ratio):
     assert trial.journal == ["open", "fetch 1", "note 1", "finish failed"]
 
 
-def test_the_rejects_of_a_page_that_is_not_loaded_are_kept_and_told_but_not_counted():
+def test_the_rejects_of_a_page_that_is_not_loaded_are_kept_and_reported_but_not_counted():
     trial = Run(page(1, bad=2))
 
     report = trial()
@@ -237,7 +237,7 @@ def test_the_rejects_of_a_page_that_is_not_loaded_are_kept_and_told_but_not_coun
     assert (report.fetched, report.rejected, report.pages) == (0, 0, 0)
 
 
-def test_a_page_over_the_budget_fails_the_run_even_after_a_good_one_and_ends_it():
+def test_a_page_over_the_budget_ends_the_run_as_failed_even_after_a_good_page():
     trial = Run(page(3), page(1, bad=2), page(3))
 
     report = trial()
@@ -255,7 +255,7 @@ def test_a_source_that_fails_at_once_fails_the_run():
     assert (trial.ledger["status"], trial.ledger["error"]) == ("failed", "page 1: status 503")
 
 
-def test_a_source_that_gives_out_midway_leaves_a_part():
+def test_a_source_that_fails_midway_leaves_a_partial_run():
     trial = Run(page(3), SourceUnavailable(2, "status 503"), page(3))
 
     report = trial()
@@ -266,7 +266,7 @@ def test_a_source_that_gives_out_midway_leaves_a_part():
 
 
 @pytest.mark.parametrize(("before", "status"), [([], "failed"), ([page(3)], "partial")])
-def test_a_run_that_somebody_stops_says_so_and_is_no_defect(before, status):
+def test_a_run_that_is_stopped_says_so_and_keeps_its_pages(before, status):
     trial = Run(*before, Stopped("SIGINT"), page(3))
 
     with pytest.raises(Stopped):
@@ -276,13 +276,13 @@ def test_a_run_that_somebody_stops_says_so_and_is_no_defect(before, status):
     assert len(trial.store.people) == 3 * len(before)
 
 
-def test_a_stop_while_the_last_page_is_loaded_leaves_the_part_that_it_is():
+def test_a_stop_while_the_last_page_is_loaded_leaves_a_partial_run():
     def stop(number, frame):
         raise Stopped("SIGUSR1")
 
     def load_late(page_load):
         time.sleep(0.2)
-        os.kill(os.getpid(), signal.SIGUSR1)  # which the main thread gets, in its wait for this
+        os.kill(os.getpid(), signal.SIGUSR1)  # received by the main thread, which waits for this load
         time.sleep(0.2)
         return load(page_load)
 
@@ -298,13 +298,13 @@ def test_a_stop_while_the_last_page_is_loaded_leaves_the_part_that_it_is():
     assert (trial.ledger["status"], len(trial.store.people)) == ("partial", 3)
 
 
-def test_an_empty_page_is_a_failure_and_no_success_with_nothing():
+def test_an_empty_first_page_is_a_failure():
     report = Run(RANDOM_DATA_API.page())()
 
     assert (report.status, report.error) == ("failed", "page 1: no records")
 
 
-def test_an_empty_page_after_a_good_one_leaves_a_part():
+def test_an_empty_page_after_a_good_one_leaves_a_partial_run():
     report = Run(page(1), RANDOM_DATA_API.page())()
 
     assert (report.status, report.error) == ("partial", "page 2: no records")
@@ -327,14 +327,14 @@ def test_a_source_that_ends_is_read_to_its_end_and_no_further():
     assert [asked for asked, _ in trial.source.asked] == [1, 2, 3]
 
 
-def test_a_source_that_ends_has_somebody_all_the_same():
+def test_a_source_with_a_last_page_must_still_have_a_record():
     report = ending(RANDOM_DATA_API.page())()
 
     assert (report.status, report.error) == ("failed", "page 1: no records")
 
 
 @pytest.mark.parametrize("pages", [1, 2])
-def test_a_scheduled_run_that_does_not_meet_the_sources_end_is_a_part_and_says_so(pages):
+def test_a_scheduled_run_that_does_not_reach_the_sources_end_is_partial_and_says_so(pages):
     report = ending(*[page(1, first=number) for number in range(pages)], pages=pages)()
 
     assert (report.status, report.inserted) == ("partial", pages)
@@ -342,7 +342,7 @@ def test_a_scheduled_run_that_does_not_meet_the_sources_end_is_a_part_and_says_s
 
 
 @pytest.mark.parametrize("trigger", ["manual", "backfill"])
-def test_whoever_asks_for_so_many_pages_gets_them(trigger):
+def test_a_run_with_a_requested_number_of_pages_need_not_reach_the_sources_end(trigger):
     assert ending(page(1), trigger=trigger, pages=1)().status == "succeeded"
 
 
@@ -369,7 +369,7 @@ TOO_MANY = "page 1: more than 5000 records"
         *("too many", "too many and odd", "too many good ones"),
     ],
 )
-def test_a_body_that_is_no_page_fails_the_run_and_is_not_repeated(body, error):
+def test_an_invalid_page_fails_the_run_and_is_not_repeated_in_the_error(body, error):
     report = Run(body)()
 
     assert (report.status, report.error) == ("failed", error)
@@ -386,7 +386,7 @@ def test_a_run_is_skipped_without_a_fetch_while_another_of_its_source_runs():
     assert trial.journal == ["open"]
 
 
-def test_a_run_whose_lease_ran_out_before_a_load_is_lost_and_stores_nothing():
+def test_a_run_whose_lease_expired_before_a_load_is_lost_and_stores_nothing():
     trial = Run(page(1))
     trial.source.fetch = lambda page_number, size: trial.store.lose(uid(1)) or page(1)
 
@@ -397,14 +397,14 @@ def test_a_run_whose_lease_ran_out_before_a_load_is_lost_and_stores_nothing():
     assert not trial.cache.held
 
 
-def test_a_run_whose_lease_ran_out_after_the_last_load_is_lost():
+def test_a_run_whose_lease_expired_after_the_last_load_is_lost():
     trial = Run(page(1))
     trial.cache.put_users = lambda bodies: trial.store.lose(uid(1))
 
     assert trial().status == "lost"
 
 
-def test_a_load_that_the_store_refuses_fails_the_run_with_the_querys_name():
+def test_a_load_that_the_store_refuses_fails_the_run_and_names_the_query():
     trial = Run(page(1), failing={"load": StoreError("load_page", "23514", "token_check")})
 
     report = trial()
@@ -413,14 +413,14 @@ def test_a_load_that_the_store_refuses_fails_the_run_with_the_querys_name():
     assert (report.status, report.error, trial.ledger["error"]) == ("failed", told, told)
 
 
-def test_a_store_that_is_away_when_the_run_begins_is_not_hidden():
+def test_an_unavailable_store_at_the_start_is_raised():
     trial = Run(page(1), failing={"open": StoreUnavailable("open_run")})
 
     with pytest.raises(StoreUnavailable):
         trial()
 
 
-def test_a_ledger_that_cannot_be_written_in_the_end_is_not_hidden():
+def test_an_unavailable_store_at_the_end_is_raised():
     trial = Run(page(1), failing={"finish": StoreUnavailable("finish_run")})
 
     with pytest.raises(StoreUnavailable) as raised:
@@ -435,7 +435,7 @@ DEFECTS = {
 
 
 @pytest.mark.parametrize("failing", DEFECTS.values(), ids=DEFECTS)
-def test_what_nobody_foresaw_is_raised_and_recorded_by_its_type_and_place_alone(failing, caplog):
+def test_an_unexpected_error_is_raised_and_recorded_with_only_its_type_and_place(failing, caplog):
     trial = Run(page(1, bad=1), ratio=0.0 if "note" in failing else 1.0, failing=failing)
     (defect,) = failing.values()
 
@@ -452,7 +452,7 @@ def test_what_nobody_foresaw_is_raised_and_recorded_by_its_type_and_place_alone(
     assert raised.value.__context__ is None
 
 
-def test_what_was_foreseen_takes_along_nothing_that_happened_beside_it():
+def test_an_expected_error_carries_no_context():
     def load() -> None:
         try:
             raise KeyError(VALUE)
@@ -466,7 +466,7 @@ def test_what_was_foreseen_takes_along_nothing_that_happened_beside_it():
 
 
 @pytest.mark.parametrize("pages", [1, 3], ids=["after the last page", "before it"])
-def test_what_nobody_foresaw_in_the_cache_ends_the_run_as_well(pages):
+def test_an_unexpected_error_in_the_cache_ends_the_run(pages):
     trial = Run(*[page(1, first=number) for number in range(pages)])
     trial.cache.put_users = lambda _: 1 / 0
 
@@ -476,7 +476,7 @@ def test_what_nobody_foresaw_in_the_cache_ends_the_run_as_well(pages):
     assert trial.ledger["status"] == "failed"
 
 
-def test_what_nobody_foresaw_in_who_watches_the_progress_ends_the_run_as_well():
+def test_an_unexpected_error_in_the_progress_callback_ends_the_run():
     trial = Run(page(1), page(1), page(1))
     trial.on_page = lambda *_: 1 / 0
 
@@ -485,7 +485,7 @@ def test_what_nobody_foresaw_in_who_watches_the_progress_ends_the_run_as_well():
     assert (trial.ledger["status"], len(trial.source.asked)) == ("failed", 2)
 
 
-def test_an_interrupt_is_not_taken_for_a_failure():
+def test_an_interrupt_is_not_treated_as_a_failure():
     trial = Run(page(1), failing={"load": KeyboardInterrupt()})
 
     with pytest.raises(KeyboardInterrupt):
@@ -503,7 +503,7 @@ def test_every_step_is_timed_and_the_ledger_has_the_same_times():
     assert 0 < sum(report.timings.values()) / 1000 <= report.seconds
 
 
-def test_the_times_of_several_pages_are_added():
+def test_the_times_of_several_pages_are_summed():
     trial = Run(page(1), page(1), page(1))
     seen = []
     trial.on_page = lambda done, planned, report: seen.append(dict(report.timings))
@@ -512,7 +512,7 @@ def test_the_times_of_several_pages_are_added():
 
     assert all(
         report.timings[step] > seen[0].get(step, 0) for step in STEPS
-    )  # it may still be in the cache's hands
+    )  # the first page may still be with the cache
 
 
 def test_a_step_that_fails_is_timed_and_those_after_it_are_not():
@@ -521,7 +521,7 @@ def test_a_step_that_fails_is_timed_and_those_after_it_are_not():
     assert list(report.timings) == ["fetch"]
 
 
-def test_progress_is_told_after_each_page_that_is_done():
+def test_progress_is_reported_after_each_finished_page():
     trial = Run(page(2), page(3), SourceUnavailable(3, "status 503"))
 
     trial()
@@ -529,7 +529,7 @@ def test_progress_is_told_after_each_page_that_is_done():
     assert trial.progress == [(1, 3, 2), (2, 3, 5)]
 
 
-def test_progress_need_not_be_watched():
+def test_the_progress_callback_is_optional():
     trial = Run(page(1))
 
     report = run(Edges(trial.source, trial.store, trial.cache, trial.tokeniser), trial.plan)
@@ -537,7 +537,7 @@ def test_progress_need_not_be_watched():
     assert report.status == "succeeded"
 
 
-def test_every_record_is_counted_once_whatever_becomes_of_it():
+def test_every_record_is_counted_exactly_once():
     trial = Run(
         page(3),
         RANDOM_DATA_API.page(
@@ -567,7 +567,7 @@ def test_every_record_is_counted_once_whatever_becomes_of_it():
     assert law_holds(report)
 
 
-def test_of_two_records_of_one_person_the_last_is_stored():
+def test_the_last_of_two_records_of_one_person_is_stored():
     trial = Run(RANDOM_DATA_API.page(record(0, gender="Male"), record(0, gender="Bigender")))
 
     trial()
@@ -575,7 +575,7 @@ def test_of_two_records_of_one_person_the_last_is_stored():
     assert json.loads(trial.store.loads[0].columns["gender"]) == ["Bigender"]
 
 
-def test_a_report_is_written_as_json_with_the_commonest_rejects_first():
+def test_a_report_is_json_with_the_most_common_rejects_first():
     bad = [record(1, email="nobody"), record(2, email="nobody"), record(3, first_name=MISSING)]
     report = Run(RANDOM_DATA_API.page(record(0), *bad), ratio=1.0)()
 
@@ -588,14 +588,14 @@ def test_a_report_is_written_as_json_with_the_commonest_rejects_first():
     assert (told["run_id"], told["status"], told["fetched"]) == (uid(1), "succeeded", 4)
 
 
-def test_the_log_tells_how_a_run_ended_in_numbers(caplog):
+def test_the_log_has_the_counts_of_a_run(caplog):
     with caplog.at_level(logging.INFO):
         Run(page(3))()
 
     assert [entry.getMessage() for entry in caplog.records] == [f"run {uid(1)} succeeded: 1 pages, 3 records"]
 
 
-def test_the_log_tells_why_a_run_failed(caplog):
+def test_the_log_says_why_a_run_failed(caplog):
     with caplog.at_level(logging.INFO):
         Run(LeaseLost("load_page"))()
 

@@ -35,7 +35,7 @@ CASELESS = ("email", "username")
 
 each_field = pytest.mark.parametrize("field", FIELDS)
 fields = st.sampled_from(FIELDS)
-values = st.text(st.characters(codec="utf-8"), max_size=20).map(lambda text: f"a1{text}")  # something in it
+values = st.text(st.characters(codec="utf-8"), max_size=20).map(lambda text: f"a1{text}")  # never empty
 
 
 @pytest.fixture
@@ -53,16 +53,16 @@ def token_by_definition(key: bytes, version: int, field: str, normal: str) -> st
 
 
 def mac_by_definition(key: bytes, field: str, message: bytes) -> bytes:
-    """RFC 5869 and RFC 2104 by hand, with nothing of what is tested."""
-    extracted = hmac.digest(bytes(32), key, "sha256")  # no salt is a salt of zeros
-    field_key = hmac.digest(extracted, field.encode() + b"\x01", "sha256")  # the first 32 bytes of output
+    """RFC 5869 and RFC 2104 by hand, without using the code under test."""
+    extracted = hmac.digest(bytes(32), key, "sha256")  # without a salt, HKDF uses zeros
+    field_key = hmac.digest(extracted, field.encode() + b"\x01", "sha256")  # HKDF's first 32 bytes of output
     return hmac.digest(field_key, message, "sha256")
 
 
 # The table
 
 
-def test_the_table_is_the_designs():
+def test_the_table_matches_the_design():
     assert {(field.path, field.treatment, field.column) for field in privacy.CONTRACT} == {
         ("uid", "keep", "uid"),
         *((name, "token", name) for name in ("first_name", "last_name", "username", "email")),
@@ -101,17 +101,17 @@ STREET, GENDER = (Field(name, "token", name) for name in ("street", "gender"))
         ([Field("uid", "drop", "uid")], "kept by"),
     ],
 )
-def test_a_table_that_would_do_other_than_it_says_is_refused(table, problem):
+def test_an_inconsistent_table_is_refused(table, problem):
     with pytest.raises(ValueError, match=problem):
         privacy._by_column(table)
 
 
-def test_what_is_not_dropped_has_a_column():
+def test_every_field_that_is_not_dropped_has_a_column():
     assert [field.path for field in privacy.CONTRACT if field.treatment != "drop" and not field.column] == []
 
 
-def test_the_hash_names_the_table(monkeypatch):
-    computed = privacy.contract_hash.__wrapped__  # past its cache
+def test_the_hash_identifies_the_table(monkeypatch):
+    computed = privacy.contract_hash.__wrapped__  # bypasses its cache
     before = computed()
     assert re.fullmatch(r"[0-9a-f]{16}", before)
     assert before == computed() == privacy.contract_hash()
@@ -119,7 +119,7 @@ def test_the_hash_names_the_table(monkeypatch):
     assert computed() != before
 
 
-def test_the_table_does_not_change():
+def test_the_table_is_immutable():
     with pytest.raises(FrozenInstanceError):
         privacy.CONTRACT[1].treatment = "keep"
 
@@ -131,27 +131,27 @@ def columns_of(*changes: dict[str, Any]) -> dict[str, list[Any]]:
     return clean([RANDOM_DATA_API.user(change) for change in changes]).columns
 
 
-def test_a_column_without_a_row_in_the_table_is_stored_nowhere(tokeniser):
+def test_a_column_without_a_row_in_the_table_is_not_stored(tokeniser):
     stored = protect({**columns_of({}), "shoe_size": [44]}, tokeniser)
     assert stored.keys() == privacy.TREATMENT_OF.keys()
 
 
 @pytest.mark.parametrize("column", privacy.TREATMENT_OF)
-def test_of_a_column_that_is_dropped_nothing_is_stored(tokeniser, monkeypatch, column):
+def test_nothing_of_a_dropped_column_is_stored(tokeniser, monkeypatch, column):
     before = protect(columns_of({}, {}), tokeniser)
     monkeypatch.setitem(privacy.TREATMENT_OF, column, "drop")
     after = protect(columns_of({}, {}), tokeniser)
     assert after == before | {column: [None] * len(before[column])}
 
 
-def test_a_column_that_the_table_asks_for_has_to_be_there(tokeniser):
+def test_a_column_in_the_table_must_be_present(tokeniser):
     columns = columns_of({})
     del columns["gender"]
     with pytest.raises(KeyError, match="gender"):
         protect(columns, tokeniser)
 
 
-def test_of_a_page_only_tokens_and_what_is_kept_or_made_coarse_are_stored(tokeniser):
+def test_only_tokens_and_kept_or_generalised_values_are_stored(tokeniser):
     stored = protect(
         columns_of({}, {"uid": str(RANDOM_DATA_API.user().uid), "phone_number": None}), tokeniser
     )
@@ -193,7 +193,7 @@ def test_no_raw_value_of_a_tokenised_or_dropped_field_is_stored(api, tokeniser):
     assert [value for value in raw if value in stored] == []
 
 
-def test_what_is_stored_is_a_copy(tokeniser):
+def test_protected_columns_are_a_copy(tokeniser):
     columns = columns_of({})
     protect(columns, tokeniser)["gender"].append("more")
     assert len(columns["gender"]) == 1
@@ -203,7 +203,7 @@ def test_what_is_stored_is_a_copy(tokeniser):
 
 
 @each_field
-def test_a_token_is_what_the_definition_says(field, tokeniser):
+def test_a_token_matches_the_definition(field, tokeniser):
     assert tokeniser.token(field, "12345") == token_by_definition(KEY, 1, field, "12345")
 
 
@@ -240,7 +240,7 @@ def test_another_key_makes_another_token():
     )
 
 
-# What is the same value
+# Which values are the same
 
 
 @given(field=fields, value=values)
@@ -250,32 +250,32 @@ def test_composed_and_decomposed_text_is_the_same_value(field, value):
 
 
 @given(field=fields, value=values, before=st.text(" \t\n\u00a0\u2003"), after=st.text(" \t\n\u00a0\u2003"))
-def test_space_around_a_value_is_no_part_of_it(field, value, before, after):
+def test_space_around_a_value_is_ignored(field, value, before, after):
     assert one_key.token(field, before + value + after) == one_key.token(field, value)
 
 
 @pytest.mark.parametrize("field", [*CASELESS, "social_insurance_number"])
 @given(value=st.text("abcäöåéñжя@.-0123", min_size=1))
-def test_case_is_no_part_of_an_email_a_username_or_an_insurance_number(field, value):
+def test_the_case_of_an_email_a_username_or_an_insurance_number_is_ignored(field, value):
     assume(any(character.isalnum() for character in value))
     assert one_key.token(field, value.upper()) == one_key.token(field, value)
 
 
 @pytest.mark.parametrize("field", CASELESS)
 def test_a_letter_whose_lower_case_is_decomposed_is_the_same_value(field):
-    assert one_key.token(field, "J\u030ca") == one_key.token(field, "\u01f0a")  # ǰ: there is no such capital
+    assert one_key.token(field, "J\u030ca") == one_key.token(field, "\u01f0a")  # ǰ has no composed capital
 
 
 @pytest.mark.parametrize("field", PLAIN)
 @pytest.mark.parametrize(("one", "other"), [("McLean", "Mclean"), ("O'Neil", "ONeil"), ("Ann Lee", "AnnLee")])
-def test_case_and_punctuation_are_part_of_a_name_and_a_street(field, one, other):
+def test_case_and_punctuation_matter_in_names_and_streets(field, one, other):
     assert one_key.token(field, one) != one_key.token(field, other)
 
 
 @pytest.mark.parametrize(
     ("one", "other"), [("first.last@b.example", "firstlast@b.example"), ("a+b@c.d", "a@c.d")]
 )
-def test_punctuation_is_part_of_an_email(one, other):
+def test_punctuation_matters_in_an_email(one, other):
     assert one_key.token("email", one) != one_key.token("email", other)
 
 
@@ -283,32 +283,32 @@ def test_punctuation_is_part_of_an_email(one, other):
     "written",
     ["+269 (502) 916-5132 x8822", "269.502.916.5132 ext. 8822", "2695029165132 8822", "٢٦٩-5029165132-8822"],
 )
-def test_of_a_phone_number_all_digits_count_and_nothing_else(written):
+def test_only_the_digits_of_a_phone_number_count(written):
     assert one_key.token("phone_number", written) == token_by_definition(
         KEY, 1, "phone_number", "26950291651328822"
     )
 
 
 @pytest.mark.parametrize("other", ["5029165132", "+269 502-916-5132", "0269 502 916 5132 8822"])
-def test_a_phone_number_with_other_digits_is_another(other):
+def test_a_phone_number_with_other_digits_is_another_value(other):
     assert one_key.token("phone_number", other) != one_key.token("phone_number", "+269 502 916 5132 x8822")
 
 
 @given(
     digits=st.text("0123456789", min_size=1), marks=st.lists(st.sampled_from(" +-().x/\u00a0"), min_size=1)
 )
-def test_punctuation_is_no_part_of_a_phone_number(digits, marks):
+def test_punctuation_in_a_phone_number_is_ignored(digits, marks):
     written = "".join(digit + marks[place % len(marks)] for place, digit in enumerate(digits))
     assert one_key.token("phone_number", written) == one_key.token("phone_number", digits)
 
 
 @pytest.mark.parametrize("written", ["ZP 13 58 84 C", "zp-135884-c", "ZP_13.58/84 C", " zp135884c "])
-def test_of_an_insurance_number_letters_and_digits_count(written):
+def test_only_the_letters_and_digits_of_an_insurance_number_count(written):
     expected = token_by_definition(KEY, 1, "social_insurance_number", "zp135884c")
     assert one_key.token("social_insurance_number", written) == expected
 
 
-def test_an_insurance_number_with_another_letter_is_another():
+def test_an_insurance_number_with_another_letter_is_another_value():
     numbers = ["ZP135884C", "ZP135884D", "135884"]
     assert len({one_key.token("social_insurance_number", number) for number in numbers}) == len(numbers)
 
@@ -322,7 +322,7 @@ def test_digits_of_an_insurance_number_may_be_of_any_script():
 
 
 class Telltale:
-    """No text, and shows its value wherever it can."""
+    """Not a string; shows its value in every text made of it."""
 
     def __repr__(self) -> str:
         return "raw-value"
@@ -332,7 +332,7 @@ class Telltale:
 
 @each_field
 @pytest.mark.parametrize("value", [None, 5, 0.5, True, b"raw-value", ["raw-value"], Telltale()], ids=repr)
-def test_what_is_no_text_has_no_token(field, value, tokeniser):
+def test_a_value_that_is_not_text_has_no_token(field, value, tokeniser):
     with pytest.raises(TokenError) as caught:
         tokeniser.token(field, value)
     assert caught.value.field == field
@@ -355,27 +355,27 @@ def test_an_empty_text_has_no_token(field, value, tokeniser):
         ("social_insurance_number", "--_--"),
     ],
 )
-def test_a_number_without_a_digit_has_no_token_and_its_error_does_not_show_it(field, value, tokeniser):
+def test_a_number_without_digits_has_no_token_and_the_error_does_not_show_it(field, value, tokeniser):
     with pytest.raises(TokenError) as caught:
         tokeniser.candidates(field, value)
     assert value not in f"{caught.value} {caught.value!r} {caught.value.args}"
     assert tokeniser.tokens(field, [value]) == [None]
 
 
-@pytest.mark.parametrize("field", [*PLAIN, *CASELESS])  # the others leave out what is no letter and no digit
+@pytest.mark.parametrize("field", [*PLAIN, *CASELESS])  # other fields drop all but letters and digits
 @pytest.mark.parametrize(
     "ask", [Tokeniser.token, lambda tokeniser, field, value: tokeniser.tokens(field, ["a1", value])]
 )
-def test_text_that_is_no_unicode_has_no_token(field, ask, tokeniser):
+def test_text_that_is_not_unicode_has_no_token(field, ask, tokeniser):
     with pytest.raises(TokenError) as caught:
         ask(tokeniser, field, "raw-value1\ud800")
     assert str(caught.value) == f"{field}: a token is made of text, not of half a character"
-    assert caught.value.__context__ is None  # which would hold the value
+    assert caught.value.__context__ is None  # its context would hold the value
 
 
 @pytest.mark.parametrize("field", ["last_name", "email", "phone_number"])
 @pytest.mark.parametrize("value", [5, 0.5, b"raw-value", 0, False, b""], ids=repr)
-def test_what_is_no_text_has_no_token_in_a_column_either(field, value, tokeniser):
+def test_a_value_that_is_not_text_has_no_token_in_a_column_either(field, value, tokeniser):
     with pytest.raises(TokenError):
         tokeniser.tokens(field, ["a1", value])
 
@@ -383,21 +383,21 @@ def test_what_is_no_text_has_no_token_in_a_column_either(field, value, tokeniser
 @pytest.mark.parametrize(
     ("field", "value", "normal"),
     [
-        ("email", " Stra\u00dfe@X.de ", "stra\u00dfe@x.de"),  # not strasse, as folding makes it
-        ("email", "\u0391\u03a3@x.gr", "\u03b1\u03c2@x.gr"),  # the sigma that ends a word
-        ("username", "\u00a0\u212aelvin\u2003", "kelvin"),  # the sign of a unit, which is a letter
+        ("email", " Stra\u00dfe@X.de ", "stra\u00dfe@x.de"),  # not strasse, which case folding would give
+        ("email", "\u0391\u03a3@x.gr", "\u03b1\u03c2@x.gr"),  # a final sigma
+        ("username", "\u00a0\u212aelvin\u2003", "kelvin"),  # the Kelvin sign, which is a letter
         ("username", "A\u030angstro\u0308m", "\u00e5ngstr\u00f6m"),
         ("last_name", "\u3000\u00c9 b\t", "\u00c9 b"),
         ("phone_number", "+49 (\u0663) 1\ud800x7", "49317"),
         ("social_insurance_number", "\u00c9B-\u0663_4\ud800", "\u00e9b34"),
     ],
 )
-def test_what_is_not_ascii_has_the_normal_form_that_it_always_had(field, value, normal, tokeniser):
+def test_non_ascii_text_keeps_its_normal_form_across_releases(field, value, normal, tokeniser):
     assert tokeniser.token(field, value) == token_by_definition(KEY, 1, field, normal)
 
 
 @given(field=st.sampled_from([*PLAIN, *CASELESS]), value=values)
-def test_a_text_is_written_in_nfc_without_spaces_around_and_some_in_lower_case(field, value):
+def test_text_is_normalised_to_trimmed_nfc_and_for_some_fields_to_lower_case(field, value):
     normal = unicodedata.normalize("NFC", value)
     if field in CASELESS:
         normal = unicodedata.normalize("NFC", normal.lower())
@@ -408,12 +408,12 @@ def test_a_text_is_written_in_nfc_without_spaces_around_and_some_in_lower_case(f
 
 
 @given(field=fields, column=st.lists(values | st.sampled_from(["a1", " a1", "A1"])))
-def test_a_columns_tokens_are_those_of_its_values(field, column):
+def test_the_tokens_of_a_column_are_those_of_its_values(field, column):
     assert one_key.tokens(field, column) == [one_key.token(field, value) for value in column]
 
 
 @each_field
-def test_what_is_missing_in_a_column_stays_missing(field, tokeniser):
+def test_a_missing_value_in_a_column_stays_missing(field, tokeniser):
     token = tokeniser.token(field, "12345")
     assert tokeniser.tokens(field, [None, "12345", "", " ", None, "12345"]) == [
         None,
@@ -426,7 +426,7 @@ def test_what_is_missing_in_a_column_stays_missing(field, tokeniser):
 
 
 class Counting(Tokeniser):
-    """Counts what costs time; that it costs no more cannot be seen from outside."""
+    """Counts the expensive operations, which cannot be observed from outside."""
 
     def __init__(self) -> None:
         super().__init__({1: KEY})
@@ -441,7 +441,7 @@ class Counting(Tokeniser):
         return super()._derive(version, field)
 
 
-def test_a_column_costs_one_signature_a_distinct_value_and_one_key():
+def test_a_column_costs_one_signature_per_distinct_value_and_one_derived_key():
     counting = Counting()
     counting.tokens("last_name", ["Dunn", "Costa", None, "Dunn", "Costa", "Dunn"])
     assert (counting.signed, counting.derived) == (2, 1)
@@ -471,12 +471,12 @@ def test_the_newest_key_signs_whatever_the_order_of_the_keys(keys):
 
 
 @given(field=fields, value=values)
-def test_every_known_key_gives_a_candidate_the_newest_first(field, value):
+def test_every_known_key_gives_a_candidate_token_newest_first(field, value):
     by_key = [Tokeniser({2: OTHER_KEY}).token(field, value), one_key.token(field, value)]
     assert two_keys.candidates(field, value) == by_key
 
 
-def test_a_tokeniser_keeps_the_keys_that_it_was_made_with():
+def test_a_tokeniser_is_unaffected_by_later_changes_of_its_key_mapping():
     keys = {1: KEY}
     tokeniser = Tokeniser(keys)
     keys[1] = OTHER_KEY
@@ -500,13 +500,13 @@ def test_an_erased_person_is_recognised_under_every_key():
 
 
 @given(raw=st.binary(max_size=40), other=st.binary(max_size=40))
-def test_a_fingerprint_is_the_same_for_the_same_bytes_alone(raw, other):
+def test_fingerprints_are_equal_only_for_equal_bytes(raw, other):
     assert TOKEN.fullmatch(one_key.fingerprint(raw))
     assert (one_key.fingerprint(raw) == one_key.fingerprint(other)) == (raw == other)
 
 
 @each_field
-def test_a_fingerprint_is_no_token_of_the_same_text(field):
+def test_a_fingerprint_differs_from_a_token_of_the_same_text(field):
     assert one_key.fingerprint(b"12345") != one_key.token(field, "12345")
 
 
@@ -515,37 +515,37 @@ def test_a_fingerprint_is_keyed_and_the_same_in_every_release():
 
 
 @given(payload=st.binary(max_size=60))
-def test_what_was_signed_is_verified_by_the_same_keys(payload):
+def test_a_signed_payload_is_verified_by_the_same_keys(payload):
     assert Tokeniser({1: KEY}).verified("cursor", one_key.signed("cursor", payload)) == payload
 
 
-def test_what_was_signed_with_an_older_key_is_verified_as_long_as_it_is_known():
+def test_a_payload_signed_with_an_older_key_is_verified_while_that_key_is_known():
     signed = one_key.signed("cursor", b"payload")
     assert two_keys.verified("cursor", signed) == b"payload"
     assert Tokeniser({2: OTHER_KEY}).verified("cursor", signed) is None
 
 
-def test_a_seal_is_the_payload_and_the_beginning_of_its_mac():
+def test_a_signed_payload_is_the_payload_and_the_start_of_its_mac():
     mac = mac_by_definition(KEY, "cursor", b"payload")
     assert base64.urlsafe_b64decode(one_key.signed("cursor", b"payload")) == b"payload" + mac[:12]
 
 
-def test_the_newest_key_seals():
+def test_the_newest_key_signs_payloads():
     assert one_key.verified("cursor", two_keys.signed("cursor", b"payload")) is None
 
 
 @pytest.mark.parametrize("extra", [" ", "\n", "*", "é"])
-def test_what_was_signed_is_written_in_one_way_only(extra):
+def test_a_signed_payload_has_only_one_valid_encoding(extra):
     signed = one_key.signed("cursor", b"payload")
     assert one_key.verified("cursor", signed[:4] + extra + signed[4:]) is None
 
 
-def test_what_was_signed_for_one_purpose_is_not_verified_for_another():
+def test_a_payload_signed_for_one_purpose_is_not_verified_for_another():
     assert one_key.verified("receipt", one_key.signed("cursor", b"payload")) is None
 
 
 @given(payload=st.binary(max_size=30), place=st.integers(0), character=st.sampled_from("AZaz09-_=+/ é\0"))
-def test_nothing_but_what_was_signed_is_verified(payload, place, character):
+def test_an_altered_signed_payload_is_not_verified(payload, place, character):
     signed = one_key.signed("cursor", payload)
     place %= len(signed)
     altered = signed[:place] + character + signed[place + 1 :]
@@ -556,5 +556,5 @@ def test_nothing_but_what_was_signed_is_verified(payload, place, character):
     signed=st.text(max_size=40)
     | st.binary(max_size=40).map(lambda raw: base64.urlsafe_b64encode(raw).decode())
 )
-def test_what_nobody_signed_is_nothing(signed):
+def test_an_unsigned_payload_is_not_verified(signed):
     assert one_key.verified("cursor", signed) is None

@@ -1,4 +1,4 @@
-"""What is particular to the two dialects: their words, their types, their envelope, their queries."""
+"""What is specific to each dialect: field names, types, envelope, queries."""
 
 from datetime import date
 from typing import Any
@@ -25,7 +25,7 @@ def told_of(path: str, value: Any) -> list[tuple[str, str]]:
     return [(issue.path, issue.rule) for reject in page.rejects for issue in reject.issues]
 
 
-def test_a_randomuser_record_is_a_user_in_the_words_of_the_contract():
+def test_a_randomuser_record_is_decoded_as_a_user():
     page = validate(RANDOMUSER.page(*RANDOMUSER.samples()), RANDOMUSER.dialect, TODAY)
     assert page.users[1] == User(
         uid=UUID("d3a0b2f8-4497-4ee6-849c-5d183906e1b0"),
@@ -51,7 +51,7 @@ def test_a_randomuser_record_is_a_user_in_the_words_of_the_contract():
     )
 
 
-def test_a_random_data_api_record_is_worded_as_the_contract_is():
+def test_a_random_data_api_record_is_decoded_as_a_user():
     page = validate(
         RANDOM_DATA_API.page(*RANDOM_DATA_API.samples()),
         RANDOM_DATA_API.dialect,
@@ -108,7 +108,7 @@ def test_a_number_in_place_of_a_text_has_at_most_ten_digits(path):
 
 
 @pytest.mark.parametrize("path", ["location.postcode", "location.street.number"])
-def test_a_number_in_place_of_a_text_is_a_natural_one(path):
+def test_a_number_in_place_of_a_text_is_a_non_negative_integer(path):
     assert told_of(path, 0) == []
     assert told_of(path, -1) == [(path, "range")]
     assert told_of(path, 5.5) == [(path, "type")]
@@ -131,7 +131,7 @@ def test_a_number_in_place_of_a_text_is_a_natural_one(path):
         ("0." + "3" * 40, 0.3333333333333333),
     ],
 )
-def test_a_coordinate_is_a_number_or_a_number_in_text(written, degrees):
+def test_a_coordinate_is_a_number_or_a_number_as_text(written, degrees):
     assert read({RANDOMUSER.lat: written}).address.coordinates.lat == degrees
 
 
@@ -147,28 +147,28 @@ def test_a_coordinate_is_a_number_or_a_number_in_text(written, degrees):
         ".5",
         "5.",
         "0x10",
-        "1_0",  # Python's own way to write ten, and float() would read it, as the next three
+        "1_0",  # a Python spelling of ten; float() accepts it and the next three
         "nan",
         "Infinity",
         "١٢",
         "1" * 21,
         "0." + "3" * 41,
-        "of length",  # words of the messages that rules are read from
+        "of length",  # part of the messages from which rules are derived
         "Invalid UUID",
         "<= 90",
     ],
 )
-def test_a_coordinate_that_is_not_written_as_json_writes_numbers_is_told_as_type(written):
+def test_a_coordinate_that_is_not_a_json_number_is_reported_as_type(written):
     assert told_of(RANDOMUSER.lng, written) == [(RANDOMUSER.lng, "type")]
 
 
 @pytest.mark.parametrize("written", ["90.0001", "-91", "1e999", "9" * 20])
-def test_a_latitude_in_text_is_bounded_too(written):
+def test_a_latitude_as_text_is_bounded_too(written):
     assert told_of(RANDOMUSER.lat, written) == [(RANDOMUSER.lat, "range")]
 
 
 @pytest.mark.parametrize("written", ["180.0001", "-181"])
-def test_a_longitude_in_text_is_bounded_too(written):
+def test_a_longitude_as_text_is_bounded_too(written):
     assert told_of(RANDOMUSER.lng, written) == [(RANDOMUSER.lng, "range")]
     assert told_of(RANDOMUSER.lng, "179.9") == []
 
@@ -182,7 +182,7 @@ def test_a_longitude_in_text_is_bounded_too(written):
         "1961-05-07T05:47:57",
     ],
 )
-def test_a_day_of_birth_is_that_of_the_place_where_it_was_written(moment):
+def test_a_day_of_birth_is_read_in_its_own_time_zone(moment):
     assert read({"dob.date": moment}).date_of_birth == date(1961, 5, 7)
 
 
@@ -191,7 +191,7 @@ def test_a_moment_of_today_is_not_in_the_future():
 
 
 @pytest.mark.parametrize("moment", ["1961-05-07", "1961-05-07T24:00:00Z", "1961-05-07T05:60:00Z"])
-def test_a_moment_that_no_clock_shows_is_told_as_date(moment):
+def test_an_invalid_time_is_reported_as_date(moment):
     assert told_of("dob.date", moment) == [("dob.date", "date")]
 
 
@@ -200,20 +200,20 @@ def test_a_moment_that_no_clock_shows_is_told_as_date(moment):
     [{"id": None}, {"id": MISSING}, {"id.value": None}, {"id.value": MISSING}],
     ids=["null", "missing", "null value", "missing value"],
 )
-def test_an_insurance_number_may_be_missing_at_each_step(changes):
+def test_an_insurance_number_may_be_missing_at_each_level(changes):
     assert read(changes).social_insurance_number is None
 
 
-def test_passwords_and_pictures_are_never_even_decoded():
+def test_passwords_and_pictures_are_never_decoded():
     fields = RANDOMUSER.dialect.record.__struct_fields__
     assert set(fields) == {"gender", "name", "location", "email", "login", "dob", "phone", "id"}
     assert randomuser.Login.__struct_fields__ == ("uuid", "username")
 
 
-def test_each_api_is_asked_for_a_page_in_its_own_words():
+def test_each_api_is_queried_with_its_own_parameter_names():
     assert random_data_api.query(page=3, size=100) == {"size": 100, "page": 3}
     assert randomuser.query(page=3, size=100) == {"results": 100, "page": 3}
 
 
-def test_the_dialects_are_named_as_the_setting_names_them():
+def test_the_dialects_have_the_names_that_the_setting_uses():
     assert (random_data_api.DIALECT.name, randomuser.DIALECT.name) == ("random-data-api", "randomuser")

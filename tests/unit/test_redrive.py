@@ -1,4 +1,4 @@
-"""`make redrive`: the dead letters go back to their queue."""
+"""`make redrive`: it moves dead letters back to their queue."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ def sqs(monkeypatch):
 
 @pytest.fixture
 def dead(sqs):
-    """The dead-letter queue of a stage, and the queue whose it is."""
+    """The dead-letter queue of a stage, and the queue that it belongs to."""
     url = sqs.create_queue(QueueName="decant-test-pages-dead")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 3})
@@ -41,7 +41,7 @@ def test_without_dead_letters_nothing_is_moved(sqs, dead, monkeypatch, capsys):
 
 
 def test_dead_letters_are_moved(sqs, dead):
-    """moto knows no move; what is asked of SQS is seen by a stub."""
+    """moto does not support moving messages; a stub checks the calls to SQS."""
     arn = "arn:aws:sqs:eu-central-1:123456789012:decant-test-pages-dead"
     with Stubber(sqs) as stub:
         stub.add_response("get_queue_url", {"QueueUrl": dead}, {"QueueName": "decant-test-pages-dead"})
@@ -53,7 +53,7 @@ def test_dead_letters_are_moved(sqs, dead):
         stub.assert_no_pending_responses()
 
 
-def test_a_stage_that_is_not_there_is_one_sentence(sqs, monkeypatch, capsys):
+def test_a_missing_stage_is_reported_in_one_sentence(sqs, monkeypatch, capsys):
     assert run(monkeypatch) == 1
     error = capsys.readouterr().err
     assert error.startswith("make redrive: ")

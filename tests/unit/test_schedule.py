@@ -34,7 +34,7 @@ def fires(expression, count=2, after=START):
         ("  rate( 5 minutes ) ", ["2024-02-01 00:03:30", "2024-02-01 00:08:30"]),
     ],
 )
-def test_a_rate_counts_its_periods_from_the_start(expression, times):
+def test_a_rate_fires_at_whole_periods_from_the_start(expression, times):
     assert fires(expression) == times
 
 
@@ -44,7 +44,7 @@ def test_a_rate_skips_the_periods_that_a_long_run_has_missed():
     assert fires("rate(5 minutes)", 1, after) == ["2024-02-01 00:13:30"]
 
 
-def test_a_rate_fires_a_whole_period_later_when_asked_at_the_very_moment():
+def test_a_rate_asked_at_the_moment_it_fires_gives_the_next_period():
     assert fires("rate(5 minutes)", 1, START + timedelta(minutes=5)) == ["2024-02-01 00:08:30"]
 
 
@@ -82,11 +82,11 @@ def test_a_cron_expression_fires_as_eventbridge_documents_it(expression, times):
     assert fires(expression) == times
 
 
-def test_a_cron_expression_of_the_past_never_fires_again():
+def test_a_cron_expression_in_the_past_never_fires():
     assert fires("cron(0 0 1 1 ? 2023)") == [None]
 
 
-def test_a_cron_expression_ends_with_its_last_year():
+def test_a_cron_expression_stops_after_its_last_year():
     assert fires("cron(0 0 1 2 ? 2024)") == ["2024-02-01 00:00:00", None]
 
 
@@ -102,7 +102,7 @@ def test_a_cron_expression_ends_with_its_last_year():
         "rate(-1 minutes)",
         "rate(1.5 hours)",
         "rate(5 seconds)",
-        "rate(1 minutes)",  # EventBridge refuses both of these, so a deployment would
+        "rate(1 minutes)",  # EventBridge refuses this and the next one, so a deployment would fail
         "rate(5 minute)",
         "rate(٥ minutes)",
         "cron(* * * * *)",
@@ -120,7 +120,7 @@ def test_a_cron_expression_ends_with_its_last_year():
         "cron(0 0 ? * MONDAY *)",
         "cron(0 0 * * ? 1066)",
         "cron(*/0 * * * ? *)",
-        "cron(H * * * ? *)",  # croniter knows it as "some minute"
+        "cron(H * * * ? *)",  # croniter accepts H as "some minute"
         "cron(R * * * ? *)",
         "cron(@daily * * * ? *)",
         "cron(1--2 * * * ? *)",
@@ -141,7 +141,7 @@ def test_what_eventbridge_refuses_is_refused_and_not_shown(expression):
 
 
 class FakeClock:
-    """Sleeping takes no time, until the test is over."""
+    """Sleeping takes no real time; raises TimeoutError once ``seconds`` have passed."""
 
     def __init__(self, seconds):
         self.time = START
@@ -162,7 +162,7 @@ def job(name, expression):
 
 
 def served(jobs, seconds, run_seconds=0, **how):
-    """What was invoked when, in seconds from the start, if a run takes so long."""
+    """What was invoked when, in seconds from the start, if each run takes ``run_seconds``."""
     clock, calls = FakeClock(seconds), []
 
     def invoke(name):
@@ -180,7 +180,7 @@ def test_each_job_runs_when_it_is_due():
     assert sorted(served(jobs, 200)) == [("often", 60), ("often", 120), ("often", 180), ("seldom", 180)]
 
 
-def test_at_once_is_before_it_is_due_and_changes_nothing_after():
+def test_at_once_adds_a_run_at_the_start_and_changes_nothing_after():
     assert served([job("often", "rate(1 minute)")], 130, at_once=True) == [("often", s) for s in (0, 60, 120)]
 
 
@@ -188,7 +188,7 @@ def test_a_run_longer_than_its_period_delays_the_next_instead_of_overlapping():
     assert served([job("slow", "rate(1 minute)")], 290, run_seconds=90) == [("slow", 60), ("slow", 180)]
 
 
-def test_a_job_that_came_due_during_another_run_follows_at_once():
+def test_a_job_that_came_due_during_another_run_follows_immediately():
     jobs = [job("slow", "rate(1 hour)"), job("daily", "cron(59 0 * * ? *)")]  # due 60.0 and 60.5 minutes on
 
     assert served(jobs, 3700, run_seconds=90)[:2] == [("slow", 3600), ("daily", 3690)]
@@ -248,13 +248,13 @@ def test_invoking_runs_the_handler_with_an_id_of_its_own(app, capsys):
     assert capsys.readouterr().out.count("ingest done in ") == 2
 
 
-def test_a_failing_job_is_told_and_does_not_end_the_scheduler(app, capsys):
+def test_a_failing_job_is_reported_and_does_not_end_the_scheduler(app, capsys):
     schedule.invoker(app)("unreachable")
 
     assert "unreachable failed: StoreUnavailable: query open_run failed" in capsys.readouterr().out
 
 
-def test_an_error_that_nobody_foresaw_is_told_without_its_text(app, capsys):
+def test_an_unexpected_error_is_reported_without_its_text(app, capsys):
     schedule.invoker(app)("broken")
 
     told = capsys.readouterr().out

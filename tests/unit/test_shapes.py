@@ -1,4 +1,4 @@
-"""What the contract does not know is dropped, counted, and named only where the name must be a field's."""
+"""Unknown fields are dropped and counted, and named only where the name must really be a field's."""
 
 import logging
 from collections import Counter
@@ -25,7 +25,7 @@ def counted(api, *records: Any) -> dict[str, int]:
     return dict(validate(api.page(*records), api.dialect, TODAY).unknown)
 
 
-def test_what_the_dialect_drops_is_what_the_contract_drops():
+def test_the_dialect_drops_what_the_contract_drops():
     dropped = [field.path for field in CONTRACT if field.treatment == "drop"]
     assert list(random_data_api.DIALECT.dropped) == dropped
 
@@ -36,7 +36,7 @@ def test_every_field_of_the_real_records_is_known(api):
 
 
 @both
-def test_an_unknown_field_is_counted_by_its_path_and_costs_nothing_else(api):
+def test_an_unknown_field_is_counted_by_its_path_and_affects_nothing_else(api):
     (nested,) = {path.rpartition(".")[0] for path in (api.lat,)}
     strange = api.record({"shoe_size": 44, f"{nested}.altitude": {"deep": 1}})
     page = validate(api.page(api.record(), strange, strange), api.dialect, TODAY)
@@ -47,7 +47,7 @@ def test_an_unknown_field_is_counted_by_its_path_and_costs_nothing_else(api):
 
 @both
 @pytest.mark.parametrize("bad", [{"email": "none"}, {"email": MISSING}, {"email": "\0@b.cd"}])
-def test_unknown_fields_are_counted_in_rejects_and_beside_them_too(api, bad):
+def test_unknown_fields_are_counted_in_rejects_and_in_valid_records(api, bad):
     records = [api.record({**bad, "shoe_size": 44}), api.record({"shoe_size": 44}), api.record()]
 
     page = validate(api.page(*records), api.dialect, TODAY)
@@ -57,7 +57,7 @@ def test_unknown_fields_are_counted_in_rejects_and_beside_them_too(api, bad):
 
 @both
 @pytest.mark.parametrize("value", ["\ud800", "\0", 10**400, b"NaN", b"1e999", b"[" * 500 + b"]" * 500])
-def test_whatever_an_unknown_field_holds_it_is_counted_and_costs_nothing_else(api, value):
+def test_an_unknown_field_is_counted_whatever_its_value_and_affects_no_other_record(api, value):
     page = validate(api.page(api.record({"shoe_size": value}), api.record()), api.dialect, TODAY)
 
     assert [len(page.users), len(page.rejects)] in ([2, 0], [1, 1])  # NUL and broken JSON make a reject
@@ -65,7 +65,7 @@ def test_whatever_an_unknown_field_holds_it_is_counted_and_costs_nothing_else(ap
 
 
 @both
-def test_what_is_dropped_may_be_anything_and_may_be_missing(api):
+def test_dropped_fields_may_hold_anything_or_be_missing(api):
     for path in api.dialect.dropped:
         for value in (None, 5, "text", [1], {"a": {"b": "c"}}, MISSING):
             assert counted(api, api.record({path: value})) == {}, (path, value)
@@ -73,7 +73,7 @@ def test_what_is_dropped_may_be_anything_and_may_be_missing(api):
 
 @both
 @given(name=st.text(max_size=8))
-def test_whatever_a_field_is_called_it_never_costs_the_record(api, name):
+def test_no_field_name_causes_a_reject(api, name):
     record = api.record()
     if name not in record:
         page = validate(api.page(record | {name: 1}), api.dialect, TODAY)
@@ -82,7 +82,7 @@ def test_whatever_a_field_is_called_it_never_costs_the_record(api, name):
 
 @both
 @pytest.mark.parametrize("raw", [b"5", b"[]", b"null", b"{", b"\xff", b"[" * 100_000])
-def test_what_is_no_record_has_no_unknown_fields_and_no_uid(api, raw):
+def test_a_value_that_is_not_a_record_has_no_unknown_fields_and_no_uid(api, raw):
     assert api.dialect.unknown(raw) == set()
     assert api.dialect.uid_of(raw) is None
 
@@ -99,13 +99,13 @@ def test_what_is_no_record_has_no_unknown_fields_and_no_uid(api, raw):
         (MISSING, None),
     ],
 )
-def test_the_uid_of_a_record_is_found_however_wrong_the_rest_is(api, value, uid):
+def test_the_uid_of_a_record_is_found_even_if_the_rest_is_wrong(api, value, uid):
     (raw,) = api.dialect.split(api.page(api.record({api.uid: value, api.email: MISSING})))
 
     assert api.dialect.uid_of(raw) == uid
 
 
-def test_ids_that_are_no_uuids_are_found_by_what_the_dialect_makes_of_them():
+def test_ids_that_are_not_uuids_are_converted_by_the_dialect():
     dialect = replace(RANDOM_DATA_API.dialect, make_uid=lambda number: UUID(int=number))
     page = RANDOM_DATA_API.page(RANDOM_DATA_API.record({"uid": 5}), RANDOM_DATA_API.record({"uid": "x"}))
 
@@ -133,16 +133,16 @@ def test_fields_that_most_records_have_are_named(caplog):
 @pytest.mark.parametrize(
     "name", ["zoe@example.com", "Zoë", "555-4711", "5554711", "zoe91", "a b", "", "Zoe\nquix", "a" * 100]
 )
-def test_a_name_that_may_be_a_value_is_counted_and_not_told(caplog, name):
+def test_a_name_that_may_be_a_value_is_counted_and_not_shown(caplog, name):
     assert told(caplog, 100, **{name: 98}) == ["run run dropped 98 fields that are not in the contract"]
 
 
 @pytest.mark.parametrize(("fetched", "count"), [(1, 1), (2, 2), (9, 9), (100, 50), (100, 2)])
-def test_a_name_that_few_records_have_may_be_a_value(caplog, fetched, count):
+def test_a_name_that_few_records_have_is_not_shown(caplog, fetched, count):
     assert "Zoe" not in told(caplog, fetched, Zoe=count)[0]
 
 
-def test_a_report_hands_on_no_name_that_the_source_made_up():
+def test_a_report_contains_no_name_that_the_source_made_up():
     report = Report("run", "succeeded")
     report.note_unknown(Counter({"zoe@example.com": 98, "Zoe": 98}), 100)
 
@@ -150,11 +150,11 @@ def test_a_report_hands_on_no_name_that_the_source_made_up():
     assert "zoe" not in repr(report).lower()
 
 
-def test_however_many_names_a_source_makes_up_a_line_has_an_end(caplog):
+def test_a_log_line_names_at_most_twenty_fields(caplog):
     names = {f"{'abcdefghij'[n % 10]}{'abcdefghij'[n // 10]}": 99 for n in range(100)}
     assert told(caplog, 100, **names)[0].count(",") == 19
 
 
-def test_there_is_nothing_to_tell_of_what_is_known(caplog):
+def test_known_fields_are_not_logged(caplog):
     assert told(caplog, 5) == []
     assert RANDOM_DATA_API.dialect.unknown(b"{}") == set()

@@ -1,4 +1,4 @@
-"""What can be read in the statements: whether a column was forgotten, and what each of several sees."""
+"""Checks on the text of the SQL: that no column is forgotten, locks are bounded, isolation is right."""
 
 import re
 from collections import Counter
@@ -14,12 +14,12 @@ STORED = TREATMENT_OF.keys() - {"uid"}
 
 
 def named(statement):
-    """How often which name stands in it, alone or of a list, outside of comments and texts."""
+    """How often each name occurs, alone or with the suffix _list, outside comments and string literals."""
     return Counter(re.findall(r"\w+", re.sub(r"--.*|'[^']*'|_list\b", "", statement)))
 
 
 def unlike_the_others(counts, columns):
-    """The columns that are named more or less often than most are."""
+    """The columns that are named more or less often than most others."""
     usual = Counter(counts[column] for column in columns).most_common(1)[0][0]
     return {column for column in columns if counts[column] != usual or not usual}
 
@@ -33,14 +33,14 @@ def test_a_statement_names_each_stored_column_as_often_as_the_others(statement):
     assert unlike_the_others(named(read(statement)), STORED) == set()
 
 
-def test_a_list_of_people_has_each_stored_column():
+def test_the_list_query_selects_each_stored_column():
     selected = re.search(r"^SELECT.*?^FROM", read("queries/users"), re.MULTILINE | re.DOTALL)
 
     assert unlike_the_others(named(selected.group()), STORED) == set()
 
 
 def waiting():
-    """The queries of several statements, and those that may wait for another's change; without comments."""
+    """The queries of several statements, or that may wait for another transaction; without comments."""
     for path in sorted((SQL / "queries").glob("*.sql")):
         statements = re.sub(r"--.*", "", path.read_text(encoding="utf-8")).strip()
         changes = re.search(r"\b(UPDATE|DELETE|ON CONFLICT)\b", statements)
@@ -48,7 +48,7 @@ def waiting():
             yield pytest.param(statements, id=path.stem)
 
 
-def test_who_changes_a_run_waits_as_long_as_a_load_of_its_pages_may_take():
+def test_a_query_that_changes_a_run_waits_as_long_as_a_load_may_take():
     changing = {
         path.stem for path in (SQL / "queries").glob("*.sql") if "UPDATE runs" in path.read_text("utf-8")
     }
@@ -63,8 +63,8 @@ def test_who_changes_a_run_waits_as_long_as_a_load_of_its_pages_may_take():
 @pytest.mark.parametrize(
     ("statement", "waits"), [("queries/open_run", 3), ("queries/erase", 2), ("functions/load_page", 4)]
 )
-def test_locks_are_waited_for_less_long_than_the_answer(statement, waits):
-    """Or what was given up would be done later, when nobody knows of it any more."""
+def test_the_lock_timeout_is_shorter_than_the_wait_for_the_answer(statement, waits):
+    """Otherwise a statement that the client gave up would still be carried out later."""
     ((number, unit),) = re.findall(r"lock_timeout = '(\d+)(ms|s)'", read(statement))
     seconds = int(number) / (1000 if unit == "ms" else 1)
 
@@ -72,6 +72,6 @@ def test_locks_are_waited_for_less_long_than_the_answer(statement, waits):
 
 
 @pytest.mark.parametrize("statements", list(waiting()))
-def test_who_has_waited_sees_what_was_waited_for(statements):
-    """Whatever the default of the database: under a stricter one all see what was there at the beginning."""
+def test_a_statement_that_waited_sees_the_committed_change(statements):
+    """A database default stricter than READ COMMITTED would show all statements the state at the start."""
     assert statements.startswith("SET TRANSACTION ISOLATION LEVEL READ COMMITTED;")

@@ -1,4 +1,4 @@
-"""Log lines and metrics: what stands in them, and that no value does, whoever writes them."""
+"""Log lines and metrics: what they contain, and that they hold no personal value, whoever writes them."""
 
 import json
 import logging
@@ -21,7 +21,7 @@ def line_of(capsys):
 
 
 def metrics_of(line):
-    """Name to unit, as CloudWatch will extract them."""
+    """Maps each metric's name to its unit, as CloudWatch extracts them."""
     (directive,) = line["_aws"]["CloudWatchMetrics"]
     return {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]}
 
@@ -36,14 +36,14 @@ def request_line(capsys):
 
 
 def test_the_process_leaves_no_core_dump():
-    """It would hold whatever the process held."""
+    """A core dump would hold everything in the process's memory."""
     alone = (
         "import resource; from chalicelib import telemetry; telemetry.start('INFO'); "
         "print(*resource.getrlimit(resource.RLIMIT_CORE))"
     )
 
     done = subprocess.run([sys.executable, "-c", alone], capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) <= {"0", "1"}  # of one byte there is none, nor what a program would take
+    assert set(done.stdout.split()) <= {"0", "1"}  # 1 byte: no file, and no dump to a program
 
 
 def test_the_line_of_a_request_is_in_the_embedded_metric_format(request_line):
@@ -63,7 +63,7 @@ def test_the_line_of_a_request_counts_and_measures(request_line):
     assert request_line["Latency"] > 0
 
 
-def test_the_line_of_a_request_tells_what_a_log_line_should(request_line):
+def test_the_line_of_a_request_has_the_fields_of_a_log_line(request_line):
     told = {name: request_line[name] for name in ("route", "service", "status", "data_source", "request_id")}
 
     assert told == {
@@ -75,7 +75,7 @@ def test_the_line_of_a_request_tells_what_a_log_line_should(request_line):
     }
 
 
-def test_metrics_have_few_dimensions_since_each_combination_is_paid_for(request_line):
+def test_metrics_have_few_dimensions_since_each_combination_costs_money(request_line):
     (directive,) = request_line["_aws"]["CloudWatchMetrics"]
 
     assert [set(dimensions) for dimensions in directive["Dimensions"]] == [{"route", "service"}]
@@ -96,7 +96,7 @@ def test_a_route_without_a_cache_counts_neither_hit_nor_miss(capsys):
     assert "data_source" not in line
 
 
-def test_each_line_is_of_its_own_request_alone(capsys):
+def test_each_line_holds_only_its_own_request(capsys):
     telemetry.answered("GET", "/users/{uid}", 200, "redis", 0.0, "first")
     telemetry.answered("GET", "/runs", 404, "", 0.0, "second")
 
@@ -120,7 +120,7 @@ def test_the_line_of_a_run_holds_its_counts(capsys):
     ("status", "failed"),
     [("succeeded", 0), ("skipped", 0), ("partial", 1), ("failed", 1), ("lost", 1)],
 )
-def test_a_run_that_did_not_do_all_it_should_counts_as_failed(capsys, status, failed):
+def test_a_run_that_did_not_complete_counts_as_failed(capsys, status, failed):
     telemetry.ran(Report("an-id", status))
 
     assert line_of(capsys)["Failed"] == failed
@@ -135,7 +135,7 @@ def record(message, *arguments, error=None, stack=None):
 
 
 def filtered(*message, **more):
-    """What a handler would write."""
+    """The line that a handler would write."""
     entry = record(*message, **more)
     assert NoValues().filter(entry)
     return logging.Formatter().format(entry)
@@ -148,7 +148,7 @@ def raised(error):
         return caught
 
 
-def test_a_harmless_line_stays_as_it_is():
+def test_a_harmless_line_is_not_changed():
     assert filtered("run %s: %d pages", "an-id", 3) == "run an-id: 3 pages"
 
 
@@ -164,7 +164,7 @@ def test_a_harmless_line_stays_as_it_is():
         "hush@hush.xn--p1ai",
     ],
 )
-def test_of_an_e_mail_address_nothing_is_left(address):
+def test_nothing_of_an_email_address_is_left(address):
     for message in (
         (f"to {address}.",),
         ("to %s.", address),
@@ -174,12 +174,12 @@ def test_of_an_e_mail_address_nothing_is_left(address):
         assert "hush" not in filtered(*message).lower().replace("hüsh", "hush")
 
 
-def test_several_addresses_go_and_the_rest_stays():
+def test_several_addresses_are_removed_and_the_rest_stays():
     assert filtered("a@b.cd and %s at 5 %%", "c@d.ef").count("@") == 0
     assert "and" in filtered("a@b.cd and %s at 5 %%", "c@d.ef")
 
 
-def test_of_an_exception_its_type_and_place_are_left_and_not_its_text():
+def test_only_the_type_and_place_of_an_exception_are_left():
     line = filtered("it broke", error=raised(ValueError("hush, +45 555 4711")))
 
     assert line.startswith("it broke (ValueError at test_telemetry.py:")
@@ -187,7 +187,7 @@ def test_of_an_exception_its_type_and_place_are_left_and_not_its_text():
     assert "Traceback" not in line
 
 
-def test_of_the_exceptions_behind_an_exception_nothing_is_left():
+def test_nothing_of_chained_exceptions_is_left():
     error = raised(ValueError("hush"))
     error.__cause__ = raised(KeyError("hush"))
     error.add_note("hush")
@@ -195,7 +195,7 @@ def test_of_the_exceptions_behind_an_exception_nothing_is_left():
     assert "hush" not in filtered("it broke", error=error)
 
 
-def test_of_an_exception_that_was_formatted_already_nothing_is_left():
+def test_nothing_of_an_already_formatted_exception_is_left():
     entry = record("it broke", error=raised(ValueError("hush")))
     entry.exc_text = "Traceback: hush"
 
@@ -204,11 +204,11 @@ def test_of_an_exception_that_was_formatted_already_nothing_is_left():
     assert "hush" not in logging.Formatter().format(entry)
 
 
-def test_of_a_stack_nothing_is_left():
+def test_nothing_of_a_stack_is_left():
     assert "hush" not in filtered("where", stack="Stack: hush")
 
 
-def test_a_line_with_wrong_arguments_harms_nobody(capsys):
+def test_a_line_with_wrong_arguments_does_no_harm(capsys):
     logger = logging.Logger("alone")
     handler = logging.StreamHandler(sys.stdout)
     handler.addFilter(NoValues())
@@ -220,7 +220,7 @@ def test_a_line_with_wrong_arguments_harms_nobody(capsys):
     assert "hush" not in capsys.readouterr().out
 
 
-# In a process, from its start. Standard output and error together, as CloudWatch gets them.
+# In a fresh process. Standard output and error together, as CloudWatch receives them.
 
 
 def said(program, before="", **environment):
@@ -239,7 +239,7 @@ try:
 except ValueError:
     logging.getLogger({name!r}).exception('it broke for ann@example.com')
 """
-# As the runtime of Lambda does before any of our code.
+# What Lambda's runtime does before any of our code runs.
 ROOT_HANDLER = "import logging, sys; logging.getLogger().addHandler(logging.StreamHandler(sys.stderr))"
 
 
@@ -262,28 +262,28 @@ def test_our_own_line_is_json_with_level_place_and_type_of_the_error():
     assert told["message"].startswith("it broke for … (ValueError at ")
 
 
-def test_our_own_line_is_written_once_though_the_runtime_has_a_handler_too():
+def test_our_own_line_is_written_once_although_the_runtime_has_a_handler_too():
     assert said("log.warning('one line')", ROOT_HANDLER).count("one line") == 1
 
 
-def test_the_request_id_stands_in_the_line_of_an_error():
+def test_the_line_of_an_error_has_the_request_id():
     (line,) = said("log.error('it broke', extra={'request_id': 'an-id'})").splitlines()
 
     assert json.loads(line)["request_id"] == "an-id"
 
 
-def test_what_json_cannot_hold_is_written_all_the_same():
+def test_values_that_json_cannot_hold_are_logged_as_text():
     (line,) = said(r"log.error('half \ud800', extra={'who': {1, 1}, 'half': '\udfff'})").splitlines()
 
     assert json.loads(line)["message"].startswith("half ")
     assert json.loads(line)["who"] == "{1}"
 
 
-def test_what_is_given_beside_the_message_holds_no_address_either():
+def test_extra_fields_of_a_record_hold_no_address_either():
     assert "hush" not in said("log.error('it broke', extra={'who': 'hush@example.com'})")
 
 
-def test_the_level_is_the_one_that_is_asked_for():
+def test_the_level_is_the_requested_one():
     text = said("telemetry.start('DEBUG'); log.debug('small'); log.setLevel('INFO'); log.debug('smaller')")
 
     assert "small" in text

@@ -1,4 +1,4 @@
-"""Which URLs are safe to use from a Lambda, and that the drivers read them no other way than we do."""
+"""Which URLs are safe to use from a Lambda, and that the drivers parse them as we do."""
 
 import ssl
 from ipaddress import ip_address
@@ -38,11 +38,11 @@ UNSAFE = [
     *(f"postgresql://db.example/d?sslmode={m}" for m in ("disable", "prefer", "require", "verify-ca", "")),
     "postgresql://db.example/d?sslmode=verify-full&sslmode=require",  # the last one counts
     "postgresql://db.example/d?sslmode=verify-full&ssl=true",  # which is sslmode=require
-    "postgresql://db.example/d?sslmode=verify-full#&sslmode=disable",  # libpq knows no fragments
+    "postgresql://db.example/d?sslmode=verify-full#&sslmode=disable",  # libpq has no notion of fragments
     "postgresql://db.example/d?SSLMODE=verify-full",
-    "postgresql:///d",  # wherever PGHOST leads
+    "postgresql:///d",  # the host comes from PGHOST
     "postgresql://localhost/d?host=db.example",
-    "postgresql://localhost/d?host=",  # as well
+    "postgresql://localhost/d?host=",  # likewise
     "postgresql://localhost/d?hostaddr=10.0.0.1",
     "postgresql://localhost,db.example/d",
     "postgresql://localhost@db.example/d",
@@ -57,18 +57,18 @@ UNSAFE = [
     "rediss://cache.example/0?ssl_check_hostname=no",
     "http://api.example/users",
     "http://127.0.0.1.api.example/users",
-    r"http://api.example\@localhost/users",  # some read the host before the backslash, some after it
+    r"http://api.example\@localhost/users",  # some parsers read the host before the backslash, some after
     "http://localhost@api.example/users",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("url", SAFE)
-def test_what_is_verified_or_stays_on_the_machine_is_safe(url):
+def test_verified_and_local_urls_are_safe(url):
     assert is_safe(url)
 
 
 @pytest.mark.parametrize("url", UNSAFE)
-def test_everything_else_is_not(url):
+def test_all_other_urls_are_unsafe(url):
     assert not is_safe(url)
 
 
@@ -116,12 +116,12 @@ TAILS = st.lists(st.sampled_from([*PARTS, *HOSTS]), max_size=6).map("".join)
 
 
 @given(host=st.sampled_from(HOSTS), tail=TAILS)
-def test_what_counts_as_safe_libpq_verifies_or_finds_on_this_machine(host, tail):
+def test_for_a_safe_url_libpq_verifies_the_server_or_stays_on_this_machine(host, tail):
     url = f"postgresql://u:p@{host}/d?{tail}"
     try:
         safe, read = is_safe(url), parse_dsn(url)
     except (ValueError, psycopg2.ProgrammingError):
-        return  # refused by one of the two
+        return  # one of the two refuses it
     if safe and read.get("sslmode") != "verify-full":
         hosts = [*read.get("host", "").split(","), *read.get("hostaddr", "").split(",")]
         assert [there for there in hosts if there and leads_away(there)] == []
@@ -129,7 +129,7 @@ def test_what_counts_as_safe_libpq_verifies_or_finds_on_this_machine(host, tail)
 
 
 @given(scheme=st.sampled_from(["redis", "rediss"]), host=st.sampled_from(HOSTS), tail=TAILS)
-def test_what_counts_as_safe_the_redis_client_verifies_or_finds_on_this_machine(scheme, host, tail):
+def test_for_a_safe_url_the_redis_client_verifies_the_server_or_stays_on_this_machine(scheme, host, tail):
     url = f"{scheme}://:p@{host}/0?{tail}"
     try:
         safe, line = is_safe(url), redis.ConnectionPool.from_url(url).make_connection()

@@ -1,4 +1,4 @@
-"""The stand-in user API is seen here as its clients see it: through sockets."""
+"""The stand-in user API, tested as its clients use it: through sockets."""
 
 import contextlib
 import gzip
@@ -80,7 +80,7 @@ def uid(record: Any) -> str:
 
 
 def essentials(record: Any) -> tuple[list[Any], str, tuple[float, float]]:
-    """The texts that every user has, the day of birth, the coordinates; a broken record raises."""
+    """The texts that every user has, the date of birth, the coordinates. A broken record raises."""
     if "address" in record:
         place, spot = record["address"], record["address"]["coordinates"]
         texts = [record["uid"], record["email"], record["first_name"], record["last_name"], place["city"]]
@@ -113,7 +113,7 @@ def is_valid(record: Any) -> bool:
 
 
 def kinds(value: Any, path: str = "") -> set[tuple[str, str]]:
-    """Every key path below a JSON value, with the JSON type that it has."""
+    """Every key path below a JSON value, with its JSON type."""
     if isinstance(value, dict):
         return {("path", path), *(kind for key in value for kind in kinds(value[key], f"{path}.{key}"))}
     names = {str: "string", int: "number", float: "number", type(None): "null"}
@@ -143,11 +143,11 @@ def test_a_restarted_server_sends_the_same_bytes(dialect: str) -> None:
 
 
 @both_dialects
-def test_a_record_does_not_depend_on_how_many_are_asked_for(api: UserApi, dialect: str) -> None:
+def test_a_record_does_not_depend_on_the_page_size(api: UserApi, dialect: str) -> None:
     assert page(api, dialect, size=400)[:150] == page(api, dialect, size=150)
 
 
-def test_without_parameters_it_is_the_first_page_of_the_usual_seed(api: UserApi) -> None:
+def test_without_parameters_it_sends_the_first_page_of_the_default_seed(api: UserApi) -> None:
     assert get(api.url("random-data-api")).json() == page(api, page=1, seed="decant")
 
 
@@ -161,7 +161,7 @@ def test_another_seed_brings_other_people(api: UserApi) -> None:
     assert not {*map(uid, page(api, seed="a"))} & {*map(uid, page(api, seed="b"))}
 
 
-def test_both_dialects_tell_of_the_same_people(api: UserApi) -> None:
+def test_both_dialects_describe_the_same_people(api: UserApi) -> None:
     ours, theirs = page(api), page(api, "randomuser")
     assert [(uid(record), record["email"]) for record in ours] == [
         (uid(record), record["email"]) for record in theirs
@@ -183,9 +183,7 @@ def test_every_key_path_of_the_real_records_is_there_with_the_same_types(api: Us
 
 
 @both_dialects
-def test_beyond_the_real_shape_there_are_only_the_intended_nulls_and_one_field(
-    api: UserApi, dialect: str
-) -> None:
+def test_only_the_intended_nulls_and_one_field_go_beyond_the_real_shape(api: UserApi, dialect: str) -> None:
     sample = json.loads(SAMPLES[dialect].read_bytes())
     real = sample if dialect == "random-data-api" else sample["results"]
     beyond = kinds_of_all(page(api, dialect, size=1_000)) - kinds_of_all(real)
@@ -193,7 +191,7 @@ def test_beyond_the_real_shape_there_are_only_the_intended_nulls_and_one_field(
     assert beyond == {(".maiden_name", "string"), *((path, "null") for path in nulls)}
 
 
-def test_the_envelope_of_the_second_dialect_says_what_was_asked(api: UserApi) -> None:
+def test_the_envelope_of_the_second_dialect_repeats_the_query(api: UserApi) -> None:
     real = json.loads(SAMPLES["randomuser"].read_bytes())
     document = get(api.url("randomuser", results=7, page=3, seed="x")).json()
     assert document.keys() == real.keys()
@@ -213,7 +211,7 @@ def test_the_size_is_each_dialects_own_unless_given_and_never_above_5000(
 
 
 @both_dialects
-def test_every_record_that_was_not_spoiled_on_demand_is_valid(api: UserApi, dialect: str) -> None:
+def test_every_record_is_valid_unless_bad_ones_are_requested(api: UserApi, dialect: str) -> None:
     assert all(map(is_valid, page(api, dialect, size=2_000)))
 
 
@@ -261,13 +259,13 @@ ODDITIES = {
 
 
 @pytest.mark.parametrize("name", ODDITIES)
-def test_each_real_world_oddity_is_there_and_rare(api: UserApi, name: str) -> None:
+def test_each_real_world_oddity_occurs_but_rarely(api: UserApi, name: str) -> None:
     share = sum(bool(ODDITIES[name](record)) for record in page(api, size=2_000)) / 2_000
     assert 0.001 < share < 0.06
 
 
 @both_dialects
-def test_about_one_in_200_was_on_the_page_already_and_has_changed(api: UserApi, dialect: str) -> None:
+def test_about_one_record_in_200_repeats_an_earlier_one_with_changes(api: UserApi, dialect: str) -> None:
     first: dict[str, Any] = {}
     twins = []
     for record in page(api, dialect, size=5_000):
@@ -284,7 +282,7 @@ def test_about_one_in_200_was_on_the_page_already_and_has_changed(api: UserApi, 
 
 @both_dialects
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.29, 1])
-def test_exactly_the_asked_share_is_bad_and_the_others_stay_as_they_were(
+def test_exactly_the_requested_share_is_bad_and_the_others_are_unchanged(
     api: UserApi, dialect: str, share: float
 ) -> None:
     good, mixed = page(api, dialect), page(api, dialect, bad=share)
@@ -309,7 +307,7 @@ def test_thirteen_bad_records_are_bad_in_thirteen_ways(api: UserApi, dialect: st
 
 
 @both_dialects
-def test_nul_and_half_a_surrogate_pair_travel_as_escapes_in_sound_utf_8(api: UserApi, dialect: str) -> None:
+def test_nul_and_half_a_surrogate_pair_are_sent_as_escapes_in_valid_utf_8(api: UserApi, dialect: str) -> None:
     body = get(api.url(dialect, **{SIZE_NAMES[dialect]: 13}, bad=1)).content
     assert rb"\u0000" in body
     assert rb"\ud800" in body
@@ -346,7 +344,7 @@ def test_the_type_and_the_length_are_declared(api: UserApi, dialect: str) -> Non
         *("fault=status-99", "fault=status-600", "fault=delay-1.2.3", "fault=trickle5", "fault=retry-after-"),
     ],
 )
-def test_a_query_that_makes_no_sense_is_a_400_with_a_json_error(api: UserApi, query: str) -> None:
+def test_an_invalid_query_is_a_400_with_a_json_error(api: UserApi, query: str) -> None:
     answer = get(f"{api.url('random-data-api')}?{query}")
     assert answer.status_code == 400
     assert answer.json()["error"]
@@ -359,13 +357,13 @@ def test_any_other_path_is_a_404_with_a_json_error(api: UserApi, path: str) -> N
     assert answer.json()["error"]
 
 
-def test_requests_are_remembered_in_their_order(api: UserApi) -> None:
+def test_requests_are_recorded_in_order(api: UserApi) -> None:
     get(api.url("randomuser", results=2, page=1))
     get(api.url("random-data-api"))
     assert api.requests == [("GET", "/api/1.4/?results=2&page=1"), ("GET", "/api/v2/users")]
 
 
-def test_a_script_answers_the_next_requests_and_then_the_pages_return(api: UserApi) -> None:
+def test_a_script_answers_the_next_requests_and_then_pages_are_served_again(api: UserApi) -> None:
     api.script(b"[1]", times=2)
     api.script(b"tea", status=418, headers={"Content-Type": "text/plain", "X-Pot": "brown"})
     answers = [get(api.url("random-data-api", size=1)) for _ in range(4)]
@@ -396,12 +394,12 @@ def test_a_status_that_allows_no_body_gets_none(api: UserApi, status: int) -> No
         assert read_head(client).startswith("HTTP/1.1 404")
 
 
-def test_fault_retry_after_asks_for_patience(api: UserApi) -> None:
+def test_fault_retry_after_sends_the_header(api: UserApi) -> None:
     answer = get(api.url("random-data-api", fault="retry-after-2"))
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "2")
 
 
-def test_fault_delay_answers_late_but_well(api: UserApi) -> None:
+def test_fault_delay_answers_late_but_correctly(api: UserApi) -> None:
     started = time.monotonic()
     late = page(api, fault="delay-0.3")
     assert time.monotonic() - started >= 0.3
@@ -415,11 +413,11 @@ def test_fault_trickle_sends_one_byte_at_a_time(api: UserApi) -> None:
         received = [client.recv(65_536) for _ in range(3)]
         elapsed = time.monotonic() - started
     assert list(map(len, received)) == [1, 1, 1]
-    assert elapsed >= 0.35  # the first byte comes at once, then two pauses of 0.2 s
+    assert elapsed >= 0.35  # the first byte comes immediately, then two pauses of 0.2 s
     assert declared > 500
 
 
-def test_fault_truncate_breaks_off_in_the_middle_of_what_was_promised(api: UserApi) -> None:
+def test_fault_truncate_breaks_off_before_the_declared_length(api: UserApi) -> None:
     with connected(api.url("random-data-api", fault="truncate")) as client:
         promised = int(content_length(read_head(client)))
         assert len(rest(client)) == promised // 2
@@ -428,7 +426,7 @@ def test_fault_truncate_breaks_off_in_the_middle_of_what_was_promised(api: UserA
 
 
 @both_dialects
-def test_fault_truncated_json_is_sound_http_around_half_a_document(api: UserApi, dialect: str) -> None:
+def test_fault_truncated_json_is_valid_http_with_half_a_document(api: UserApi, dialect: str) -> None:
     answer = get(api.url(dialect, fault="truncated-json"))
     assert int(answer.headers["Content-Length"]) == len(answer.content)
     with pytest.raises(requests.exceptions.JSONDecodeError):
@@ -461,7 +459,7 @@ def test_fault_reset_resets_the_connection_without_a_byte(api: UserApi) -> None:
         client.recv(1)
 
 
-def test_fault_huge_goes_on_and_on_and_never_says_how_long(api: UserApi) -> None:
+def test_fault_huge_sends_a_huge_body_without_a_length(api: UserApi) -> None:
     with connected(api.url("random-data-api", fault="huge")) as client:
         assert "content-length" not in read_head(client).lower()
         received = 0
@@ -479,7 +477,7 @@ def test_fault_gzip_is_the_usual_page_compressed(api: UserApi) -> None:
     assert page(api, fault="gzip") == page(api)
 
 
-def test_times_lets_only_the_first_requests_of_that_very_address_fail(api: UserApi) -> None:
+def test_times_limits_the_fault_to_the_first_requests_of_the_same_url(api: UserApi) -> None:
     flaky = api.url("random-data-api", fault="status-503", times=2)
     assert [get(flaky).status_code for _ in range(4)] == [503, 503, 200, 200]
     assert get(flaky + "&page=2").status_code == 503
@@ -490,7 +488,7 @@ def test_without_times_a_fault_never_ends(api: UserApi) -> None:
     assert {get(api.url("randomuser", fault="status-500")).status_code for _ in range(5)} == {500}
 
 
-def test_zero_times_is_never(api: UserApi) -> None:
+def test_zero_times_means_no_fault(api: UserApi) -> None:
     assert get(api.url("randomuser", fault="status-500", times=0)).status_code == 200
 
 
@@ -498,7 +496,7 @@ def test_zero_times_is_never(api: UserApi) -> None:
 
 
 @pytest.mark.parametrize("fault", ["huge", "trickle", "delay-0.1", ""])
-def test_a_client_that_hangs_up_is_no_error_and_costs_nobody_else(
+def test_a_client_that_hangs_up_causes_no_error_and_affects_no_other(
     api: UserApi, capfd: pytest.CaptureFixture[str], fault: str
 ) -> None:
     before = threading.active_count()
@@ -509,7 +507,7 @@ def test_a_client_that_hangs_up_is_no_error_and_costs_nobody_else(
     assert capfd.readouterr() == ("", "")
 
 
-def test_leaving_does_not_wait_for_idle_or_patient_clients() -> None:
+def test_closing_does_not_wait_for_idle_or_waiting_clients() -> None:
     before = threading.active_count()
     with contextlib.ExitStack() as stack:
         with UserApi() as api:
@@ -518,7 +516,7 @@ def test_leaving_does_not_wait_for_idle_or_patient_clients() -> None:
                 stack.enter_context(connected(f"{url}?{query}")) for query in ("", "fault=delay-60")
             )
             until(lambda: len(api.requests) == 2)
-            assert idle.recv(1, socket.MSG_PEEK)  # answered, and not only noted
+            assert idle.recv(1, socket.MSG_PEEK)  # answered, and not only recorded
             started = time.monotonic()
         assert time.monotonic() - started < 2
         assert threading.active_count() == before
@@ -526,7 +524,7 @@ def test_leaving_does_not_wait_for_idle_or_patient_clients() -> None:
         assert rest(patient) == b""
 
 
-def test_the_port_is_free_again_at_once() -> None:
+def test_the_port_is_free_again_immediately() -> None:
     with UserApi() as first:
         get(first.url("randomuser"))
     with UserApi(first.port) as second:
@@ -540,7 +538,7 @@ def start(*arguments: str) -> "subprocess.Popen[str]":
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_in_the_foreground_it_names_its_urls_once_and_serves_until_told_to_stop(
+def test_in_the_foreground_it_prints_its_urls_once_and_serves_until_stopped(
     number: signal.Signals,
 ) -> None:
     with start("--port", "0") as process:
@@ -554,7 +552,7 @@ def test_in_the_foreground_it_names_its_urls_once_and_serves_until_told_to_stop(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.2 is no address of this machine")
-def test_it_listens_where_it_is_told_to() -> None:
+def test_it_listens_on_the_given_address() -> None:
     with UserApi(host="127.0.0.2") as elsewhere:
         url = elsewhere.url("randomuser")
         assert get(url.replace("127.0.0.1", "127.0.0.2")).status_code == 200
@@ -562,7 +560,7 @@ def test_it_listens_where_it_is_told_to() -> None:
             get(url)
 
 
-def test_a_taken_port_is_told_in_one_sentence(api: UserApi) -> None:
+def test_a_taken_port_is_reported_in_one_sentence(api: UserApi) -> None:
     with start("--port", str(api.port)) as process:
         _, complaint = process.communicate(timeout=10)
     assert process.returncode == 1

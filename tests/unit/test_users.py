@@ -1,4 +1,4 @@
-"""The record contract: what is valid, what is told of what is not, and that nothing else is told."""
+"""The record contract: what is valid, what is reported of an invalid record, and that nothing else is."""
 
 import json
 import math
@@ -25,7 +25,7 @@ both = pytest.mark.parametrize("api", APIS, ids=str)
 
 
 def each(*kinds: str) -> pytest.MarkDecorator:
-    """Every place of these kinds, in both dialects."""
+    """Parametrises over every path of these kinds, in both dialects."""
     found = [(api, getattr(api, kind)) for api in APIS for kind in kinds]
     places = [(api, path) for api, held in found for path in ([held] if isinstance(held, str) else held)]
     return pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def checked(api: Api, *records: Any) -> ValidPage:
 
 
 def told(api: Api, record: Any) -> list[tuple[str, str]]:
-    """All that is told of a record: nothing if it is valid."""
+    """All issues reported of a record; none if it is valid."""
     return [(issue.path, issue.rule) for reject in checked(api, record).rejects for issue in reject.issues]
 
 
@@ -70,11 +70,11 @@ def test_an_optional_field_may_be_missing_or_null(api, path, value):
 
 @each("texts", "optional_texts")
 def test_a_text_may_be_empty(api, path):
-    assert told_of(api, path, "") == []  # what is empty becomes missing when the page is cleaned
+    assert told_of(api, path, "") == []  # cleaning turns an empty text into a missing value
 
 
 @each("texts", "optional_texts")
-def test_a_text_holds_200_characters_and_no_more(api, path):
+def test_a_text_may_have_200_characters_and_no_more(api, path):
     assert told_of(api, path, "é" * 200) == []  # characters, not bytes: these are 400
     assert told_of(api, path, "é" * 201) == [(path, "length")]
 
@@ -100,7 +100,7 @@ def test_a_uuid_may_be_written_in_capitals_or_without_hyphens(api, uid):
         "first.last+tag@sub.domain.example",
         "jörg@müller.example",
         "a@192.0.2.1",
-        " \ta@b.example\n",  # trimmed later
+        " \ta@b.example\n",  # cleaning trims it later
         "a" * 64 + "@" + "b" * 250 + ".com",  # 319; RFC 5321: 64 + @ + 255 = 320
         "a" * 64 + "@" + "b" * 251 + ".com",
     ],
@@ -113,13 +113,13 @@ def test_an_email_is_a_name_and_a_domain_with_a_dot(api, email):
 @pytest.mark.parametrize(
     "day",
     [
-        "0001-01-01",  # the first that a date can be
+        "0001-01-01",  # the earliest possible date
         "2000-02-29",  # 400 divides the year
         "2024-02-28",
         "2024-02-29",  # born today
     ],
 )
-def test_a_date_of_birth_is_any_day_until_today(api, day):
+def test_a_date_of_birth_is_any_day_up_to_today(api, day):
     assert told_of(api, api.born, api.born_on(day)) == []
 
 
@@ -127,19 +127,19 @@ def test_a_date_of_birth_is_any_day_until_today(api, day):
 @pytest.mark.parametrize(
     ("changes", "faults"), [({"a_new_field": "\0"}, []), ({"email": "name"}, [("email", "format")])]
 )
-def test_today_is_no_future_day_when_a_record_is_looked_at_closely(api, changes, faults):
+def test_today_is_not_in_the_future_when_a_record_is_checked_individually(api, changes, faults):
     assert told(api, api.record({api.born: api.born_on("2024-02-29"), **changes})) == faults
 
 
 @both
 @pytest.mark.parametrize("degrees", [90, -90, 90.0, 0, -0.0, 1e-300])
-def test_a_latitude_reaches_from_pole_to_pole(api, degrees):
+def test_a_latitude_ranges_from_pole_to_pole(api, degrees):
     assert told_of(api, api.lat, degrees) == []
 
 
 @both
 @pytest.mark.parametrize("degrees", [180, -180, 90.0001, 179.99999])
-def test_a_longitude_reaches_around_the_earth(api, degrees):
+def test_a_longitude_ranges_around_the_earth(api, degrees):
     assert told_of(api, api.lng, degrees) == []
 
 
@@ -171,29 +171,29 @@ def test_a_text_that_only_looks_dangerous_is_kept_as_it_is(api, text):
     assert [user.first_name for user in page.users] == [text]
 
 
-# What is told of a fault
+# What is reported of an invalid record
 
 
 @each("texts", "uid", "email", "born", "lat", "lng", "objects")
 @pytest.mark.parametrize("value", [MISSING, None], ids=["missing", "null"])
-def test_a_required_field_that_is_missing_or_null_is_told_as_required(api, path, value):
+def test_a_missing_or_null_required_field_is_reported_as_required(api, path, value):
     assert told_of(api, path, value) == [(path, "required")]
 
 
 @each("texts", "optional_texts", "uid", "email", "born", "objects", "optional_objects")
 @pytest.mark.parametrize("value", [True, [], ["x"], 0.5], ids=repr)
-def test_a_value_of_another_type_is_told_as_type(api, path, value):
+def test_a_value_of_another_type_is_reported_as_type(api, path, value):
     assert told_of(api, path, value) == [(path, "type")]
 
 
 @each("texts", "optional_texts", "uid", "email", "born", "lat", "lng")
-def test_an_object_in_place_of_a_single_value_is_told_as_type(api, path):
+def test_an_object_in_place_of_a_single_value_is_reported_as_type(api, path):
     assert told_of(api, path, {}) == [(path, "type")]
 
 
 @each("lat", "lng")
 @pytest.mark.parametrize("value", [True, [], ["x"]], ids=repr)  # true is 1 to Python, not to us
-def test_degrees_of_another_type_are_told_as_type(api, path, value):
+def test_degrees_of_another_type_are_reported_as_type(api, path, value):
     assert told_of(api, path, value) == [(path, "type")]
 
 
@@ -215,12 +215,12 @@ def test_the_random_data_api_writes_no_number_as_text(degrees):
         "f80b9b0d-c04d-4a77-86b5-43981186a7888",  # one too many
         "f80b9b0d-c04d-4a77-86b5-43981186a78g",
         "f80b9b0dc04d-4a77-86b5-43981186a788",
-        "{f80b9b0d-c04d-4a77-86b5-43981186a788}",  # Python's UUID takes this and the next two
+        "{f80b9b0d-c04d-4a77-86b5-43981186a788}",  # Python's UUID accepts this and the next two
         "urn:uuid:f80b9b0d-c04d-4a77-86b5-43981186a788",
         " f80b9b0d-c04d-4a77-86b5-43981186a788",
     ],
 )
-def test_a_malformed_uuid_is_told_as_uuid(api, uid):
+def test_a_malformed_uuid_is_reported_as_uuid(api, uid):
     assert told_of(api, api.uid, uid) == [(api.uid, "uuid")]
 
 
@@ -243,12 +243,12 @@ def test_a_malformed_uuid_is_told_as_uuid(api, uid):
         "a@host.example\nb@host.example",  # one address, not two lines
     ],
 )
-def test_a_malformed_email_is_told_as_format(api, email):
+def test_a_malformed_email_is_reported_as_format(api, email):
     assert told_of(api, api.email, email) == [(api.email, "format")]
 
 
 @both
-def test_an_email_over_320_characters_is_told_as_length(api):
+def test_an_email_over_320_characters_is_reported_as_length(api):
     assert told_of(api, api.email, "a" * 65 + "@" + "b" * 251 + ".com") == [(api.email, "length")]
 
 
@@ -257,7 +257,7 @@ def test_an_email_over_320_characters_is_told_as_length(api):
     "day",
     [
         "2001-02-30",
-        "1900-02-29",  # 100 divides the year, 400 does not
+        "1900-02-29",  # 100 divides the year, but 400 does not
         "2001-13-01",
         "2001-00-10",
         "2001-04-31",
@@ -268,7 +268,7 @@ def test_an_email_over_320_characters_is_told_as_length(api):
         "",
     ],
 )
-def test_a_day_that_no_calendar_has_is_told_as_date(api, day):
+def test_a_day_that_does_not_exist_is_reported_as_date(api, day):
     assert told_of(api, api.born, api.born_on(day)) == [(api.born, "date")]
 
 
@@ -279,12 +279,12 @@ def test_a_date_of_birth_is_text_and_not_a_number_of_seconds(api):
 
 @both
 @pytest.mark.parametrize("day", ["2024-03-01", "2025-01-01", "9999-12-31"])
-def test_a_day_after_today_is_told_as_future(api, day):
+def test_a_day_after_today_is_reported_as_future(api, day):
     assert told_of(api, api.born, api.born_on(day)) == [(api.born, "future")]
 
 
 @both
-def test_a_future_day_is_told_beside_other_faults(api):
+def test_a_future_day_is_reported_along_with_other_faults(api):
     record = api.record({api.born: api.born_on("2024-03-01"), api.email: "name"})
     assert told(api, record) == sorted([(api.born, "future"), (api.email, "format")])
 
@@ -298,21 +298,21 @@ def test_a_future_day_is_told_beside_other_faults(api):
         91,
         10**30,
         b"1e999",  # beyond a double: infinite
-        b"NaN",  # no JSON by the book, but Python writes it
+        b"NaN",  # not valid JSON, but Python writes it
         b"Infinity",
         b"-Infinity",
-        b"9" * 400,  # whole, and too large for a double
-        b"9" * 5_000,  # too long for Python to read as a whole number
+        b"9" * 400,  # an integer too large for a double
+        b"9" * 5_000,  # too many digits for Python's int()
     ],
     ids=lambda degrees: str(degrees)[:12],
 )
-def test_a_latitude_beyond_the_poles_is_told_as_range(api, degrees):
+def test_a_latitude_beyond_the_poles_is_reported_as_range(api, degrees):
     assert told_of(api, api.lat, degrees) == [(api.lat, "range")]
 
 
 @both
 @pytest.mark.parametrize("degrees", [180.00001, -180.00001, b"NaN"])
-def test_a_longitude_beyond_180_is_told_as_range(api, degrees):
+def test_a_longitude_beyond_180_is_reported_as_range(api, degrees):
     assert told_of(api, api.lng, degrees) == [(api.lng, "range")]
 
 
@@ -320,40 +320,40 @@ def test_a_longitude_beyond_180_is_told_as_range(api, degrees):
 @pytest.mark.parametrize(
     "text",
     [
-        "a\0b",  # Postgres stores no NUL
-        "\ud800",  # half of a pair: no Unicode text
+        "a\0b",  # Postgres cannot store NUL
+        "\ud800",  # half a surrogate pair: not Unicode text
         "a\udfff",
-        b'"\xff"',  # no UTF-8
-        b'"\xed\xa0\x80"',  # half of a pair, written in bytes
-        b'"\xc0\x80"',  # NUL written over-long, as Java does
+        b'"\xff"',  # not UTF-8
+        b'"\xed\xa0\x80"',  # half a surrogate pair, encoded as bytes
+        b'"\xc0\x80"',  # overlong encoding of NUL, as Java writes it
     ],
     ids=ascii,
 )
-def test_text_that_postgres_cannot_store_is_told_as_encoding(api, path, text):
+def test_text_that_postgres_cannot_store_is_reported_as_encoding(api, path, text):
     assert told_of(api, path, text) == [(path, "encoding")]
 
 
 @both
 @pytest.mark.parametrize("record", NO_RECORD, ids=repr)
-def test_a_record_that_is_no_object_is_told_as_type(api, record):
+def test_a_record_that_is_not_an_object_is_reported_as_type(api, record):
     assert told(api, record) == [("", "type")]
 
 
 @both
 @pytest.mark.parametrize("number", [b"1" * 25, b"1" * 5_000, b"1e999", b"NaN"], ids=lambda n: str(n[:4]))
-def test_a_number_of_any_size_is_no_text(api, number):
+def test_a_number_of_any_size_is_not_text(api, number):
     assert told_of(api, api.texts[0], number) == [(api.texts[0], "type")]
 
 
 @both
 @pytest.mark.parametrize("opened", [b"[", b'{"a":'], ids=["lists", "objects"])
-def test_deep_nesting_in_place_of_text_is_told_as_type(api, opened):
+def test_deep_nesting_in_place_of_text_is_reported_as_type(api, opened):
     closed = b"]" if opened == b"[" else b"}"
     assert told_of(api, api.texts[0], opened * 500 + b"1" + closed * 500) == [(api.texts[0], "type")]
 
 
 @both
-def test_of_a_field_that_is_there_twice_the_last_counts(api):
+def test_the_last_of_a_repeated_field_counts(api):
     good = json.dumps(api.record()).encode()
     email, born = f'"{api.email}": 5, '.encode(), good[1:]
     assert told(api, b"{" + email + born) == []
@@ -361,7 +361,7 @@ def test_of_a_field_that_is_there_twice_the_last_counts(api):
 
 
 @both
-def test_of_a_field_that_is_there_twice_the_last_counts_in_a_page_with_faults_too(api):
+def test_the_last_of_a_repeated_field_counts_in_a_page_with_faults_too(api):
     good = json.dumps(api.record({api.email: "last@host.example"})).encode()
     twice = b"{" + f'"{api.email}": "first@host.example", '.encode() + good[1:]
     page = checked(api, twice, b'"\xff"')
@@ -369,7 +369,7 @@ def test_of_a_field_that_is_there_twice_the_last_counts_in_a_page_with_faults_to
 
 
 @both
-def test_all_that_is_wrong_with_a_record_is_told_in_the_order_of_its_paths(api):
+def test_all_faults_of_a_record_are_reported_in_the_order_of_their_paths(api):
     faults = {
         api.uid: ("5919", "uuid"),
         api.email: (MISSING, "required"),
@@ -385,35 +385,35 @@ def test_all_that_is_wrong_with_a_record_is_told_in_the_order_of_its_paths(api):
 
 
 @both
-def test_an_empty_record_lacks_all_that_is_required_and_nothing_below_it(api):
+def test_an_empty_record_lacks_only_the_required_fields_of_the_top_level(api):
     top = {path.partition(".")[0] for path in (*api.texts, api.uid, api.email, api.born, *api.objects)}
     assert told(api, {}) == sorted((path, "required") for path in top)
 
 
 @both
 def test_a_record_that_only_the_decoder_refuses_is_rejected_as_a_whole(api):
-    record = api.record({"\ud800": 1})  # no field of ours, but a name that is no Unicode text
+    record = api.record({"\ud800": 1})  # an unknown field whose name is not Unicode text
     assert told(api, record) == [("", "type")]
 
 
 class Cut(Dialect[User]):
-    """A dialect that cuts pages badly."""
+    """A dialect that splits pages incorrectly."""
 
     def split(self, body: bytes) -> list[bytes]:
         return [b'{"uid": ', *super().split(body)]
 
 
-def test_a_record_that_is_no_json_by_itself_is_told_as_json():
+def test_a_record_that_is_not_valid_json_is_reported_as_json():
     page = validate(RANDOM_DATA_API.page(5), Cut("cut", User, lambda user: user, uid="uid"), TODAY)
     assert [reject.issues for reject in page.rejects] == [(Issue("", "json"),), (Issue("", "type"),)]
     assert page.rejects[0].raw == b'{"uid": '
 
 
-# What becomes of the page
+# The page as a whole
 
 
 @both
-def test_a_reject_tells_its_place_in_the_page_from_0(api):
+def test_a_reject_has_its_position_in_the_page_counted_from_0(api):
     page = checked(api, 5, api.record(), api.record({api.email: "name"}), api.record(), None)
     assert [reject.position for reject in page.rejects] == [0, 2, 4]
     assert (len(page.users), page.fetched) == (2, 5)
@@ -421,7 +421,7 @@ def test_a_reject_tells_its_place_in_the_page_from_0(api):
 
 @both
 @pytest.mark.parametrize("neighbour", [5, "\ud800"], ids=ascii)
-def test_a_reject_is_the_same_bytes_however_its_record_and_page_were_written(api, neighbour):
+def test_a_rejects_bytes_do_not_depend_on_how_its_record_and_page_were_written(api, neighbour):
     written = (b'{"email":"n\xc3\xa4me","b":[1,2]}', b'{ "b": [1, 2],\t"email": "n\\u00e4me" }')
     raw = [checked(api, record, neighbour).rejects[0].raw for record in written]
     assert raw == [b'{"b": [1, 2], "email": "n\\u00e4me"}'] * 2
@@ -439,13 +439,13 @@ def test_a_reject_is_the_same_bytes_however_its_record_and_page_were_written(api
         (b'{"a": null}', b"{}"),
     ],
 )
-def test_different_rejects_are_different_bytes(api, one, other):
+def test_different_rejects_have_different_bytes(api, one, other):
     raw = [reject.raw for reject in checked(api, one, other).rejects]
     assert raw[0] != raw[1]
 
 
 @both
-def test_an_empty_page_is_a_page(api):
+def test_an_empty_page_is_valid(api):
     page = checked(api)
     assert (page.users, page.rejects, page.fetched) == ([], [], 0)
 
@@ -461,8 +461,8 @@ def test_an_empty_page_is_a_page(api):
         *((api, api.page(api.record())[:-1]) for api in APIS),
         *((api, api.page(api.record()) + b"]") for api in APIS),
         *((api, api.page(api.record()).replace(b": ", b"= ", 1)) for api in APIS),
-        *((api, api.page(b'"a\tb"')) for api in APIS),  # a bare control character is no JSON
-        *((api, api.page(b'"\\ud8zz"', b'"\\ud8"')) for api in APIS),  # nor is an escape that is none
+        *((api, api.page(b'"a\tb"')) for api in APIS),  # a raw control character is invalid in JSON
+        *((api, api.page(b'"\\ud8zz"', b'"\\ud8"')) for api in APIS),  # and so is an incomplete escape
         (RANDOM_DATA_API, RANDOMUSER.page(RANDOMUSER.record())),
         (RANDOM_DATA_API, b'{"error": "\xff"}'),
         (RANDOMUSER, RANDOM_DATA_API.page(RANDOM_DATA_API.record())),
@@ -477,8 +477,8 @@ def test_an_empty_page_is_a_page(api):
     ],
     ids=lambda value: ascii(value)[:40] if isinstance(value, bytes) else str(value),
 )
-def test_what_is_no_list_of_records_is_no_page(api, body):
-    with pytest.raises(ValueError):  # noqa: PT011  whichever library says so
+def test_a_body_without_a_list_of_records_is_an_error(api, body):
+    with pytest.raises(ValueError):  # noqa: PT011  from any of the libraries
         validate(body, api.dialect, TODAY)
 
 
@@ -496,7 +496,7 @@ DEEP = {
 
 @both
 @pytest.mark.parametrize("deep", DEEP.values(), ids=DEEP)
-def test_a_record_nested_deeper_than_any_parser_goes_is_told_as_json_and_costs_no_other(api, deep):
+def test_a_record_nested_too_deeply_for_any_parser_is_reported_as_json_and_affects_no_other(api, deep):
     good, bad = api.record(), api.record({api.email: "nobody"})
 
     page = checked(api, good, deep, api.record({api.unread: deep}), bad, api.record({api.email: deep}))
@@ -512,8 +512,8 @@ def test_a_record_nested_deeper_than_any_parser_goes_is_told_as_json_and_costs_n
     assert page.rejects[0].raw == deep
 
 
-def test_a_text_that_never_ends_is_looked_through_once():
-    """Whoever looked from each quotation mark anew would look for days."""
+def test_an_unterminated_text_is_scanned_only_once():
+    """A scan that starts again at each quotation mark would take days."""
     body = b"[" + DEEP["lists"] + b',"' + b'\\"' * 500_000
 
     with pytest.raises(ValueError, match="Unterminated"):
@@ -521,14 +521,14 @@ def test_a_text_that_never_ends_is_looked_through_once():
 
 
 @both
-def test_of_a_record_with_very_many_unknown_fields_only_some_are_named(api):
+def test_only_some_of_very_many_unknown_fields_are_named(api):
     raw = json.dumps({f"field_{number}": 1 for number in range(5_000)}).encode()
 
     assert len(api.dialect.unknown(raw)) == 1_000
 
 
 @both
-def test_a_page_may_hold_both_what_is_nested_too_deeply_and_half_a_surrogate_pair(api):
+def test_a_page_may_hold_both_too_deep_nesting_and_half_a_surrogate_pair(api):
     deep = DEEP["lists"]
 
     page = checked(api, api.record({api.email: b'"\\ud800"'}), deep, api.record())
@@ -546,7 +546,7 @@ surrogates = st.sampled_from(["\ud800", "\udfff", "\U0001f600", "ud800", "\\", "
 
 @both
 @given(records=st.lists(st.lists(surrogates, min_size=1).map("".join), min_size=1), escaped=st.booleans())
-def test_a_page_with_surrogates_is_split_into_the_records_that_it_holds(api, records, escaped):
+def test_a_page_with_surrogates_is_split_into_its_records(api, records, escaped):
     texts = [json.dumps({"text": text}, ensure_ascii=escaped) for text in records]
     bodies = [text.encode("utf-8", "backslashreplace") for text in texts]
 
@@ -556,31 +556,31 @@ def test_a_page_with_surrogates_is_split_into_the_records_that_it_holds(api, rec
 
 
 @both
-def test_a_record_with_half_a_surrogate_pair_is_its_own_bytes_still(api):
+def test_a_record_with_half_a_surrogate_pair_keeps_its_bytes(api):
     bodies = [rb'{"a":"\ud800","b":1.50}', rb'{"a":"\\ud800\ud83d\ude00","b":1E2}', b'{"b":3}']
     assert api.dialect.split(api.page(*bodies)) == bodies
 
 
 @both
-def test_what_looks_masked_already_is_not_unmasked(api):
+def test_text_that_looks_like_our_masking_is_not_unmasked(api):
     bodies = [rb'{"a":"\u0000ud800"}', rb'{"a":"\ud800"}']
     assert list(map(json.loads, api.dialect.split(api.page(*bodies)))) == list(map(json.loads, bodies))
 
 
 @both
-def test_a_page_that_opens_more_than_it_closes_is_no_page(api):
+def test_a_page_with_unclosed_brackets_is_an_error(api):
     with pytest.raises((ValueError, RecursionError)):
         validate(b"[" * 200_000 + api.page(api.record()), api.dialect, TODAY)
 
 
-# Whatever comes
+# Arbitrary input
 
 surrogates_too = st.text(st.characters(exclude_categories=()), max_size=12)
 hostile = st.sampled_from(
     [
         "\0",
         "\ud800",
-        "of length",  # words of the decoder's own messages
+        "of length",  # part of the decoder's own messages
         "matching regex",
         "Invalid UUID",
         "2001-02-30",
@@ -608,7 +608,7 @@ text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=2
 
 
 def changed(api: Api) -> st.SearchStrategy[Any]:
-    """A record with anything in any of its fields, or anything at all."""
+    """A record with anything in any of its fields, or any value in place of a record."""
     paths = sorted(paths_of(api.record()) - {""})
     return st.dictionaries(st.sampled_from(paths), anything, max_size=4).map(api.record) | anything.filter(
         lambda value: value is not MISSING
@@ -616,7 +616,7 @@ def changed(api: Api) -> st.SearchStrategy[Any]:
 
 
 def valid(api: Api) -> st.SearchStrategy[dict[str, Any]]:
-    """A record without a fault, with whatever a valid one may hold."""
+    """A valid record, with anything that a valid one may hold."""
     degrees = st.floats(-90, 90) | st.integers(-90, 90)
     born = st.dates(max_value=TODAY).map(lambda day: api.born_on(day.isoformat()))
     email = st.from_regex(r"\s?[a-zé.]{1,9}@[a-z]{1,9}\.[a-z]{2,3}\s?", fullmatch=True)
@@ -629,7 +629,7 @@ def valid(api: Api) -> st.SearchStrategy[dict[str, Any]]:
 
 @both
 @given(data=st.data())
-def test_whatever_a_record_holds_it_is_a_user_or_a_reject(api, data):
+def test_any_record_is_a_user_or_a_reject(api, data):
     records = data.draw(st.lists(changed(api), max_size=4))
     page = checked(api, *records)
     positions = [reject.position for reject in page.rejects]
@@ -639,7 +639,7 @@ def test_whatever_a_record_holds_it_is_a_user_or_a_reject(api, data):
 
 @both
 @given(data=st.data())
-def test_whatever_a_record_holds_what_is_told_is_a_path_of_the_contract_and_a_rule(api, data):
+def test_every_issue_of_any_record_is_a_path_of_the_contract_and_a_rule(api, data):
     known = paths_of(api.record())
     for reject in checked(api, *data.draw(st.lists(changed(api), max_size=4))).rejects:
         assert reject.issues
@@ -650,7 +650,7 @@ def test_whatever_a_record_holds_what_is_told_is_a_path_of_the_contract_and_a_ru
 
 @both
 @given(data=st.data())
-def test_whatever_a_record_holds_it_never_costs_the_others(api, data):
+def test_no_record_affects_the_others(api, data):
     good = [api.record({api.uid: f"00000000-0000-4000-8000-{digit:012}"}) for digit in range(3)]
     bad = data.draw(changed(api))
     beside = checked(api, good[0], bad, good[1], bad, good[2])
@@ -662,11 +662,11 @@ def test_whatever_a_record_holds_it_never_costs_the_others(api, data):
 
 @both
 @given(data=st.data())
-def test_a_valid_record_is_the_same_user_whatever_its_neighbours_are(api, data):
+def test_a_valid_record_is_the_same_user_whatever_its_neighbours(api, data):
     records = data.draw(st.lists(valid(api), min_size=1, max_size=4))
-    together = checked(api, *records)  # decoded in one go
+    together = checked(api, *records)  # decoded in one call
     assert len(together.users) == len(records)
-    for bad in (5, "\ud800", "\0"):  # one by one, then by the lenient parser
+    for bad in (5, "\ud800", "\0"):  # forces decoding one by one, then by the lenient parser
         assert facts(checked(api, *records, bad).users) == facts(together.users)
 
 
@@ -703,17 +703,17 @@ def test_no_user_is_born_after_today(api, days):
 
 @both
 @given(degrees=st.floats(allow_nan=True, allow_infinity=True))
-def test_no_user_lies_off_the_earth(api, degrees):
+def test_no_user_has_impossible_coordinates(api, degrees):
     for user in checked(api, api.record({api.lat: degrees, api.lng: degrees})).users:
         assert math.isfinite(user.address.coordinates.lat)
         assert abs(user.address.coordinates.lat) <= 90
 
 
-# What is shown of it
+# What a repr shows
 
 
 @both
-def test_no_repr_shows_what_a_record_holds(api):
+def test_no_repr_shows_a_records_values(api):
     record = api.record()
     raw = msgspec.json.decode(json.dumps(record), type=api.dialect.record, dec_hook=lambda kind, v: kind(v))
     user = api.user()
@@ -726,7 +726,7 @@ def test_no_repr_shows_what_a_record_holds(api):
 
 
 @both
-def test_no_repr_of_a_reject_shows_what_a_record_holds(api):
+def test_no_repr_of_a_reject_shows_a_records_values(api):
     record = api.record({api.email: "not-an-email", api.uid: "not-a-uuid"})
     page = checked(api, record)
     values = [str(leaf) for leaf in leaves_of(record) if leaf not in (None, "")]
@@ -734,24 +734,24 @@ def test_no_repr_of_a_reject_shows_what_a_record_holds(api):
         assert [value for value in values if value in text] == []
 
 
-def test_a_repr_tells_what_it_is_of():
+def test_a_repr_names_the_type():
     assert repr(RANDOM_DATA_API.user()) == "<User>"
     assert repr(RANDOM_DATA_API.user().address) == "<Address>"
 
 
-def test_a_page_and_its_rejects_do_not_change():
+def test_a_page_and_its_rejects_are_immutable():
     page = checked(RANDOM_DATA_API, 5)
     for part, name in ((page, "rejects"), (page.rejects[0], "issues")):
         with pytest.raises(FrozenInstanceError):
             setattr(part, name, ())
 
 
-def test_a_reject_tells_where_and_why():
+def test_the_repr_of_a_reject_shows_its_position_and_issues():
     reject = Reject(3, (Issue("email", "format"),), b"{}")
     assert repr(reject) == "Reject(position=3, issues=(Issue(path='email', rule='format'),))"
 
 
 def test_rich_shows_no_field_either():
-    """Its tracebacks do not ask repr() where a type describes itself otherwise."""
+    """Rich's tracebacks do not call repr() on a type that has its own way to describe itself."""
     assert RANDOM_DATA_API.user().__rich_repr__() == []
     assert Lookup(email="hush@example.com").__rich_repr__() == []

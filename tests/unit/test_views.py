@@ -1,4 +1,4 @@
-"""The shapes of the answers: a reader and a loader make the same body, in the order of the SQL."""
+"""The shapes of the answers: a read and a load build the same body, in the order of the SQL."""
 
 import json
 import re
@@ -17,7 +17,7 @@ UIDS = [f"00000000-0000-4000-8000-00000000000{digit}" for digit in (1, 2, 3)]
 
 
 def selected(query: str) -> list[str]:
-    """The columns that a query gives, in its order and without what is done to them."""
+    """The columns that a query selects, in order, without casts and function calls."""
     text = (QUERIES / query).read_text(encoding="utf-8")
     listed = re.search(r"SELECT(.*?)FROM", text, re.DOTALL)
     assert listed
@@ -26,7 +26,7 @@ def selected(query: str) -> list[str]:
 
 @pytest.fixture
 def stored() -> dict[str, list]:
-    """Three people, protected, as they go to the store."""
+    """Three people, protected, as passed to the store."""
     users = [RANDOM_DATA_API.user({"uid": uid, "first_name": f"Name {uid}"}) for uid in UIDS]
     return protect(clean(users).columns, Tokeniser({1: bytes(32)}))
 
@@ -64,7 +64,7 @@ def test_a_row_is_read_in_the_order_of_its_query():
     }
 
 
-def test_a_body_of_a_load_is_the_body_of_a_read(stored):
+def test_a_load_and_a_read_build_the_same_body(stored):
     moment, versions = MOMENT, {uid: number for number, uid in enumerate(UIDS, 1)}
     bodies = views.user_bodies(views.user_drafts(stored), versions, moment)
     known = stored | {"version": list(versions.values()), "updated_at": [moment] * 3}
@@ -72,38 +72,38 @@ def test_a_body_of_a_load_is_the_body_of_a_read(stored):
     assert bodies == {view.uid: views.encode(view) for view in read}
 
 
-def test_only_people_that_changed_have_a_body(stored):
+def test_only_changed_people_get_a_body(stored):
     assert list(views.user_bodies(views.user_drafts(stored), {UIDS[1]: 7}, MOMENT)) == [UIDS[1]]
     assert views.user_bodies(views.user_drafts(stored), {}, MOMENT) == {}
 
 
-def test_a_body_has_the_version_and_the_moment_of_its_load(stored):
+def test_a_body_has_the_version_and_the_time_of_its_load(stored):
     body = json.loads(views.user_bodies(views.user_drafts(stored), {UIDS[1]: 7}, MOMENT)[UIDS[1]])
     assert (body["uid"], body["version"], body["updated_at"]) == (UIDS[1], 7, MOMENT)
 
 
-def test_columns_of_different_lengths_make_no_bodies(stored):
+def test_columns_of_different_lengths_are_an_error(stored):
     stored["gender"].pop()
     with pytest.raises(ValueError, match="shorter"):
         views.user_drafts(stored)
 
 
-def test_what_is_missing_is_null_and_not_left_out():
+def test_missing_values_are_null_and_not_left_out():
     (view,) = views.user_views([[None]] * len(selected("users.sql")))
     body = json.loads(views.encode(view))
     assert set(body) == set(views.UserView.__struct_fields__)
     assert body["employment"] == {"title": None, "key_skill": None}
 
 
-def test_a_problem_of_no_particular_type_is_about_blank():
+def test_a_problem_without_a_type_is_about_blank():
     assert views.Problem("Not found", 404).type == "about:blank"  # RFC 9457, 4.2.1
 
 
-def test_a_problem_leaves_out_what_there_is_nothing_to_say_of():
+def test_a_problem_leaves_out_empty_fields():
     assert json.loads(views.encode(views.Problem("Not found", 404))) == {"title": "Not found", "status": 404}
 
 
-def test_counts_are_told_under_their_kind_in_the_order_they_come():
+def test_counts_are_grouped_by_kind_in_their_given_order():
     counts = [("country", "Peru", 2), ("gender", None, 2), ("country", "Chad", 1), ("country", None, 1)]
     told = stats.stats_view(4, MOMENT, counts, stats.risk_view(4, 1, 4, 4, []))
     assert (told.total, told.computed_at) == (4, MOMENT)
@@ -112,7 +112,7 @@ def test_counts_are_told_under_their_kind_in_the_order_they_come():
     assert told.birth_decade == told.plan == told.key_version == told.erasure_key_version == []
 
 
-def test_the_risk_of_nobody_is_none():
+def test_without_people_the_risk_is_empty():
     assert stats.risk_view(0, None, 0, 0, [("email", 0, 0)]) == stats.Risk(
         list(stats.QUASI_IDENTIFIERS), None, 0, 5, 0, 0.0, []
     )
@@ -122,6 +122,6 @@ def test_the_risk_of_nobody_is_none():
     ("total", "distinct", "is_told"),
     [(10, 2, True), (10, 3, False), (4_999, 1_000, False), (5_000, 1_000, True), (90_000, 1_001, False)],
 )
-def test_tokens_that_repeat_are_told(total, distinct, is_told):
+def test_repetitive_tokens_are_reported(total, distinct, is_told):
     risk = stats.risk_view(total, 1, total, total, [("first_name", distinct, total), ("email", total, total)])
     assert risk.repetitive_tokens == ([stats.TokenFrequency("first_name", distinct)] if is_told else [])
