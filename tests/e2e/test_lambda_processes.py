@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 
-from local import settings
+from local import postgres, settings
 from local.localstack_keeper import ENDPOINT
 from local.processes import free_port
 from tests.e2e.cloud import ROOT, Cloud
@@ -307,6 +307,7 @@ def test_functions_end_when_localstack_is_killed(tmp_path, cloud):
         if keeper.poll() is None:
             keeper.terminate()
             keeper.communicate(timeout=60)
+        postgres.remove(tmp_path / "localstack" / "postgres")  # for root it may be below /var/tmp
 
 
 def test_a_payload_reaches_the_function_unchanged(cloud):
