@@ -3,11 +3,11 @@ ARG PYTHON=python:3.13.15-slim-trixie
 
 FROM ${PYTHON} AS packages
 WORKDIR /packages
-COPY requirements.txt requirements-dev.txt ./
+COPY requirements.txt requirements-local.txt ./
 # Of the packages for a laptop, only those that `chalice local` and the schedule need.
 RUN python -m venv /venv \
-    && grep -E '^(boto3|chalice|croniter|python-dotenv)[<>=]' requirements-dev.txt > requirements-local.txt \
-    && /venv/bin/pip install --no-cache-dir -r requirements.txt -r requirements-local.txt
+    && grep -E '^(boto3|chalice|croniter|python-dotenv)[<>=]' requirements-local.txt > requirements-container.txt \
+    && /venv/bin/pip install --no-cache-dir -r requirements.txt -r requirements-container.txt
 
 FROM ${PYTHON}
 # A volume takes the owner and mode of the folder on which it is first mounted.

@@ -21,7 +21,7 @@ SPREAD = --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reo
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
-install: .venv/installed ## Make .venv with everything in it (the other targets do so themselves)
+install: .venv/installed-dev ## Make .venv with everything in it (the other targets install what they need)
 
 run: .venv/installed ## Start everything; PORT=8000
 	@exec $(PY) -m local.run
@@ -44,7 +44,7 @@ localstack: localstack/.venv/installed ## Deploy into LocalStack without Docker,
 localstack-down: .venv/installed ## Stop LocalStack and remove everything that belongs to it
 	@exec $(PY) -m local.localstack down
 
-test: .venv/installed ## Run all tests; TESTARGS="-k token"
+test: .venv/installed-dev ## Run all tests; TESTARGS="-k token"
 	@if $(LOCALSTACK_RUNS); then $(MAKE) --no-print-directory localstack/.venv/installed; fi
 	@exec $(PY) -m pytest $(SPREAD) --cov=app --cov=chalicelib --cov=local --cov=infra --cov-branch \
 		--cov-report=term:skip-covered $(TESTARGS)
@@ -63,16 +63,16 @@ destroy: .venv/installed ## Delete the app from AWS, after confirmation; STAGE=p
 redrive: .venv/installed ## Process the pages in the dead-letter queue again; STAGE=prod
 	@exec $(PY) -m infra.redrive --stage '$(STAGE)'
 
-e2e: localstack/.venv/installed ## Run only the tests in LocalStack
+e2e: .venv/installed-dev localstack/.venv/installed ## Run only the tests in LocalStack
 	@exec $(PY) -m pytest $(IN_LOCALSTACK) $(TESTARGS)
 
-soak: .venv/installed ## Make servers, connections and processes fail for MINUTES=30; report what was lost or duplicated
+soak: .venv/installed-dev ## Make servers, connections and processes fail for MINUTES=30; report what was lost or duplicated
 	@exec $(PY) -m tests.faults.soak --minutes '$(or $(MINUTES),30)' $(if $(SEED),--seed '$(SEED)')
 
-leak-test: .venv/installed ## Look for raw values in everything stored, logged or answered; report what was searched
+leak-test: .venv/installed-dev ## Look for raw values in everything stored, logged or answered; report what was searched
 	@exec $(PY) -m pytest -q tests/leaks --leak-report $(TESTARGS)
 
-check: .venv/installed ## Check style, types, security and architecture; AUDIT=no skips the vulnerability database
+check: .venv/installed-dev ## Check style, types, security and architecture; AUDIT=no skips the vulnerability database
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
@@ -80,10 +80,10 @@ check: .venv/installed ## Check style, types, security and architecture; AUDIT=n
 	@$(if $(filter no,$(AUDIT)),:,$(PY) -m infra.audit || test $$? -eq 75)
 	@$(PY) -m pytest -q tests/test_house.py
 
-audit: .venv/installed ## Check whether anything installed is known to be vulnerable
+audit: .venv/installed-dev ## Check whether anything installed is known to be vulnerable
 	@exec $(PY) -m infra.audit
 
-format: .venv/installed ## Put the code into the house style
+format: .venv/installed-dev ## Put the code into the house style
 	@$(PY) -m ruff check --fix --quiet .
 	@$(PY) -m ruff format .
 
@@ -93,7 +93,7 @@ bench: bench/.venv/installed ## Measure everything, and write docs/performance.m
 bench-quick: bench/.venv/installed ## Print the ratios that matter (two minutes)
 	@exec bench/.venv/bin/python -m bench --quick
 
-screenshots: .venv/installed ## Take the README's pictures again, from the running page
+screenshots: .venv/installed-dev ## Take the README's pictures again, from the running page
 	@exec $(PY) -m tests.browser.screenshots
 
 clean: ## Remove local data, keys and caches (.venv stays)
@@ -103,8 +103,13 @@ clean: ## Remove local data, keys and caches (.venv stays)
 
 # The stamp is written last, so that an interrupted installation starts over. An environment is rebuilt if its Python
 # is gone or differs in version from the one that PYTHON names.
-.venv/installed: requirements.txt requirements-dev.txt $(PY) $(if $(PYTHON),.venv/of-$(subst /,-,$(PYTHON)))
+.venv/installed: requirements.txt requirements-local.txt $(PY) $(if $(PYTHON),.venv/of-$(subst /,-,$(PYTHON)))
 	@echo "Installing …"
+	@$(PY) -m pip install -qq --disable-pip-version-check -r requirements-local.txt
+	@touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.txt
+	@echo "Installing the tests and checks …"
 	@$(PY) -m pip install -qq --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 

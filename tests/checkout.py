@@ -59,7 +59,7 @@ def copied(folder: Path) -> Iterator[Checkout]:
     """Copies the files that run the app; the commands use the environment that runs these tests."""
     for name in ("chalicelib", "local"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("app.py", "Makefile", "requirements.txt", "requirements-dev.txt", ".chalice/config.json"):
+    for name in ("app.py", "Makefile", "requirements.txt", "requirements-local.txt", ".chalice/config.json"):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy2(ROOT / name, folder / name)
     (folder / ".venv").mkdir()

@@ -149,5 +149,5 @@ def test_the_image_contains_no_file_that_git_ignores():
     named = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
     assert all((ROOT / name).exists() for name in named)
     assert named == {
-        ".chalice/config.json", "app.py", "chalicelib", "local", "requirements.txt", "requirements-dev.txt",
+        ".chalice/config.json", "app.py", "chalicelib", "local", "requirements.txt", "requirements-local.txt",
     }  # fmt: skip

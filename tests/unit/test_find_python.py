@@ -142,7 +142,7 @@ def test_a_real_interpreter_passes_the_check(machine):
 @pytest.mark.skipif(not shutil.which("make"), reason="the Makefile's part of it wants make")
 def test_make_stops_with_the_error_message(tmp_path):
     (tmp_path / "local").mkdir()
-    for name in ("Makefile", "requirements.txt", "requirements-dev.txt", "local/find_python.sh"):
+    for name in ("Makefile", "requirements.txt", "requirements-local.txt", "local/find_python.sh"):
         shutil.copy(ROOT / name, tmp_path / name)
     environment = {"PATH": os.defpath, "HOME": str(tmp_path)}
 
