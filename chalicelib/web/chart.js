@@ -24,7 +24,7 @@ export function draw(runs, inShares, room) {
   const bars = runs.map((run, at) => bar(run, { x: left + at * slot, slot, most, longest, inShares }));
   const picture = svg(
     "svg",
-    { class: "chart", width, height: HEIGHT, role: "group", "aria-label": "Runs, the oldest first. Arrow keys go from one to the next." },
+    { class: "chart", width, height: HEIGHT, role: "group", "aria-label": "Runs, oldest first. Use the arrow keys to move between them." },
     hatch(),
     [0, 0.5, 1].map((part) => svg("line", { class: "rule", x1: 0, x2: width, y1: TOP + TALL * (1 - part), y2: TOP + TALL * (1 - part) })),
     bars,
@@ -40,7 +40,7 @@ function scales(most, longest, inShares) {
     "svg",
     { class: "chart", width: 58, height: HEIGHT, "aria-hidden": "true" },
     [0, 0.5, 1].filter((part) => inShares || Number.isInteger(most * part)).map((part) => label(mark(part), TOP + TALL * (1 - part) + 4)),
-    label("took", LENGTHS_AT + 8),
+    label("Duration", LENGTHS_AT + 8),
     label(duration(longest), LENGTHS_AT + LENGTHS_TALL),
   );
 }

@@ -20,31 +20,31 @@ export function eraseButton(uid, signal, done) {
 function confirmation(uid, signal, done) {
   const id = freshId();
   const said = element("p", { class: "said", role: "alert" });
-  const keep = element("button", { type: "button", autofocus: true, click: () => dialog.close() }, "Keep");
-  const sure = element("button", { type: "button", class: "danger", click: erase }, "Erase for good");
+  const cancel = element("button", { type: "button", autofocus: true, click: () => dialog.close() }, "Cancel");
+  const sure = element("button", { type: "button", class: "danger", click: erase }, "Erase permanently");
   const dialog = element(
     "dialog",
     { "aria-labelledby": id },
-    element("h2", { id }, "Erase this person for good?"),
+    element("h2", { id }, "Erase this person permanently?"),
     element("p", {}, element("code", {}, uid)),
-    element("p", {}, "The rows, the cache entry and any sealed record go. What stays is a token of the id, so that the next run does not bring the person back, and of rejected records their keyed fingerprints. This page cannot undo it."),
+    element("p", {}, "This deletes the person’s rows, cache entry and any sealed records. A token of the id is kept, so that the next run does not store the person again. Keyed fingerprints of rejected records are kept, too. This page cannot undo it."),
     said,
-    element("div", { class: "buttons" }, keep, sure),
+    element("div", { class: "buttons" }, cancel, sure),
   );
   async function erase() {
-    keep.disabled = sure.disabled = true;
+    cancel.disabled = sure.disabled = true;
     said.textContent = "Erasing …";
     try {
       const { data } = await ask(`users/${uid}`, { method: "DELETE" });
       dialog.close();
       done(data);
     } catch (error) {
-      said.textContent = isUnknown(error) ? "No answer came: the person may be erased already. Erase again to be sure." : complaint(error, "erase");
+      said.textContent = isUnknown(error) ? "No answer: the person may already be erased. Erase again to be sure." : complaint(error, "erase");
       if (signal.aborted) announce(said.textContent);
       else if (!dialog.open) dialog.showModal();
     } finally {
-      keep.disabled = sure.disabled = false;
-      if (dialog.open) keep.focus();
+      cancel.disabled = sure.disabled = false;
+      if (dialog.open) cancel.focus();
     }
   }
   return dialog;
@@ -58,9 +58,9 @@ function receiptOf(receipt) {
     ["People", number(receipt.users)],
     ["Addresses", number(receipt.addresses)],
     ["Sealed records", number(receipt.sealed_records)],
-    ["Cache", receipt.cache_cleared ? "cleared" : `could not be told; gone within ${number(receipt.cache_gone_within_seconds)} s`],
-    ["Remembered as", element("code", { class: "token" }, receipt.uid_token)],
-    ["Brought by", receipt.run_ids.length ? receipt.run_ids.map((run) => element("a", { href: `#/runs/${run}` }, element("code", {}, run.slice(0, 8)), " ")) : "no run that is known"],
+    ["Cache", receipt.cache_cleared ? "cleared" : `clearing not confirmed; expires within ${number(receipt.cache_gone_within_seconds)} s`],
+    ["Erasure token", element("code", { class: "token" }, receipt.uid_token)],
+    ["Related runs", receipt.run_ids.length ? receipt.run_ids.map((run) => element("a", { href: `#/runs/${run}` }, element("code", {}, run.slice(0, 8)), " ")) : "none known"],
   ];
   return element(
     "section",

@@ -14,11 +14,11 @@ const FORMS = [
 export function exportPart(filters, signal) {
   const said = element("p", { class: "said" });
   const buttons = FORMS.map((form) => element("button", { type: "button", click: () => run(form) }, form.name));
-  const place = element("div", { class: "exports" }, element("h2", {}, "Export all who fit"), element("div", { class: "buttons" }, buttons), said);
+  const place = element("div", { class: "exports" }, element("h2", {}, Object.keys(filters).length ? "Export all matches" : "Export all people"), element("div", { class: "buttons" }, buttons), said);
   async function run(form) {
     const stop = new AbortController();
     const stopped = AbortSignal.any([signal, stop.signal]);
-    const soFar = element("span", {}, "Asking …");
+    const soFar = element("span", {}, "Loading …");
     const tell = (count) => { soFar.textContent = `${counted(count, "person", "people")} so far …`; };
     for (const button of buttons) button.disabled = true;
     fill(said, soFar, " ", element("button", { type: "button", class: "quiet", click: () => stop.abort() }, "Stop"));

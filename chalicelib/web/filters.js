@@ -37,7 +37,7 @@ export function filterForm(filters, signal) {
       { class: "fields", submit: apply },
       fields.map(({ label, input }) => labelled(label, input)),
       labelled("Changed since", since),
-      element("div", { class: "buttons" }, element("button", { class: "main" }, "Show"), count > 0 && element("a", { href: "#/people" }, "Show everybody")),
+      element("div", { class: "buttons" }, element("button", { class: "main" }, "Apply"), count > 0 && element("a", { href: "#/people" }, "Clear filters")),
     ),
   );
 }

@@ -5,7 +5,7 @@ import { announce } from "./dom.js";
 import { poll } from "./poll.js";
 
 const SECONDS = 10;
-const WORDS = { ok: "well", degraded: "Redis away", down: "Postgres away", silent: "no answer" };
+const WORDS = { ok: "OK", degraded: "Redis down", down: "Postgres down", silent: "no answer" };
 const listeners = new Set();
 let latest;
 

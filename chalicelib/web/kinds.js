@@ -1,22 +1,22 @@
 // The six possible outcomes of a record, whose counts add up to the records fetched; and the statuses of a run.
 
-/** In the order of a bar's segments, from top to bottom; the sediment lies at the bottom. */
+/** In the order of a bar's segments, from top to bottom. */
 export const KINDS = [
   { name: "inserted", means: "new people" },
-  { name: "updated", means: "known, and changed" },
-  { name: "unchanged", means: "known, and as before" },
-  { name: "duplicate", means: "twice on a page; the last counts" },
-  { name: "rejected", means: "not valid; place and rule are kept" },
-  { name: "suppressed", means: "erased, and not brought back" },
+  { name: "updated", means: "known and changed" },
+  { name: "unchanged", means: "known and not changed" },
+  { name: "duplicate", means: "repeated on a page; the last one is used" },
+  { name: "rejected", means: "invalid; position and rule are recorded" },
+  { name: "suppressed", means: "erased before, not stored again" },
 ];
 
 export const STATUS_MEANS = {
-  running: "under way",
+  running: "in progress",
   succeeded: "all pages loaded",
   partial: "some pages loaded",
-  failed: "no page loaded, one over the budget for rejects, or refused by Postgres, the queue or the keys",
-  lost: "ended without a word; its lease ran out",
-  skipped: "another run of the source was under way",
+  failed: "no page loaded, too many rejects on a page, or refused by Postgres, the queue or the check of the keys",
+  lost: "stopped without reporting; its lease expired",
+  skipped: "another run of the source was in progress",
 };
 
 export const total = (run) => KINDS.reduce((sum, { name }) => sum + run[name], 0);

@@ -14,7 +14,7 @@ export function ledger(place, signal, search = "") {
     place,
     element("p", { class: "back" }, element("a", { href: "#/" }, "Pipeline")),
     element("h1", { tabindex: -1 }, "Runs"),
-    element("p", { class: "lead" }, "What the ledger keeps of each, and what became of its records."),
+    element("p", { class: "lead" }, "Each run in the ledger, with the outcome of its records."),
     element("section", { class: "card", "aria-label": "Runs" }, list),
   );
   const load = () => ask("runs", { query: { limit: SHOWN, ...(cursor ? { cursor } : {}) }, signal });
@@ -24,12 +24,12 @@ export function ledger(place, signal, search = "") {
 function drawn({ items, next }, cursor) {
   if (!items.length) return noRuns();
   return [
-    runsTable("Runs, the newest first", items),
+    runsTable("Runs, newest first", items),
     element(
       "nav",
       { class: "pages", "aria-label": "Pages of runs" },
       cursor && element("a", { href: "#/runs" }, "Newest runs"),
-      next ? element("a", { href: `#/runs?cursor=${next}`, rel: "next", class: "next" }, "Older runs") : cursor && element("span", { class: "fine" }, "The oldest run"),
+      next ? element("a", { href: `#/runs?cursor=${next}`, rel: "next", class: "next" }, "Older runs") : cursor && element("span", { class: "fine" }, "No older runs"),
     ),
   ];
 }

@@ -30,7 +30,7 @@ export function lookup(signal) {
     const body = { [field.value]: value.value };
     const label = field.selectedOptions[0].textContent;
     value.value = "";
-    fill(answer, element("p", { class: "fine" }, "Asking …"));
+    fill(answer, element("p", { class: "fine" }, "Loading …"));
     try {
       const { data } = await ask("users/lookup", { method: "POST", query: { limit: MOST }, body, signal });
       if (mine === asked) fill(answer, found(data, label));
@@ -45,17 +45,17 @@ export function lookup(signal) {
     element(
       "form",
       { class: "fields", submit: find },
-      labelled("By", field),
+      labelled("Field", field),
       labelled("Raw value", value),
       element("div", { class: "buttons" }, element("button", { class: "main" }, "Look up")),
-      element("p", { class: "fine" }, "It becomes a token before anything is asked, and stands in no address and no log."),
+      element("p", { class: "fine" }, "The value becomes a token before the database is queried, and appears in no URL and no log."),
     ),
   );
   return [form, answer];
 }
 
 function found({ items, next }, label) {
-  const text = items.length ? `${next ? "The first " : ""}${counted(items.length, "person", "people")} with this ${label}.` : `Nobody is stored with this ${label}.`;
+  const text = items.length ? `${next ? "The first " : ""}${counted(items.length, "person", "people")} with this ${label}.` : `No stored person has this ${label}.`;
   announce(text);
-  return [element("p", { class: "said" }, text), items.length > 0 && peopleTable("Found", items)];
+  return [element("p", { class: "said" }, text), items.length > 0 && peopleTable("People found", items)];
 }

@@ -44,5 +44,5 @@ document.getElementById("skip").addEventListener("click", (event) => {
   main.focus();
 });
 watchHealth(document.getElementById("health"));
-fill(main, loading("a way in"));
+fill(main, loading("the page"));
 begin();

@@ -20,12 +20,12 @@ export function people(place, signal, search = "") {
   fill(
     place,
     element("h1", { tabindex: -1 }, "People"),
-    element("p", { class: "lead" }, "As stored: what could name somebody is a token."),
+    element("p", { class: "lead" }, "As they are stored: identifying values are replaced by tokens."),
     element("div", { class: "tools" }, filterForm(filters, signal), lookup(signal)),
     element("section", { class: "card", "aria-label": "People" }, list),
   );
   const load = () => ask("users", { query: { ...filters, ...cursorOf(query), limit: SHOWN }, signal });
-  show(list, "the people", load, ({ data }) => drawn(data, query, filters, signal)).then(() => backTo(list));
+  show(list, "people", load, ({ data }) => drawn(data, query, filters, signal)).then(() => backTo(list));
 }
 
 /** After coming back from a person, moves the focus to that person's row. */
@@ -40,13 +40,13 @@ const cursorOf = ({ cursor }) => (cursor ? { cursor } : {});
 function drawn({ items, next }, query, filters, signal) {
   const filtered = Object.keys(filters).length > 0;
   if (!items.length) {
-    announce("Nobody.");
+    announce(filtered ? "No matches." : "No people stored yet.");
     return filtered
-      ? empty("Nobody fits", "Filters match exactly what is stored, letter by letter.", element("p", {}, element("a", { href: "#/people" }, "Show everybody")))
-      : empty("Nobody is stored yet", "The first run brings them.", element("p", {}, element("a", { href: "#/" }, "To the runs")));
+      ? empty("No matches", "Text filters match the stored value exactly, including upper and lower case.", element("p", {}, element("a", { href: "#/people" }, "Clear filters")))
+      : empty("No people stored yet", "The first run loads them.", element("p", {}, element("a", { href: "#/" }, "Go to the runs")));
   }
   announce(counted(items.length, "person", "people"));
-  return [peopleTable(filtered ? "Those who fit, in the order of their id" : "Everybody, in the order of their id", items), pages(query, filters, next), exportPart(filters, signal)];
+  return [peopleTable(filtered ? "Matching people, by id" : "All people, by id", items), pages(query, filters, next), exportPart(filters, signal)];
 }
 
 function pages(query, filters, next) {
@@ -57,7 +57,7 @@ function pages(query, filters, next) {
     "nav",
     { class: "pages", "aria-label": "Pages of people" },
     query.cursor && element("a", { href: to("") }, "First page"),
-    before !== undefined && before !== "" && query.cursor && element("a", { href: to(before), rel: "prev" }, "Page before"),
-    next ? element("a", { href: to(next), rel: "next", class: "next" }, "Next page") : query.cursor && element("span", { class: "fine" }, "The last page"),
+    before !== undefined && before !== "" && query.cursor && element("a", { href: to(before), rel: "prev" }, "Previous page"),
+    next ? element("a", { href: to(next), rel: "next", class: "next" }, "Next page") : query.cursor && element("span", { class: "fine" }, "Last page"),
   );
 }

@@ -9,7 +9,7 @@ import { duration, moment } from "./words.js";
 const SECTIONS = [
   {
     title: "Tokens",
-    note: "What could name the person. The same value gives the same token; which value that is can be tried only by who has the key.",
+    note: "Identifying values. Equal values have equal tokens. A guess at a value can be checked only with the key that made the token.",
     rows: (person) => [
       ["First name", person.first_name], ["Last name", person.last_name], ["Username", person.username], ["E-mail", person.email],
       ["Phone", person.phone_number], ["Insurance number", person.social_insurance_number], ["Street", person.address.street],
@@ -18,18 +18,18 @@ const SECTIONS = [
   },
   {
     title: "Generalised",
-    note: "What is stored in part.",
+    note: "Stored with less detail.",
     rows: ({ birth_year: year, address }) => [
-      ["Born", year], ["Zip code begins", address.zip_prefix], ["Lives about", about(address.coordinates)],
+      ["Born", year], ["Zip code prefix", address.zip_prefix], ["Approximate location", about(address.coordinates)],
     ],
   },
   {
     title: "Kept",
-    note: "What is stored as it came.",
+    note: "Stored as received, after cleaning.",
     rows: ({ gender, employment, subscription, address }) => [
       ["Gender", gender], ["City", address.city], ["State", address.state], ["Country", address.country],
       ["Job", employment.title], ["Key skill", employment.key_skill],
-      ["Plan", subscription.plan], ["Plan’s status", subscription.status], ["Pays by", subscription.payment_method], ["Term", subscription.term],
+      ["Plan", subscription.plan], ["Plan status", subscription.status], ["Payment method", subscription.payment_method], ["Term", subscription.term],
     ],
   },
 ];
@@ -37,18 +37,18 @@ const SECTIONS = [
 export function personView(place, signal, uid) {
   const asks = [];
   const history = element("ol", { class: "asks" });
-  const again = element("button", { type: "button", click: () => look() }, "Ask again");
+  const again = element("button", { type: "button", click: () => look() }, "Load again");
   const body = element("div", {}, loading("the person"));
   const whence = element(
     "section",
     { class: "card", hidden: true },
-    element("div", { class: "part-head" }, element("h2", {}, "Where it was found"), again),
+    element("div", { class: "part-head" }, element("h2", {}, "Source and response time"), again),
     history,
   );
   fill(
     place,
     element("p", { class: "back" }, element("a", { href: "#/people" }, "All people")),
-    element("h1", { tabindex: -1 }, "A person"),
+    element("h1", { tabindex: -1 }, "Person"),
     element("p", { class: "lead" }, element("code", {}, uid)),
     whence,
     body,

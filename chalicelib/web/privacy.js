@@ -8,7 +8,7 @@ import { counted, number, share } from "./words.js";
 
 const HAPPENS = {
   token: "keyed token",
-  generalise: "in part",
+  generalise: "generalised",
   keep: "kept",
   drop: "dropped",
 };
@@ -19,7 +19,7 @@ export function privacy(place, signal) {
   fill(
     place,
     element("h1", { tabindex: -1 }, "Privacy"),
-    element("p", { class: "lead" }, "One table decides what becomes of each field. What is not in it cannot be stored."),
+    element("p", { class: "lead" }, "One table, the contract, decides what happens to each field. A field that is not in it cannot be stored."),
     contract,
     risk,
   );
@@ -30,14 +30,14 @@ export function privacy(place, signal) {
 function contractPart({ hash, key_version: version, key_versions: versions, fields }) {
   const order = Object.keys(HAPPENS);
   const rows = [...fields].sort((one, other) => order.indexOf(one.treatment) - order.indexOf(other.treatment));
-  const known = versions.length > 1 ? `People are found by the keys of versions ${versions.join(", ")}.` : "It is the only version known.";
+  const known = versions.length > 1 ? `Look-ups try the keys of versions ${versions.join(", ")}.` : "No other key is set.";
   return [
     element("h2", {}, "The contract"),
-    element("p", { class: "fine" }, "This version of the table is ", element("code", {}, hash), `; every run notes under which it worked. Tokens are made by the key of version ${version}. ${known}`),
-    table("What happens to each field of the source’s record", [
-      { title: "What arrives", cell: ({ path, treatment }) => element("code", { class: treatment === "drop" ? "gone" : null }, breakable(path)) },
-      { title: "What happens", cell: ({ treatment }) => element("span", { class: `treatment ${treatment}` }, HAPPENS[treatment]) },
-      { title: "What is stored", cell: stored },
+    element("p", { class: "fine" }, "The hash of this version is ", element("code", {}, hash), `; each run records which version it used. Tokens are made with the key of version ${version}. ${known}`),
+    table("What happens to each field of a source record", [
+      { title: "Source field", cell: ({ path, treatment }) => element("code", { class: treatment === "drop" ? "gone" : null }, breakable(path)) },
+      { title: "Treatment", cell: ({ treatment }) => element("span", { class: `treatment ${treatment}` }, HAPPENS[treatment]) },
+      { title: "Stored as", cell: stored },
     ], rows, "wrapping"),
   ];
 }
@@ -61,23 +61,23 @@ function keysPart(stats) {
     { class: "card" },
     element("h2", {}, "Keys in use"),
     all.length
-      ? table("Whose tokens were made by which key", [{ title: "Key", cell: ({ name }) => name }, { title: "Count", cell: ({ count }) => number(count), numeric: true }], all)
-      : element("p", { class: "fine" }, "Nobody is stored, so no key is needed yet."),
-    versions.size > 1 && element("p", { class: "fine" }, "A version that nobody needs any more may leave the setting."),
+      ? table("Tokens by key version", [{ title: "Key", cell: ({ name }) => name }, { title: "Count", cell: ({ count }) => number(count), numeric: true }], all)
+      : element("p", { class: "fine" }, "No people or erasures are stored, so no key is needed yet."),
+    versions.size > 1 && element("p", { class: "fine" }, "A key version that is no longer in use can be removed from the setting."),
   );
 }
 
 function riskPart({ total, risk }) {
-  if (!total) return element("section", { class: "card" }, element("h2", {}, "Singling out"), element("p", { class: "fine" }, "Nobody is stored, so nobody can be singled out."));
+  if (!total) return element("section", { class: "card" }, element("h2", {}, "Re-identification risk"), element("p", { class: "fine" }, "No people are stored, so there is no risk to show."));
   return element(
     "section",
     { class: "card" },
-    element("h2", {}, "Singling out"),
-    element("p", {}, `People who are alike in ${risk.quasi_identifiers.join(", ").replaceAll("_", " ")} form a group. The smallest has ${counted(risk.k_anonymity, "person", "people")}: `, element("strong", {}, `k = ${number(risk.k_anonymity)}`), "."),
-    element("p", {}, element("strong", {}, share(risk.in_small_groups, total)), ` of all stand in groups of fewer than ${risk.small_group}. ${counted(risk.groups, "group", "groups")} in all.`),
+    element("h2", {}, "Re-identification risk"),
+    element("p", {}, `People with the same ${risk.quasi_identifiers.join(", ").replaceAll("_", " ")} form a group. The smallest group has ${counted(risk.k_anonymity, "person", "people")}: `, element("strong", {}, `k = ${number(risk.k_anonymity)}`), "."),
+    element("p", {}, element("strong", {}, share(risk.in_small_groups, total)), ` of people are in groups of fewer than ${risk.small_group}. ${counted(risk.groups, "group", "groups")} in total.`),
     element("p", { class: "gauge", "aria-hidden": "true" }, element("span", { class: "fill", vars: { share: risk.share_in_small_groups } })),
     element("p", { class: "fine" }, risk.repetitive_tokens.length
-      ? `Tokens repeat in ${risk.repetitive_tokens.map(({ column, distinct }) => `${column.replaceAll("_", " ")} (${number(distinct)} different)`).join(", ")}: how often one occurs may tell what it stands for.`
-      : "No column’s tokens repeat so often that their frequency would tell."),
+      ? `Tokens repeat in ${risk.repetitive_tokens.map(({ column, distinct }) => `${column.replaceAll("_", " ")} (${number(distinct)} distinct)`).join(", ")}. The frequency of such a token may reveal its value.`
+      : "No column’s tokens repeat so often that their frequency would reveal values."),
   );
 }

@@ -11,21 +11,21 @@ const SHOWN = 100;
 
 export function rejectsPart(place, run, signal) {
   const list = element("div");
-  place.append(element("h2", {}, "What was refused, and why"), list);
+  place.append(element("h2", {}, "Rejected records"), list);
   return show(list, "the rejects", () => ask(`runs/${run.run_id}/rejects`, { query: { limit: MOST }, signal }), ({ data }) => drawn(data.items));
 }
 
 function drawn(rejects) {
-  if (!rejects.length) return element("p", { class: "fine" }, "Nothing: every record was valid.");
-  const first = rejects.length > SHOWN ? `the first ${SHOWN}` : "each";
+  if (!rejects.length) return element("p", { class: "fine" }, "No record was rejected.");
+  const some = rejects.length > SHOWN ? `the first ${SHOWN} of ` : "";
   return [
-    rejects.length === MOST && element("p", { class: "fine" }, `Counted among the first ${number(MOST)} rejects.`),
+    rejects.length === MOST && element("p", { class: "fine" }, `The counts cover the first ${number(MOST)} rejects.`),
     table("Rejects by rule and path", [
       { title: "Rule", cell: ({ rule }) => rule },
       { title: "Path", cell: ({ path }) => element("code", {}, path || "the whole record") },
       { title: "Records", cell: ({ count }) => number(count), numeric: true },
     ], byRule(rejects)),
-    element("details", { class: "as-table" }, element("summary", {}, `Where: ${first} of ${counted(rejects.length, "reject", "rejects")}`), places(rejects.slice(0, SHOWN))),
+    element("details", { class: "as-table" }, element("summary", {}, `Positions of ${some}${counted(rejects.length, "reject", "rejects")}`), places(rejects.slice(0, SHOWN))),
   ];
 }
 
@@ -39,12 +39,12 @@ function byRule(rejects) {
 }
 
 function places(rejects) {
-  return table("Rejects in the order of the source", [
+  return table("Rejects in source order", [
     { title: "Page", cell: ({ page }) => number(page), numeric: true },
-    { title: "Place", cell: ({ position }) => number(position), numeric: true },
-    { title: "Why", cell: ({ issues }) => issues.map(({ path, rule }) => `${path || "the whole record"}: ${rule}`).join("; ") },
+    { title: "Position", cell: ({ position }) => number(position), numeric: true },
+    { title: "Reason", cell: ({ issues }) => issues.map(({ path, rule }) => `${path || "the whole record"}: ${rule}`).join("; ") },
     { title: "Fingerprint", cell: ({ fingerprint }) => element("code", { title: fingerprint }, short(fingerprint, 11)) },
-    { title: "Sealed until", cell: ({ sealed_until: until }) => (until ? moment(until) : "not kept") },
+    { title: "Sealed until", cell: ({ sealed_until: until }) => (until ? moment(until) : "not sealed") },
     { title: "Replayed", cell: ({ replayed_by: run }) => (run ? element("a", { href: `#/runs/${run}` }, "yes") : "no") },
   ], rejects);
 }

@@ -11,9 +11,9 @@ const UUID = "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})";
 const VIEWS = [
   { at: /^#\/$/, title: "Pipeline", part: "#/", view: pipeline },
   { at: /^#\/runs(?:\?(.*))?$/, title: "Runs", part: "#/", view: ledger },
-  { at: new RegExp(`^#/runs/${UUID}$`), title: "A run", part: "#/", view: runView },
+  { at: new RegExp(`^#/runs/${UUID}$`), title: "Run", part: "#/", view: runView },
   { at: /^#\/people(?:\?(.*))?$/, title: "People", part: "#/people", view: people },
-  { at: new RegExp(`^#/people/${UUID}$`), title: "A person", part: "#/people", view: personView },
+  { at: new RegExp(`^#/people/${UUID}$`), title: "Person", part: "#/people", view: personView },
   { at: /^#\/privacy$/, title: "Privacy", part: "#/privacy", view: privacy },
 ];
 

@@ -14,7 +14,7 @@ const LASTING = [400, 401, 403, 404]; // statuses that a retry does not change
 const STEPS = ["fetch", "validate", "clean", "protect", "load", "cache"];
 
 export function runView(place, signal, runId) {
-  const title = element("h1", { tabindex: -1 }, "A run");
+  const title = element("h1", { tabindex: -1 }, "Run");
   const body = element("div", {}, loading("the run"));
   fill(place, element("p", { class: "back" }, element("a", { href: "#/" }, "All runs")), title, body);
   let running = false;
@@ -53,9 +53,9 @@ function isSelected(place) {
 function facts(run) {
   const spent = lasted(run);
   const rows = [
-    ["Took", spent === null ? "not known" : duration(spent)],
+    ["Duration", spent === null ? "unknown" : duration(spent)],
     ["Pages", run.status === "succeeded" ? number(run.pages_done) : `${number(run.pages_done)} of ${number(run.pages_planned)}`],
-    ["Begun by", run.queued ? `${run.trigger}, over the queue` : run.trigger],
+    ["Trigger", run.queued ? `${run.trigger}, over the queue` : run.trigger],
     ["Source", run.source],
     ["Contract", element("code", {}, run.contract_hash)],
     ["Key version", number(run.key_version)],
@@ -85,16 +85,16 @@ function counts(run) {
   return element(
     "section",
     { class: "card" },
-    element("h2", {}, "What became of each record"),
+    element("h2", {}, "Records by outcome"),
     element(
       "table",
       { class: "sum" },
-      element("thead", { class: "unseen" }, element("tr", {}, ["What", "As a bar", "Share", "Records"].map((text) => element("th", { scope: "col" }, text)))),
+      element("thead", { class: "unseen" }, element("tr", {}, ["Outcome", "Bar", "Share", "Records"].map((text) => element("th", { scope: "col" }, text)))),
       element("tbody", {}, KINDS.map(row)),
       element("tfoot", {}, element("tr", {}, element("th", { scope: "row", colspan: 3 }, adds ? "Fetched" : `Sum, of ${number(run.fetched)} fetched`), element("td", { class: "numeric" }, `= ${number(sum)}`))),
     ),
     element("p", { class: adds ? "proof" : "error" }, adds ? "It adds up: no record is lost, and none counted twice." : "It does not add up."),
-    ["failed", "partial"].includes(run.status) && element("p", { class: "fine" }, "A page that was not loaded changed nothing, and is not counted here."),
+    ["failed", "partial"].includes(run.status) && element("p", { class: "fine" }, "Pages that were not loaded changed nothing and are not counted here."),
   );
 }
 
@@ -109,7 +109,7 @@ function timings(run) {
       ? element(
         "table",
         { class: "sum" },
-        element("thead", { class: "unseen" }, element("tr", {}, ["Step", "As a bar", "Time"].map((text) => element("th", { scope: "col" }, text)))),
+        element("thead", { class: "unseen" }, element("tr", {}, ["Step", "Bar", "Time"].map((text) => element("th", { scope: "col" }, text)))),
         element("tbody", {}, steps.map(([name, spent]) => element(
           "tr",
           {},
@@ -118,6 +118,6 @@ function timings(run) {
           element("td", { class: "numeric" }, duration(spent)),
         ))),
       )
-      : element("p", { class: "fine" }, run.status === "running" ? "Known when the run ends." : "No step was timed."),
+      : element("p", { class: "fine" }, run.status === "running" ? "Available when the run ends." : "No step was timed."),
   );
 }

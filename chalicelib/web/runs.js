@@ -7,7 +7,7 @@ import { empty } from "./states.js";
 import { table } from "./table.js";
 import { duration, moment, number } from "./words.js";
 
-const HINT = "A bar is a run; its sediment lies at the bottom. Below stand how it ended, and how long it took.";
+const HINT = "Each bar is a run. Its status and duration are shown below it.";
 
 /** The part of the page that shows runs; `update` takes runs, newest first. */
 export function runsPart(signal) {
@@ -24,7 +24,7 @@ export function runsPart(signal) {
     element("div", { class: "chart-head" }, legend(), measure(switchTo)),
     chart,
     readout,
-    element("details", { class: "as-table" }, element("summary", {}, "The same as a table"), asTable),
+    element("details", { class: "as-table" }, element("summary", {}, "Show as table"), asTable),
   );
   const watcher = new ResizeObserver(redraw);
   watcher.observe(chart);
@@ -35,12 +35,12 @@ export function runsPart(signal) {
     redraw();
     if (asTable.contains(document.activeElement)) return;
     const across = asTable.querySelector(".scroll")?.scrollLeft ?? 0;
-    fill(asTable, runsTable("The last runs, the newest first", runs)).firstChild.scrollLeft = across;
+    fill(asTable, runsTable("The last runs, newest first", runs)).firstChild.scrollLeft = across;
   };
   return { node, update };
 }
 
-export const noRuns = () => empty("No run yet", "Start one above, or wait for the schedule. Each will stand here as a bar.");
+export const noRuns = () => empty("No runs yet", "Start a run, or wait for the schedule. Each run appears here.");
 
 function legend() {
   return element(
@@ -57,7 +57,7 @@ function measure(switchTo) {
     element("input", { type: "radio", name: "measure", checked: !inShares, change: () => switchTo(inShares) }),
     element("span", {}, label),
   );
-  return element("fieldset", { class: "choice" }, element("legend", { class: "unseen" }, "Height of a bar"), choice("Records", false), choice("Shares", true));
+  return element("fieldset", { class: "choice" }, element("legend", { class: "unseen" }, "Bar height"), choice("Records", false), choice("Shares", true));
 }
 
 function drawInto(frame, readout, runs, inShares) {
@@ -96,9 +96,9 @@ function walkable(bars, words, tell, held) {
 
 export function runsTable(caption, runs) {
   const columns = [
-    { title: "Begun", cell: (run) => element("a", { href: `#/runs/${run.run_id}` }, moment(run.started_at)) },
+    { title: "Started", cell: (run) => element("a", { href: `#/runs/${run.run_id}` }, moment(run.started_at)) },
     { title: "Status", cell: badge },
-    { title: "Took", cell: (run) => (lasted(run) === null ? "–" : duration(lasted(run))), numeric: true },
+    { title: "Duration", cell: (run) => (lasted(run) === null ? "–" : duration(lasted(run))), numeric: true },
     { title: "Fetched", cell: (run) => number(run.fetched), numeric: true },
     ...KINDS.map(({ name }) => ({ title: name, cell: (run) => number(run[name]), numeric: true })),
   ];

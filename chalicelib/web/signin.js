@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 import { element, fill, freshId } from "./dom.js";
 import { complaint, isClosed } from "./states.js";
 
-const CLOSED = "This key does not open the page: it is not known here, or lacks the scope “read”.";
+const CLOSED = "This key has no access: it is unknown here, or lacks the scope “read”.";
 const SENDABLE = /^[\x21-\x7e]+$/; // characters allowed in a header
 
 /** Why the key may not read, or "" if it may. Requests something that needs no database. */
@@ -39,9 +39,9 @@ export function signInForm(place, reason, enter) {
       "section",
       { class: "sign-in" },
       element("h1", { tabindex: -1 }, "The wine, without the sediment."),
-      element("p", { class: "lead" }, "Decant stores people from somebody else’s API, and of their names, addresses and numbers only keyed tokens. To look in, it takes a key."),
+      element("p", { class: "lead" }, "Decant stores people from a third-party API, with keyed tokens in place of their names, addresses and numbers. Sign in with an API key."),
       element("form", { submit }, element("label", { for: id }, "API key"), element("div", { class: "together" }, field, button), said),
-      element("p", { class: "fine" }, element("code", {}, "make run"), " prints a link that brings a key along, good for as long as it runs; ", element("code", {}, "make api-key"), " makes another. A key stays in this tab, and goes with it."),
+      element("p", { class: "fine" }, element("code", {}, "make run"), " prints a link with a key that is valid while it runs; ", element("code", {}, "make api-key"), " creates another. The key is kept in this tab only and lost when it closes."),
     ),
   );
 }

@@ -5,9 +5,9 @@ import { announce, element, freshId } from "./dom.js";
 import { complaint } from "./states.js";
 
 const BECAME = {
-  running: "A run has begun.",
-  skipped: "Another run is under way; this one was skipped.",
-  failed: "The run failed before it began.",
+  running: "The run has started.",
+  skipped: "Another run is in progress; this one was skipped.",
+  failed: "The run failed before it started.",
 };
 
 export function startForm(signal) {

@@ -5,7 +5,7 @@ import { element, fill } from "./dom.js";
 import { forget } from "./session.js";
 
 export function loading(what) {
-  return element("p", { class: "state loading", role: "status" }, `Asking for ${what} …`);
+  return element("p", { class: "state loading", role: "status" }, `Loading ${what} …`);
 }
 
 export function empty(title, text, ...more) {
@@ -20,8 +20,8 @@ export function failure(error, again) {
     "div",
     { class: "state failed", role: "alert" },
     element("h2", {}, title),
-    element("p", {}, text),
-    error.requestId && element("p", { class: "fine" }, "In the log: ", element("code", {}, error.requestId)),
+    element("p", {}, text, !again && isAway(error) && " This view updates when it is back."),
+    error.requestId && element("p", { class: "fine" }, "Request id: ", element("code", {}, error.requestId)),
     wayOn(error, again),
   );
 }
@@ -29,30 +29,34 @@ export function failure(error, again) {
 /** The same in one line, for a form; `scope` is the scope that its action needs. */
 export function complaint(error, scope) {
   if (!(error instanceof Refusal)) throw error;
-  if (isClosed(error)) return `This key may not do that. It takes one with the scope “${scope}”.`;
+  if (isClosed(error)) return `This key does not have the scope “${scope}”, or is no longer valid.`;
   const { title, text } = told(error);
   return `${title}. ${text}`;
 }
 
 export const isClosed = (error) => error.status === 401 || error.status === 403;
 
+/** No answer, or no Postgres: a view that polls recovers from it by itself. */
+const isAway = (error) => error.status === 0 || isWithoutPostgres(error);
+const isWithoutPostgres = (error) => error.status === 503 && !error.detail;
+
 function told(error) {
   if (isClosed(error)) {
-    return { title: "This key does not open that", text: "It takes a key with the scope “read”. This one has not got it, or is valid no longer." };
+    return { title: "This key has no access", text: "This view needs a key with the scope “read”. Yours does not have it, or is no longer valid." };
   }
   if (error.status === 0) {
-    return { title: "Decant does not answer", text: "The server is away, or the network is. What you see comes back when it does." };
+    return { title: "Decant does not answer", text: "The server or the network is unavailable." };
   }
-  if (error.status === 503 && !error.detail) {
-    return { title: "Postgres is away", text: "Nothing is lost: nothing can be read or written until it is back. Single people may still come from Redis." };
+  if (isWithoutPostgres(error)) {
+    return { title: "Postgres is unavailable", text: "Until it is back, nothing can be changed, and only people cached in Redis can be read, one at a time. Nothing is lost." };
   }
-  if (error.status === 404) return { title: "Not found", text: "It is not there, or not any more." };
-  return { title: error.title || "That did not work", text: error.detail || `The server said ${error.status}.` };
+  if (error.status === 404) return { title: "Not found", text: "It does not exist, or no longer does." };
+  return { title: error.title || "The request failed", text: error.detail || `The server answered with status ${error.status}.` };
 }
 
 function wayOn(error, again) {
   if (isClosed(error)) return element("button", { type: "button", click: leave }, "Sign in with another key");
-  return again && element("button", { type: "button", click: again }, "Ask again");
+  return again && element("button", { type: "button", click: again }, "Try again");
 }
 
 function leave() {

@@ -27,7 +27,7 @@ def main() -> None:
             for name, look in LOOKS.items():
                 tab = Tab(browser.new_context(**look), home.url).sign_in()
                 expect(tab.bars()).to_have_count(50)
-                expect(tab(".figures")).to_contain_text("looks since this server began")
+                expect(tab(".figures")).to_contain_text("reads since this server started")
                 tab.page.mouse.move(0, 0)
                 picture = IMAGES / f"page-{name}.png"
                 tab.page.screenshot(path=picture, full_page=True)

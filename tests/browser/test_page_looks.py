@@ -28,16 +28,16 @@ def every_view(tab, home):
     tab.sign_in()
     expect(tab.bars()).to_have_count(50)
     yield "pipeline"
-    tab.page.get_by_text("The same as a table").click()
+    tab.page.get_by_text("Show as table").click()
     yield "pipeline as a table"
     tab.go(f"#/runs/{run['run_id']}")
-    tab.page.get_by_text("Where: each of").click()
+    tab.page.get_by_text("Positions of").click()
     yield "run"
     tab.go("#/people?country=Denmark")
     expect(tab.page.get_by_role("row").nth(1)).to_be_visible()
     yield "people"
     tab.go("#/people?country=Atlantis")
-    expect(tab.page.get_by_role("heading", name="Nobody fits")).to_be_visible()
+    expect(tab.page.get_by_role("heading", name="No matches")).to_be_visible()
     yield "nobody"
     tab.go(f"#/people/{person['uid']}")
     expect(tab.page.get_by_text(person["email"])).to_be_visible()
@@ -79,7 +79,7 @@ def test_people_and_contract_fit_on_a_phone(context_of, home):
 
 
 def test_each_view_focuses_its_only_first_level_heading(tab, home):
-    for address, title in [("#/people", "People"), ("#/privacy", "Privacy"), ("#/", "All is well.")]:
+    for address, title in [("#/people", "People"), ("#/privacy", "Privacy"), ("#/", "Everything works.")]:
         tab.go(address)
         expect(tab.title()).to_have_text(title)
         expect(tab.title()).to_be_focused()
@@ -113,7 +113,7 @@ def test_the_tab_key_follows_the_order_of_the_page_with_a_visible_focus(tab):
         "People",
         "Privacy",
         "Start a run",
-        "The same as a table",
+        "Show as table",
     ]
     assert [name for name in names if name in order] == order
     assert all(seen for _, seen in reached), reached

@@ -15,8 +15,8 @@ from tests.fakes import KEY, person
 from tests.integration.api_support import READ, load
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
-EVERYBODY = "Everybody, in the order of their id"
-THOSE_WHO_FIT = "Those who fit, in the order of their id"
+ALL = "All people, by id"
+MATCHING = "Matching people, by id"
 
 
 @pytest.fixture
@@ -52,22 +52,22 @@ def somebody(home, nth=20):
 
 def test_paging_works_in_both_directions_and_from_the_address(people_tab, home):
     tab = people_tab
-    first = uids(tab, EVERYBODY)
+    first = uids(tab, ALL)
     assert first == [one["uid"] for one in home.server.get_json("/users?limit=50")["items"]]
 
     tab.link("Next page").click()
-    expect(tab.rows(EVERYBODY).first).not_to_contain_text(first[0][:8])
-    second = uids(tab, EVERYBODY)
+    expect(tab.rows(ALL).first).not_to_contain_text(first[0][:8])
+    second = uids(tab, ALL)
     assert min(second) > max(first)
     tab.page.reload()
-    assert uids(tab, EVERYBODY) == second
+    assert uids(tab, ALL) == second
 
     tab.page.go_back()
-    expect(tab.rows(EVERYBODY).first).to_contain_text(first[0][:8])
+    expect(tab.rows(ALL).first).to_contain_text(first[0][:8])
     tab.page.go_forward()
-    expect(tab.rows(EVERYBODY).first).to_contain_text(second[0][:8])
+    expect(tab.rows(ALL).first).to_contain_text(second[0][:8])
     tab.link("First page").click()
-    expect(tab.rows(EVERYBODY).first).to_contain_text(first[0][:8])
+    expect(tab.rows(ALL).first).to_contain_text(first[0][:8])
 
 
 def test_filters_show_matching_people_and_are_part_of_the_address(people_tab, home):
@@ -78,21 +78,21 @@ def test_filters_show_matching_people_and_are_part_of_the_address(people_tab, ho
 
     tool.get_by_label("Country").fill(country)
     tool.get_by_label("Changed since").fill("2026-01-01T00:00")
-    tab.button("Show").click()
+    tab.button("Apply").click()
 
-    rows = tab.rows(THOSE_WHO_FIT)
+    rows = tab.rows(MATCHING)
     expect(rows.first).to_be_visible()
     assert set(rows.locator("td", has_text=country).all_inner_texts()) == {country}
     assert "country=" in tab.page.url
     assert "updated_since=2026-01-01T00%3A00%3A00.000Z" in tab.page.url
-    tab.link("Show everybody").click()
-    expect(tab.rows(EVERYBODY).first).to_be_visible()
+    tab.link("Clear filters").click()
+    expect(tab.rows(ALL).first).to_be_visible()
 
 
 def test_no_matching_people_is_a_state_of_its_own(tab):
     tab.go("#/people?country=Atlantis")
 
-    expect(tab.page.get_by_role("heading", name="Nobody fits")).to_be_visible()
+    expect(tab.page.get_by_role("heading", name="No matches")).to_be_visible()
 
 
 def test_values_from_the_source_are_shown_as_text(tab, home):
@@ -100,7 +100,7 @@ def test_values_from_the_source_are_shown_as_text(tab, home):
     uid = person(666)["uid"]
 
     tab.go("#/people?country=" + HOSTILE.replace("<", "%3C").replace(">", "%3E"))
-    expect(tab.rows(THOSE_WHO_FIT)).to_contain_text([HOSTILE])
+    expect(tab.rows(MATCHING)).to_contain_text([HOSTILE])
     tab.go(f"#/people/{uid}")
     expect(tab.page.get_by_text(HOSTILE)).to_have_count(4)
     expect(tab("main img, main script")).to_have_count(0)
@@ -119,7 +119,7 @@ def test_a_person_comes_from_postgres_and_the_second_time_from_redis(tab, home):
 
     asks = tab(".asks li")
     expect(asks).to_have_text([re.compile(r"Postgres.*\d m?s")])
-    tab.button("Ask again").click()
+    tab.button("Load again").click()
     expect(asks).to_have_text([re.compile("Postgres"), re.compile(r"Redis.*\d m?s")])
 
 
@@ -154,12 +154,12 @@ def test_an_unknown_id_is_reported(tab):
 def test_a_look_up_finds_the_person_and_leaves_the_value_nowhere(people_tab, home, field):
     tab, record = people_tab, somebody(home)
     tool = opened(tab, "Look up")
-    tool.get_by_label("By").select_option(field)
+    tool.get_by_label("Field").select_option(field)
     tool.get_by_label("Raw value").fill(record[field])
 
     tool.get_by_role("button").click()
 
-    assert record["uid"] in uids(tab, "Found")
+    assert record["uid"] in uids(tab, "People found")
     assert tab(".answer .scroll").evaluate("place => place.scrollWidth <= place.clientWidth")
     expect(tool.get_by_label("Raw value")).to_have_value("")
     assert record[field] not in tab("body").inner_text()
@@ -172,8 +172,8 @@ def test_a_look_up_of_nobody_says_so(people_tab):
     tool.get_by_label("Raw value").fill("nobody@example.com")
     tool.get_by_label("Raw value").press("Enter")
 
-    expect(people_tab(".answer")).to_have_text("Nobody is stored with this e-mail address.")
-    expect(people_tab("#announcer")).to_contain_text("Nobody is stored with this e-mail address.")
+    expect(people_tab(".answer")).to_have_text("No stored person has this e-mail address.")
+    expect(people_tab("#announcer")).to_contain_text("No stored person has this e-mail address.")
 
 
 def test_a_late_answer_to_an_earlier_look_up_is_not_shown(people_tab, home):
@@ -184,21 +184,21 @@ def test_a_late_answer_to_an_earlier_look_up_is_not_shown(people_tab, home):
     for value in (record["email"], "nobody@example.com"):
         tool.get_by_label("Raw value").fill(value)
         tool.get_by_role("button").click()
-        expect(tab(".answer")).to_have_text("Asking …")
-    expect(tab(".answer")).to_have_text("Asking …")
+        expect(tab(".answer")).to_have_text("Loading …")
+    expect(tab(".answer")).to_have_text("Loading …")
 
     first, second = held
     second.continue_()
-    expect(tab(".answer")).to_have_text("Nobody is stored with this e-mail address.")
+    expect(tab(".answer")).to_have_text("No stored person has this e-mail address.")
     with tab.page.expect_response("**/users/lookup*"):
         first.continue_()
 
     tab.page.unroute_all()
-    expect(tab(".answer")).to_have_text("Nobody is stored with this e-mail address.")
+    expect(tab(".answer")).to_have_text("No stored person has this e-mail address.")
 
 
 def test_going_back_from_a_person_returns_to_that_row_of_the_list(people_tab):
-    row = people_tab.rows(EVERYBODY).nth(40).locator("a")
+    row = people_tab.rows(ALL).nth(40).locator("a")
     address = row.get_attribute("href")
     row.click()
     expect(people_tab(".asks li")).to_have_count(1)
@@ -253,7 +253,8 @@ def test_an_export_counts_people_correctly_if_a_page_ends_early(people_tab):
 
 def test_an_export_respects_the_filters(tab, home):
     tab.go("#/people?gender=Female")
-    expect(tab.rows(THOSE_WHO_FIT).first).to_be_visible()
+    expect(tab.rows(MATCHING).first).to_be_visible()
+    expect(tab.page.get_by_role("heading", name="Export all matches")).to_be_visible()
 
     _, text = exported(tab, "CSV")
 
@@ -285,16 +286,16 @@ def test_an_erasure_asks_first_and_answers_with_a_receipt(tab, home):
     tab.go(f"#/people/{uid}")
     tab.button("Erase this person …").click()
     expect(tab.page.get_by_role("dialog")).to_contain_text(uid)
-    expect(tab.button("Keep")).to_be_focused()
+    expect(tab.button("Cancel")).to_be_focused()
     tab.page.keyboard.press("Escape")
     expect(tab.page.get_by_role("dialog")).to_be_hidden()
     assert home.sql("SELECT count(*) FROM users WHERE uid = %s", uid) == [(1,)]
 
     tab.button("Erase this person …").click()
-    tab.button("Erase for good").click()
+    tab.button("Erase permanently").click()
 
     receipt = tab(".receipt")
-    expect(receipt).to_contain_text("Remembered as")
+    expect(receipt).to_contain_text("Erasure token")
     expect(receipt.get_by_role("heading")).to_be_focused()
     expect(receipt.locator("code.token")).to_have_text(
         home.sql("SELECT uid_token FROM erasures ORDER BY erased_at DESC LIMIT 1")[0][0]
@@ -317,9 +318,9 @@ def test_an_erasure_cannot_be_cancelled_once_sent_and_its_result_is_shown(tab, h
         lambda route: held.append(route) if route.request.method == "DELETE" else route.continue_(),
     )
     tab.button("Erase this person …").click()
-    tab.button("Erase for good").click()
+    tab.button("Erase permanently").click()
 
-    expect(tab.button("Keep")).to_be_disabled()
+    expect(tab.button("Cancel")).to_be_disabled()
     tab.go("#/people")
     expect(tab.title()).to_have_text("People")
     held[0].continue_()
@@ -337,13 +338,13 @@ def test_an_erasure_without_an_answer_is_reported_as_possibly_done(tab, home):
         lambda route: route.abort() if route.request.method == "DELETE" else route.continue_(),
     )
     tab.button("Erase this person …").click()
-    tab.button("Erase for good").click()
+    tab.button("Erase permanently").click()
 
-    expect(tab.page.get_by_role("alert")).to_contain_text("may be erased already")
-    expect(tab.button("Keep")).to_be_focused()
+    expect(tab.page.get_by_role("alert")).to_contain_text("may already be erased")
+    expect(tab.button("Cancel")).to_be_focused()
     tab.page.unroute_all()
-    tab.button("Erase for good").click()
-    expect(tab(".receipt")).to_contain_text("Remembered as")
+    tab.button("Erase permanently").click()
+    expect(tab(".receipt")).to_contain_text("Erasure token")
 
 
 def test_a_key_without_the_erase_scope_gets_a_message_and_erases_nobody(open_tab, home):
@@ -353,7 +354,7 @@ def test_a_key_without_the_erase_scope_gets_a_message_and_erases_nobody(open_tab
     tab.go(f"#/people/{uid}")
     tab.button("Erase this person …").click()
 
-    tab.button("Erase for good").click()
+    tab.button("Erase permanently").click()
 
     expect(tab.page.get_by_role("dialog")).to_contain_text("scope “erase”")
     assert home.sql("SELECT count(*) FROM users WHERE uid = %s", uid) == [(1,)]

@@ -36,7 +36,7 @@ def test_the_figures_match_the_ledger(tab, home):
     expect(figures.nth(1)).to_have_text(re.compile(r"^\d+ (second|minute)s?$"))
     expect(figures.nth(2)).to_have_text(f"{sum(run['rejected'] for run in runs):,}")
     expect(figures.nth(3)).to_have_text(re.compile(r"^(–|[\d.]+%)$"))
-    expect(tab("#health")).to_have_text("well")
+    expect(tab("#health")).to_have_text("OK")
 
 
 # The chart
@@ -133,9 +133,9 @@ def test_the_keyboard_moves_between_bars_and_opens_a_run(tab, home):
 
 
 def test_the_chart_is_available_as_a_table_too(tab, home):
-    tab.page.get_by_text("The same as a table").click()
+    tab.page.get_by_text("Show as table").click()
 
-    rows = tab.rows("The last runs, the newest first")
+    rows = tab.rows("The last runs, newest first")
     expect(rows).to_have_count(50)
     run = newest(home)[4]
     cells = rows.nth(4).locator("td.numeric").all_inner_texts()
@@ -177,8 +177,8 @@ def test_the_rejects_of_a_run_are_listed_by_rule_and_path_and_by_position(tab, h
     expect(rows).to_have_count(len(expected))
     shown = [row.locator("th, td").all_inner_texts() for row in rows.all()]
     assert {(rule, path): int(count) for rule, path, count in shown} == expected
-    tab.page.get_by_text("Where: each of").click()
-    expect(tab.rows("Rejects in the order of the source")).to_have_count(len(rejects))
+    tab.page.get_by_text("Positions of").click()
+    expect(tab.rows("Rejects in source order")).to_have_count(len(rejects))
 
 
 def test_a_failed_run_says_why(tab, home):
@@ -222,10 +222,10 @@ def test_the_chart_shows_a_run_in_progress_and_its_end(tab, home):
     home.server.ask("POST", "/runs", {"pages": 8})
     tab.page.reload()
 
-    expect(tab.title()).to_have_text("A run is under way.")
+    expect(tab.title()).to_have_text("A run is in progress.")
     expect(tab("a.bar.running")).to_have_count(1)
     tab.bars().last.focus()
-    expect(tab.title()).to_have_text("All is well.")
+    expect(tab.title()).to_have_text("Everything works.")
     expect(tab("a.bar.running")).to_have_count(0)
     expect(tab.bars().last).to_be_focused()
     expect(tab("#announcer")).to_contain_text("A run ended: succeeded")

@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 from tests.integration.api_support import READ
 from tests.keys import API_KEY, KEY_WITHOUT_SCOPES
 
-REFUSED = "This key does not open the page"
+REFUSED = "This key has no access: it is unknown here"
 
 
 def kept(tab):
@@ -17,7 +17,7 @@ def kept(tab):
 def test_a_link_signs_in_and_its_key_is_removed_from_the_address_and_sent_in_no_url(open_tab, home):
     tab = open_tab(home.url).sign_in()
 
-    expect(tab.title()).to_have_text("All is well.")
+    expect(tab.title()).to_have_text("Everything works.")
     assert tab.page.url == f"{home.url}/#/"
     assert tab.page.evaluate("history.length") <= 2
     assert all(API_KEY not in request.url for request in tab.asked)
@@ -27,7 +27,7 @@ def test_a_link_signs_in_and_its_key_is_removed_from_the_address_and_sent_in_no_
 def test_the_key_stays_in_its_tab(open_tab, home):
     tab = open_tab(home.url).sign_in()
     tab.page.reload()
-    expect(tab.title()).to_have_text("All is well.")
+    expect(tab.title()).to_have_text("Everything works.")
 
     other = open_tab(home.url)
     other.page.goto(home.url)
@@ -43,7 +43,7 @@ def test_a_link_opened_in_an_existing_tab_signs_in_too(open_tab, home):
 
     tab.go(f"#key={API_KEY}")
 
-    expect(tab.title()).to_have_text("All is well.")
+    expect(tab.title()).to_have_text("Everything works.")
     assert API_KEY not in tab.page.url
 
 
@@ -73,7 +73,7 @@ def test_the_form_accepts_only_a_key_with_the_read_scope(open_tab, home):
     field.fill(READ)
     field.press("Enter")
 
-    expect(tab.title()).to_have_text("All is well.")
+    expect(tab.title()).to_have_text("Everything works.")
     expect(tab.title()).to_be_focused()
 
 
@@ -92,6 +92,6 @@ def test_a_key_that_is_no_longer_valid_leads_back_to_the_form(tab):
 
     tab.go("#/people")
 
-    expect(tab.page.get_by_role("alert")).to_contain_text("This key does not open that")
+    expect(tab.page.get_by_role("alert")).to_contain_text("This key has no access")
     tab.button("Sign in with another key").click()
     expect(tab.page.get_by_label("API key")).to_be_visible()

@@ -39,12 +39,12 @@ def seat(bare, open_tab):
 def test_an_empty_decant_says_what_to_do(seat):
     expect(seat.title()).to_have_text("Ready.")
     expect(seat(".figures")).to_contain_text("no run has succeeded yet")
-    expect(seat.page.get_by_role("heading", name="No run yet")).to_be_visible()
+    expect(seat.page.get_by_role("heading", name="No runs yet")).to_be_visible()
 
     seat.go("#/people")
-    expect(seat.page.get_by_role("heading", name="Nobody is stored yet")).to_be_visible()
+    expect(seat.page.get_by_role("heading", name="No people stored yet")).to_be_visible()
     seat.go("#/privacy")
-    expect(seat("main")).to_contain_text("nobody can be singled out")
+    expect(seat("main")).to_contain_text("there is no risk to show")
 
 
 def test_one_run_and_one_person_are_in_the_singular(seat, bare):
@@ -56,7 +56,7 @@ def test_one_run_and_one_person_are_in_the_singular(seat, bare):
     expect(seat(".figures strong").first).to_have_text("1")
     expect(seat(".figures")).to_contain_text("of 1 record in 1 run")
     seat.go("#/people")
-    expect(seat.rows("Everybody, in the order of their id")).to_have_count(1)
+    expect(seat.rows("All people, by id")).to_have_count(1)
     expect(seat.link("Next page")).to_have_count(0)
 
 
@@ -64,7 +64,7 @@ def test_one_run_and_one_person_are_in_the_singular(seat, bare):
     ("status", "headline"),
     [
         ("failed", "The last run failed."),
-        ("partial", "The last run ended in part."),
+        ("partial", "The last run was only partly loaded."),
         ("lost", "The last run was lost."),
     ],
 )
@@ -77,7 +77,7 @@ def test_a_run_that_ended_badly_is_the_headline_whatever_was_skipped_since(seat,
 
     expect(seat.title()).to_have_text(headline)
     expect(seat(".now .lead")).to_contain_text("page 1: status 503.")
-    seat.link("Look at it").click()
+    seat.link("View the run").click()
     expect(seat(".error")).to_have_text("page 1: status 503")
 
 
@@ -90,32 +90,34 @@ def test_with_postgres_down_the_page_says_so_and_recovers_by_itself(seat, bare):
     seat.refusals_expected = True
 
     with bare.without(bare.postgres):
-        seat.button("Ask again").click()
+        seat.button("Load again").click()
         expect(seat(".asks li").last).to_contain_text("Redis")
         seat.go("#/people")
-        expect(seat.page.get_by_role("alert")).to_contain_text("Postgres is away")
+        expect(seat.page.get_by_role("alert")).to_contain_text("Postgres is unavailable")
+        expect(seat.page.get_by_role("alert")).not_to_contain_text("This view updates")
         seat.go("#/")
-        expect(seat.title()).to_have_text("Postgres is away.", timeout=20_000)
-        expect(seat.page.get_by_role("alert").filter(has_text="Postgres is away")).to_be_visible()
-        expect(seat("#health")).to_have_text("Postgres away")
-        expect(seat("#announcer")).to_contain_text("Decant: Postgres away.")
+        expect(seat.title()).to_have_text("Postgres is unavailable.", timeout=20_000)
+        failed = seat.page.get_by_role("alert").filter(has_text="Postgres is unavailable")
+        expect(failed).to_contain_text("This view updates when it is back.")
+        expect(seat("#health")).to_have_text("Postgres down")
+        expect(seat("#announcer")).to_contain_text("Decant: Postgres down.")
 
-    expect(seat.title()).to_have_text("All is well.", timeout=20_000)
+    expect(seat.title()).to_have_text("Everything works.", timeout=20_000)
     expect(seat.bars()).to_have_count(1)
 
 
 def test_a_busy_postgres_is_not_reported_as_down(seat, bare):
     load(bare.store, person(1))
     seat.refusals_expected = True
-    busy = {"title": "Postgres is kept busy", "status": 503, "detail": "nothing was done; ask again"}
+    busy = {"title": "Postgres is busy", "status": 503, "detail": "nothing was changed; try again"}
     seat.page.route("**/users?*", lambda route: answer_with(route, 503, busy))
 
     seat.go("#/people")
 
-    expect(seat.page.get_by_role("alert")).to_contain_text("Postgres is kept busynothing was done; ask again")
+    expect(seat.page.get_by_role("alert")).to_contain_text("Postgres is busynothing was changed; try again")
     seat.page.unroute_all()
-    seat.button("Ask again").press("Enter")
-    expect(seat.rows("Everybody, in the order of their id")).to_have_count(1)
+    seat.button("Try again").press("Enter")
+    expect(seat.rows("All people, by id")).to_have_count(1)
     expect(seat("main :focus")).to_have_count(1)  # the button that had the focus is gone
 
 
@@ -147,7 +149,7 @@ def test_older_runs_can_be_paged(seat, bare):
     seat.page.reload()
     seat.link("Older runs").click()
     expect(seat.title()).to_have_text("Runs")
-    rows = seat.rows("Runs, the newest first")
+    rows = seat.rows("Runs, newest first")
     expect(rows).to_have_count(50)
     shown = rows.locator("a").evaluate_all("all => all.map(a => a.hash)")
 
@@ -157,7 +159,7 @@ def test_older_runs_can_be_paged(seat, bare):
 
     every = bare.server.get_json("/runs?limit=1000")["items"]
     assert shown == [f"#/runs/{run['run_id']}" for run in every]
-    expect(seat("main")).to_contain_text("The oldest run")
+    expect(seat("main")).to_contain_text("No older runs")
     expect(seat.link("Newest runs")).to_be_visible()
 
 
@@ -165,8 +167,8 @@ def test_during_a_run_the_table_keeps_the_focus(seat, bare):
     bare.sql(_SKIPPED, 5)
     bare.store.open_run(Opening("here", "manual", 1), "", 1)
     seat.page.reload()
-    seat.page.get_by_text("The same as a table").click()
-    link = seat.rows("The last runs, the newest first").nth(3).locator("a")
+    seat.page.get_by_text("Show as table").click()
+    link = seat.rows("The last runs, newest first").nth(3).locator("a")
     link.focus()
 
     for _ in range(2):
@@ -183,9 +185,9 @@ def test_before_the_first_answer_nothing_is_claimed_about_the_servers(seat, bare
     seat.page.reload()
 
     expect(seat.bars()).to_have_count(1)
-    expect(seat.title()).to_have_text("Asking …")
+    expect(seat.title()).to_have_text("Loading …")
     held[0].continue_()
-    expect(seat.title()).to_have_text("All is well.")
+    expect(seat.title()).to_have_text("Everything works.")
 
 
 def test_an_address_with_an_invalid_time_shows_the_apis_refusal(seat):
@@ -204,9 +206,9 @@ def test_with_redis_down_everything_comes_from_postgres(seat, bare):
     load(bare.store, person(1))
     with bare.without(bare.valkey):
         seat.page.reload()
-        expect(seat.title()).to_have_text("Redis is away.", timeout=20_000)
+        expect(seat.title()).to_have_text("Redis is unavailable.", timeout=20_000)
         seat.go(f"#/people/{person(1)['uid']}")
-        seat.button("Ask again").click()
+        seat.button("Load again").click()
         expect(seat(".asks li .badge")).to_have_text(["Postgres", "Postgres"])
 
 
@@ -215,8 +217,8 @@ def test_loading_is_announced(seat):
 
     seat.go("#/people")
 
-    expect(seat.page.get_by_text("Asking for the people …")).to_be_visible()
-    expect(seat.page.get_by_role("heading", name="Nobody is stored yet")).to_be_visible()
+    expect(seat.page.get_by_text("Loading people …")).to_be_visible()
+    expect(seat.page.get_by_role("heading", name="No people stored yet")).to_be_visible()
 
 
 def test_an_unreachable_server_is_reported(seat):
@@ -226,9 +228,9 @@ def test_an_unreachable_server_is_reported(seat):
     seat.go("#/people")
     expect(seat.page.get_by_role("alert")).to_contain_text("Decant does not answer")
     seat.page.context.set_offline(False)
-    seat.button("Ask again").click()
+    seat.button("Try again").click()
 
-    expect(seat.page.get_by_role("heading", name="Nobody is stored yet")).to_be_visible()
+    expect(seat.page.get_by_role("heading", name="No people stored yet")).to_be_visible()
 
 
 def test_missing_values_are_shown_as_such(bare, open_tab):
@@ -238,10 +240,10 @@ def test_missing_values_are_shown_as_such(bare, open_tab):
     tab = open_tab(bare.url).sign_in(API_KEY)
 
     tab.go("#/people")
-    expect(tab.rows("Everybody, in the order of their id")).to_have_count(1)
+    expect(tab.rows("All people, by id")).to_have_count(1)
     expect(tab.page.locator("tbody")).not_to_contain_text("null")
     tab.go(f"#/people/{person(1)['uid']}")
-    for name in ("Born", "Lives about", "E-mail"):
+    for name in ("Born", "Approximate location", "E-mail"):
         fact = tab.page.locator("dl.facts div").filter(has=tab.page.locator("dt", has_text=name))
         expect(fact.locator("dd")).to_have_text("not stored")
 
@@ -257,7 +259,7 @@ def test_a_hundred_thousand_people_can_be_paged_like_fifty(bare, open_tab):
     tab.page.goto(f"{bare.url}/#key={API_KEY}")
     expect(tab(".figures strong").first).to_have_text(f"{MANY + 1:,}", timeout=20_000)
     tab.go("#/people")
-    rows = tab.rows("Everybody, in the order of their id")
+    rows = tab.rows("All people, by id")
     for _ in range(5):
         expect(rows).to_have_count(50)
         last = rows.last.inner_text()
