@@ -107,12 +107,12 @@ def test_with_postgres_down_the_page_says_so_and_recovers_by_itself(seat, bare):
 def test_a_busy_postgres_is_not_reported_as_down(seat, bare):
     load(bare.store, person(1))
     seat.refusals_expected = True
-    busy = {"title": "Postgres is kept busy", "status": 503, "detail": "nothing was done; ask again"}
+    busy = {"title": "Postgres is busy", "status": 503, "detail": "nothing was changed; try again"}
     seat.page.route("**/users?*", lambda route: answer_with(route, 503, busy))
 
     seat.go("#/people")
 
-    expect(seat.page.get_by_role("alert")).to_contain_text("Postgres is kept busynothing was done; ask again")
+    expect(seat.page.get_by_role("alert")).to_contain_text("Postgres is busynothing was changed; try again")
     seat.page.unroute_all()
     seat.button("Ask again").press("Enter")
     expect(seat.rows("Everybody, in the order of their id")).to_have_count(1)
