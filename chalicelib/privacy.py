@@ -133,7 +133,7 @@ class Tokeniser:
         """The candidates of each value. Raises TokenError if one of them has none."""
         messages = _messages(field, values)
         if not all(messages):
-            raise TokenError(field, "the value is empty, so it has no token")
+            raise TokenError(field, "the value is empty once normalised, so it has no token")
         by_version = [self._sign(version, field, messages) for version in self.versions]
         return [list(tokens) for tokens in zip(*by_version, strict=True)]
 

@@ -51,8 +51,8 @@ def test_each_error_has_a_docstring(kind):
     [
         (ConfigError("REDIS_URL", "is not set"), "REDIS_URL: is not set"),
         (
-            TokenError("email", "the value is empty, so it has no token"),
-            "email: the value is empty, so it has no token",
+            TokenError("email", "the value is empty once normalised, so it has no token"),
+            "email: the value is empty once normalised, so it has no token",
         ),
         (SourceUnavailable(3, "status 503"), "page 3: status 503"),
         (SourceInvalid(3, "no records"), "page 3: no records"),

@@ -346,7 +346,7 @@ def test_an_empty_text_has_no_token(field, value, tokeniser):
         tokeniser.token(field, value)
     assert (caught.value.field, str(caught.value)) == (
         field,
-        f"{field}: the value is empty, so it has no token",
+        f"{field}: the value is empty once normalised, so it has no token",
     )
 
 
