@@ -21,7 +21,7 @@ SPREAD = --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reo
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
-install: .venv/installed-dev ## Make .venv with everything in it (the other targets install what they need)
+install: .venv/installed-dev ## Create .venv with everything in it (the other targets install what they need)
 
 run: .venv/installed ## Start everything; PORT=8000
 	@exec $(PY) -m local.run
@@ -29,13 +29,13 @@ run: .venv/installed ## Start everything; PORT=8000
 ingest: .venv/installed ## Run one ingest now; PAGES=20 SIZE=1000
 	@exec $(PY) -m local.ingest $(if $(PAGES),--pages '$(PAGES)') $(if $(SIZE),--size '$(SIZE)')
 
-replay: .venv/installed ## Put a run's sealed rejects through today's rules; RUN=id
+replay: .venv/installed ## Validate a run's sealed rejects again; RUN=id
 	@exec $(PY) -m local.ingest --replay '$(RUN)'
 
-api-key: .venv/installed ## Make an API key; SCOPES=read,operate,erase
+api-key: .venv/installed ## Create an API key; SCOPES=read,operate,erase
 	@exec $(PY) -m local.api_key $(if $(SCOPES),--scopes '$(SCOPES)')
 
-pii-key: .venv/installed ## Add a key for the tokens, and say what to do next
+pii-key: .venv/installed ## Add a key for the tokens, and print what to do next
 	@exec $(PY) -m local.pii_key
 
 localstack: localstack/.venv/installed ## Deploy into LocalStack without Docker, in the background; PORT=4566
@@ -80,10 +80,10 @@ check: .venv/installed-dev ## Check style, types, security and architecture; AUD
 	@$(if $(filter no,$(AUDIT)),:,$(PY) -m infra.audit || test $$? -eq 75)
 	@$(PY) -m pytest -q tests/test_house.py
 
-audit: .venv/installed-dev ## Check whether anything installed is known to be vulnerable
+audit: .venv/installed-dev ## Check the installed packages for known vulnerabilities
 	@exec $(PY) -m infra.audit
 
-format: .venv/installed-dev ## Put the code into the house style
+format: .venv/installed-dev ## Format the code
 	@$(PY) -m ruff check --fix --quiet .
 	@$(PY) -m ruff format .
 
@@ -93,7 +93,7 @@ bench: bench/.venv/installed ## Measure everything, and write docs/performance.m
 bench-quick: bench/.venv/installed ## Print the ratios that matter (two minutes)
 	@exec bench/.venv/bin/python -m bench --quick
 
-screenshots: .venv/installed-dev ## Take the README's pictures again, from the running page
+screenshots: .venv/installed-dev ## Retake the README's screenshots, from the running page
 	@exec $(PY) -m tests.browser.screenshots
 
 clean: ## Remove local data, keys and caches (.venv stays)

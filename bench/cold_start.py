@@ -100,7 +100,7 @@ class ColdStart:
         os.close(self._ours)
         told: dict[str, Any] = json.loads(self._answer or "{}")
         if told.get("statusCode") != 200 and "policyDocument" not in told:
-            raise ValueError(f"no good answer: {told}")
+            raise ValueError(f"unexpected answer: {told}")
 
 
 Starts = dict[tuple[str, bool], Turns]  # by name, and whether there was bytecode

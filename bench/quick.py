@@ -43,7 +43,7 @@ def _cold(servers: Servers) -> Iterator[Ratio]:
         print(f"No cold starts: {error}.")
         return
     ratio = found["decant", True].median / found["chalice", True].median
-    yield "cold start: Decant to Chalice with redis and psycopg2, bytecode there", ratio, "≤ 1.25"
+    yield "cold start: Decant to Chalice with redis and psycopg2, with bytecode", ratio, "≤ 1.25"
 
 
 def _read(servers: Servers) -> Iterator[Ratio]:

@@ -87,7 +87,7 @@ def problem_of(error: DecantError, request_id: str) -> Response:
     if isinstance(error, StoreUnavailable):
         return problem(503, "Postgres cannot be reached", request_id=request_id)
     if isinstance(error, StoreError) and error.sqlstate == _LOCKED:
-        return problem(503, "Postgres is kept busy", "nothing was done; ask again", request_id)
+        return problem(503, "Postgres is busy", "nothing was changed; try again", request_id)
     return problem(500, "Internal error", request_id=request_id)
 
 
@@ -175,7 +175,7 @@ def _accepted(accept: str, offered: Sequence[str]) -> str:
     likings = [_liking(part) for part in (accept.strip() or "*/*").split(",")]
     best = max(offered, key=lambda media: _quality(media, likings))
     if not _quality(best, likings):
-        raise RequestError(406, "Not acceptable", f"this can be had as {', '.join(offered)}")
+        raise RequestError(406, "Not acceptable", f"available as {', '.join(offered)}")
     return best
 
 

@@ -23,7 +23,7 @@ def runs(store: Store, query: Runs) -> RunList:
     """Runs, newest first. Raises RequestError if the cursor names no run."""
     after = None if query.cursor is UNSET else str(query.cursor)
     if after and store.get_run(after) is None:
-        raise RequestError(404, "No such page", "the cursor is not one that was given out")
+        raise RequestError(404, "No such page", "the cursor is not valid")
     found = store.list_runs(query.limit + 1, after)
     items = found[: query.limit]
     return RunList(items, items[-1].run_id if len(found) > len(items) else None)

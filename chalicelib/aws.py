@@ -65,7 +65,7 @@ def send(queue_url: str, messages: Iterable[dict[str, Any]]) -> None:
     except (BotoCoreError, ClientError) as error:
         problem = _code(error)
     if problem:
-        raise AwsError(f"the queue did not take all messages: {problem}")
+        raise AwsError(f"the queue did not accept all messages: {problem}")
 
 
 def most_receives(queue_url: str) -> float:
@@ -80,7 +80,7 @@ def most_receives(queue_url: str) -> float:
         return int(json.loads(policy)["maxReceiveCount"]) if policy else math.inf
     except (BotoCoreError, ClientError) as error:
         problem = _code(error)
-    raise AwsError(f"the queue cannot be asked: {problem}")
+    raise AwsError(f"the queue cannot be read: {problem}")
 
 
 def scheduled_event(detail: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def answer_stack(event: Mapping[str, Any], problem: str) -> None:
     }
     body, address = json.dumps(answer).encode(), str(event["ResponseURL"])
     if not address.startswith(("https://", "http://")):  # LocalStack's URL is http
-        raise AwsError("CloudFormation's address is not one of HTTP")
+        raise AwsError("CloudFormation's response URL is not an HTTP URL")
     # The URL is signed for a body without a Content-Type; urllib would add one.
     request = urllib.request.Request(address, body, {"Content-Type": ""}, method="PUT")  # noqa: S310
     try:
@@ -119,7 +119,7 @@ def answer_stack(event: Mapping[str, Any], problem: str) -> None:
         problem = f"status {refusal.code}"
     except (OSError, HTTPException) as error:
         problem = type(error).__name__  # its text may hold the URL, which is a credential
-    raise AwsError(f"CloudFormation cannot be told: {problem}")
+    raise AwsError(f"CloudFormation cannot be notified: {problem}")
 
 
 def _code(error: BotoCoreError | ClientError) -> str:

@@ -200,7 +200,7 @@ class Cache:
             if not self._may_ask() or not self._is_away:
                 return
             self._is_away = self._refuses = False
-        _log.warning("redis is back")
+        _log.warning("redis is available again")
 
     def _mark_away(self, why: Unanswered) -> None:
         self._count("errors")
@@ -209,7 +209,7 @@ class Cache:
             self._refuses = why.refuses
             told, self._is_away = self._is_away, True
         if not told:
-            _log.warning("redis is away (%s); asking again in %s s", why, _REST_SECONDS)
+            _log.warning("redis is unavailable (%s); trying again in %s s", why, _REST_SECONDS)
 
 
 class Flights:

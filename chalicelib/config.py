@@ -53,8 +53,8 @@ class Settings:
 
 # What a Lambda requires of URLs that lead to other machines.
 _REMOTE_URL_RULES = {
-    "DATABASE_URL": "must ask for sslmode=verify-full",
-    "REDIS_URL": "must begin with rediss:// and let the certificate be checked",
+    "DATABASE_URL": "must set sslmode=verify-full",
+    "REDIS_URL": "must begin with rediss:// and not turn off certificate checks",
     "SOURCE_URL": "must begin with https://",
 }
 
@@ -139,21 +139,21 @@ class _Reader:
         except ValueError:
             scheme, is_safe = "", False
         if scheme not in schemes:
-            raise ConfigError(name, f"must be a well-formed URL; its scheme is {' or '.join(schemes)}")
+            raise ConfigError(name, f"must be a well-formed URL with the scheme {' or '.join(schemes)}")
         if self.in_lambda and not is_safe:
-            raise ConfigError(name, f"{_REMOTE_URL_RULES[name]}, because it leads out of this machine")
+            raise ConfigError(name, f"{_REMOTE_URL_RULES[name]}, because the server is not on this machine")
         return value
 
     def queue_url(self, name: str) -> str | None:
         value = self.values.get(name) or None
         if value and not re.fullmatch(r"https?://[^/\s]+/\S+", value):
-            raise ConfigError(name, "must be the URL of a queue, as SQS tells it")
+            raise ConfigError(name, "must be the URL of an SQS queue")
         return value
 
     def header(self, name: str) -> str | None:
         value = self.values.get(name) or None
         if value and not re.fullmatch(r"[!-~]([ -~]*[!-~])?", value):
-            raise ConfigError(name, "must be the value of a header, as in Bearer … or Basic …")
+            raise ConfigError(name, "must be the value of an Authorization header, as in Bearer … or Basic …")
         return value
 
     def whole(self, name: str, default: int, least: int, most: int) -> int:
@@ -170,7 +170,7 @@ class _Reader:
 
     def quarantine_key(self, name: str) -> bytes | None:
         text = self.values.get(name)
-        return _key(name, text, "must be base64 of 32 bytes") if text else None
+        return _key(name, text, "must be 32 bytes in base64") if text else None
 
 
 def _scheme(url: str) -> str:
@@ -185,20 +185,20 @@ def _scheme(url: str) -> str:
 
 def pii_keys(text: str) -> dict[int, bytes | None]:
     """Parses PII_KEYS; None stands for the key of a version that was given up. Raises ConfigError."""
-    name, problem = "PII_KEYS", 'must be JSON: key version (from 1) to base64 of 32 bytes, as in {"1": "…"}'
+    name, problem = "PII_KEYS", 'must be JSON: key versions (from 1) to 32 bytes in base64, as in {"1": "…"}'
     table = _table(name, text, problem)
     keys = {
         _version(name, version, problem): None if key is None else _key(name, key, problem)
         for version, key in table.items()
     }
     if not any(keys.values()):
-        raise ConfigError(name, "is not set" if not keys else "must be more than versions that are given up")
+        raise ConfigError(name, "is not set" if not keys else "must hold at least one key that is not null")
     return keys
 
 
 def api_keys(text: str) -> dict[str, frozenset[str]]:
     """Parses API_KEYS. Raises ConfigError."""
-    problem = f"must be JSON: SHA-256 in hex to a list of scopes from {', '.join(sorted(SCOPES))}"
+    problem = f"must be JSON: SHA-256 hashes in hex to lists of scopes from {', '.join(sorted(SCOPES))}"
     table = _table("API_KEYS", text, problem)
     for digest, scopes in table.items():
         if not re.fullmatch(r"[0-9a-f]{64}", digest) or not isinstance(scopes, list):

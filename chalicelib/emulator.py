@@ -16,8 +16,8 @@ from chalicelib.gate import LARGEST_BODY_BYTES
 _log = logging.getLogger("decant.emulator")
 
 _TITLES = {
-    401: "A key is needed",
-    403: "The key does not open this",
+    401: "An API key is required",
+    403: "The key is not valid, or lacks the scope",
     404: "No such path",
     413: "Body too large",
 }

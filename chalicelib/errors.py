@@ -74,7 +74,7 @@ class TimeUp(DecantError):
     """A run would have exceeded its function's time limit, so it stopped before ``page``."""
 
     def __init__(self, page: int) -> None:
-        super().__init__(f"the time was up before page {page}")
+        super().__init__(f"the run ran out of time before page {page}")
         self.page = page
 
 
@@ -106,14 +106,14 @@ class KeysOvertaken(StoreError):
     """The database has meanwhile been written with newer keys, or with another key of this version."""
 
     def __str__(self) -> str:
-        return "PII_KEYS: newer keys are in use by now, or others; the next run takes them up"
+        return "PII_KEYS: newer or different keys are in use; the next run needs them"
 
 
 class SealsGone(StoreError):
     """Sealed records that a replay had read have since expired, been erased, or been replayed elsewhere."""
 
     def __str__(self) -> str:
-        return "sealed records expired or were replayed elsewhere meanwhile"
+        return "sealed records have expired, been erased or been replayed by another run"
 
 
 class AwsError(DecantError):

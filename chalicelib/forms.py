@@ -18,24 +18,27 @@ class InPath(NamedTuple):
 UUID = InPath("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", "the id in the path must be a UUID")
 IN_PATH = {  # by parameter; all others are UUIDs
     "version": InPath("^[0-9a-f]{16}$", "the version in the path must be 16 hexadecimal digits"),
-    "asset": InPath(r"^[a-z]{1,20}\.(css|js)$", "the name in the path must be that of a style or a script"),
+    "asset": InPath(r"^[a-z]{1,20}\.(css|js)$", "the name in the path must be that of a .css or .js file"),
 }
 
 
-Limit = Annotated[int, Meta(ge=1, le=1000, description="How many at the most.")]
+Limit = Annotated[int, Meta(ge=1, le=1000, description="Maximum number of items.")]
 Cursor = Annotated[
     str,
-    Meta(max_length=100, pattern="^[A-Za-z0-9_-]+={0,2}$", description="The `next` of the page before."),
+    Meta(max_length=100, pattern="^[A-Za-z0-9_-]+={0,2}$", description="The `next` of the previous page."),
 ]
 Filter = Annotated[
     str,
-    Meta(min_length=1, max_length=200, pattern=r"^[^\x00]+$", description="Exactly this, as stored."),
+    Meta(
+        min_length=1, max_length=200, pattern=r"^[^\x00]+$", description="Matches the stored value exactly."
+    ),
 ]
 Moment = Annotated[
     datetime,
     Meta(
         tz=True,
-        description="Changed at or after this moment. Overlap by a minute: a page is dated by its beginning.",
+        description="Changed at or after this moment. Overlap by a minute: people carry the time at which "
+        "the load of their page began.",
         examples=["2026-01-31T00:00:00Z"],
     ),
 ]
@@ -58,10 +61,11 @@ RunId = Annotated[
 ]
 
 RunCursor = Annotated[
-    str, Meta(pattern=UUID.pattern, max_length=36, description="The `next` of the page before.")
+    str, Meta(pattern=UUID.pattern, max_length=36, description="The `next` of the previous page.")
 ]
 RejectCursor = Annotated[
-    str, Meta(pattern="^[0-9]{1,9}-[0-9]{1,9}$", max_length=19, description="The `next` of the page before.")
+    str,
+    Meta(pattern="^[0-9]{1,9}-[0-9]{1,9}$", max_length=19, description="The `next` of the previous page."),
 ]
 
 

@@ -88,7 +88,7 @@ class Routes:
         try:
             scopes = scopes_of(authorization, api_keys())
         except ConfigError as error:
-            _log.error("no key can be checked: %s", error)
+            _log.error("API keys cannot be checked: %s", error)
             scopes = frozenset()
         opened: list[str | AuthRoute] = [
             AuthRoute(re.sub(r"{\w+}", "*", route.path), route.methods)
@@ -173,7 +173,7 @@ def _body(form: type, request: Any) -> Any:
     sent = request.raw_body
     encoded = sent.encode("utf-8", "surrogateescape") if isinstance(sent, str) else sent or b""
     if len(encoded) > LARGEST_BODY_BYTES:
-        raise RequestError(413, "Body too large", f"a body may have {LARGEST_BODY_BYTES} bytes at most")
+        raise RequestError(413, "Body too large", f"the body must not exceed {LARGEST_BODY_BYTES} bytes")
     return _checked(lambda: msgspec.json.decode(encoded, type=form), form, "body")
 
 
@@ -192,7 +192,7 @@ def _rule(message: str, fields: tuple[str, ...]) -> str:
     """msgspec's message, without field names that the caller made up. JSON has one type of number, so the
     message says number, not float."""
     if message.startswith("Object contains unknown field"):
-        return f"it may hold: {', '.join(fields)}" if fields else "it may hold nothing"
+        return f"unknown field; allowed: {', '.join(fields) or 'none'}"
     rule, _, path = message.partition(" - at `$")
     rule = re.sub(r"\.0\b", "", rule).replace("`float` that's a multiple of 1", "a whole number")
     rule = rule.replace("`float`", "a number")

@@ -92,9 +92,11 @@ class KeyTrouble:
 
     def __str__(self) -> str:
         if self.people is None:
-            return f"version {self.version} is not the key that this database was written with"
+            return f"the key of version {self.version} is not the key that this database was written with"
         needed = f"people: {self.people}, erasures: {self.erasures}, sealed records: {self.sealed}"
-        return f"version {self.version} is missing, but needed ({needed}); null for its key gives them up"
+        return (
+            f"version {self.version} is missing, but needed ({needed}); set its key to null to give them up"
+        )
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ _PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark">
-<title>{title}: the API</title>
-<h1>{title}: the API</h1>
+<title>{title} API</title>
+<h1>{title} API</h1>
 {operations}
-<h1>Shapes</h1>
+<h1>Schemas</h1>
 {shapes}
 </html>
 """

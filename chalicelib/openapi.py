@@ -27,11 +27,11 @@ _HEADERS_OF = {
 }
 _REPLAY_WITH_PAGES = {"anyOf": [{"required": ["replay", "pages"]}, {"required": ["replay", "page_size"]}]}
 _HEADERS = {
-    "X-Request-Id": "Finds the request in the log.",
-    "X-Data-Source": "Where the answer was found: redis or postgres.",
-    "ETag": "Names this version of the answer.",
-    "Link": 'The next page, as rel="next", relative to this one; absent on the last.',
-    "Location": "Where to ask how the run goes, relative to where it was asked for.",
+    "X-Request-Id": "Identifies the request in the log.",
+    "X-Data-Source": "Where the response came from: redis or postgres.",
+    "ETag": "Version of the response.",
+    "Link": 'URL of the next page, as rel="next", relative to the request URL; absent on the last page.',
+    "Location": "URL of the run, relative to the request URL.",
 }
 
 
@@ -98,9 +98,9 @@ def _path_parameter(name: str) -> dict[str, Any]:
 def _responses(route: Route) -> dict[str, Any]:
     responses = {str(route.status): _success(route)}
     if route.path == "/":
-        responses["307"] = {"description": "The address lacks its last slash.", "headers": _headers(route)}
+        responses["307"] = {"description": "The URL lacks its trailing slash.", "headers": _headers(route)}
     if route.gives is views.UserView:
-        responses["304"] = {"description": "The caller has this version already.", "headers": _headers(route)}
+        responses["304"] = {"description": "The caller already has this version.", "headers": _headers(route)}
     responses |= {str(status): _problem(status) for status in sorted(_refusals(route))}
     if route.gives is views.Health:
         responses["503"] = _success(route) | {"description": "Postgres does not answer."}

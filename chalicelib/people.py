@@ -67,7 +67,7 @@ def looked_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup) -
     raw = {name: value for name, value in structs.asdict(wanted).items() if value is not UNSET}
     if not raw:
         raise RequestError(
-            400, "Malformed body", f"it must hold one of: {', '.join(Lookup.__struct_fields__)}"
+            400, "Malformed body", f"at least one of these is required: {', '.join(Lookup.__struct_fields__)}"
         )
     try:
         tokens = {name: tokeniser.candidates(name, value) for name, value in raw.items()}
@@ -102,7 +102,7 @@ def _read_cursor(tokeniser: Tokeniser, cursor: str, which: bytes) -> str:
     """The last uid before the page. Raises RequestError if the cursor was altered or has other filters."""
     payload = tokeniser.verified(_CURSOR, cursor)
     if payload is None or payload[16:] != which:
-        raise RequestError(404, "No such page", "the cursor is not one that was given out for these filters")
+        raise RequestError(404, "No such page", "the cursor was not issued for these filters")
     return str(UUID(bytes=payload[:16]))
 
 

@@ -78,7 +78,7 @@ def _work(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
         report.status, report.error = _status_after(error, report), str(error)
         if isinstance(error, TimeUp) and plan.trigger == "schedule":
             report.next_page = error.page
-            report.error += "; the next scheduled run goes on there"
+            report.error += "; the next scheduled run continues there"
     ending = Ending(report.status, report.error, report.timings, report.next_page)
     counts = edges.store.finish_run(report.run_id, ending)
     if counts:
@@ -143,7 +143,7 @@ def _pages(edges: Edges, plan: Plan, report: Report) -> Sequence[int]:
 
 def _status_at_end(edges: Edges, plan: Plan, report: Report) -> tuple[str, str | None]:
     if plan.replay_of and edges.store.sealed_pages(plan.replay_of):
-        return "partial", "QUARANTINE_KEY does not open all that is sealed; what it does not stays"
+        return "partial", "QUARANTINE_KEY does not open all sealed records; the others stay sealed"
     unread = _unread(edges, plan, report)
     return ("partial", unread) if unread else ("succeeded", None)
 
@@ -152,7 +152,7 @@ def _unread(edges: Edges, plan: Plan, report: Report) -> str | None:
     """A message if a scheduled run has processed all its pages without reaching the source's end."""
     if plan.trigger != "schedule" or not edges.source.dialect.ends or report.source_ended:
         return None
-    return f"page {plan.pages}: the source may go on, but SOURCE_PAGES does not"
+    return f"page {plan.pages}: the source may have more pages than SOURCE_PAGES"
 
 
 def _status_after(error: DecantError, report: Report) -> str:

@@ -158,7 +158,7 @@ def _readable(url: str) -> str:
         return url
     except psycopg2.ProgrammingError:
         pass  # the error's text holds a part of the URL
-    raise ConfigError("DATABASE_URL", "cannot be read as a URL")
+    raise ConfigError("DATABASE_URL", "is not a valid URL")
 
 
 def _is_unusable(held: Connection, error: psycopg2.Error) -> bool:

@@ -68,7 +68,7 @@ def _extracted(edges: Edges, plan: Plan, page: int, report: Report) -> tuple[Val
     today = datetime.now(UTC).date()
     if plan.replay_of:
         if edges.quarantine is None:
-            raise ConfigError("QUARANTINE_KEY", "is not set, so nothing that was sealed can be opened")
+            raise ConfigError("QUARANTINE_KEY", "is not set, so sealed records cannot be opened")
         with timed(report, "validate"):
             return recalled(edges.store, edges.quarantine, edges.source.dialect, plan.replay_of, page, today)
     with timed(report, "fetch"):
@@ -102,9 +102,9 @@ def _validated(body: bytes, dialect: Dialect[Any], page: int, today: date) -> Va
     except TooManyRecords:
         problem = f"more than {LARGEST_PAGE} records"
     except (JSONDecodeError, RecursionError):
-        problem = "the body is not JSON, or not all of it"
+        problem = "the body is not valid JSON, or is cut off"
     except ValueError:
-        problem = f"the body holds no list of records as {dialect.name} words it"
+        problem = f"the body holds no list of records in the format of {dialect.name}"
     if problem:
         raise SourceInvalid(page, problem)  # raised outside the except clauses, whose errors may hold a value
     return valid

@@ -75,11 +75,15 @@ def _by_column(contract: Sequence[Field]) -> dict[str, Treatment]:
         if field.column and treatments.setdefault(field.column, field.treatment) != field.treatment:
             raise ValueError(f"the contract treats the column {field.column} in two ways")
         if field.treatment == "generalise" and field.column not in GENERALISED:
-            raise ValueError(f"nothing generalises {field.path}: clean.py has to, and GENERALISED to name it")
+            raise ValueError(
+                f"nothing generalises {field.path}: do so in clean.py and add its column to GENERALISED"
+            )
         if field.column in GENERALISED and field.treatment not in ("generalise", "drop"):
-            raise ValueError(f"{field.path} comes generalised: it cannot be called {field.treatment}")
+            raise ValueError(
+                f"{field.path} is already generalised: its treatment cannot be {field.treatment}"
+            )
         if field.column == "uid" and field.treatment != "keep":
-            raise ValueError("uid is what people are kept by")
+            raise ValueError("uid is the primary key and must be kept")
     return treatments
 
 
@@ -105,7 +109,7 @@ class Tokeniser:
         """32-byte keys by version; None for a key that was given up although stored data may need it."""
         self._keys = {version: key for version, key in keys.items() if key is not None}
         if not self._keys:
-            raise ConfigError("PII_KEYS", "at least one key is needed")
+            raise ConfigError("PII_KEYS", "at least one key is required")
         self.versions = sorted(self._keys, reverse=True)
         self.given_up = sorted(keys.keys() - self._keys.keys())
         self._macs: dict[tuple[int, str], HMAC] = {}
@@ -129,7 +133,7 @@ class Tokeniser:
         """The candidates of each value. Raises TokenError if one of them has none."""
         messages = _messages(field, values)
         if not all(messages):
-            raise TokenError(field, "nothing to make a token of")
+            raise TokenError(field, "the value is empty once normalised, so it has no token")
         by_version = [self._sign(version, field, messages) for version in self.versions]
         return [list(tokens) for tokens in zip(*by_version, strict=True)]
 
@@ -205,12 +209,12 @@ def _messages(field: str, values: Sequence[str]) -> list[bytes]:
     """The values in their normal form. Raises TokenError for a value that is not text."""
     for kind in set(map(type, values)):
         if not issubclass(kind, str):
-            raise TokenError(field, f"a token is made of text, not of {kind.__name__}")
+            raise TokenError(field, f"a token needs text, not {kind.__name__}")
     try:
         return normal_forms(field, values)
     except UnicodeEncodeError:
         pass  # this error holds the value
-    raise TokenError(field, "a token is made of text, not of half a character")
+    raise TokenError(field, "a token needs valid text, not a lone surrogate")
 
 
 def protect(columns: Mapping[str, Sequence[Any]], tokeniser: Tokeniser) -> dict[str, list[Any]]:

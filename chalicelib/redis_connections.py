@@ -109,4 +109,4 @@ def _maker(url: str, seconds: float) -> Callable[[], Any]:
             return partial(kind, **asked, **waits, **_WITHOUT_GREETING)
     except ValueError:
         pass  # the error's text may hold a part of the password
-    raise ConfigError("REDIS_URL", "cannot be read as a URL that asks for db and ssl_ca_certs at most")
+    raise ConfigError("REDIS_URL", "is not a valid URL, or has options other than db and ssl_ca_certs")

@@ -41,7 +41,7 @@ def replay(run_id: str, on_page: Callable[[int, int, Report], None] | None = Non
 def start_run(pages: int | None, page_size: int | None, replay_of: str | None) -> Report:
     """Opens a run and returns at once; the ``ingest`` Lambda (outside AWS: a thread) processes its pages."""
     if replay_of and (pages or page_size):
-        raise RequestError(400, "Malformed body", "a replay has neither pages nor page_size")
+        raise RequestError(400, "Malformed body", "a replay takes neither pages nor page_size")
     trigger: Trigger = "replay" if replay_of else "backfill" if pages else "manual"
     planned = len(_sealed_pages(replay_of)) if replay_of else pages or wiring.settings().source_pages
     size = None if replay_of else page_size or wiring.settings().source_page_size
@@ -139,7 +139,7 @@ def _ordered(order: Mapping[str, Any], until: float) -> Report:
 def _refuse_another(source: str) -> None:
     """Raises ConfigError if the run's source is not this function's: the wrong pages would be stored."""
     if source != wiring.source().name:
-        raise ConfigError("SOURCE_URL", "the run was opened for another source, or in another dialect")
+        raise ConfigError("SOURCE_URL", "the run belongs to another source or dialect")
 
 
 def _opened(opening: Opening) -> Report:
@@ -235,6 +235,6 @@ def _sealed_pages(run_id: str) -> list[int]:
         raise RequestError(404, "Not found", "there is no such run to replay")
     if run.source.partition(" ")[0] != wiring.source().dialect.name:
         raise RequestError(
-            409, "Another dialect", "the run to replay was not of the SOURCE_DIALECT that is set"
+            409, "Another dialect", "the run to replay has another dialect than SOURCE_DIALECT"
         )
     return wiring.store().sealed_pages(run_id)

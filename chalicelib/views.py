@@ -202,7 +202,10 @@ class ServerHealth(Struct):
 
 
 class Health(Struct):
-    """``status`` is ok, degraded (no Redis) or down; the age is that of the last success, not of a replay."""
+    """``status`` is ok, degraded (no Redis) or down (no Postgres).
+
+    ``last_success_age_seconds`` is the age of the last successful run other than a replay.
+    """
 
     status: Annotated[Literal["ok", "degraded", "down"], Meta(examples=["ok"])]
     postgres: ServerHealth

@@ -80,7 +80,7 @@ def _read_again() -> None:
                 _replace(read)
         except ConfigError as error:
             _secret.stale_at = time.monotonic() + _RETRY_SECONDS
-            _log.error("the secret cannot be read again, its old values are used: %s", error)
+            _log.error("the secret cannot be read again; its old values stay in use: %s", error)
 
 
 def _replace(read: config.Settings) -> None:

@@ -26,7 +26,7 @@ def main(service: str = OSV) -> int:
 def audit(pins: Iterable[str], service: str) -> int:
     """The exit status: 0 only if the service was asked about each ``name==version`` and reports nothing."""
     if not _answers(service):
-        print(f"make audit: left out, nothing was looked up, because {service} cannot be reached.")
+        print(f"make audit: skipped, nothing was checked, because {service} cannot be reached.")
         return NOT_ASKED
     with NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as listed:
         listed.write("\n".join(pins))

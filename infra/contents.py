@@ -68,7 +68,7 @@ def compile_sources(folder: Path) -> None:
     where = ("-s", str(folder), "-p", IN_LAMBDA, str(folder))
     done = _python("-I", "-m", "compileall", *mode, *where)
     if done.returncode:
-        raise PackageError(f"a source does not compile: {_last_line(done.stdout)}")
+        raise PackageError(f"a source file does not compile: {_last_line(done.stdout)}")
 
 
 def check_imports(folder: Path, names: Iterable[str]) -> None:
@@ -84,7 +84,7 @@ def _python(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def _last_line(output: str) -> str:
-    return next(iter(output.strip().splitlines()[-1:]), "it said nothing")
+    return next(iter(output.strip().splitlines()[-1:]), "no output")
 
 
 def _distributions(folder: Path) -> Iterator[Distribution]:

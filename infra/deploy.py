@@ -40,12 +40,12 @@ def deploy(
     base.protect()
     made = base.outputs()
     changed = secret.complete(session.client("secretsmanager"), made, settings)
-    print(f"Settings: {', '.join(changed) + ' set' if changed else 'as they were'}.")
+    print(f"Settings: {', '.join(changed) + ' set' if changed else 'unchanged'}.")
     uploaded, artifact = _upload(session.client("s3"), made["ArtifactBucket"], ROOT / "build" / stage)
     names = ("ArtifactBucket", "SubnetIds", "SecurityGroupId", "SettingsSecretArn")
     known = {name: made[name] for name in names} | {"ArtifactKey": artifact}
     _change(app, uploaded, common | known, ask)
-    print(f"Decant serves at {app.outputs()['EndpointURL']}")
+    print(f"Decant is running at {app.outputs()['EndpointURL']}")
 
 
 def destroy(stage: str, session: Any, everything: bool, ask: Asks) -> None:
@@ -58,8 +58,8 @@ def destroy(stage: str, session: Any, everything: bool, ask: Asks) -> None:
     for stack in doomed:
         print(f"{stack.name} would be deleted:")
         print(*(f"! {resource}" for resource in stack.resources()), sep="\n")
-    print("Messages that wait in the queues are lost. Settings, passwords and packages are kept;")
-    print("of Postgres a last snapshot." if everything else "so are Postgres and the cache.")
+    rest = " and a final snapshot of Postgres" if everything else ", Postgres and the cache"
+    print(f"Messages in the queues are lost. Settings, passwords, packages{rest} are kept.")
     if not ask(f"Delete {' and '.join(stack.name for stack in doomed)}?"):
         raise DeployError("nothing was deleted")
     for stack in doomed:
@@ -82,12 +82,12 @@ def _change(stack: Stack, template: Mapping[str, str], parameters: Mapping[str, 
     if plan is None:
         print(f"{stack.name}: nothing to change.")
         return
-    print(f"{stack.name} would {'be made' if plan.first else 'change'}:")
+    print(f"{stack.name} would {'be created' if plan.first else 'change'}:")
     print(*plan.changes, sep="\n")
-    if not ask(f"{'Make' if plan.first else 'Change'} {stack.name}?"):
+    if not ask(f"{'Create' if plan.first else 'Change'} {stack.name}?"):
         stack.take_back(plan)
-        raise DeployError(f"{stack.name} was left as it is")
-    print("This takes some minutes …")
+        raise DeployError(f"{stack.name} was not changed")
+    print("This takes a few minutes …")
     stack.carry_out(plan)
 
 
@@ -99,7 +99,7 @@ def _parameters(template: Path) -> list[str]:
 def _refuse_unknown(given: Mapping[str, str], known: set[str]) -> None:
     """A misspelt name would silently leave its parameter unchanged."""
     if unknown := given.keys() - known:
-        raise DeployError(f"PARAMETERS: no template has {', '.join(sorted(unknown))}")
+        raise DeployError(f"PARAMETERS: unknown name {', '.join(sorted(unknown))}")
 
 
 def _refuse_package_without(proxy: str, package: Path) -> None:
@@ -109,7 +109,9 @@ def _refuse_package_without(proxy: str, package: Path) -> None:
     authorities = _AUTHORITIES[proxy]
     with ZipFile(package) as packed:
         if authorities not in packed.namelist():
-            raise DeployError(f"the package lacks {authorities}; docs/deploy.md says where to get it")
+            raise DeployError(
+                f"the package does not contain {authorities}; see docs/deploy.md for where to get it"
+            )
 
 
 def _upload(s3: Any, bucket: str, build: Path) -> tuple[dict[str, str], str]:

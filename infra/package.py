@@ -41,7 +41,7 @@ def build(stage: str, target: Path) -> None:
     if sys.version_info[:2] != RUNTIME:
         wanted, here = (".".join(map(str, version)) for version in (RUNTIME, sys.version_info[:2]))
         raise PackageError(
-            f"the functions run Python {wanted}, and bytecode fits one version; this is {here}"
+            f"the functions run Python {wanted}, and bytecode works with one version only; this is {here}"
         )
     if stage not in _config()["stages"]:
         raise PackageError(f".chalice/config.json has no stage {stage}")
@@ -74,7 +74,7 @@ def _chalice_package(stage: str, merged: Path, target: Path) -> None:
     environment = {"AWS_DEFAULT_REGION": "us-east-1"} | os.environ
     done = subprocess.run([sys.executable, *command, str(target)], cwd=ROOT, env=environment, check=False)
     if done.returncode:
-        raise PackageError("Chalice made no package; what it says stands above")
+        raise PackageError("Chalice could not build the package; see its output above")
 
 
 def _check_sizes(zipped: Path) -> None:
@@ -87,7 +87,7 @@ def _check_sizes(zipped: Path) -> None:
     if mb_zipped > ZIPPED_MB or mb_unzipped > UNZIPPED_MB:
         raise PackageError(
             f"the package is larger than {ZIPPED_MB} MB zipped or {UNZIPPED_MB} MB unzipped; "
-            "prune it in infra/contents.py, or raise the bar in infra/package.py"
+            "prune it in infra/contents.py, or raise the limit in infra/package.py"
         )
 
 

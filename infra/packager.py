@@ -41,7 +41,7 @@ class Packager(LambdaDeploymentPackager):
         requirements = Path(self._get_requirements_filename(str(project)))
         self._build_python_dependencies(python_version, str(requirements), str(folder))
         if lacking := contents.missing(folder, requirements):
-            raise PackageError(f"the package lacks {', '.join(lacking)}")
+            raise PackageError(f"the package does not contain {', '.join(lacking)}")
         names = contents.importable_names(folder)
         contents.prune(folder)
         for source, place in self._iter_app_filenames(str(project)):
@@ -51,7 +51,7 @@ class Packager(LambdaDeploymentPackager):
         if (sys.platform, platform.machine()) == ("linux", "x86_64"):
             contents.check_imports(folder, [*names, "app"])
         else:
-            self._ui.write("Not tried: its libraries are for Linux on x86_64, and this is another machine.\n")
+            self._ui.write("Imports not checked: the package's libraries run only on Linux on x86_64.\n")
 
     def _build_python_dependencies(
         self, python_version: str, requirements_filepath: str, site_packages_dir: str
@@ -64,7 +64,7 @@ class Packager(LambdaDeploymentPackager):
             return
         except MissingDependencyError as error:
             lacking = sorted(package.identifier for package in error.missing)
-        raise PackageError(f"there is nothing for {python_version} to install of {', '.join(lacking)}")
+        raise PackageError(f"{', '.join(lacking)} cannot be installed for {python_version}")
 
     def _iter_app_filenames(self, project_dir: str) -> Iterator[tuple[str, str]]:
         """Sorted by place in the package, wherever they come from, and without this machine's caches."""

@@ -27,7 +27,7 @@ def main() -> int:
     except (BotoCoreError, ClientError) as error:
         print(f"make redrive: {str(error).rstrip('.')}.", file=sys.stderr)
         return 1
-    print(f"{letters} pages go back to the queue." if letters else "No page lies in the dead-letter queue.")
+    print(f"{letters} pages are moved back to the queue." if letters else "The dead-letter queue is empty.")
     return 0
 
 

@@ -117,9 +117,11 @@ class Stack:
     def _is_new(self) -> bool:
         status = self._described().get("StackStatus", "REVIEW_IN_PROGRESS")
         if status == "ROLLBACK_COMPLETE":
-            raise DeployError(f"{self.name} could not be made before; `{self.removal}` removes what is left")
+            raise DeployError(
+                f"{self.name} could not be created before; `{self.removal}` removes what is left"
+            )
         if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
-            raise DeployError(f"{self.name} is being changed already ({status})")
+            raise DeployError(f"{self.name} is already being changed ({status})")
         return bool(status == "REVIEW_IN_PROGRESS")
 
     def _described(self) -> dict[str, Any]:
@@ -156,11 +158,11 @@ class Stack:
             return
         except WaiterError:
             problem = self._first_failure(stack or self.name)
-        raise DeployError(f"{self.name} did not become what was planned: {problem}")
+        raise DeployError(f"{self.name} was not changed as planned: {problem}")
 
     def _first_failure(self, stack: str) -> str:
         """The first failure of the newest attempt; the newest events come first."""
-        failed = "no event tells why"
+        failed = "no event gives a reason"
         pages = self._client.get_paginator("describe_stack_events").paginate(StackName=stack)
         for event in (event for page in pages for event in page["StackEvents"]):
             if event["ResourceStatus"].endswith("_FAILED"):

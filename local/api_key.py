@@ -22,10 +22,10 @@ def main() -> int:
         print(f"make api-key: {error}.", file=sys.stderr)
         return 1
     fresh = f"decant_{secrets.token_urlsafe(32)}"
-    print(f"The key, which is kept nowhere: {fresh}")
-    print("The setting with it alone, as JSON for a secret:")
+    print(f"The key (shown once, not stored): {fresh}")
+    print("The setting with this key alone, as JSON for a secret:")
     print(json.dumps({"API_KEYS": {key_hash(fresh): scopes}}))
-    print("The setting with it and all keys known here, for .env; it takes effect with the next start:")
+    print("The setting with this key and all keys known here, for .env; it takes effect at the next start:")
     print(f"API_KEYS='{json.dumps({**all_keys, key_hash(fresh): scopes})}'")
     return 0
 
@@ -35,7 +35,7 @@ def _scopes() -> list[str]:
     parser.add_argument("--scopes", default="read")
     scopes = sorted({scope.strip() for scope in parser.parse_args().scopes.split(",")})
     if not set(scopes) <= SCOPES:
-        raise LocalError(f"SCOPES must be some of {', '.join(sorted(SCOPES))}, joined by commas")
+        raise LocalError(f"SCOPES must be one or more of {', '.join(sorted(SCOPES))}, separated by commas")
     return scopes
 
 

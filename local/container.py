@@ -21,7 +21,7 @@ def main() -> int:
                 os.environ.update(settings.published(local_folder()))
                 os.execvp(program, [program, *arguments])  # noqa: S606 - no shell is needed
             case _:
-                raise LocalError("say `keys` and a folder, or a program")
+                raise LocalError("usage: `keys FOLDER`, or a program and its arguments")
     except (LocalError, OSError) as error:
         print(f"{error}.", file=sys.stderr)
         return 1

@@ -20,7 +20,7 @@ class AlreadyRunning(LocalError):
     """Another command of this checkout holds the lock."""
 
     def __init__(self, holder: str) -> None:
-        super().__init__(f"this checkout is in use by `{holder}`; end that first")
+        super().__init__(f"this checkout is in use by `{holder}`; stop that first")
 
 
 class DataFolderBroken(LocalError):

@@ -69,10 +69,10 @@ def parse(expression: str, start: datetime) -> Schedule:
 def _rate(inner: str, start: datetime) -> Rate:
     match = re.fullmatch(r"([1-9]\d{0,5}) (minute|hour|day)(s?)", inner.strip(), re.ASCII)
     if not match:
-        raise ScheduleUnreadable("a rate is a whole number and minutes, hours or days")
+        raise ScheduleUnreadable("a rate is a whole number of minutes, hours or days")
     count, unit, plural = int(match[1]), match[2], match[3]
     if (count == 1) == bool(plural):
-        raise ScheduleUnreadable("EventBridge wants the singular for 1 and the plural for more")
+        raise ScheduleUnreadable("EventBridge requires the singular for 1 and the plural for more")
     return Rate(start, count * _UNITS[unit])
 
 
@@ -82,7 +82,7 @@ def _cron(inner: str) -> Cron:
         raise ScheduleUnreadable(f"a cron expression has six fields: {', '.join(_FIELDS)}")
     for part, (name, pattern) in zip(parts, _FIELDS.items(), strict=True):
         if not re.fullmatch(pattern, part, re.ASCII):
-            raise ScheduleUnreadable(f"the field {name}")
+            raise ScheduleUnreadable(f"invalid field {name}")
     minutes, hours, day, month, weekday, year = parts
     if (day == "?") == (weekday == "?"):
         raise ScheduleUnreadable("one of day-of-month and day-of-week must be ?, and only one")

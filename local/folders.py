@@ -34,7 +34,7 @@ def make_private(folder: Path) -> Path:
     if not stat.S_ISDIR(status.st_mode):
         raise FolderNotOurs(folder, "is a link, not a folder")
     if status.st_uid != os.geteuid():
-        raise FolderNotOurs(folder, f"belongs to {_name(status.st_uid)}, as whom you are not running")
+        raise FolderNotOurs(folder, f"belongs to {_name(status.st_uid)}, but you run as another user")
     if made:
         folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
     return folder

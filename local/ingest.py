@@ -45,12 +45,14 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m local.ingest", description="One ingest run, now.")
-    parser.add_argument("--pages", type=_at_most(MOST_PAGES), help="how many pages (default: SOURCE_PAGES)")
+    parser = argparse.ArgumentParser(prog="python -m local.ingest", description="Runs one ingest now.")
+    parser.add_argument("--pages", type=_at_most(MOST_PAGES), help="number of pages (default: SOURCE_PAGES)")
     parser.add_argument(
-        "--size", type=_at_most(LARGEST_PAGE), help="records a page (default: SOURCE_PAGE_SIZE)"
+        "--size", type=_at_most(LARGEST_PAGE), help="records per page (default: SOURCE_PAGE_SIZE)"
     )
-    parser.add_argument("--replay", type=_run_id, metavar="RUN", help="take up this run's sealed rejects")
+    parser.add_argument(
+        "--replay", type=_run_id, metavar="RUN", help="validate this run's sealed rejects again"
+    )
     return parser.parse_args()
 
 
@@ -111,11 +113,11 @@ def table(report: Report, replay: bool = False) -> Iterator[str]:
     if report.error:
         yield f"  error       {report.error}"
     if report.status == "skipped":
-        yield "  another run of this source is under way, or died less than its lease ago"
+        yield "  another run of this source is under way, or died and its lease has not expired"
         return
     if replay and not report.fetched:
         if not report.error:
-            yield "  nothing of that run is sealed"
+            yield "  that run has no sealed rejects"
         return
     yield f"  pages       {report.pages:>9,}"
     yield f"  fetched     {report.fetched:>9,}"

@@ -65,7 +65,7 @@ def refuse_unsuitable() -> None:
     if sys.platform != "linux":
         raise LocalError("the Lambdas' package is for Linux; elsewhere LocalStack needs Docker")
     if not PYTHON.exists():
-        raise LocalError(f"LocalStack is not installed; `{COMMAND}` does so")
+        raise LocalError(f"LocalStack is not installed; `{COMMAND}` installs it")
 
 
 def _start_keeper(folder: Path, undo: contextlib.ExitStack) -> None:
@@ -88,14 +88,14 @@ def _wait_for(url: str) -> None:
     with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=30) as answer:  # noqa: S310
         if answer.status == HTTPStatus.OK:
             return
-    raise LocalError(f"{url}/health does not answer 200; see the log of LocalStack")
+    raise LocalError(f"{url}/health does not answer 200; see LocalStack's log")
 
 
 def _announce(folder: Path, published: Mapping[str, str], url: str) -> None:
     if published.get("API_KEYS") == keys.api_keys(folder):
         print(f"API key: {keys.api_key(folder)} (in {keys.api_key_file(folder)})")
-    print(f"Logs: {folder / 'logs'}. AWS: {published[ENDPOINT]}. `make localstack-down` removes it all.")
-    print(f"Decant serves at {url}/", flush=True)
+    print(f"Logs: {folder / 'logs'}. AWS: {published[ENDPOINT]}. `make localstack-down` removes everything.")
+    print(f"Decant is running at {url}/", flush=True)
 
 
 def _down(folder: Path) -> None:

@@ -120,7 +120,7 @@ def _is_ready(endpoint: str, child: Child) -> bool:
     except OSError:
         return False
     if any(script["state"] == "ERROR" for script in stage["scripts"]):
-        raise ServerFailed(child.name, "could not make the app's resources", child.log)
+        raise ServerFailed(child.name, "could not create the app's resources", child.log)
     return bool(stage["completed"] and stage["scripts"])
 
 

@@ -10,14 +10,14 @@ from local.folders import local_folder, write_private
 
 _NEXT = """\
 Next:
-1. Let it take effect: a Lambda reads its secret again within five minutes, `make run` has to be
-   started anew. Then version {version} makes the tokens, and look-ups try all versions.
-2. Keep the older keys. People move to the new one when the source brings them again (they count
-   as updated), the erased when they are met again. GET /stats counts those who have not yet, in
+1. Let it take effect: a Lambda reads its secret again within five minutes; `make run` must be
+   restarted. Then version {version} makes the tokens, and look-ups try all versions.
+2. Keep the older keys. People move to the new key when the source sends them again (they count
+   as updated), and so do erased people. GET /stats counts those who have not moved yet, in
    key_version and erasure_key_version.
-3. When nobody is left under a version, take its key away. A run refuses to begin as long as
-   anybody needs it; null in place of the key gives it up all the same: its people are not found
-   by look-up until they come again, and who was erased under it can come back."""
+3. When nobody is left under a version, remove its key. A run refuses to start as long as
+   anybody needs it; null instead of the key removes it anyway: look-ups do not find its people
+   until the source sends them again, and people erased under it can come back."""
 
 
 def main() -> int:
@@ -26,7 +26,7 @@ def main() -> int:
         chosen = everything.get("PII_KEYS")
         if "SECRET_ID" in everything:
             raise LocalError(
-                "the keys lie in the secret SECRET_ID; put their JSON into PII_KEYS and leave SECRET_ID out"
+                "the keys are in the secret SECRET_ID; put their JSON into PII_KEYS and leave SECRET_ID out"
             )
         known = chosen or keys.pii_keys(folder)
         pii_keys(known)

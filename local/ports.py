@@ -24,7 +24,9 @@ def refuse_taken(port: int, command: str) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except PermissionError:
-            raise LocalError(f"port {port} needs more rights than yours; choose one above 1023") from None
+            raise LocalError(
+                f"port {port} requires more privileges than you have; choose one above 1023"
+            ) from None
         except OSError:
             raise PortTaken(port, command) from None
     if processes.listening(port):

@@ -65,9 +65,7 @@ class Postgres(Server):
         except ServerFailed:
             self.stop()
             if listening(self.port):
-                raise ServerFailed(
-                    self.name, f"cannot have port {self.port}: it is taken", self.log
-                ) from None
+                raise ServerFailed(self.name, f"cannot use port {self.port}: it is taken", self.log) from None
             raise DataFolderBroken(self._quarters.folder, self._complaint()) from None
         except BaseException:
             self.stop()
@@ -126,7 +124,7 @@ class Postgres(Server):
         )  # fmt: skip
         if done.returncode != 0:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise ServerFailed(self.name, f"could not make its data folder {target}: {reason}")
+            raise ServerFailed(self.name, f"could not create its data folder {target}: {reason}")
 
     def _refuse_foreign_data(self) -> None:
         try:
@@ -134,7 +132,11 @@ class Postgres(Server):
         except (OSError, UnicodeDecodeError):
             raise DataFolderBroken(self._quarters.folder, "there is no database in it") from None
         if major != _MAJOR:
-            raise DataFolderBroken(self._quarters.folder, f"it is not of PostgreSQL {_MAJOR}")
+            problem = (
+                f"it was written by PostgreSQL {major}, not {_MAJOR}; to keep it, dump it with that version, "
+                "and restore the dump into a new database"
+            )
+            raise DataFolderBroken(self._quarters.folder, problem)
         if not self._password_file.exists():
             raise DataFolderBroken(self._quarters.folder, "its password file is missing")
 
@@ -143,7 +145,7 @@ class Postgres(Server):
         said = self.log.read_text(encoding="utf-8", errors="replace")
         fatal = [line.partition(level)[2].strip() for line in said.splitlines()
                  for level in ("FATAL:", "PANIC:") if level in line]  # fmt: skip
-        return fatal[-1] if fatal else f"Postgres did not come up with it ({self.log})"
+        return fatal[-1] if fatal else f"Postgres does not start with it ({self.log})"
 
 
 def remove(folder: Path) -> None:

@@ -41,7 +41,7 @@ def choose(folder: Path) -> Quarters:
     if not is_ours(other) and _can_enter(user, folder):
         return Quarters(folder, _programs_for(user, folder), user)
     if (folder / "data").exists():
-        problem = f"the user {user.pw_name}, as whom Postgres runs for root, cannot get there any more"
+        problem = f"the user {user.pw_name}, which runs Postgres for root, can no longer access it"
         raise DataFolderBroken(folder, problem)
     make_private(other)
     return Quarters(other, _programs_for(user, other), user)
@@ -120,5 +120,7 @@ def _server_user() -> pwd.struct_passwd:
         ensure_user_exists(_SERVER_USER)
         return pwd.getpwnam(_SERVER_USER)
     except (OSError, subprocess.CalledProcessError, KeyError):
-        problem = f"cannot run as root, and no user {_SERVER_USER} could be made; run as an ordinary user"
+        problem = (
+            f"cannot run as root, and the user {_SERVER_USER} could not be created; run as an ordinary user"
+        )
         raise ServerFailed("Postgres", problem) from None

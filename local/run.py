@@ -46,7 +46,7 @@ def main() -> int:
     except (LocalError, ConfigError, OSError) as error:
         print(f"make run: {error}.", file=sys.stderr)
         return 1
-    print(f"\nEnded. The data stays in {folder} for the next run.")
+    print(f"\nStopped. The data stays in {folder} for the next run.")
     return 0
 
 
@@ -133,12 +133,12 @@ def _announce(folder: Path, stack: Stack, port: int, link_key: str | None) -> No
     if link_key:
         print(f"API key: {keys.api_key(folder)} (in {keys.api_key_file(folder)})")
         print(f"The page: {url}/#key={link_key}")
-    print(f"Logs: {stack.logs}. Ctrl-C ends everything.")
-    print(f"Decant serves at {url}", flush=True)
+    print(f"Logs: {stack.logs}. Ctrl-C stops everything.")
+    print(f"Decant is running at {url}", flush=True)
 
 
 def _last_line(log: Path) -> str:
-    return (log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+    return (log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no output"])[-1]
 
 
 if __name__ == "__main__":

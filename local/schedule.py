@@ -104,7 +104,7 @@ def scheduled_event(client: Client, name: str, now: datetime) -> dict[str, Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local.schedule")
-    parser.add_argument("--at-once", action="store_true", help="run each before it is due, too")
+    parser.add_argument("--at-once", action="store_true", help="also run each job once at the start")
     at_once = parser.parse_args().at_once
     signals.interrupt()
     try:

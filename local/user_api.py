@@ -64,7 +64,7 @@ class _Talk(BaseHTTPRequestHandler):
         elif door:
             self.answer(door, dict(parse_qsl(query, keep_blank_values=True)), nth)
         else:
-            self.fail(404, "nothing lives here")
+            self.fail(404, "unknown path")
 
     def answer(self, door: Door, query: Mapping[str, str], nth: int) -> None:
         try:
@@ -139,7 +139,7 @@ FAULTS: dict[str, Callable[[_Talk, bytes, float], None]] = {
     "truncated-json": lambda talk, body, _: talk.send(body[: len(body) // 2]),
     "html": lambda talk, body, _: talk.send(b"<!doctype html><h1>Back soon</h1>", headers=_HTML),
     "empty": lambda talk, body, _: talk.send(body),  # a body without records
-    "envelope": lambda talk, body, _: talk.fail(200, "it went wrong, and the status does not say so"),
+    "envelope": lambda talk, body, _: talk.fail(200, "an error, although the status is 200"),
     "reset": _reset,
     "huge": _huge,
     "gzip": lambda talk, body, _: talk.send(gzip.compress(body), headers={"Content-Encoding": "gzip"}),
@@ -231,7 +231,7 @@ class UserApi:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m local.user_api", description="Serves invented users.")
-    parser.add_argument("--port", type=int, default=9000, help="0 takes a free one (default: 9000)")
+    parser.add_argument("--port", type=int, default=9000, help="0 picks a free one (default: 9000)")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 in a container (default: 127.0.0.1)")
     options = parser.parse_args()
     stopped = threading.Event()

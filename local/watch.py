@@ -29,12 +29,10 @@ def _revive(stack: Stack, server: Watched, deaths: list[float], most_deaths: int
     how = how_it_ended(server.exit_status)
     deaths.append(time.monotonic())
     if sum(death > deaths[-1] - _WITHIN_SECONDS for death in deaths) >= most_deaths:
-        raise ServerFailed(server.name, f"ended by itself ({how})", server.log)
-    print(
-        f"{server.name} ended by itself ({how}); it is started again in {_REVIVE_SECONDS:.0f} s.", flush=True
-    )
+        raise ServerFailed(server.name, f"ended unexpectedly ({how})", server.log)
+    print(f"{server.name} ended unexpectedly ({how}); it restarts in {_REVIVE_SECONDS:.0f} s.", flush=True)
     for _ in range(round(_REVIVE_SECONDS / _LOOK_SECONDS)):
         signals.check()
         time.sleep(_LOOK_SECONDS)
     stack.revive(server)
-    print(f"{server.name} is back.", flush=True)
+    print(f"{server.name} is running again.", flush=True)

@@ -44,7 +44,7 @@ class Checkout:
             )  # fmt: skip
         try:
             deadline = time.monotonic() + START_SECONDS
-            while "Decant serves at" not in said.read_text():
+            while "Decant is running at" not in said.read_text():
                 assert process.poll() is None, said.read_text()
                 assert time.monotonic() < deadline, said.read_text()
                 time.sleep(0.1)

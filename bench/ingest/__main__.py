@@ -10,7 +10,7 @@ from bench.ingest.contest import WAYS, contest
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.ingest", description=__doc__)
     parser.add_argument("--records", type=int, default=10_000)
-    parser.add_argument("--page", type=int, default=1_000, help="records a page, 5,000 at most")
+    parser.add_argument("--page", type=int, default=1_000, help="records per page, at most 5,000")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", default=",".join(WAYS), help=f"of {', '.join(WAYS)}")
     options = parser.parse_args()

@@ -112,5 +112,5 @@ def _receive(line: socket.socket, size: int) -> None:
     while size > 0:
         received = line.recv(1 << 20)
         if not received or b"-" in received:
-            raise ConnectionError("Redis refused a command, or went away")
+            raise ConnectionError("Redis refused a command, or closed the connection")
         size -= len(received)

@@ -56,7 +56,7 @@ class Decant(Way):
         kept = told.inserted + told.unchanged
         stored = self.servers.count(self.users), self.servers.count(self.addresses), self.servers.entries()
         if (told.status, told.fetched) != ("succeeded", self.records) or stored != (kept, kept, kept):
-            raise WrongResult(f"{told} does not fit the stored {stored}")
+            raise WrongResult(f"{told} does not match what is stored: {stored}")
 
     def close(self) -> None:
         _log.setLevel(self._log_level)
@@ -74,4 +74,4 @@ class DecantAgain(Decant):
     def check(self) -> None:
         super().check()
         if self._report.inserted:
-            raise WrongResult("a replay inserted somebody")
+            raise WrongResult("loading the same pages again inserted people")

@@ -34,7 +34,7 @@ class Way:
         people = self.pages.people
         stored = self.servers.count(self.users), self.servers.count(self.addresses), self.servers.entries()
         if stored != (people, people, people if self.cached else 0):
-            raise WrongResult(f"{type(self).__name__}: {people} people came, {stored} are stored")
+            raise WrongResult(f"{type(self).__name__}: {people} people were sent, {stored} are stored")
 
     def close(self) -> None:
         pass

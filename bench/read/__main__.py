@@ -9,7 +9,7 @@ from bench.read.contest import CALLS, contests, told
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.read", description=__doc__)
     parser.add_argument("--rounds", type=int, default=21)
-    parser.add_argument("--calls", type=int, default=CALLS, help="calls a round")
+    parser.add_argument("--calls", type=int, default=CALLS, help="calls per round")
     options = parser.parse_args()
     with servers.running() as running:
         found = contests(running, options.rounds, options.calls)

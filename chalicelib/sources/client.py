@@ -127,7 +127,7 @@ class Source:
         except (requests.ConnectionError, requests.Timeout) as error:
             problem = _Transient(f"no answer: {type(error).__name__}")
         except urllib3.exceptions.HTTPError as error:
-            problem = _Transient(f"the body broke off: {type(error).__name__}")
+            problem = _Transient(f"the body was cut off: {type(error).__name__}")
         except requests.RequestException as error:
             problem = SourceUnavailable(page, f"the request failed: {type(error).__name__}")
         finally:
@@ -159,7 +159,7 @@ class Source:
         if time.monotonic() > deadline:  # also if the cut looks like the end of the body
             raise self._too_slow(page)
         if not body and _may_have_broken_off(response):
-            raise _Transient("the head broke off")
+            raise _Transient("the head was cut off")
         return bytes(body)
 
     def _too_slow(self, page: int) -> SourceUnavailable:
@@ -212,14 +212,14 @@ def _check(response: requests.Response, page: int) -> None:
     if status == requests.codes.too_many_requests or status >= requests.codes.server_error:
         raise _Transient(f"status {status}", _retry_after(response.headers.get("Retry-After", "")))
     if response.is_redirect:
-        raise SourceUnavailable(page, f"status {status}: redirects are not followed, name the final address")
+        raise SourceUnavailable(page, f"status {status}: redirects are not followed; use the final URL")
     if status != requests.codes.ok:
         raise SourceUnavailable(page, f"status {status}")
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind not in _JSON_TYPES and not kind.endswith("+json"):
         if _may_have_broken_off(response):
-            raise _Transient("the head broke off")
-        raise SourceInvalid(page, "the answer is not JSON by its Content-Type")
+            raise _Transient("the head was cut off")
+        raise SourceInvalid(page, "the Content-Type of the answer is not JSON")
 
 
 def _may_have_broken_off(response: requests.Response) -> bool:

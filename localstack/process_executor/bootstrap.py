@@ -32,7 +32,7 @@ def _drop_capabilities() -> None:
     if libc.prctl(_SET_NO_NEW_PRIVILEGES, 1, 0, 0, 0) or libc.capset(
         (ctypes.c_uint32 * 2)(_THIRD_VERSION), (ctypes.c_uint32 * 6)()
     ):
-        raise OSError(ctypes.get_errno(), "root's capabilities cannot be given up")
+        raise OSError(ctypes.get_errno(), "root's capabilities cannot be dropped")
 
 
 def _end_with(lifeline: int) -> None:

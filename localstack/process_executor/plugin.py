@@ -105,9 +105,11 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc]
             raise LambdaRuntimeException(f"this process executor runs {_RUNTIME}, not {settings.runtime}")
         if settings.architectures != [_ARCHITECTURE]:
             wanted = ", ".join(settings.architectures)
-            raise LambdaRuntimeException(f"this machine is {_ARCHITECTURE}, and the function wants {wanted}")
+            raise LambdaRuntimeException(
+                f"this machine is {_ARCHITECTURE}, and the function requires {wanted}"
+            )
         if settings.layers:
-            raise LambdaRuntimeException("the process executor knows no layers")
+            raise LambdaRuntimeException("the process executor does not support layers")
         _code.take(function_version)
 
     @classmethod

@@ -74,7 +74,7 @@ def test_everything_works_below_a_prefix(open_tab, gateway):
     with tab.page.expect_download():
         tab.button("NDJSON").click()
     tab.link("The API").click()
-    expect(tab.title().first).to_have_text("Decant: the API")
+    expect(tab.title().first).to_have_text("Decant API")
     assert all(
         request.url.startswith(f"{gateway}/") for request in tab.asked if request.url.startswith("http")
     )

@@ -152,7 +152,7 @@ def localstack(folder, **chosen):
     try:
         assert up.returncode == 0, up.stderr + up.stdout + _logs(folder)
         published = settings.published(folder / "localstack")
-        url = up.stdout.strip().splitlines()[-1].removeprefix("Decant serves at ").rstrip("/")
+        url = up.stdout.strip().splitlines()[-1].removeprefix("Decant is running at ").rstrip("/")
         cloud = Cloud(folder, published[ENDPOINT], url)
         yield cloud
     finally:

@@ -154,7 +154,7 @@ def test_a_second_make_localstack_deploys_again_and_keeps_the_data(cloud, loaded
     again = command(cloud.folder, "local.localstack", "up")
 
     assert again.returncode == 0, again.stderr
-    assert again.stdout.strip().splitlines()[-1] == f"Decant serves at {cloud.url}/"
+    assert again.stdout.strip().splitlines()[-1] == f"Decant is running at {cloud.url}/"
     assert "Starting" not in again.stdout
     assert cloud.get_json(f"/runs/{loaded['run_id']}", API_KEY) == loaded
 

@@ -78,7 +78,7 @@ class Run:
         deadline = time.monotonic() + START_SECONDS
         while (line := self.lines.get(timeout=max(deadline - time.monotonic(), 0.01))) is not None:
             self.said.append(line)
-            if line.startswith("Decant serves at"):
+            if line.startswith("Decant is running at"):
                 return self
         raise AssertionError("it ended: " + "\n".join(self.said))
 
@@ -136,7 +136,7 @@ def run(checkout):
 
 
 def test_the_last_line_is_the_url_and_the_key_is_printed(run):
-    assert run.said[-1] == f"Decant serves at http://127.0.0.1:{run.port}"
+    assert run.said[-1] == f"Decant is running at http://127.0.0.1:{run.port}"
     assert any(line.startswith(f"API key: {run.key} ") for line in run.said)
 
 
@@ -279,7 +279,8 @@ def revived(run):
     with contextlib.suppress(queue.Empty):
         while line := run.lines.get_nowait():
             run.said.append(line)
-    return {line.removesuffix(" is back.") for line in run.said if line.endswith(" is back.")}
+    mark = " is running again."
+    return {line.removesuffix(mark) for line in run.said if line.endswith(mark)}
 
 
 def answers(run):

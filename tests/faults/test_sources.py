@@ -37,20 +37,20 @@ FAULTS = {
         "status 429 (attempt 4)",
     ),
     "an error of its own": (Answer(answer(b"{}", "500 Internal Server Error")), "status 500 (attempt 4)"),
-    "a reset": (Answer(answer(page(2))[:-9], "reset"), "the body broke off: ProtocolError (attempt 4)"),
+    "a reset": (Answer(answer(page(2))[:-9], "reset"), "the body was cut off: ProtocolError (attempt 4)"),
     "a body that stops": (
         Answer(answer(page(2))[:-9]),
-        "the body broke off: ProtocolError (attempt 4)",
+        "the body was cut off: ProtocolError (attempt 4)",
     ),
     "a body that never ends": (Answer(answer(page(2))[:-9], "hold"), "it took longer than 1.2 s"),
     "an error page": (
         Answer(answer(b"<h1>Back soon</h1>", Content_Type="text/html")),
-        "the answer is not JSON by its Content-Type",
+        "the Content-Type of the answer is not JSON",
     ),
     "no records": (Answer(answer(b"[]")), "no records"),
     "no list": (
         Answer(answer(b'{"error": "later"}')),
-        "the body holds no list of records as random-data-api words it",
+        "the body holds no list of records in the format of random-data-api",
     ),
     "a bomb": (
         Answer(answer(BOMB, Content_Encoding="gzip")),
@@ -62,11 +62,11 @@ FAULTS = {
     ),
     "another encoding": (
         Answer(answer(page(2).decode().encode("utf-16"))),
-        "the body is not JSON, or not all of it",
+        "the body is not valid JSON, or is cut off",
     ),
     "brackets without end": (
         Answer(answer(b"[" * 100_000 + page(2))),
-        "the body is not JSON, or not all of it",
+        "the body is not valid JSON, or is cut off",
     ),
 }
 

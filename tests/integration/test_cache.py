@@ -257,7 +257,7 @@ def test_an_outage_is_logged_once_and_not_for_each_request(cache, redis_away, ca
             cache.get_user(WHO)
             cache.put_users({WHO: body(1)})
 
-    assert warnings_in(caplog) == ["redis is away (ConnectionError); asking again in 5 s"]
+    assert warnings_in(caplog) == ["redis is unavailable (ConnectionError); trying again in 5 s"]
 
 
 def test_an_outage_is_logged_once_for_many_threads(cache, redis_away, caplog):
@@ -348,7 +348,7 @@ def test_a_load_with_nothing_newer_does_not_mistake_a_refusing_redis_for_a_recov
             cache.put_users({WHO: body(1)})
             time.sleep(short_rest)
 
-    assert warnings_in(caplog) == [f"redis is away ({error}); asking again in 0.2 s"]
+    assert warnings_in(caplog) == [f"redis is unavailable ({error}); trying again in 0.2 s"]
 
 
 @refusing
@@ -367,9 +367,9 @@ def test_a_redis_that_refuses_writes_is_logged_once_and_postgres_answers(
             time.sleep(short_rest)
             assert cache.get_user(uid(2)).source == "redis"  # it still serves what it holds
 
-    assert warnings_in(caplog) == [f"redis is away ({error}); asking again in 0.2 s"]
+    assert warnings_in(caplog) == [f"redis is unavailable ({error}); trying again in 0.2 s"]
     assert [cache.get_user(WHO).source for _ in range(2)] == ["postgres", "redis"]
-    assert warnings_in(caplog)[1:] == ["redis is back"]
+    assert warnings_in(caplog)[1:] == ["redis is available again"]
 
 
 def test_an_erased_person_is_removed_from_a_full_redis_too(cache, redis_client):
@@ -419,7 +419,7 @@ def test_with_a_wrong_password_postgres_answers_and_the_log_has_only_the_kind_of
         answer = cache.get_user(WHO)
 
     assert answer == Answer(body(1), "postgres")
-    assert warnings_in(caplog) == ["redis is away (AuthenticationError); asking again in 5 s"]
+    assert warnings_in(caplog) == ["redis is unavailable (AuthenticationError); trying again in 5 s"]
     assert "hush" not in caplog.text
 
 

@@ -366,12 +366,12 @@ def test_an_inline_order_delivered_twice_is_done_once(sqs, app_environment, user
 def test_if_the_queue_accepts_nothing_the_run_fails_and_says_why(queue, app_environment, sql):
     app_environment(QUEUE_URL=queue + "-of-nobody", SOURCE_PAGES="11")
 
-    with pytest.raises(AwsError, match="the queue did not take all messages"):
+    with pytest.raises(AwsError, match="the queue did not accept all messages"):
         runs.ingest({})
 
     ((status, error),) = sql("SELECT status, error FROM runs")
     assert status == "failed"
-    assert error.startswith("the queue did not take all messages: ")
+    assert error.startswith("the queue did not accept all messages: ")
 
 
 class Picky:
@@ -402,13 +402,13 @@ def test_messages_that_a_queue_refuses_individually_are_sent_again(sqs, queue, m
 def test_messages_that_a_queue_keeps_refusing_are_an_error(sqs, queue, monkeypatch):
     monkeypatch.setattr(aws.boto3, "client", lambda *_, **__: Picky(sqs, 10))
 
-    with pytest.raises(AwsError, match="the queue did not take all messages: InternalError"):
+    with pytest.raises(AwsError, match="the queue did not accept all messages: InternalError"):
         aws.send(queue, [message_of(uid(1), page) for page in range(1, 26)])
 
 
 def test_a_queue_without_dead_letters_never_gives_a_message_up(sqs, dead):
     assert aws.most_receives(dead) == float("inf")
-    with pytest.raises(AwsError, match="the queue cannot be asked"):
+    with pytest.raises(AwsError, match="the queue cannot be read"):
         aws.most_receives(dead + "-of-nobody")
 
 
@@ -509,7 +509,7 @@ def test_a_run_with_redriven_pages_does_not_end_while_one_is_in_progress(app_env
 
 def test_giving_up_a_page_does_not_reopen_a_run_whose_pages_were_not_all_sent(start, queue, sql):
     run_id, store = start(), wiring.store()
-    store.finish_run(run_id, Ending("failed", "the queue did not take all messages"))
+    store.finish_run(run_id, Ending("failed", "the queue did not accept all messages"))
 
     store.fail_page(run_id, 1, "it failed")
 
@@ -525,7 +525,7 @@ def test_a_page_waits_for_a_function_with_its_runs_source(
     (message,) = sqs.receive_message(QueueUrl=queue, AttributeNames=["All"], VisibilityTimeout=0)["Messages"]
     app_environment(SOURCE_DIALECT=dialect, SOURCE_URL=user_api.url(dialect).replace("127.0.0.1", host))
 
-    with pytest.raises(ConfigError, match="the run was opened for another source, or in another dialect"):
+    with pytest.raises(ConfigError, match="the run belongs to another source or dialect"):
         worker.invoke(message)
     assert sql("SELECT count(*) FROM users") == [(0,)]
 
@@ -556,7 +556,7 @@ def test_pages_sent_before_the_sending_failed_do_not_reopen_the_run(
 
     def send_some(url, messages):
         send(url, list(messages)[:5])
-        raise AwsError("the queue did not take all messages: Throttled")
+        raise AwsError("the queue did not accept all messages: Throttled")
 
     monkeypatch.setattr(aws, "send", send_some)
     with pytest.raises(AwsError):
@@ -622,7 +622,7 @@ def test_a_queued_run_that_does_not_reach_the_sources_end_is_partial_and_says_so
 
     run = ledger(sql, run_id)
     assert (run["status"], run["pages_done"], run["fetched"]) == ("partial", 3, 3 * SIZE)
-    assert run["error"] == "page 3: the source may go on, but SOURCE_PAGES does not"
+    assert run["error"] == "page 3: the source may have more pages than SOURCE_PAGES"
 
 
 def test_after_a_redrive_a_run_has_still_not_reached_the_sources_end(ending, queue, sql):
@@ -638,7 +638,7 @@ def test_after_a_redrive_a_run_has_still_not_reached_the_sources_end(ending, que
 
     run = ledger(sql, run_id)
     assert (run["status"], run["pages_done"]) == ("partial", 3)
-    assert run["error"] == "page 3: the source may go on, but SOURCE_PAGES does not"
+    assert run["error"] == "page 3: the source may have more pages than SOURCE_PAGES"
 
 
 def test_a_run_that_ends_while_its_last_page_is_in_progress_has_still_not_reached_the_sources_end(
@@ -699,7 +699,7 @@ def test_a_run_whose_final_write_was_lost_has_still_not_reached_the_sources_end(
 
     assert wiring.store().get_run(run_id).status == "partial"
     runs.run_ingest("manual", 1, 1)
-    assert ledger(sql, run_id)["error"] == "page 3: the source may go on, but SOURCE_PAGES does not"
+    assert ledger(sql, run_id)["error"] == "page 3: the source may have more pages than SOURCE_PAGES"
 
 
 def test_a_page_beyond_the_runs_last_is_ignored(start, sql):

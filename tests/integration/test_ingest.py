@@ -330,9 +330,9 @@ def test_twenty_one_bad_records_of_a_hundred_change_nothing(ingest, sql, redis_c
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        ("truncated-json", "page 1: the body is not JSON, or not all of it"),
-        ("envelope", "page 1: the body holds no list of records as {dialect} words it"),
-        ("html", "page 1: the answer is not JSON by its Content-Type"),
+        ("truncated-json", "page 1: the body is not valid JSON, or is cut off"),
+        ("envelope", "page 1: the body holds no list of records in the format of {dialect}"),
+        ("html", "page 1: the Content-Type of the answer is not JSON"),
         ("empty", "page 1: no records"),
         ("status-404", "page 1: status 404"),
     ],

@@ -146,7 +146,7 @@ def test_a_port_that_was_taken_meanwhile_is_reported_as_such(server):
     server.stop()
     with (
         socket.create_server(("127.0.0.1", server.port)),
-        pytest.raises(ServerFailed, match=f"cannot have port {server.port}"),
+        pytest.raises(ServerFailed, match=f"cannot use port {server.port}"),
     ):
         server.start()
 
@@ -213,7 +213,11 @@ def test_removing_the_data_ends_the_server_that_uses_it(orphans, tmp_path):
 @pytest.mark.parametrize(
     ("file", "content", "problem"),
     [
-        ("data/PG_VERSION", b"16\n", "it is not of PostgreSQL 18"),
+        (
+            "data/PG_VERSION",
+            b"16\n",
+            "it was written by PostgreSQL 16, not 18; to keep it, dump it with that version",
+        ),
         ("data/PG_VERSION", None, "there is no database in it"),
         ("data/PG_VERSION", b"\xff\xfe\x00", "there is no database in it"),
         ("data/global/pg_control", b"", "pg_control"),
@@ -420,8 +424,8 @@ def test_a_process_that_keeps_ending_is_given_up(tmp_path, monkeypatch, capsys, 
 
     with (
         stack.running("the mayfly", ["-c", ""], "mayfly.log"),
-        pytest.raises(ServerFailed, match=r"the mayfly ended by itself \(exit status 0\)"),
+        pytest.raises(ServerFailed, match=r"the mayfly ended unexpectedly \(exit status 0\)"),
     ):
         watch(stack, mortal)
 
-    assert capsys.readouterr().out.count("the mayfly is back.") == lives - 1
+    assert capsys.readouterr().out.count("the mayfly is running again.") == lives - 1

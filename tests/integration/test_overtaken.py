@@ -21,7 +21,7 @@ from tests.keys import PII_KEY
 KEYS = {1: PII_KEY, 2: b"2" * 32}
 FIRST, BOTH, SECOND = Tokeniser({1: KEYS[1]}), Tokeniser(KEYS), Tokeniser({2: KEYS[2]})
 QUARANTINE = Quarantine(b"q" * 32, days=7)
-OVERTAKEN = "PII_KEYS: newer keys are in use by now, or others; the next run takes them up"
+OVERTAKEN = "PII_KEYS: newer or different keys are in use; the next run needs them"
 
 
 class Cache(FakeCache):
@@ -208,7 +208,7 @@ def test_a_seal_that_expires_while_it_is_replayed_is_not_renewed(store, sql):
 
     report = replay(Between(store, expire), run_id)
 
-    assert report.error == "sealed records expired or were replayed elsewhere meanwhile"
+    assert report.error == "sealed records have expired, been erased or been replayed by another run"
     assert seals(sql) == 0
 
 

@@ -159,7 +159,7 @@ def test_another_key_under_a_known_version_is_refused(api, ingest, use, sql):
     report = ingest(1, 2)
 
     assert report.status == "failed"
-    assert "version 1 is not the key that this database was written with" in report.error
+    assert "the key of version 1 is not the key that this database was written with" in report.error
     assert sql("SELECT count(*) FROM users") == [(1,)]
     assert api.delete(f"/users/{uid(1)}").status == 500  # otherwise its token would not be recognised
     assert sql("SELECT count(*) FROM users") == [(1,)]

@@ -240,7 +240,7 @@ def test_a_transient_failure_is_retried(user_api, stand_in, fault):
     [
         ("status-503", "status 503 (attempt 4)"),
         ("status-429", "status 429 (attempt 4)"),
-        ("truncate", "the body broke off: ProtocolError (attempt 4)"),
+        ("truncate", "the body was cut off: ProtocolError (attempt 4)"),
         ("reset", "no answer: ConnectionError (attempt 4)"),
     ],
 )
@@ -275,7 +275,7 @@ def test_a_permanent_failure_is_not_retried(user_api, stand_in, status):
 def test_an_answer_with_another_content_type_is_not_retried(user_api, stand_in):
     error = fetch_in_vain(stand_in(fault="html"))
 
-    assert (type(error), error.problem) == (SourceInvalid, "the answer is not JSON by its Content-Type")
+    assert (type(error), error.problem) == (SourceInvalid, "the Content-Type of the answer is not JSON")
     assert len(user_api.requests) == 1
 
 

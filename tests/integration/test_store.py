@@ -358,7 +358,7 @@ def test_a_second_run_of_a_source_is_recorded_as_skipped(store, run_id):
     assert (second.status, store.get_run(second.run_id).status) == ("skipped", "skipped")
     assert (
         store.get_run(second.run_id).error
-        == "another run of this source is under way, or died less than its lease ago"
+        == "another run of this source is under way, or died and its lease has not expired"
     )
     assert store.get_run(run_id).status == "running"
 
@@ -1015,7 +1015,7 @@ def test_repeating_an_opening_whose_answer_was_lost_succeeds(store, sql, monkeyp
 
 def test_a_retried_opening_still_resumes_where_another_run_stopped(store, monkeypatch):
     stopped = store.open_run(Opening("here", "schedule", 3, 100), "hash", 1).run_id
-    store.finish_run(stopped, Ending("partial", "the time was up", next_page=2))
+    store.finish_run(stopped, Ending("partial", "the run ran out of time", next_page=2))
     ask = store._ask
 
     def twice(query, values):

@@ -67,7 +67,7 @@ def test_a_run_whose_time_is_up_stops_between_pages_and_the_next_runs_resume(slo
 
     assert [report.status for report in reports] == ["partial", "partial", "succeeded"]
     assert slow == [1, 2, 3, 4, 5, 6, 7]
-    assert reports[0].error == "the time was up before page 4; the next scheduled run goes on there"
+    assert reports[0].error == "the run ran out of time before page 4; the next scheduled run continues there"
     held = sql("SELECT pages_planned, pages_done, next_page FROM runs ORDER BY started_at")
     assert held == [(7, 3, 4), (4, 3, 7), (1, 1, None)]
     assert sql(f"SELECT bool_and(fetched = {' + '.join(COUNTS)}) FROM runs") == [(True,)]
@@ -137,7 +137,7 @@ def test_a_scheduled_run_does_not_resume_a_manual_one_and_the_error_does_not_pro
 
     stopped = runs.ingest({"run_id": opened.run_id, **order}, Context(45))
 
-    assert (stopped.status, stopped.error) == ("partial", "the time was up before page 4")
+    assert (stopped.status, stopped.error) == ("partial", "the run ran out of time before page 4")
     assert runs.ingest({}, Context(900)).first_page == 1
 
 

@@ -72,7 +72,7 @@ def test_a_redis_that_cannot_prove_its_name_is_refused_and_postgres_answers(stor
     with stores(BAD[whose]) as (_, cache), caplog.at_level(logging.WARNING):
         assert not cache.is_up()
         assert cache.get_user("7e8a6b1c-0000-4000-8000-000000000000").source == "postgres"
-    assert "redis is away (ConnectionError)" in caplog.text
+    assert "redis is unavailable (ConnectionError)" in caplog.text
 
 
 def test_a_postgres_without_tls_is_refused(postgres, authorities):

@@ -207,11 +207,11 @@ def test_a_malformed_key_does_not_expose_the_other_keys():
         ("SOURCE_PAGE_SIZE", "must be a whole number from 1 to 5000"),
         ("CACHE_TTL_SECONDS", "must be a whole number from 1 to 86400"),
         ("MAX_REJECT_RATIO", "must be a number from 0 to 1"),
-        ("DATABASE_URL", "must be a well-formed URL; its scheme is postgresql or postgres"),
-        ("REDIS_URL", "must be a well-formed URL; its scheme is redis or rediss or unix"),
-        ("SOURCE_URL", "must be a well-formed URL; its scheme is http or https"),
-        ("PII_KEYS", 'must be JSON: key version (from 1) to base64 of 32 bytes, as in {"1": "…"}'),
-        ("API_KEYS", "must be JSON: SHA-256 in hex to a list of scopes from erase, operate, read"),
+        ("DATABASE_URL", "must be a well-formed URL with the scheme postgresql or postgres"),
+        ("REDIS_URL", "must be a well-formed URL with the scheme redis or rediss or unix"),
+        ("SOURCE_URL", "must be a well-formed URL with the scheme http or https"),
+        ("PII_KEYS", 'must be JSON: key versions (from 1) to 32 bytes in base64, as in {"1": "…"}'),
+        ("API_KEYS", "must be JSON: SHA-256 hashes in hex to lists of scopes from erase, operate, read"),
     ],
 )
 def test_an_error_says_what_a_setting_must_be(name, problem):
@@ -458,18 +458,18 @@ def test_no_log_shows_what_a_secret_holds_even_at_debug(secret, caplog):
 @pytest.mark.parametrize(
     ("name", "url", "problem"),
     [
-        ("DATABASE_URL", "postgresql://decant:s3cret@db.example/decant", "must ask for sslmode=verify-full"),
+        ("DATABASE_URL", "postgresql://decant:s3cret@db.example/decant", "must set sslmode=verify-full"),
         (
             "REDIS_URL",
             "redis://:s3cret@cache.example",
-            "must begin with rediss:// and let the certificate be checked",
+            "must begin with rediss:// and not turn off certificate checks",
         ),
         ("SOURCE_URL", "http://s3cret@api.example", "must begin with https://"),
     ],
 )
 def test_a_lambda_refuses_remote_servers_without_verified_tls(name, url, problem):
     error = refusal(IN_LAMBDA | {name: url})
-    assert str(error) == f"{name}: {problem}, because it leads out of this machine"
+    assert str(error) == f"{name}: {problem}, because the server is not on this machine"
     assert config.read(NEEDED | {name: url})  # on a laptop it is allowed: the network is the user's own
 
 
@@ -485,5 +485,5 @@ def test_servers_on_the_lambdas_own_machine_need_no_certificate():
 def test_a_secret_cannot_deny_that_this_is_a_lambda(secret, monkeypatch):
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "decant-prod")
     secret(SecretString=json.dumps({"AWS_LAMBDA_FUNCTION_NAME": ""}))
-    with pytest.raises(ConfigError, match="DATABASE_URL: must ask for sslmode=verify-full"):
+    with pytest.raises(ConfigError, match="DATABASE_URL: must set sslmode=verify-full"):
         config.read()

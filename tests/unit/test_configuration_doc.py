@@ -96,7 +96,7 @@ def test_the_schemes_are_those_of_the_code(name):
         read(**{name: f"{scheme}localhost/decant"})
     with pytest.raises(ConfigError) as error:
         read(**{name: "gopher://localhost"})
-    assert len(re.findall(r"\w+", str(error.value).partition("scheme is ")[2].replace(" or ", " "))) == len(
+    assert len(re.findall(r"\w+", str(error.value).partition("the scheme ")[2].replace(" or ", " "))) == len(
         schemes
     )
 

@@ -50,7 +50,10 @@ def test_each_error_has_a_docstring(kind):
     ("error", "message"),
     [
         (ConfigError("REDIS_URL", "is not set"), "REDIS_URL: is not set"),
-        (TokenError("email", "nothing to make a token of"), "email: nothing to make a token of"),
+        (
+            TokenError("email", "the value is empty once normalised, so it has no token"),
+            "email: the value is empty once normalised, so it has no token",
+        ),
         (SourceUnavailable(3, "status 503"), "page 3: status 503"),
         (SourceInvalid(3, "no records"), "page 3: no records"),
         (RejectBudgetExceeded(3, 21, 100), "page 3: 21 of 100 records are invalid"),

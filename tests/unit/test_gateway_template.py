@@ -12,8 +12,8 @@ from infra.gateway import STATUSES, template
 
 ORIGIN = "https://pages.example"
 SAID_BY_BOTH = {
-    "UNAUTHORIZED": (401, "A key is needed"),
-    "ACCESS_DENIED": (403, "The key does not open this"),
+    "UNAUTHORIZED": (401, "An API key is required"),
+    "ACCESS_DENIED": (403, "The key is not valid, or lacks the scope"),
     "MISSING_AUTHENTICATION_TOKEN": (404, "No such path"),
     "REQUEST_TOO_LARGE": (413, "Body too large"),
 }

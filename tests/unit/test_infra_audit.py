@@ -62,7 +62,7 @@ def test_an_unreachable_service_is_reported_with_its_own_exit_status(capsys):
     address = f"http://127.0.0.1:{free_port()}/v1/query"
     assert audit.audit(PINS, address) == audit.NOT_ASKED
     assert capsys.readouterr().out == (
-        f"make audit: left out, nothing was looked up, because {address} cannot be reached.\n"
+        f"make audit: skipped, nothing was checked, because {address} cannot be reached.\n"
     )
 
 

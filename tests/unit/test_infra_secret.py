@@ -97,7 +97,7 @@ def test_existing_settings_stay_and_given_ones_are_set(manager):
 def test_settings_that_the_app_could_not_start_with_are_not_written(manager):
     with pytest.raises(DeployError, match=r"SOURCE_URL: is not set"):
         secret.complete(manager, BASE, {})
-    with pytest.raises(DeployError, match=r"there is no setting SOURCE_URI"):
+    with pytest.raises(DeployError, match=r"unknown setting SOURCE_URI"):
         secret.complete(manager, BASE, SOURCE | {"SOURCE_URI": "x"})
     assert held(manager) == {}
 
@@ -106,7 +106,7 @@ def test_settings_that_the_app_could_not_start_with_are_not_written(manager):
 def test_the_key_of_an_existing_version_cannot_be_changed(manager, keys):
     secret.complete(manager, BASE, SOURCE | {"PII_KEYS": {"1": KEY}})
 
-    with pytest.raises(DeployError, match="version 1 has another key") as refusal:
+    with pytest.raises(DeployError, match="version 1 already has another key") as refusal:
         secret.complete(manager, BASE, {"PII_KEYS": keys})
     assert KEY not in str(refusal.value)
     assert held(manager)["PII_KEYS"] == {"1": KEY}

@@ -216,8 +216,8 @@ def test_the_outputs_of_a_stack_are_read_by_name(scripted):
     ("status", "told"),
     [
         ("ROLLBACK_COMPLETE", "`make destroy STAGE=prod` removes"),
-        ("UPDATE_IN_PROGRESS", "being changed already"),
-        ("UPDATE_ROLLBACK_IN_PROGRESS", "being changed already"),
+        ("UPDATE_IN_PROGRESS", "already being changed"),
+        ("UPDATE_ROLLBACK_IN_PROGRESS", "already being changed"),
     ],
 )
 def test_a_stack_that_cannot_be_changed_now_is_an_error(scripted, status, told):

@@ -133,22 +133,22 @@ def test_a_failure_is_printed_with_its_reason():
 
 def test_a_replay_that_found_nothing_says_so():
     assert list(ingest.table(Report("r1", "succeeded"), replay=True))[1:] == [
-        "  nothing of that run is sealed",
+        "  that run has no sealed rejects",
     ]
 
 
 def test_a_replay_that_cannot_open_the_seals_does_not_claim_that_there_are_none():
-    told = Report("r1", "partial", error="QUARANTINE_KEY does not open all that is sealed")
+    told = Report("r1", "partial", error="QUARANTINE_KEY does not open all sealed records")
 
     assert list(ingest.table(told, replay=True))[1:] == [
-        "  error       QUARANTINE_KEY does not open all that is sealed",
+        "  error       QUARANTINE_KEY does not open all sealed records",
     ]
 
 
 def test_a_skipped_run_has_nothing_to_count():
     assert list(ingest.table(Report("r1", "skipped"))) == [
         "Ingest skipped in 0.00 s (run r1)",
-        "  another run of this source is under way, or died less than its lease ago",
+        "  another run of this source is under way, or died and its lease has not expired",
     ]
 
 

@@ -338,7 +338,7 @@ def test_a_scheduled_run_that_does_not_reach_the_sources_end_is_partial_and_says
     report = ending(*[page(1, first=number) for number in range(pages)], pages=pages)()
 
     assert (report.status, report.inserted) == ("partial", pages)
-    assert report.error == f"page {pages}: the source may go on, but SOURCE_PAGES does not"
+    assert report.error == f"page {pages}: the source may have more pages than SOURCE_PAGES"
 
 
 @pytest.mark.parametrize("trigger", ["manual", "backfill"])
@@ -346,8 +346,8 @@ def test_a_run_with_a_requested_number_of_pages_need_not_reach_the_sources_end(t
     assert ending(page(1), trigger=trigger, pages=1)().status == "succeeded"
 
 
-NO_JSON = "page 1: the body is not JSON, or not all of it"
-NO_LIST = "page 1: the body holds no list of records as random-data-api words it"
+NO_JSON = "page 1: the body is not valid JSON, or is cut off"
+NO_LIST = "page 1: the body holds no list of records in the format of random-data-api"
 TOO_MANY = "page 1: more than 5000 records"
 
 

@@ -96,9 +96,9 @@ STREET, GENDER = (Field(name, "token", name) for name in ("street", "gender"))
         ([STREET, Field("address.street_name", "drop", "street")], "in two ways"),
         ([GENDER, Field("gender", "keep", "gender")], "in two ways"),
         ([Field("nickname", "generalise", "nickname")], "nothing generalises nickname"),
-        ([Field("date_of_birth", "keep", "birth_year")], "date_of_birth comes generalised"),
-        ([Field("address.zip_code", "token", "zip_prefix")], "comes generalised"),
-        ([Field("uid", "drop", "uid")], "kept by"),
+        ([Field("date_of_birth", "keep", "birth_year")], "date_of_birth is already generalised"),
+        ([Field("address.zip_code", "token", "zip_prefix")], "is already generalised"),
+        ([Field("uid", "drop", "uid")], "must be kept"),
     ],
 )
 def test_an_inconsistent_table_is_refused(table, problem):
@@ -336,7 +336,7 @@ def test_a_value_that_is_not_text_has_no_token(field, value, tokeniser):
     with pytest.raises(TokenError) as caught:
         tokeniser.token(field, value)
     assert caught.value.field == field
-    assert str(caught.value) == f"{field}: a token is made of text, not of {type(value).__name__}"
+    assert str(caught.value) == f"{field}: a token needs text, not {type(value).__name__}"
 
 
 @each_field
@@ -344,7 +344,10 @@ def test_a_value_that_is_not_text_has_no_token(field, value, tokeniser):
 def test_an_empty_text_has_no_token(field, value, tokeniser):
     with pytest.raises(TokenError) as caught:
         tokeniser.token(field, value)
-    assert (caught.value.field, str(caught.value)) == (field, f"{field}: nothing to make a token of")
+    assert (caught.value.field, str(caught.value)) == (
+        field,
+        f"{field}: the value is empty once normalised, so it has no token",
+    )
 
 
 @pytest.mark.parametrize(
@@ -369,7 +372,7 @@ def test_a_number_without_digits_has_no_token_and_the_error_does_not_show_it(fie
 def test_text_that_is_not_unicode_has_no_token(field, ask, tokeniser):
     with pytest.raises(TokenError) as caught:
         ask(tokeniser, field, "raw-value1\ud800")
-    assert str(caught.value) == f"{field}: a token is made of text, not of half a character"
+    assert str(caught.value) == f"{field}: a token needs valid text, not a lone surrogate"
     assert caught.value.__context__ is None  # its context would hold the value
 
 

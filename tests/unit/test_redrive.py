@@ -37,7 +37,7 @@ def run(monkeypatch):
 
 def test_without_dead_letters_nothing_is_moved(sqs, dead, monkeypatch, capsys):
     assert run(monkeypatch) == 0
-    assert "No page lies" in capsys.readouterr().out
+    assert "The dead-letter queue is empty." in capsys.readouterr().out
 
 
 def test_dead_letters_are_moved(sqs, dead):
