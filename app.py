@@ -69,13 +69,13 @@ def get_contract(request: Any, query: forms.Nothing) -> Response:
 @route("GET", "/users", scope="read", query=forms.Users, gives=views.UserList)
 def list_users(request: Any, query: forms.Users) -> Response:
     """People, a page at a time, ordered by uid."""
-    return answers.user_list(request, people.listed(wiring.store(), wiring.tokeniser(), query))
+    return answers.user_list(request, people.list_users(wiring.store(), wiring.tokeniser(), query))
 
 
 @route("POST", "/users/lookup", scope="read", query=forms.Page, body=forms.Lookup, gives=views.UserList)
 def look_up_users(request: Any, query: forms.Page, body: forms.Lookup) -> Response:
     """People who match all the given raw values, which are tokenised immediately."""
-    return answers.user_list(request, people.looked_up(wiring.store(), wiring.tokeniser(), query, body))
+    return answers.user_list(request, people.look_up(wiring.store(), wiring.tokeniser(), query, body))
 
 
 @route("GET", "/users/{uid}", scope="read", gives=views.UserView)
@@ -88,7 +88,7 @@ def get_user(request: Any, query: forms.Nothing, uid: str) -> Response:
 @route("DELETE", "/users/{uid}", scope="erase", gives=views.Receipt)
 def erase_user(request: Any, query: forms.Nothing, uid: str) -> Response:
     """Erases a person permanently."""
-    return json(people.erased(wiring.store(), wiring.cache(), wiring.tokeniser(), uid))
+    return json(people.erase(wiring.store(), wiring.cache(), wiring.tokeniser(), uid))
 
 
 @route("GET", "/stats", scope="read", gives=Stats)

@@ -206,7 +206,7 @@ class Cache:
         self._count("errors")
         with self._resting:
             self._resting_until = time.monotonic() + _REST_SECONDS
-            self._refuses = why.refuses
+            self._refuses = why.is_refusal
             told, self._is_away = self._is_away, True
         if not told:
             _log.warning("redis is away (%s); asking again in %s s", why, _REST_SECONDS)

@@ -121,7 +121,7 @@ def _guarded(app: Chalice, route: Route) -> Handler:
         except Exception as error:  # noqa: BLE001  the one boundary: its text may hold a personal value
             answer = answers.problem_of(Unforeseen(error), request_id)
         answer.headers = {**answers.SECURITY, **answer.headers, "X-Request-Id": request_id}
-        telemetry.answered(
+        telemetry.log_request(
             route.method,
             route.path,
             answer.status_code,

@@ -41,7 +41,7 @@ def contract(tokeniser: Tokeniser) -> Contract:
     return Contract(contract_hash(), tokeniser.version, tokeniser.versions, fields)
 
 
-def listed(store: Store, tokeniser: Tokeniser, query: Users) -> UserList:
+def list_users(store: Store, tokeniser: Tokeniser, query: Users) -> UserList:
     """A page of the people who match all filters."""
     filters = {name: value for name, value in structs.asdict(query).items() if value is not UNSET}
     del filters["limit"]
@@ -59,7 +59,7 @@ def _in_utc(moment: datetime) -> str:
         return "infinity" if moment.year > MINYEAR else "-infinity"
 
 
-def looked_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup) -> UserList:
+def look_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup) -> UserList:
     """A page of the people who have all these values, under whichever key they were stored.
 
     A value that is empty once normalised, such as a phone number without a digit, matches nobody.
@@ -106,7 +106,7 @@ def _read_cursor(tokeniser: Tokeniser, cursor: str, which: bytes) -> str:
     return str(UUID(bytes=payload[:16]))
 
 
-def erased(store: Store, cache: Cache, tokeniser: Tokeniser, uid: str) -> Receipt:
+def erase(store: Store, cache: Cache, tokeniser: Tokeniser, uid: str) -> Receipt:
     """Erases a person, whether stored or not, and returns a receipt of what was removed. Idempotent.
 
     The cache is marked after the commit, so that a reader that fetched the person earlier cannot cache them
@@ -115,14 +115,14 @@ def erased(store: Store, cache: Cache, tokeniser: Tokeniser, uid: str) -> Receip
     """
     refuse_wrong_keys(store, tokeniser)
     uid_tokens = tokeniser.candidates("uid", uid)
-    gone = store.erase(uid, uid_tokens, tokeniser.in_use)
+    erased = store.erase(uid, uid_tokens, tokeniser.in_use)
     return Receipt(
         uid_token=uid_tokens[0],
-        erased_at=gone.erased_at,
-        users=gone.users,
-        addresses=gone.addresses,
-        sealed_records=gone.sealed_records,
+        erased_at=erased.erased_at,
+        users=erased.users,
+        addresses=erased.addresses,
+        sealed_records=erased.sealed_records,
         cache_cleared=cache.forget_user(uid),
         cache_gone_within_seconds=cache.longest_ttl_seconds,
-        run_ids=list(gone.run_ids),
+        run_ids=list(erased.run_ids),
     )

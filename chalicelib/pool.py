@@ -199,7 +199,7 @@ def _lost_a_race(error: BaseException | None) -> bool:
 
 
 @cache
-def again() -> Retrying:
+def retrying() -> Retrying:
     """Retries for several seconds, so that the work of a run is not lost."""
     from tenacity import (  # imported late: its asyncio would take a third of a cold start
         Retrying,
@@ -218,7 +218,7 @@ def again() -> Retrying:
     )
 
 
-def at_once(work: Callable[[], T]) -> T:
+def retry_once(work: Callable[[], T]) -> T:
     """Retries once, immediately, if that may help. Not after a slow failure, since the caller is waiting."""
     began = time.monotonic()
     try:
@@ -229,13 +229,13 @@ def at_once(work: Callable[[], T]) -> T:
     return work()
 
 
-def translated(query: str, work: Callable[[], T]) -> T:
+def translate_errors(query: str, work: Callable[[], T]) -> T:
     """Raises our errors in place of the driver's, outside ``except``: not even their context holds a row."""
     try:
         return work()
     except psycopg2.Error as error:
-        ours = _store_error(query, error)
-    raise ours
+        translated = _store_error(query, error)
+    raise translated
 
 
 def _store_error(query: str, error: psycopg2.Error) -> StoreError:

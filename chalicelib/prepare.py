@@ -16,7 +16,7 @@ from chalicelib.dialect import Dialect, TooManyRecords
 from chalicelib.edges import Edges, Plan
 from chalicelib.errors import ConfigError, RejectBudgetExceeded, SourceInvalid
 from chalicelib.ledger import PageLoad, RejectRow, Replay, Report
-from chalicelib.replay import recalled
+from chalicelib.replay import validate_sealed
 from chalicelib.timing import timed
 from chalicelib.users import LARGEST_PAGE
 from chalicelib.validation import ValidPage, validate
@@ -70,7 +70,9 @@ def _extracted(edges: Edges, plan: Plan, page: int, report: Report) -> tuple[Val
         if edges.quarantine is None:
             raise ConfigError("QUARANTINE_KEY", "is not set, so nothing that was sealed can be opened")
         with timed(report, "validate"):
-            return recalled(edges.store, edges.quarantine, edges.source.dialect, plan.replay_of, page, today)
+            return validate_sealed(
+                edges.store, edges.quarantine, edges.source.dialect, plan.replay_of, page, today
+            )
     with timed(report, "fetch"):
         body = edges.source.fetch(page, plan.page_size)
     with timed(report, "validate"):

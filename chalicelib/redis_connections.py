@@ -26,11 +26,11 @@ _WITHOUT_GREETING = {"protocol": 2, "driver_info": None}  # saves three commands
 
 
 class Unanswered(Exception):
-    """Redis could not be reached, did not answer in time, or ``refuses`` a command with an error."""
+    """Redis could not be reached or did not answer in time, or it refused a command (``is_refusal``)."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(type(error).__name__)
-        self.refuses = isinstance(error, redis.ResponseError)
+        self.is_refusal = isinstance(error, redis.ResponseError)
 
 
 class Connections:

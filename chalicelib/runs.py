@@ -70,7 +70,7 @@ def ingest(order: Mapping[str, Any], context: Any = None) -> Report:
 
     until = time.monotonic() + _seconds_left(context)
     report = _ordered(order, until) if "run_id" in order else _scheduled(until)
-    telemetry.ran(report)
+    telemetry.log_run(report)
     return report
 
 
@@ -94,9 +94,9 @@ def ingest_page(message: Mapping[str, Any], receives: int) -> Report:
         if receives >= _most_receives():
             wiring.store().fail_page(run_id, page, str(error))
             report = Report(run_id, wiring.store().end_page(run_id, {}) or "ended", error=str(error))
-            telemetry.ran(report)
+            telemetry.log_run(report)
         raise
-    telemetry.ran(report)
+    telemetry.log_run(report)
     return report
 
 

@@ -25,7 +25,7 @@ from chalicelib.ledger import (
     RejectRow,
     SealedReject,
 )
-from chalicelib.pool import Pool, again, at_once, translated
+from chalicelib.pool import Pool, retry_once, retrying, translate_errors
 from chalicelib.privacy import TREATMENT_OF
 from chalicelib.stats import FEW_DISTINCT, SMALL_GROUP, risk_view, stats_view
 from chalicelib.views import RejectView, Run, UserView, encode, read_user, user_views
@@ -65,7 +65,7 @@ class Store:
 
     def migrate(self) -> list[str]:
         """Applies missing migrations, whose names it returns, and defines the functions; all or nothing."""
-        return translated("migrate", self._migrate)
+        return translate_errors("migrate", self._migrate)
 
     def _migrate(self) -> list[str]:
         with self._pool.connection(_MIGRATION_SECONDS) as held, held, held.cursor() as cursor:
@@ -229,11 +229,11 @@ class Store:
 
     def _rows(self, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         def ask() -> list[tuple[Any, ...]]:
-            return translated(query, lambda: self._ask(query, values))
+            return translate_errors(query, lambda: self._ask(query, values))
 
         if query in _NEVER_RETRIED:
             return ask()
-        return again()(ask) if query in _RETRIED_FOR_SECONDS else at_once(ask)
+        return retrying()(ask) if query in _RETRIED_FOR_SECONDS else retry_once(ask)
 
     def _ask(self, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         with self._pool.connection(_SECONDS.get(query, _READ_SECONDS)) as held, held.cursor() as cursor:

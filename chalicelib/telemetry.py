@@ -68,7 +68,7 @@ def start(level: str) -> logging.Logger:
 
     Also turns core dumps off.
     """
-    leave_no_core()
+    disable_core_dumps()
     ours, others = logging.StreamHandler(sys.stdout), logging.getLogger().handlers
     ours.setFormatter(AsJson())
     for handler in (ours, logging.lastResort, *others):
@@ -82,7 +82,7 @@ def start(level: str) -> logging.Logger:
     return logger
 
 
-def leave_no_core() -> None:
+def disable_core_dumps() -> None:
     """Turns core dumps off for this process and its children: a dump holds whatever was in memory.
 
     A limit of one byte, unlike one of zero, also stops dumps that are piped to a program; see core(5).
@@ -96,7 +96,7 @@ def _is_not_ours(record: logging.LogRecord) -> bool:
     return record.name.partition(".")[0] != _NAME
 
 
-def answered(method: str, route: str, status: int, source: str, started: float, request_id: str) -> None:
+def log_request(method: str, route: str, status: int, source: str, started: float, request_id: str) -> None:
     """Writes a request's line. ``route`` is the pattern, never the path; ``started`` is by perf_counter."""
     metrics = {"Latency": round((time.perf_counter() - started) * 1000, 3), "Errors": int(status >= 500)}
     beside: dict[str, Any] = {"status": status, "request_id": request_id}
@@ -106,7 +106,7 @@ def answered(method: str, route: str, status: int, source: str, started: float, 
     _write({"route": f"{method} {route}", "service": "api"}, metrics, beside)
 
 
-def ran(report: Report) -> None:
+def log_run(report: Report) -> None:
     """Writes a run's line."""
     metrics = {outcome.capitalize(): getattr(report, outcome) for outcome in _OUTCOMES}
     metrics |= {

@@ -30,7 +30,7 @@ _REASONS_SHOWN = 5
 
 def main() -> int:
     options = _options()
-    telemetry.leave_no_core()
+    telemetry.disable_core_dumps()
     signals.interrupt()
     try:
         with _servers():

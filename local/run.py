@@ -37,7 +37,7 @@ _CHALICE = (
 
 
 def main() -> int:
-    telemetry.leave_no_core()
+    telemetry.disable_core_dumps()
     signals.note()
     try:
         folder = local_folder()

@@ -94,7 +94,7 @@ def begin(
     """Makes a scene whose values are searched for by the given search."""
     app_environment(**chosen)
     monkeypatch.setattr(client, "Limits", functools.partial(client.Limits, pause=0.01))
-    monkeypatch.setattr(pool.again(), "wait", wait_none())
+    monkeypatch.setattr(pool.retrying(), "wait", wait_none())
     monkeypatch.setattr(runs, "_most_receives", lambda: 1)  # no queue exists
     for edge in (Store, client.Source, Cache):
         _note_errors(house, edge, monkeypatch)

@@ -161,7 +161,7 @@ def logged_error(ground):
 
 @planted("metrics", "a status")
 def metric(ground):
-    telemetry.ran(Report("", ground.text))
+    telemetry.log_run(Report("", ground.text))
 
 
 def raise_from_run(ground, error):
@@ -204,8 +204,8 @@ def body(ground):
 
 @planted("receipts", "a token")
 def receipt(ground):
-    erase = people.erased
-    ground.patch.setattr(people, "erased", lambda *to: structs.replace(erase(*to), uid_token=ground.text))
+    erase = people.erase
+    ground.patch.setattr(people, "erase", lambda *to: structs.replace(erase(*to), uid_token=ground.text))
     ground.scene.ask(Request(200, "DELETE", f"/users/{uid(1)}"))
 
 
