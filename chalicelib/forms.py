@@ -5,7 +5,7 @@ from typing import Annotated, Any, NamedTuple
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from chalicelib.users import LARGEST_PAGE, MOST_PAGES
+from chalicelib.users import LARGEST_PAGE, MAX_PAGES
 
 
 class InPath(NamedTuple):
@@ -46,7 +46,7 @@ Street = Annotated[
 ]
 
 # JSON has one type of number: 5.0 is as whole as 5.
-Pages = Annotated[float, Meta(ge=1, le=MOST_PAGES, multiple_of=1, examples=[20])]
+Pages = Annotated[float, Meta(ge=1, le=MAX_PAGES, multiple_of=1, examples=[20])]
 PageSize = Annotated[float, Meta(ge=1, le=LARGEST_PAGE, multiple_of=1, examples=[1000])]
 RunId = Annotated[
     str,

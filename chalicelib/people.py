@@ -77,31 +77,31 @@ def look_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup) -> 
 
 
 def _page(
-    store: Store, tokeniser: Tokeniser, query: Page, filters: Mapping[str, Any], lasting: Mapping[str, Any]
+    store: Store, tokeniser: Tokeniser, query: Page, filters: Mapping[str, Any], identity: Mapping[str, Any]
 ) -> UserList:
     """Fetches one more than asked for, to know whether there is a next page.
 
-    ``lasting`` identifies the filters in the cursor, and stays the same when a new key is added.
+    ``identity`` identifies the filters in the cursor, and stays the same when a new key is added.
     """
-    which = blake2b(encode(lasting), digest_size=8).digest()
-    after = None if query.cursor is UNSET else _read_cursor(tokeniser, str(query.cursor), which)
+    filter_hash = blake2b(encode(identity), digest_size=8).digest()
+    after = None if query.cursor is UNSET else _read_cursor(tokeniser, str(query.cursor), filter_hash)
     found = store.list_users(query.limit + 1, after, filters)
-    items = _fitting(found[: query.limit])
+    items = _fit_response(found[: query.limit])
     more = len(found) > len(items)
-    return UserList(items, tokeniser.signed(_CURSOR, UUID(items[-1].uid).bytes + which) if more else None)
+    return UserList(items, tokeniser.sign(_CURSOR, UUID(items[-1].uid).bytes + filter_hash) if more else None)
 
 
-def _fitting(people: list[UserView]) -> list[UserView]:
+def _fit_response(people: list[UserView]) -> list[UserView]:
     """Halves the list until it fits a response, whose body is a JSON string; the next page has the rest."""
     while len(people) > _ALWAYS_FIT and len(encode(encode(people).decode())) > _LARGEST_LIST_BYTES:
         people = people[: len(people) // 2]
     return people
 
 
-def _read_cursor(tokeniser: Tokeniser, cursor: str, which: bytes) -> str:
+def _read_cursor(tokeniser: Tokeniser, cursor: str, filter_hash: bytes) -> str:
     """The last uid before the page. Raises RequestError if the cursor was altered or has other filters."""
-    payload = tokeniser.verified(_CURSOR, cursor)
-    if payload is None or payload[16:] != which:
+    payload = tokeniser.verify(_CURSOR, cursor)
+    if payload is None or payload[16:] != filter_hash:
         raise RequestError(404, "No such page", "the cursor is not one that was given out for these filters")
     return str(UUID(bytes=payload[:16]))
 

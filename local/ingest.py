@@ -18,7 +18,7 @@ from tqdm import tqdm
 from chalicelib import runs, telemetry, wiring
 from chalicelib.errors import DecantError
 from chalicelib.ledger import Report, Trigger
-from chalicelib.users import LARGEST_PAGE, MOST_PAGES
+from chalicelib.users import LARGEST_PAGE, MAX_PAGES
 from local import lock, settings, signals
 from local.errors import LocalError
 from local.folders import local_folder
@@ -46,7 +46,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local.ingest", description="One ingest run, now.")
-    parser.add_argument("--pages", type=_at_most(MOST_PAGES), help="how many pages (default: SOURCE_PAGES)")
+    parser.add_argument("--pages", type=_at_most(MAX_PAGES), help="how many pages (default: SOURCE_PAGES)")
     parser.add_argument(
         "--size", type=_at_most(LARGEST_PAGE), help="records a page (default: SOURCE_PAGE_SIZE)"
     )

@@ -95,7 +95,7 @@ def begin(
     app_environment(**chosen)
     monkeypatch.setattr(client, "Limits", functools.partial(client.Limits, pause=0.01))
     monkeypatch.setattr(pool.retrying(), "wait", wait_none())
-    monkeypatch.setattr(runs, "_most_receives", lambda: 1)  # no queue exists
+    monkeypatch.setattr(runs, "_max_receive_count", lambda: 1)  # no queue exists
     for edge in (Store, client.Source, Cache):
         _note_errors(house, edge, monkeypatch)
     for name in (None, "decant"):

@@ -168,7 +168,7 @@ def raise_from_run(ground, error):
     def fail(*_):
         raise error
 
-    ground.patch.setattr(runs, "_scheduled", fail)
+    ground.patch.setattr(runs, "_run_scheduled", fail)
     assert ground.scene.ingest() == "SourceInvalid"
 
 
@@ -186,7 +186,7 @@ def context(ground):
 
 @planted("results of Lambdas", "an error")
 def result(ground):
-    ground.patch.setattr(runs, "_scheduled", lambda *_: Report("", "failed", error=ground.text))
+    ground.patch.setattr(runs, "_run_scheduled", lambda *_: Report("", "failed", error=ground.text))
     assert ground.scene.ingest() == "failed"
 
 
