@@ -8,17 +8,19 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from chalicelib.users import LARGEST_PAGE, MAX_PAGES
 
 
-class InPath(NamedTuple):
+class PathParameter(NamedTuple):
     """The pattern of a path parameter, and the rule in words."""
 
     pattern: str
     rule: str
 
 
-UUID = InPath("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", "the id in the path must be a UUID")
-IN_PATH = {  # by parameter; all others are UUIDs
-    "version": InPath("^[0-9a-f]{16}$", "the version in the path must be 16 hexadecimal digits"),
-    "asset": InPath(r"^[a-z]{1,20}\.(css|js)$", "the name in the path must be that of a style or a script"),
+UUID = PathParameter("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", "the id in the path must be a UUID")
+PATH_PARAMETERS = {  # by parameter; all others are UUIDs
+    "version": PathParameter("^[0-9a-f]{16}$", "the version in the path must be 16 hexadecimal digits"),
+    "asset": PathParameter(
+        r"^[a-z]{1,20}\.(css|js)$", "the name in the path must be that of a style or a script"
+    ),
 }
 
 
@@ -65,7 +67,7 @@ RejectCursor = Annotated[
 ]
 
 
-class Nothing(Struct, forbid_unknown_fields=True):
+class NoQuery(Struct, forbid_unknown_fields=True):
     """A route without a query."""
 
 
