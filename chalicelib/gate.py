@@ -28,7 +28,7 @@ Handler = Callable[..., Response]
 
 @dataclass(frozen=True)
 class Route:
-    """A route as declared: what it takes, what it returns, the scope it needs. OpenAPI is built from these."""
+    """A route as declared: what it takes and returns, the scope it needs. OpenAPI is built from these."""
 
     method: str
     path: str

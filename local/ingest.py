@@ -75,9 +75,9 @@ def _servers() -> Iterator[None]:
     """Puts the settings of the servers to use into the environment. A user who configures a database must
     configure everything: a laptop's keys and invented people must never get into that database."""
     chosen, folder = settings.chosen(), local_folder()
-    theirs = settings.published(folder) if lock.is_held(folder) else {}
-    if theirs and chosen.get("DATABASE_URL") in (None, theirs.get("DATABASE_URL")):
-        os.environ.update(theirs | chosen)
+    published = settings.published(folder) if lock.is_held(folder) else {}
+    if published and chosen.get("DATABASE_URL") in (None, published.get("DATABASE_URL")):
+        os.environ.update(published | chosen)
         yield
     elif "DATABASE_URL" in chosen or "SECRET_ID" in chosen:
         os.environ.update(chosen)
@@ -128,8 +128,8 @@ def table(report: Report, replay: bool = False) -> Iterator[str]:
         yield f"    and {len(reasons) - _REASONS_SHOWN} more reasons"
     if report.unknown_fields:
         names = ", ".join(sorted(report.unknown_names)[:_REASONS_SHOWN])
-        told = f": {names}" if names else ""
-        yield f"  unknown     {report.unknown_fields:>9,}  dropped, not in the contract{told}"
+        suffix = f": {names}" if names else ""
+        yield f"  unknown     {report.unknown_fields:>9,}  dropped, not in the contract{suffix}"
 
 
 if __name__ == "__main__":
