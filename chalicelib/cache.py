@@ -174,12 +174,12 @@ class Cache:
         """Jittered, so that entries written together do not expire together."""
         return random.randint(*self._ttl_bounds)  # noqa: S311  no secret
 
-    def _ask(self, *words: str | bytes | int, writes: bool = False) -> Any:
+    def _ask(self, *command: str | bytes | int, writes: bool = False) -> Any:
         """Redis' answer to one command; None if it fails, and for a few seconds after that without asking.
 
         A full Redis, or a replica, still reads: after a refusal, only an answered write shows it is back.
         """
-        answers = self._ask_all([words], writes)
+        answers = self._ask_all([command], writes)
         return answers[0] if answers else None
 
     def _ask_all(self, commands: Iterable[Command], writes: bool) -> list[Any] | None:

@@ -183,17 +183,19 @@ class _Adapter(requests.adapters.HTTPAdapter):
     def cut(self) -> None:
         for connection in list(self._open):
             with contextlib.suppress(OSError, AttributeError):  # it has no socket yet, or no longer
-                (connection.held or connection.sock).shutdown(socket.SHUT_RDWR)
+                (connection.own_socket or connection.sock).shutdown(socket.SHUT_RDWR)
 
 
 def _tracked_in(known: weakref.WeakSet[Any], pool: Any, connection: Any) -> Any:
     class Connection(connection):  # type: ignore[misc]
-        held = None  # its socket, which it hands over to the response if the server will close the connection
+        own_socket = (
+            None  # its socket, which it hands over to the response if the server will close the connection
+        )
 
         def connect(self) -> None:
             known.add(self)
             super().connect()
-            self.held = self.sock
+            self.own_socket = self.sock
 
     class Pool(pool):  # type: ignore[misc]
         ConnectionCls = Connection
