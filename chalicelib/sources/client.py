@@ -188,9 +188,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
 def _tracked_in(known: weakref.WeakSet[Any], pool: Any, connection: Any) -> Any:
     class Connection(connection):  # type: ignore[misc]
-        own_socket = (
-            None  # its socket, which it hands over to the response if the server will close the connection
-        )
+        own_socket = None  # it goes to the response if the server will close the connection
 
         def connect(self) -> None:
             known.add(self)
