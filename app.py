@@ -6,7 +6,7 @@ from typing import Any
 from chalice.app import AuthResponse, Chalice, Response
 
 from chalicelib import answers, audit, config, emulator, forms, people, runs, telemetry, upkeep, views, wiring
-from chalicelib.answers import HTML, found, html, json
+from chalicelib.answers import HTML, html, json, or_404
 from chalicelib.gate import Routes
 from chalicelib.stats import Stats
 
@@ -19,21 +19,21 @@ if config.function_name():
 
 @app.authorizer(ttl_seconds=60)  # not api_key, which Chalice takes for API Gateway's own keys (x-api-key)
 def authorize(request: Any) -> AuthResponse:
-    return route.allowed(request.token, lambda: wiring.settings().api_keys)
+    return route.authorize(request.token, lambda: wiring.settings().api_keys)
 
 
 route = Routes(app, authorize, config.allowed_origin())
 
 
-@route("GET", "/health", gives=views.Health)
-def health(request: Any, query: forms.Nothing) -> Response:
+@route("GET", "/health", returns=views.Health)
+def health(request: Any, query: forms.NoQuery) -> Response:
     """Whether Postgres and Redis answer, and how long ago a run last succeeded."""
     state = upkeep.health()
     return json(state, 200 if state.postgres.ok else 503)
 
 
 @route("GET", "/openapi.json")
-def describe_api(request: Any, query: forms.Nothing) -> Response:
+def describe_api(request: Any, query: forms.NoQuery) -> Response:
     """The OpenAPI document of this API."""
     from chalicelib import openapi  # late: rarely requested, and it would slow every cold start
 
@@ -41,7 +41,7 @@ def describe_api(request: Any, query: forms.Nothing) -> Response:
 
 
 @route("GET", "/docs", media=HTML)
-def read_api(request: Any, query: forms.Nothing) -> Response:
+def read_api(request: Any, query: forms.NoQuery) -> Response:
     """The OpenAPI document as an HTML page."""
     from chalicelib import manual, openapi
 
@@ -49,75 +49,75 @@ def read_api(request: Any, query: forms.Nothing) -> Response:
 
 
 @route("GET", "/", media=HTML)
-def page(request: Any, query: forms.Nothing) -> Response:
+def page(request: Any, query: forms.NoQuery) -> Response:
     """The web page."""
     return answers.page(request)
 
 
 @route("GET", "/web/{version}/{asset}", media="text/*")
-def get_asset(request: Any, query: forms.Nothing, version: str, asset: str) -> Response:
+def get_asset(request: Any, query: forms.NoQuery, version: str, asset: str) -> Response:
     """A file of the web page, cacheable for a year: each version has its own URL."""
     return answers.asset(version, asset)
 
 
-@route("GET", "/contract", scope="read", gives=views.Contract)
-def get_contract(request: Any, query: forms.Nothing) -> Response:
+@route("GET", "/contract", scope="read", returns=views.Contract)
+def get_contract(request: Any, query: forms.NoQuery) -> Response:
     """What happens to each field of the source's record."""
     return json(people.contract(wiring.tokeniser()))
 
 
-@route("GET", "/users", scope="read", query=forms.Users, gives=views.UserList)
+@route("GET", "/users", scope="read", query=forms.Users, returns=views.UserList)
 def list_users(request: Any, query: forms.Users) -> Response:
     """People, a page at a time, ordered by uid."""
-    return answers.user_list(request, people.listed(wiring.store(), wiring.tokeniser(), query))
+    return answers.user_list(request, people.list_users(wiring.store(), wiring.tokeniser(), query))
 
 
-@route("POST", "/users/lookup", scope="read", query=forms.Page, body=forms.Lookup, gives=views.UserList)
+@route("POST", "/users/lookup", scope="read", query=forms.Page, body=forms.Lookup, returns=views.UserList)
 def look_up_users(request: Any, query: forms.Page, body: forms.Lookup) -> Response:
     """People who match all the given raw values, which are tokenised immediately."""
-    return answers.user_list(request, people.looked_up(wiring.store(), wiring.tokeniser(), query, body))
+    return answers.user_list(request, people.look_up(wiring.store(), wiring.tokeniser(), query, body))
 
 
-@route("GET", "/users/{uid}", scope="read", gives=views.UserView)
-def get_user(request: Any, query: forms.Nothing, uid: str) -> Response:
+@route("GET", "/users/{uid}", scope="read", returns=views.UserView)
+def get_user(request: Any, query: forms.NoQuery, uid: str) -> Response:
     """One person as stored, including the address."""
     answer = wiring.cache().get_user(uid)
-    return answers.one_user(request, found(answer.body), answer.source)
+    return answers.one_user(request, or_404(answer.body), answer.source)
 
 
-@route("DELETE", "/users/{uid}", scope="erase", gives=views.Receipt)
-def erase_user(request: Any, query: forms.Nothing, uid: str) -> Response:
+@route("DELETE", "/users/{uid}", scope="erase", returns=views.Receipt)
+def erase_user(request: Any, query: forms.NoQuery, uid: str) -> Response:
     """Erases a person permanently."""
-    return json(people.erased(wiring.store(), wiring.cache(), wiring.tokeniser(), uid))
+    return json(people.erase(wiring.store(), wiring.cache(), wiring.tokeniser(), uid))
 
 
-@route("GET", "/stats", scope="read", gives=Stats)
-def get_stats(request: Any, query: forms.Nothing) -> Response:
+@route("GET", "/stats", scope="read", returns=Stats)
+def get_stats(request: Any, query: forms.NoQuery) -> Response:
     """Counts and distributions of the stored people, at most 30 seconds old."""
     answer = wiring.cache().get_stats()
     return json(answer.body, headers={"X-Data-Source": answer.source})
 
 
-@route("GET", "/runs", scope="read", query=forms.Runs, gives=views.RunList)
+@route("GET", "/runs", scope="read", query=forms.Runs, returns=views.RunList)
 def list_runs(request: Any, query: forms.Runs) -> Response:
     """Runs, a page at a time, newest first."""
     return answers.ledger_list(request, audit.runs(wiring.store(), query))
 
 
-@route("POST", "/runs", scope="operate", body=forms.NewRun, gives=views.RunStarted, status=202)
-def start_run(request: Any, query: forms.Nothing, body: forms.NewRun) -> Response:
+@route("POST", "/runs", scope="operate", body=forms.NewRun, returns=views.RunStarted, status=202)
+def start_run(request: Any, query: forms.NoQuery, body: forms.NewRun) -> Response:
     """Starts a run and does not wait for it."""
     run = runs.start_run(int(body.pages or 0) or None, int(body.page_size or 0) or None, body.replay or None)
     return answers.started(request, run.run_id, run.status)
 
 
-@route("GET", "/runs/{run_id}", scope="read", gives=views.Run)
-def get_run(request: Any, query: forms.Nothing, run_id: str) -> Response:
+@route("GET", "/runs/{run_id}", scope="read", returns=views.Run)
+def get_run(request: Any, query: forms.NoQuery, run_id: str) -> Response:
     """One run from the ledger."""
-    return json(found(wiring.store().get_run(run_id)))
+    return json(or_404(wiring.store().get_run(run_id)))
 
 
-@route("GET", "/runs/{run_id}/rejects", scope="read", query=forms.Rejects, gives=views.RejectList)
+@route("GET", "/runs/{run_id}/rejects", scope="read", query=forms.Rejects, returns=views.RejectList)
 def list_rejects(request: Any, query: forms.Rejects, run_id: str) -> Response:
     """The records that a run did not load, a page at a time: position and reason, never a value."""
     return answers.ledger_list(request, audit.rejects(wiring.store(), run_id, query))

@@ -20,11 +20,11 @@ _RECORDS, _PAGE = 10_000, 1_000  # the picture and the costs show this ingest
 
 # Which ways load what. Decant and the ceiling alone take other page sizes; large loads omit the slowest ways.
 _PAGED, _ONCE = ("decant", "decant-again", "ceiling"), ("decant", "ceiling")
-_EVERYBODY = tuple(ingest.WAYS)
+_ALL_WAYS = tuple(ingest.WAYS)
 _ALL_BUT_TUTORIAL = tuple(way for way in ingest.WAYS if way != "tutorial")
 _INGESTS: dict[tuple[int, int], Sequence[str]] = {
-    (1_000, 1_000): _EVERYBODY,
-    (10_000, 1_000): _EVERYBODY,
+    (1_000, 1_000): _ALL_WAYS,
+    (10_000, 1_000): _ALL_WAYS,
     (100_000, 1_000): _ALL_BUT_TUTORIAL,
     (1_000, 100): _PAGED,
     (10_000, 100): _PAGED,
@@ -54,31 +54,33 @@ def main() -> int:
 def _measure(running: Servers, rounds: int) -> None:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="decant-bench-") as scratch, package.unpacked() as built:
-        parts = {"package": _said(package.told(built))}
-        parts["cold-start"] = _said(cold_start.told(cold_start.starts(running, built, Path(scratch), rounds)))
+        parts = {"package": _printed(package.markdown(built))}
+        parts["cold-start"] = _printed(
+            cold_start.markdown(cold_start.starts(running, built, Path(scratch), rounds))
+        )
     loads = {(records, page): _load(running, records, page, rounds) for records, page in _INGESTS}
     parts["ingest"], parts["pages"] = tables.by_records(loads, _PAGE), tables.by_pages(loads)
     reads = read.contests(running, _SHORTER * rounds)
-    parts["read"] = _said("\n\n".join(map(read.told, reads)))
+    parts["read"] = _printed("\n\n".join(map(read.markdown, reads)))
     rates = {result.way: result.rate for result in loads[_RECORDS, _PAGE]}
     parts["steps"] = tables.steps(next(one for one in loads[_RECORDS, _PAGE] if one.way == "decant"))
     hot, miss = (contest.turns[PLACES[-1]]["decant"].median for contest in reads[:2])
-    parts["cost"] = _said(cost.told(rates["decant"], _PAGE, hot, miss))
+    parts["cost"] = _printed(cost.markdown(rates["decant"], _PAGE, hot, miss))
     parts["picture"] = plot.PICTURE
     plot.draw(report.PLOT, {ingest.WAYS[way][2]: rate for way, rate in rates.items()}, _hot(reads[0]))
-    parts["growth"] = _said(growth.told(growth.stages(running, growth.FULL)))
-    parts["machine"] = _said(machine.told(running, rounds, time.monotonic() - started))
+    parts["growth"] = _printed(growth.markdown(growth.stages(running, growth.FULL)))
+    parts["machine"] = _printed(machine.markdown(running, rounds, time.monotonic() - started))
     report.write(parts)
 
 
 def _load(running: Servers, records: int, page_size: int, rounds: int) -> list[ingest.Result]:
     ways = _INGESTS[records, page_size]
     results = ingest.contest(running, records, page_size, rounds, ways)
-    _said(f"{records:,} records in pages of {page_size:,}:\n\n{tables.one(results)}")
+    _printed(f"{records:,} records in pages of {page_size:,}:\n\n{tables.one(results)}")
     return results
 
 
-def _said(part: str) -> str:
+def _printed(part: str) -> str:
     """Prints a part as progress, and returns it."""
     print(part, end="\n\n", flush=True)
     return part

@@ -83,24 +83,24 @@ class ColdStart:
         }
 
     def prepare(self) -> None:
-        self._ours, theirs = os.pipe()
-        script = _SCRIPT.format(**self._names, pipe=theirs)
-        self._theirs, self._argv = theirs, [sys.executable, "-I", "-S", "-B", "-c", script]
+        self._read_end, write_end = os.pipe()
+        script = _SCRIPT.format(**self._names, pipe=write_end)
+        self._write_end, self._argv = write_end, [sys.executable, "-I", "-S", "-B", "-c", script]
 
     def work(self) -> None:
         self._process = subprocess.Popen(
-            self._argv, env=self._env, cwd="/", stdout=subprocess.DEVNULL, pass_fds=[self._theirs]
+            self._argv, env=self._env, cwd="/", stdout=subprocess.DEVNULL, pass_fds=[self._write_end]
         )
-        os.close(self._theirs)
-        self._answer = os.read(self._ours, 1 << 16)
+        os.close(self._write_end)
+        self._answer = os.read(self._read_end, 1 << 16)
 
     def check(self) -> None:
         self._process.kill()
         self._process.wait()
-        os.close(self._ours)
-        told: dict[str, Any] = json.loads(self._answer or "{}")
-        if told.get("statusCode") != 200 and "policyDocument" not in told:
-            raise ValueError(f"unexpected answer: {told}")
+        os.close(self._read_end)
+        answer: dict[str, Any] = json.loads(self._answer or "{}")
+        if answer.get("statusCode") != 200 and "policyDocument" not in answer:
+            raise ValueError(f"unexpected answer: {answer}")
 
 
 Starts = dict[tuple[str, bool], Turns]  # by name, and whether there was bytecode
@@ -111,12 +111,12 @@ def starts(
 ) -> Starts:
     """Runs the named starts, each with bytecode and without."""
     chosen = {name: STARTS[name] for name in names}
-    uid, folders = _somebody(servers), _folders(built, scratch, chosen.values())
-    with secret.kept(settings.of(servers)) as secretly:
+    uid, folders = _cached_uid(servers), _folders(built, scratch, chosen.values())
+    with secret.serve(settings.of(servers)) as secret_env:
         competitors = {}
         for name, start in chosen.items():
             event = events.authorize(settings.API_KEY) if name == "authorizer" else events.get_user(uid)
-            env = secretly if name == "secret" else settings.of(servers)
+            env = secret_env if name == "secret" else settings.of(servers)
             for compiled in (True, False):
                 places = [folders[not start.needs, compiled]]
                 if name == "secret":
@@ -125,7 +125,7 @@ def starts(
         return take_turns(competitors, rounds)
 
 
-def _somebody(servers: Servers) -> str:
+def _cached_uid(servers: Servers) -> str:
     """The uid of a person who is in Redis."""
     pages = pages_of(100, 100)
     with contextlib.closing(Decant(servers, pages)) as decant:
@@ -157,16 +157,16 @@ def _installed(libraries: Iterable[str], pins: Path, folder: Path) -> Path:
     return folder
 
 
-def told(found: Starts) -> str:
+def markdown(found: Starts) -> str:
     """A Markdown table."""
     lines = [
         "| first answer of | ms, with bytecode | fastest – slowest | ms, without | of the minimal app |",
         "|---|---:|---:|---:|---:|",
     ]
     for name, start in STARTS.items():
-        there, missing = found[name, True], found[name, False]
-        fastest, slowest = (f"{seconds * 1000:,.0f}" for seconds in there.spread)
-        ratio = there.median / found["chalice", True].median
-        figures = f"{there.median * 1000:,.0f} | {fastest} – {slowest} | {missing.median * 1000:,.0f}"
+        compiled, uncompiled = found[name, True], found[name, False]
+        fastest, slowest = (f"{seconds * 1000:,.0f}" for seconds in compiled.spread)
+        ratio = compiled.median / found["chalice", True].median
+        figures = f"{compiled.median * 1000:,.0f} | {fastest} – {slowest} | {uncompiled.median * 1000:,.0f}"
         lines.append(f"| {start.title} | {figures} | {ratio:.2f} |")
     return "\n".join(lines)

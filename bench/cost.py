@@ -13,7 +13,7 @@ _MILLION = 1_000_000
 _WHOLE_CPU_MB = 1_769  # Lambda allots CPU in proportion to memory: one whole vCPU at this size
 
 
-def told(records_per_second: float, page_size: int, hot_seconds: float, miss_seconds: float) -> str:
+def markdown(records_per_second: float, page_size: int, hot_seconds: float, miss_seconds: float) -> str:
     """Markdown prose and arithmetic. Assumes that a vCPU is as fast as a core of this machine."""
     ingest, api = _memory_mb("ingest"), _memory_mb("api_handler")
     seconds = _MILLION / records_per_second * max(1.0, _WHOLE_CPU_MB / ingest)

@@ -134,7 +134,7 @@ def _peak_mb() -> float:
     return int(found[1]) / 1024 if found else float("nan")
 
 
-def told(found: Sequence[Stage]) -> str:
+def markdown(found: Sequence[Stage]) -> str:
     """A Markdown table."""
     lines = [
         f"| people stored | a page of {_PAGE:,}, ms | a hot read, µs | first list of {_LISTED}, µs "

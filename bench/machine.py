@@ -17,7 +17,7 @@ _LIBRARIES = (
 )
 
 
-def told(servers: Servers, rounds: int, seconds: float) -> str:
+def markdown(servers: Servers, rounds: int, seconds: float) -> str:
     """One paragraph of Markdown."""
     postgres = str(servers.rows("SHOW server_version")[0][0]).split()[0]
     with redis.Redis.from_url(servers.redis_url) as client:

@@ -25,10 +25,10 @@ def work_here(pages: int, size: int) -> None:
     """Prints after each page: its number, the records so far, and the resident memory in bytes."""
     process = psutil.Process()
 
-    def tell(done: int, planned: int, report: Report) -> None:
+    def print_progress(done: int, planned: int, report: Report) -> None:
         print(done, report.fetched, process.memory_info().rss, flush=True)
 
-    report = runs.run_ingest("backfill", pages, size, tell)
+    report = runs.run_ingest("backfill", pages, size, print_progress)
     if report.status != "succeeded":
         raise SystemExit(f"the run ended {report.status}: {report.error}")
 

@@ -38,7 +38,7 @@ def unpacked(stage: str = "prod") -> Iterator[Package]:
         yield Package(folder, target / "packages.txt", zipped, unzipped)
 
 
-def told(built: Package) -> str:
+def markdown(built: Package) -> str:
     """A Markdown table: the largest parts by name, the rest as one row."""
     rows = [(name, built.zipped[name], size) for name, size in built.unzipped.most_common(_SHOWN)]
     shown = {name for name, *_ in rows}

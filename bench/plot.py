@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 
 PICTURE = "![Records a second by way, and microseconds for a hot read](images/performance.svg)"
 
-_OURS, _THEIRS, _BARE = "#b5446e", "#8f9bb3", "#d8dce6"
+_DECANT, _OTHERS, _BARE = "#b5446e", "#8f9bb3", "#d8dce6"
 
 
 def draw(path: Path, rates: Mapping[str, float], reads: Mapping[str, float]) -> None:
@@ -39,5 +39,5 @@ def _bars(axes: plt.Axes, figures: Mapping[str, float], title: str) -> None:
 
 def _colour(name: str) -> str:
     if "Decant" in name:
-        return _OURS
-    return _BARE if "ceiling" in name or "bare" in name else _THEIRS
+        return _DECANT
+    return _BARE if "ceiling" in name or "bare" in name else _OTHERS

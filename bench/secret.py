@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 @contextlib.contextmanager
-def kept(values: Mapping[str, str]) -> Iterator[dict[str, str]]:
+def serve(values: Mapping[str, str]) -> Iterator[dict[str, str]]:
     """Serves these values as a secret, and yields the environment in which boto3 finds it."""
     body = json.dumps({"Name": "bench", "SecretString": json.dumps(dict(values))}).encode()
 

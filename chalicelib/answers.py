@@ -19,7 +19,7 @@ from chalicelib.views import Problem, RejectList, RunList, RunStarted, UserList,
 JSON, NDJSON, CSV, HTML = "application/json", "application/x-ndjson", "text/csv", "text/html"
 PROBLEM = "application/problem+json"
 
-_WRITTEN_AS = {JSON: JSON, NDJSON: NDJSON, CSV: f"{CSV}; charset=utf-8"}
+_CONTENT_TYPES = {JSON: JSON, NDJSON: NDJSON, CSV: f"{CSV}; charset=utf-8"}
 SECURITY = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -63,7 +63,7 @@ def page(request: Any) -> Response:
 
 def asset(version: str, name: str) -> Response:
     """A file of the web page. Raises RequestError with 404 if there is none."""
-    file = found(assets.find(version, name))
+    file = or_404(assets.find(version, name))
     return Response(
         file.text,
         {
@@ -91,7 +91,7 @@ def problem_of(error: DecantError, request_id: str) -> Response:
     return problem(500, "Internal error", request_id=request_id)
 
 
-def found(body: Any) -> Any:
+def or_404(body: Any) -> Any:
     """The body. Raises RequestError with 404 if it is None."""
     if body is None:
         raise RequestError(404, "Not found")
@@ -110,20 +110,20 @@ def one_user(request: Any, body: bytes, source: str) -> Response:
 
 def started(request: Any, run_id: str, status: str) -> Response:
     """A run that has begun, and the URL of its status, relative to the request's URL."""
-    asked_for = request.context["path"].rpartition("/")[2]
-    location = f"{asked_for}/{run_id}" if asked_for else run_id
+    last_segment = request.context["path"].rpartition("/")[2]
+    location = f"{last_segment}/{run_id}" if last_segment else run_id
     return json(RunStarted(run_id, status), 202, {"Location": location})
 
 
 def user_list(request: Any, people: UserList) -> Response:
     """A page of people, in the media type that the caller prefers, with a link to the next page."""
-    media = _accepted(request.headers.get("accept", "*/*"), (JSON, NDJSON, CSV))
+    media = _preferred_media(request.headers.get("accept", "*/*"), (JSON, NDJSON, CSV))
     headers = {
-        "Content-Type": _WRITTEN_AS[media],
+        "Content-Type": _CONTENT_TYPES[media],
         "X-Data-Source": "postgres",
         "Vary": "Accept",
     }
-    return Response(_written(people, media), {**headers, **_next(request, people.next)})
+    return Response(_serialised(people, media), {**headers, **_next(request, people.next)})
 
 
 def ledger_list(request: Any, ledger: RunList | RejectList) -> Response:
@@ -139,7 +139,7 @@ def _next(request: Any, cursor: str | None) -> dict[str, str]:
     return {"Link": f'<?{urlencode(query)}>; rel="next"'}
 
 
-def _written(people: UserList, media: str) -> str:
+def _serialised(people: UserList, media: str) -> str:
     if media == NDJSON:
         return "".join(f"{encode(person).decode()}\n" for person in people.items)
     return _as_csv(people.items) if media == CSV else encode(people).decode()
@@ -170,23 +170,23 @@ def _values(view: Struct) -> Iterator[Any]:
             yield value
 
 
-def _accepted(accept: str, offered: Sequence[str]) -> str:
+def _preferred_media(accept: str, offered: Sequence[str]) -> str:
     """The offered type that the caller prefers, the first of equals. Raises RequestError with 406 if none."""
-    likings = [_liking(part) for part in (accept.strip() or "*/*").split(",")]
-    best = max(offered, key=lambda media: _quality(media, likings))
-    if not _quality(best, likings):
+    preferences = [_preference(part) for part in (accept.strip() or "*/*").split(",")]
+    best = max(offered, key=lambda media: _quality(media, preferences))
+    if not _quality(best, preferences):
         raise RequestError(406, "Not acceptable", f"available as {', '.join(offered)}")
     return best
 
 
-def _quality(media: str, likings: Sequence[tuple[str, float]]) -> float:
+def _quality(media: str, preferences: Sequence[tuple[str, float]]) -> float:
     """The caller's weight for a media type, 0 to 1; the most specific range decides (RFC 9110, 12.5.1)."""
     ranges = (media, f"{media.partition('/')[0]}/*", "*/*")
-    fitting = [(ranges.index(wanted), -quality) for wanted, quality in likings if wanted in ranges]
+    fitting = [(ranges.index(wanted), -quality) for wanted, quality in preferences if wanted in ranges]
     return -min(fitting)[1] if fitting else 0.0
 
 
-def _liking(part: str) -> tuple[str, float]:
+def _preference(part: str) -> tuple[str, float]:
     """A media range and its weight; a malformed weight counts as 0."""
     wanted, *parameters = (piece.strip().lower() for piece in part.split(";"))
     weights = [value.removeprefix("q=") for value in parameters if value.startswith("q=")]

@@ -28,14 +28,14 @@ def secret(secret_id: str) -> dict[str, Any]:
     problem = "must name a secret that holds a JSON object"
     try:
         client = boto3.client("secretsmanager", config=_TIMEOUTS)
-        held = json.loads(client.get_secret_value(SecretId=secret_id)["SecretString"])
+        value = json.loads(client.get_secret_value(SecretId=secret_id)["SecretString"])
     except (BotoCoreError, ClientError) as error:
-        problem, held = f"cannot be read: {_code(error)}", None
+        problem, value = f"cannot be read: {_code(error)}", None
     except (KeyError, ValueError):
-        held = None
-    if not isinstance(held, dict):
+        value = None
+    if not isinstance(value, dict):
         raise ConfigError("SECRET_ID", problem)
-    return held
+    return value
 
 
 def invoke_later(function: str, event: dict[str, Any]) -> None:
@@ -68,15 +68,15 @@ def send(queue_url: str, messages: Iterable[dict[str, Any]]) -> None:
         raise AwsError(f"the queue did not accept all messages: {problem}")
 
 
-def most_receives(queue_url: str) -> float:
+def max_receive_count(queue_url: str) -> float:
     """How often the queue delivers a message before it moves it to the dead-letter queue.
 
     Infinite if there is none. Raises AwsError.
     """
     try:
         client = boto3.client("sqs", config=_TIMEOUTS)
-        held = client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["RedrivePolicy"])
-        policy = held.get("Attributes", {}).get("RedrivePolicy")
+        attributes = client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["RedrivePolicy"])
+        policy = attributes.get("Attributes", {}).get("RedrivePolicy")
         return int(json.loads(policy)["maxReceiveCount"]) if policy else math.inf
     except (BotoCoreError, ClientError) as error:
         problem = _code(error)
@@ -100,8 +100,8 @@ def scheduled_event(detail: dict[str, Any]) -> dict[str, Any]:
 
 def answer_stack(event: Mapping[str, Any], problem: str) -> None:
     """Reports a custom resource's outcome to CloudFormation; no problem means success. Raises AwsError."""
-    told = ("StackId", "RequestId", "LogicalResourceId")
-    answer = {name: event[name] for name in told} | {
+    names = ("StackId", "RequestId", "LogicalResourceId")
+    answer = {name: event[name] for name in names} | {
         "Status": "FAILED" if problem else "SUCCESS",
         "Reason": problem or "done",
         "PhysicalResourceId": event["LogicalResourceId"],  # never changes, so that an update replaces nothing
@@ -114,9 +114,9 @@ def answer_stack(event: Mapping[str, Any], problem: str) -> None:
     try:
         urllib.request.urlopen(request, timeout=10).close()  # noqa: S310
         return
-    except HTTPError as refusal:
-        refusal.close()
-        problem = f"status {refusal.code}"
+    except HTTPError as error:
+        error.close()
+        problem = f"status {error.code}"
     except (OSError, HTTPException) as error:
         problem = type(error).__name__  # its text may hold the URL, which is a credential
     raise AwsError(f"CloudFormation cannot be notified: {problem}")

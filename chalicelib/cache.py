@@ -28,8 +28,8 @@ _ERASED = b"erased"
 _ERASED_SECONDS = 600  # outlives any request that read the person before, and any load yet to cache its page
 _STATS, _STATS_LOCK = "stats", "stats:lock"
 _STATS_SECONDS = 30
-_STATS_PATIENCE_SECONDS = 5
-_REST_SECONDS = 5
+_STATS_WAIT_SECONDS = 5
+_RETRY_SECONDS = 5
 _TIMEOUT_SECONDS = 0.5
 _JITTER = 0.1
 _BODIES_PER_SCRIPT = 500  # so that a script blocks other clients only briefly
@@ -76,26 +76,26 @@ class Cache:
         self._store = store
         self._ttl_bounds = [round(ttl_seconds * 1000 * part) for part in (1 - _JITTER, 1 + _JITTER)]
         self._redis = Connections(url, _TIMEOUT_SECONDS)
-        self._resting = threading.Lock()
-        self._resting_until, self._is_away, self._refuses = 0.0, False, False
+        self._state_lock = threading.Lock()
+        self._retry_at, self._is_down, self._is_refusing = 0.0, False, False
         self._flights = Flights()
-        self._counting = threading.Lock()
+        self._count_lock = threading.Lock()
         self.counts: Counter[str] = Counter(hits=0, misses=0, fills=0, errors=0)
 
     def get_user(self, uid: str) -> Answer:
         """The person from Redis, else from the store; concurrent misses share one store read."""
-        held = self._ask("GET", _key(uid))
-        if isinstance(held, bytes):
+        cached = self._ask("GET", _key(uid))
+        if isinstance(cached, bytes):
             self._count("hits")
-            return Answer(held if held.startswith(b"{") else None, "redis")
+            return Answer(cached if cached.startswith(b"{") else None, "redis")
         self._count("misses")
         return self._flights.share(uid, lambda: self._fetch_user(uid))
 
     def get_stats(self) -> Answer:
         """The statistics, at most 30 seconds old; concurrent misses share one computation."""
-        held = self._ask("GET", _STATS)
-        if isinstance(held, bytes):
-            return Answer(held, "redis")
+        cached = self._ask("GET", _STATS)
+        if isinstance(cached, bytes):
+            return Answer(cached, "redis")
         return self._flights.share(_STATS, self._compute_stats)
 
     def forget_user(self, uid: str) -> bool:
@@ -105,8 +105,8 @@ class Cache:
         """
         self._flights.leave(uid)
         key = _key(uid)
-        marked = ("DEL", key), ("SET", key, _ERASED, "EX", _ERASED_SECONDS)
-        return bool(self._ask_all(marked, keeps=True))
+        commands = ("DEL", key), ("SET", key, _ERASED, "EX", _ERASED_SECONDS)
+        return bool(self._ask_all(commands, writes=True))
 
     @property
     def longest_ttl_seconds(self) -> int:
@@ -115,9 +115,9 @@ class Cache:
     def put_users(self, bodies: Mapping[str, bytes]) -> None:
         """Caches the bodies, by uid, that a load has committed; a newer one in Redis stays."""
         if bodies:
-            self._ask_all(self._commands(bodies), keeps=True)
+            self._ask_all(self._commands(bodies), writes=True)
 
-    def counted(self) -> CacheCounts:
+    def get_counts(self) -> CacheCounts:
         """The counts since this cache was created."""
         return CacheCounts(**self.counts)
 
@@ -131,85 +131,85 @@ class Cache:
         """Sets the key only if it is still absent, so that a slow reader never overwrites a newer body."""
         key, body = _key(uid), self._store.get_user(uid)
         if body is None:
-            self._ask("SET", key, _ABSENT, "NX", "EX", _ABSENT_SECONDS, keeps=True)
-        elif self._ask("SET", key, body, "NX", "PX", self._ttl_milliseconds(), keeps=True):
+            self._ask("SET", key, _ABSENT, "NX", "EX", _ABSENT_SECONDS, writes=True)
+        elif self._ask("SET", key, body, "NX", "PX", self._ttl_milliseconds(), writes=True):
             self._count("fills")
         return Answer(body, "postgres")
 
     def _compute_stats(self) -> Answer:
         """One container computes; the others wait for its result, but not forever."""
-        alone = self._ask("SET", _STATS_LOCK, b"", "NX", "EX", _STATS_PATIENCE_SECONDS, keeps=True)
-        until = time.monotonic() + _STATS_PATIENCE_SECONDS
+        has_lock = self._ask("SET", _STATS_LOCK, b"", "NX", "EX", _STATS_WAIT_SECONDS, writes=True)
+        deadline = time.monotonic() + _STATS_WAIT_SECONDS
         try:
             while self._may_ask():
-                held = self._ask("GET", _STATS)  # may have been set right before this container got the lock
-                if isinstance(held, bytes):
-                    return Answer(held, "redis")
-                if alone or time.monotonic() >= until:
+                cached = self._ask("GET", _STATS)  # may have been set just before this container got the lock
+                if isinstance(cached, bytes):
+                    return Answer(cached, "redis")
+                if has_lock or time.monotonic() >= deadline:
                     break
                 time.sleep(0.05)
             body = self._store.stats()
-            self._ask("SET", _STATS, body, "EX", _STATS_SECONDS, keeps=True)
+            self._ask("SET", _STATS, body, "EX", _STATS_SECONDS, writes=True)
         finally:
-            if alone and time.monotonic() < until:  # else another container may hold it
+            if has_lock and time.monotonic() < deadline:  # else another container may hold it
                 self._ask("DEL", _STATS_LOCK)
         return Answer(body, "postgres")
 
     def _count(self, what: str) -> None:
-        with self._counting:
+        with self._count_lock:
             self.counts[what] += 1
 
     def _may_ask(self) -> bool:
-        return time.monotonic() >= self._resting_until
+        return time.monotonic() >= self._retry_at
 
     def _commands(self, bodies: Mapping[str, bytes]) -> Iterator[Command]:
         """Loads the script into Redis with every page, since Redis may have restarted."""
         yield "SCRIPT", "LOAD", _SET_IF_NEWER
         entries = iter(bodies.items())
-        while some := dict(islice(entries, _BODIES_PER_SCRIPT)):
-            numbers = random.getrandbits(31), *self._ttl_bounds
-            yield "EVALSHA", _SET_IF_NEWER_SHA, len(some), *map(_key, some), *numbers, *some.values()
+        while batch := dict(islice(entries, _BODIES_PER_SCRIPT)):
+            arguments = random.getrandbits(31), *self._ttl_bounds
+            yield "EVALSHA", _SET_IF_NEWER_SHA, len(batch), *map(_key, batch), *arguments, *batch.values()
 
     def _ttl_milliseconds(self) -> int:
         """Jittered, so that entries written together do not expire together."""
         return random.randint(*self._ttl_bounds)  # noqa: S311  no secret
 
-    def _ask(self, *words: str | bytes | int, keeps: bool = False) -> Any:
+    def _ask(self, *command: str | bytes | int, writes: bool = False) -> Any:
         """Redis' answer to one command; None if it fails, and for a few seconds after that without asking.
 
-        A full Redis, or a replica, still reads: after a refusal, only a write (``keeps``) shows it is back.
+        A full Redis, or a replica, still reads: after a refusal, only an answered write shows it is back.
         """
-        answers = self._ask_all([words], keeps)
+        answers = self._ask_all([command], writes)
         return answers[0] if answers else None
 
-    def _ask_all(self, commands: Iterable[Command], keeps: bool) -> list[Any] | None:
+    def _ask_all(self, commands: Iterable[Command], writes: bool) -> list[Any] | None:
         if not self._may_ask():
             return None
         try:
             answers = self._redis.ask(*commands)
-        except Unanswered as why:
-            self._mark_away(why)
+        except Unanswered as error:
+            self._mark_down(error)
             return None
-        if self._is_away and (keeps or not self._refuses):
-            self._mark_back()
+        if self._is_down and (writes or not self._is_refusing):
+            self._mark_up()
         return answers
 
-    def _mark_back(self) -> None:
+    def _mark_up(self) -> None:
         """Ignores an answer that was already in flight when Redis went away."""
-        with self._resting:
-            if not self._may_ask() or not self._is_away:
+        with self._state_lock:
+            if not self._may_ask() or not self._is_down:
                 return
-            self._is_away = self._refuses = False
+            self._is_down = self._is_refusing = False
         _log.warning("redis is available again")
 
-    def _mark_away(self, why: Unanswered) -> None:
+    def _mark_down(self, error: Unanswered) -> None:
         self._count("errors")
-        with self._resting:
-            self._resting_until = time.monotonic() + _REST_SECONDS
-            self._refuses = why.refuses
-            told, self._is_away = self._is_away, True
-        if not told:
-            _log.warning("redis is unavailable (%s); trying again in %s s", why, _REST_SECONDS)
+        with self._state_lock:
+            self._retry_at = time.monotonic() + _RETRY_SECONDS
+            self._is_refusing = error.is_refusal
+            was_down, self._is_down = self._is_down, True
+        if not was_down:
+            _log.warning("redis is unavailable (%s); trying again in %s s", error, _RETRY_SECONDS)
 
 
 class Flights:
@@ -217,13 +217,13 @@ class Flights:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._under_way: dict[str, Future[Answer]] = {}
+        self._in_flight: dict[str, Future[Answer]] = {}
 
     def share(self, name: str, work: Callable[[], Answer]) -> Answer:
         with self._lock:
-            flight = self._under_way.get(name)
+            flight = self._in_flight.get(name)
             if flight is None:
-                mine = self._under_way[name] = Future()
+                mine = self._in_flight[name] = Future()
         if flight is not None:
             return flight.result()
         try:
@@ -232,15 +232,15 @@ class Flights:
             mine.set_exception(error)
         finally:
             with self._lock:
-                if self._under_way.get(name) is mine:
-                    del self._under_way[name]
+                if self._in_flight.get(name) is mine:
+                    del self._in_flight[name]
             mine.cancel()  # after an unexpected exception, so that the others do not wait forever
         return mine.result()
 
     def leave(self, name: str) -> None:
         """Keeps later threads from joining the call in flight; those that have joined get its outcome."""
         with self._lock:
-            self._under_way.pop(name, None)
+            self._in_flight.pop(name, None)
 
 
 def _key(uid: str) -> str:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from chalicelib import transport
 from chalicelib.access import SCOPES
 from chalicelib.errors import ConfigError
-from chalicelib.users import LARGEST_PAGE, MOST_PAGES
+from chalicelib.users import LARGEST_PAGE, MAX_PAGES
 
 DEFAULT_SCHEDULE = "rate(5 minutes)"
 
@@ -74,16 +74,16 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         source_url=get.url("SOURCE_URL", "http", "https"),
         source_authorization=get.header("SOURCE_AUTHORIZATION"),
         source_dialect=values.get("SOURCE_DIALECT") or Settings.source_dialect,
-        source_pages=get.whole("SOURCE_PAGES", Settings.source_pages, 1, MOST_PAGES),
-        source_page_size=get.whole("SOURCE_PAGE_SIZE", Settings.source_page_size, 1, LARGEST_PAGE),
+        source_pages=get.integer("SOURCE_PAGES", Settings.source_pages, 1, MAX_PAGES),
+        source_page_size=get.integer("SOURCE_PAGE_SIZE", Settings.source_page_size, 1, LARGEST_PAGE),
         pii_keys=pii_keys(values.get("PII_KEYS", "")),
         api_keys=api_keys(values.get("API_KEYS", "")),
-        cache_ttl_seconds=get.whole("CACHE_TTL_SECONDS", Settings.cache_ttl_seconds, 1, 86_400),
+        cache_ttl_seconds=get.integer("CACHE_TTL_SECONDS", Settings.cache_ttl_seconds, 1, 86_400),
         max_reject_ratio=get.ratio("MAX_REJECT_RATIO", Settings.max_reject_ratio),
         quarantine_key=get.quarantine_key("QUARANTINE_KEY"),
-        quarantine_days=get.whole("QUARANTINE_DAYS", Settings.quarantine_days, 1, 365),
+        quarantine_days=get.integer("QUARANTINE_DAYS", Settings.quarantine_days, 1, 365),
         queue_url=get.queue_url("QUEUE_URL"),
-        inline_pages=get.whole("INLINE_PAGES", Settings.inline_pages, 1, 1_000),
+        inline_pages=get.integer("INLINE_PAGES", Settings.inline_pages, 1, 1_000),
     )
 
 
@@ -156,7 +156,7 @@ class _Reader:
             raise ConfigError(name, "must be the value of an Authorization header, as in Bearer … or Basic …")
         return value
 
-    def whole(self, name: str, default: int, least: int, most: int) -> int:
+    def integer(self, name: str, default: int, least: int, most: int) -> int:
         text = self.values.get(name) or str(default)
         if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or not least <= int(text) <= most:
             raise ConfigError(name, f"must be a whole number from {least} to {most}")
@@ -238,6 +238,6 @@ def _secret(secret_id: str) -> dict[str, str]:
     """The secret's values, as the environment would hold them."""
     from chalicelib import aws  # imported late: without a secret nothing here needs AWS
 
-    held = aws.secret(secret_id)
-    given = {name: value for name, value in held.items() if value is not None}
+    secret = aws.secret(secret_id)
+    given = {name: value for name, value in secret.items() if value is not None}
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}

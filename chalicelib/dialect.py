@@ -22,9 +22,9 @@ T = TypeVar("T", bound=Struct)
 _SURROGATE = re.compile(rb"\\(u[dD][89a-fA-F][0-9a-fA-F]{2})")  # the escape of a surrogate, lone or in a pair
 _MASKED = re.compile(rb"\\u0000(u[dD][89a-fA-F][0-9a-fA-F]{2})")
 
-_MOST_UNKNOWN = 1_000  # unknown fields kept per record; more are not worth the memory
+_MAX_UNKNOWN = 1_000  # unknown fields kept per record; more are not worth the memory
 
-_DEEPEST = 400  # levels of nesting; the parsers handle somewhat more
+_MAX_DEPTH = 400  # levels of nesting; the parsers handle somewhat more
 _BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?|[\[\]{}]', re.DOTALL)  # and strings, even unterminated
 
 
@@ -53,7 +53,7 @@ class Dialect(Generic[T]):
     def decode(self, body: bytes) -> list[User]:
         """A whole page at once. Raises ValueError as soon as a record is wrong or has an unknown field, and
         TooManyRecords."""
-        return [self.to_user(record) for record in self._opened(self._page.decode(body))]
+        return [self.to_user(record) for record in self._records_in(self._page.decode(body))]
 
     def decode_one(self, raw: bytes) -> User:
         """One record, without its unknown fields. Raises ValueError if it is wrong."""
@@ -72,7 +72,7 @@ class Dialect(Generic[T]):
     def unknown(self, raw: bytes) -> set[str]:
         """The dotted paths of a record's unknown fields; empty for a record that cannot be read."""
         try:
-            return set(islice(self._known.unknown(_loads_fast(raw)), _MOST_UNKNOWN))
+            return set(islice(self._known.unknown(_loads_fast(raw)), _MAX_UNKNOWN))
         except (ValueError, RecursionError):
             return set()
 
@@ -114,7 +114,7 @@ class Dialect(Generic[T]):
         return [json.dumps(record).encode() for record in self._split_leniently(body)]
 
     def _split_strictly(self, body: bytes) -> list[bytes]:
-        return [bytes(raw) for raw in self._opened(self._raw_page.decode(body))]
+        return [bytes(raw) for raw in self._records_in(self._raw_page.decode(body))]
 
     def _split_leniently(self, body: bytes) -> list[Any]:
         page = loads(body)
@@ -124,7 +124,7 @@ class Dialect(Generic[T]):
             raise ValueError("no list of records")
         return _bounded(page)
 
-    def _opened(self, page: Any) -> list[Any]:
+    def _records_in(self, page: Any) -> list[Any]:
         return _bounded(page if self.envelope is None else getattr(page, self.envelope))
 
     def _page_of(self, item: Any) -> Any:
@@ -178,7 +178,7 @@ def _without_depths(body: bytes, outside: int) -> tuple[bytes, dict[bytes, bytes
             deepest = max(deepest, depth)
         elif bracket[0] in b"]}":
             depth -= 1
-            if depth == outside and deepest > _DEEPEST:
+            if depth == outside and deepest > _MAX_DEPTH:
                 mark = b'"\\u0000%d"' % len(deep)  # no API sends it, and re-encoding leaves it unchanged
                 pieces += body[kept:start], mark
                 deep[mark], kept = body[start : bracket.end()], bracket.end()

@@ -34,10 +34,10 @@ def correct() -> None:
         _refuse_cut_bodies(emulator.ChaliceRequestHandler)
         _correct_server(emulator.ChaliceRequestHandler)
         emulator.ThreadedHTTPServer.request_queue_size = 128
-        emulator.ThreadedHTTPServer.handle_error = _note_error
+        emulator.ThreadedHTTPServer.handle_error = _log_error
 
 
-def _note_error(server: Any, request: Any, client_address: Any) -> None:
+def _log_error(server: Any, request: Any, client_address: Any) -> None:
     """Logs an error's type and place, unless the client hung up."""
     error = sys.exc_info()[1]
     if error and not isinstance(error, ConnectionError):
@@ -60,14 +60,14 @@ def _correct_gateway(emulator: Any) -> None:
         cors = _cors_headers(self._app_object)
         path = _without_last_slash(path)
         try:
-            found = self.event_converter._route_matcher.match_route(path).route
+            pattern = self.event_converter._route_matcher.match_route(path).route
         except ValueError:
             return refusal(404, request_id, **cors)
-        doors = self._app_object.routes[found]
+        methods = self._app_object.routes[pattern]
         if method == "OPTIONS" and not cors:
-            return refusal(204, request_id, Allow=", ".join(sorted([*doors, "OPTIONS"]))) | {"body": ""}
-        if method not in doors and method != "OPTIONS":
-            return refusal(405, request_id, Allow=", ".join(sorted(doors)), **cors)
+            return refusal(204, request_id, Allow=", ".join(sorted([*methods, "OPTIONS"]))) | {"body": ""}
+        if method not in methods and method != "OPTIONS":
+            return refusal(405, request_id, Allow=", ".join(sorted(methods)), **cors)
         try:
             answer: dict[str, Any] = original(self, method, path, headers, body)
         except emulator.LocalGatewayException as refused:
@@ -81,7 +81,7 @@ def _correct_gateway(emulator: Any) -> None:
 
 def _cors_headers(app: Any) -> dict[str, str]:
     """The CORS headers of any route, since all have the same; none unless an origin is allowed."""
-    settings = [door.cors for doors in app.routes.values() for door in doors.values() if door.cors]
+    settings = [route.cors for methods in app.routes.values() for route in methods.values() if route.cors]
     return settings[0].get_access_control_headers() if settings else {}
 
 
@@ -132,7 +132,7 @@ def _correct_server(handler: Any) -> None:
         setattr(handler, f"do_{method}", generic_handle)
 
 
-class _BrokenOff(Exception):
+class _IncompleteBody(Exception):
     """A body ended before its declared length."""
 
 
@@ -143,13 +143,13 @@ def _refuse_cut_bodies(handler: Any) -> None:
     def parse_payload(self: Any) -> tuple[Any, bytes | None]:
         headers, body = parse(self)
         if len(body or b"") < int(self.headers.get("content-length", 0)):
-            raise _BrokenOff
+            raise _IncompleteBody
         return headers, body
 
     def generic_handle(self: Any) -> None:
         try:
             handle(self)
-        except _BrokenOff:
+        except _IncompleteBody:
             self.send_error(HTTPStatus.BAD_REQUEST)
 
     handler._parse_payload, handler._generic_handle = parse_payload, generic_handle

@@ -89,8 +89,8 @@ class StoreError(DecantError):
     """Postgres refused a statement; carries only what is safe to show of the error."""
 
     def __init__(self, query: str, sqlstate: str | None = None, constraint: str | None = None) -> None:
-        marks = [f"SQLSTATE {sqlstate}" if sqlstate else "", f"constraint {constraint}" if constraint else ""]
-        super().__init__(": ".join([f"query {query} failed", *filter(None, marks)]))
+        parts = [f"SQLSTATE {sqlstate}" if sqlstate else "", f"constraint {constraint}" if constraint else ""]
+        super().__init__(": ".join([f"query {query} failed", *filter(None, parts)]))
         self.query, self.sqlstate, self.constraint = query, sqlstate, constraint
 
 
@@ -134,5 +134,5 @@ class Unforeseen(DecantError):
     def __init__(self, error: BaseException) -> None:
         frames = extract_tb(error.__traceback__)
         place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-        ours = [f"{Path(f.filename).name}:{f.lineno}" for f in frames if "chalicelib" in f.filename]
-        super().__init__(f"{type(error).__name__}{place}" + (f" (from {ours[-1]})" if ours else ""))
+        own = [f"{Path(f.filename).name}:{f.lineno}" for f in frames if "chalicelib" in f.filename]
+        super().__init__(f"{type(error).__name__}{place}" + (f" (from {own[-1]})" if own else ""))

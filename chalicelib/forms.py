@@ -5,20 +5,22 @@ from typing import Annotated, Any, NamedTuple
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from chalicelib.users import LARGEST_PAGE, MOST_PAGES
+from chalicelib.users import LARGEST_PAGE, MAX_PAGES
 
 
-class InPath(NamedTuple):
+class PathParameter(NamedTuple):
     """The pattern of a path parameter, and the rule in words."""
 
     pattern: str
     rule: str
 
 
-UUID = InPath("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", "the id in the path must be a UUID")
-IN_PATH = {  # by parameter; all others are UUIDs
-    "version": InPath("^[0-9a-f]{16}$", "the version in the path must be 16 hexadecimal digits"),
-    "asset": InPath(r"^[a-z]{1,20}\.(css|js)$", "the name in the path must be that of a .css or .js file"),
+UUID = PathParameter("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", "the id in the path must be a UUID")
+PATH_PARAMETERS = {  # by parameter; all others are UUIDs
+    "version": PathParameter("^[0-9a-f]{16}$", "the version in the path must be 16 hexadecimal digits"),
+    "asset": PathParameter(
+        r"^[a-z]{1,20}\.(css|js)$", "the name in the path must be that of a .css or .js file"
+    ),
 }
 
 
@@ -49,7 +51,7 @@ Street = Annotated[
 ]
 
 # JSON has one type of number: 5.0 is as whole as 5.
-Pages = Annotated[float, Meta(ge=1, le=MOST_PAGES, multiple_of=1, examples=[20])]
+Pages = Annotated[float, Meta(ge=1, le=MAX_PAGES, multiple_of=1, examples=[20])]
 PageSize = Annotated[float, Meta(ge=1, le=LARGEST_PAGE, multiple_of=1, examples=[1000])]
 RunId = Annotated[
     str,
@@ -69,7 +71,7 @@ RejectCursor = Annotated[
 ]
 
 
-class Nothing(Struct, forbid_unknown_fields=True):
+class NoQuery(Struct, forbid_unknown_fields=True):
     """A route without a query."""
 
 

@@ -28,15 +28,15 @@ Handler = Callable[..., Response]
 
 @dataclass(frozen=True)
 class Route:
-    """A route as declared: what it takes, what it gives, the scope it needs. OpenAPI is built from these."""
+    """A route as declared: what it takes and returns, the scope it needs. OpenAPI is built from these."""
 
     method: str
     path: str
     handler: Handler
     scope: str | None = None
-    query: Any = forms.Nothing
+    query: Any = forms.NoQuery
     body: Any = None
-    gives: Any = None
+    returns: Any = None
     status: int = 200
     media: str = answers.JSON
 
@@ -68,19 +68,19 @@ class Routes:
             route = Route(method, path, handler, **declared)
             self.all.append(route)
             authorizer = self._authorizer if route.scope else None
-            at_path = self._app.route(
+            decorator = self._app.route(
                 path,
                 methods=route.methods,
                 authorizer=authorizer,
                 cors=self._cors,
                 content_types=[],  # any: ``_body`` refuses what does not fit, with a problem document
             )
-            at_path(_guarded(self._app, route))
+            decorator(_guarded(self._app, route))
             return handler
 
         return register
 
-    def allowed(self, authorization: str, api_keys: Callable[[], Any]) -> AuthResponse:
+    def authorize(self, authorization: str, api_keys: Callable[[], Any]) -> AuthResponse:
         """The routes that the key in the header opens. An unknown key is answered like one without the scope.
 
         If the configured keys cannot be read, no key opens anything; the log says why.
@@ -90,12 +90,12 @@ class Routes:
         except ConfigError as error:
             _log.error("API keys cannot be checked: %s", error)
             scopes = frozenset()
-        opened: list[str | AuthRoute] = [
+        allowed: list[str | AuthRoute] = [
             AuthRoute(re.sub(r"{\w+}", "*", route.path), route.methods)
             for route in self.all
             if route.scope in scopes
         ]
-        return AuthResponse(routes=opened or [_NOWHERE], principal_id="key")
+        return AuthResponse(routes=allowed or [_NOWHERE], principal_id="key")
 
 
 def cors_of(allowed_origin: str) -> CORSConfig:
@@ -115,13 +115,13 @@ def _guarded(app: Chalice, route: Route) -> Handler:
         request: Any = app.current_request
         request_id = _request_id(request)
         try:
-            answer = route.handler(request, **_in_path(parameters), **_sent(route, request))
+            answer = route.handler(request, **_path_parameters(parameters), **_inputs(route, request))
         except DecantError as error:
             answer = answers.problem_of(error, request_id)
         except Exception as error:  # noqa: BLE001  the one boundary: its text may hold a personal value
             answer = answers.problem_of(Unforeseen(error), request_id)
         answer.headers = {**answers.SECURITY, **answer.headers, "X-Request-Id": request_id}
-        telemetry.answered(
+        telemetry.log_request(
             route.method,
             route.path,
             answer.status_code,
@@ -139,28 +139,28 @@ def _request_id(request: Any) -> str:
     return str(request.context.get("requestId") or request.lambda_context.aws_request_id)
 
 
-def _in_path(parameters: Mapping[str, str]) -> dict[str, str]:
+def _path_parameters(parameters: Mapping[str, str]) -> dict[str, str]:
     """The path parameters, in lower case; none reaches a store or a folder unless it matches its pattern."""
     lowered = {name: value.lower() for name, value in parameters.items()}
     for name, value in lowered.items():
-        form = forms.IN_PATH.get(name, forms.UUID)
+        form = forms.PATH_PARAMETERS.get(name, forms.UUID)
         if not re.fullmatch(form.pattern, value):
             raise RequestError(400, "Malformed path", form.rule)
     return lowered
 
 
-def _sent(route: Route, request: Any) -> dict[str, Any]:
+def _inputs(route: Route, request: Any) -> dict[str, Any]:
     """The query and the body, checked."""
     query = _query(route.query, request.query_params)
     return {"query": query} if route.body is None else {"query": query, "body": _body(route.body, request)}
 
 
-def _query(form: type, sent: Any) -> Any:
+def _query(form: type, parameters: Any) -> Any:
     values: dict[str, Any] = {}
-    for name in sent or ():
-        if len(sent.getlist(name)) > 1:
+    for name in parameters or ():
+        if len(parameters.getlist(name)) > 1:
             raise RequestError(400, "Malformed query", "a parameter may be given only once")
-        values[name] = sent[name]
+        values[name] = parameters[name]
     if re.fullmatch(r"[0-9]{1,9}", values.get("limit", "")):
         values["limit"] = int(values["limit"])
     return _checked(lambda: msgspec.convert(values, form), form, "query")
@@ -170,8 +170,8 @@ def _body(form: type, request: Any) -> Any:
     kind = request.headers.get("content-type", answers.JSON).partition(";")[0].strip().lower()
     if kind != answers.JSON:
         raise RequestError(415, "Unsupported media type", f"the body must be {answers.JSON}")
-    sent = request.raw_body
-    encoded = sent.encode("utf-8", "surrogateescape") if isinstance(sent, str) else sent or b""
+    raw = request.raw_body
+    encoded = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else raw or b""
     if len(encoded) > LARGEST_BODY_BYTES:
         raise RequestError(413, "Body too large", f"the body must not exceed {LARGEST_BODY_BYTES} bytes")
     return _checked(lambda: msgspec.json.decode(encoded, type=form), form, "body")

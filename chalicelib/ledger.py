@@ -9,7 +9,7 @@ from typing import Any, Literal
 from chalicelib.users import Issue
 
 _FIELD_NAME = re.compile(r"([A-Za-z][A-Za-z_]{0,39}[0-9]?(\.(?=.)|$)){1,4}")
-_FAMILY = 9  # up to this many records may share a value because their people are related
+_FAMILY_SIZE = 9  # up to this many records may share a value because their people are related
 
 Trigger = Literal["schedule", "manual", "backfill", "replay"]
 Status = Literal["running", "succeeded", "partial", "failed", "lost", "skipped"]
@@ -202,22 +202,22 @@ class Report:
 
     def summary(self) -> dict[str, Any]:
         """The report as JSON can hold it, without the field names that the source made up."""
-        told = asdict(self) | {
+        summary = asdict(self) | {
             "rejects_by_rule": [
                 {"path": path, "rule": rule, "count": count}
                 for (path, rule), count in self.rejects_by_rule.most_common()
             ],
         }
-        del told["unknown_names"]
-        return told
+        del summary["unknown_names"]
+        return summary
 
-    def note_unknown(self, unknown: Counter[str], fetched: int) -> None:
+    def count_unknown(self, unknown: Counter[str], fetched: int) -> None:
         """Counts a page's unknown fields, and keeps the names that are surely field names.
 
         A name of another form, or one that few of the page's records have, may itself be a personal value.
         """
         self.unknown_fields += unknown.total()
-        common = {name for name, count in unknown.items() if count > max(_FAMILY, fetched / 2)}
+        common = {name for name, count in unknown.items() if count > max(_FAMILY_SIZE, fetched / 2)}
         self.unknown_names |= set(filter(_FIELD_NAME.fullmatch, common))
 
     def settle(self, counts: Counts) -> None:

@@ -26,9 +26,9 @@ class Loads:
         """``on_done`` is called after each page is loaded."""
         self._edges, self._report, self._on_done = edges, report, on_done
         self._loader, self._cacher = ThreadPoolExecutor(1, "load"), ThreadPoolExecutor(1, "cache")
-        self._under_way: tuple[PageLoad, Future[Loaded | None]] | None = None
+        self._in_flight: tuple[PageLoad, Future[Loaded | None]] | None = None
         self._caching: Future[None] | None = None
-        self._usual_switch = sys.getswitchinterval()
+        self._switch_interval = sys.getswitchinterval()
 
     def __enter__(self) -> Self:
         sys.setswitchinterval(_SWITCH_SECONDS)
@@ -39,22 +39,22 @@ class Loads:
     ) -> None:
         try:
             self.end()
-            self._cached()
+            self._wait_for_cache()
         finally:
             self._loader.shutdown()
             self._cacher.shutdown()
-            sys.setswitchinterval(self._usual_switch)
+            sys.setswitchinterval(self._switch_interval)
 
     def begin(self, load: PageLoad) -> None:
         """Begins this load once the one in flight has ended. Raises what that one raises."""
         self.end()
-        self._under_way = load, self._loader.submit(self._load, load)
+        self._in_flight = load, self._loader.submit(self._load, load)
 
     def end(self) -> None:
         """Waits for the load in flight and counts it. Raises StoreError."""
-        if self._under_way is None:
+        if self._in_flight is None:
             return
-        (load, future), self._under_way = self._under_way, None
+        (load, future), self._in_flight = self._in_flight, None
         loaded = future.result()
         if loaded is not None:  # else another worker, or an earlier try whose answer got lost, loaded it
             self._report.add(loaded, load.fetched, load.duplicates)
@@ -63,12 +63,12 @@ class Loads:
     def _load(self, load: PageLoad) -> Loaded | None:
         with timed(self._report, "load"):
             loaded = self._edges.store.load_page(load)
-        self._cached()
+        self._wait_for_cache()
         if loaded is not None:
             self._caching = self._cacher.submit(self._cache, load, loaded)
         return loaded
 
-    def _cached(self) -> None:
+    def _wait_for_cache(self) -> None:
         if self._caching is not None:
             self._caching.result()
 

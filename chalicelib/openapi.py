@@ -38,7 +38,7 @@ _HEADERS = {
 def document(routes: Iterable[Route]) -> dict[str, Any]:
     """The document. Its routes are relative to the URL it was fetched from, without the last segment."""
     declared = list(routes)
-    types = [route.gives for route in declared if route.gives] + [
+    types = [route.returns for route in declared if route.returns] + [
         route.body for route in declared if route.body
     ]
     forms_used = list(dict.fromkeys(route.query for route in declared))
@@ -90,7 +90,7 @@ def _operation(route: Route, query: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _path_parameter(name: str) -> dict[str, Any]:
-    form = forms.IN_PATH.get(name)
+    form = forms.PATH_PARAMETERS.get(name)
     kind = {"pattern": form.pattern} if form else {"format": "uuid"}
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string", **kind}}
 
@@ -99,10 +99,10 @@ def _responses(route: Route) -> dict[str, Any]:
     responses = {str(route.status): _success(route)}
     if route.path == "/":
         responses["307"] = {"description": "The URL lacks its trailing slash.", "headers": _headers(route)}
-    if route.gives is views.UserView:
+    if route.returns is views.UserView:
         responses["304"] = {"description": "The caller already has this version.", "headers": _headers(route)}
     responses |= {str(status): _problem(status) for status in sorted(_refusals(route))}
-    if route.gives is views.Health:
+    if route.returns is views.Health:
         responses["503"] = _success(route) | {"description": "Postgres does not answer."}
     return responses
 
@@ -112,7 +112,7 @@ def _success(route: Route) -> dict[str, Any]:
         media: {"schema": {"type": "string", "examples": _EXAMPLES.get(media, [])}} for media in _media(route)
     }
     if JSON in content:
-        named = getattr(route.gives, "__name__", None)
+        named = getattr(route.returns, "__name__", None)
         content[JSON] = {"schema": {"$ref": _REF.format(name=named)} if named else {"type": "object"}}
     return {
         "description": HTTPStatus(route.status).phrase,
@@ -122,11 +122,11 @@ def _success(route: Route) -> dict[str, Any]:
 
 
 def _media(route: Route) -> tuple[str, ...]:
-    return _MEDIA.get(route.gives, (route.media,))
+    return _MEDIA.get(route.returns, (route.media,))
 
 
 def _headers(route: Route) -> dict[str, Any]:
-    names = ["X-Request-Id", *_HEADERS_OF.get(route.gives, ())]
+    names = ["X-Request-Id", *_HEADERS_OF.get(route.returns, ())]
     return {name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in names}
 
 

@@ -41,7 +41,7 @@ def contract(tokeniser: Tokeniser) -> Contract:
     return Contract(contract_hash(), tokeniser.version, tokeniser.versions, fields)
 
 
-def listed(store: Store, tokeniser: Tokeniser, query: Users) -> UserList:
+def list_users(store: Store, tokeniser: Tokeniser, query: Users) -> UserList:
     """A page of the people who match all filters."""
     filters = {name: value for name, value in structs.asdict(query).items() if value is not UNSET}
     del filters["limit"]
@@ -59,7 +59,7 @@ def _in_utc(moment: datetime) -> str:
         return "infinity" if moment.year > MINYEAR else "-infinity"
 
 
-def looked_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup) -> UserList:
+def look_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup) -> UserList:
     """A page of the people who have all these values, under whichever key they were stored.
 
     A value that is empty once normalised, such as a phone number without a digit, matches nobody.
@@ -77,36 +77,36 @@ def looked_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup) -
 
 
 def _page(
-    store: Store, tokeniser: Tokeniser, query: Page, filters: Mapping[str, Any], lasting: Mapping[str, Any]
+    store: Store, tokeniser: Tokeniser, query: Page, filters: Mapping[str, Any], identity: Mapping[str, Any]
 ) -> UserList:
     """Fetches one more than asked for, to know whether there is a next page.
 
-    ``lasting`` identifies the filters in the cursor, and stays the same when a new key is added.
+    ``identity`` identifies the filters in the cursor, and stays the same when a new key is added.
     """
-    which = blake2b(encode(lasting), digest_size=8).digest()
-    after = None if query.cursor is UNSET else _read_cursor(tokeniser, str(query.cursor), which)
+    filter_hash = blake2b(encode(identity), digest_size=8).digest()
+    after = None if query.cursor is UNSET else _read_cursor(tokeniser, str(query.cursor), filter_hash)
     found = store.list_users(query.limit + 1, after, filters)
-    items = _fitting(found[: query.limit])
+    items = _fit_response(found[: query.limit])
     more = len(found) > len(items)
-    return UserList(items, tokeniser.signed(_CURSOR, UUID(items[-1].uid).bytes + which) if more else None)
+    return UserList(items, tokeniser.sign(_CURSOR, UUID(items[-1].uid).bytes + filter_hash) if more else None)
 
 
-def _fitting(people: list[UserView]) -> list[UserView]:
+def _fit_response(people: list[UserView]) -> list[UserView]:
     """Halves the list until it fits a response, whose body is a JSON string; the next page has the rest."""
     while len(people) > _ALWAYS_FIT and len(encode(encode(people).decode())) > _LARGEST_LIST_BYTES:
         people = people[: len(people) // 2]
     return people
 
 
-def _read_cursor(tokeniser: Tokeniser, cursor: str, which: bytes) -> str:
+def _read_cursor(tokeniser: Tokeniser, cursor: str, filter_hash: bytes) -> str:
     """The last uid before the page. Raises RequestError if the cursor was altered or has other filters."""
-    payload = tokeniser.verified(_CURSOR, cursor)
-    if payload is None or payload[16:] != which:
+    payload = tokeniser.verify(_CURSOR, cursor)
+    if payload is None or payload[16:] != filter_hash:
         raise RequestError(404, "No such page", "the cursor was not issued for these filters")
     return str(UUID(bytes=payload[:16]))
 
 
-def erased(store: Store, cache: Cache, tokeniser: Tokeniser, uid: str) -> Receipt:
+def erase(store: Store, cache: Cache, tokeniser: Tokeniser, uid: str) -> Receipt:
     """Erases a person, whether stored or not, and returns a receipt of what was removed. Idempotent.
 
     The cache is marked after the commit, so that a reader that fetched the person earlier cannot cache them
@@ -115,14 +115,14 @@ def erased(store: Store, cache: Cache, tokeniser: Tokeniser, uid: str) -> Receip
     """
     refuse_wrong_keys(store, tokeniser)
     uid_tokens = tokeniser.candidates("uid", uid)
-    gone = store.erase(uid, uid_tokens, tokeniser.in_use)
+    erased = store.erase(uid, uid_tokens, tokeniser.in_use)
     return Receipt(
         uid_token=uid_tokens[0],
-        erased_at=gone.erased_at,
-        users=gone.users,
-        addresses=gone.addresses,
-        sealed_records=gone.sealed_records,
+        erased_at=erased.erased_at,
+        users=erased.users,
+        addresses=erased.addresses,
+        sealed_records=erased.sealed_records,
         cache_cleared=cache.forget_user(uid),
         cache_gone_within_seconds=cache.longest_ttl_seconds,
-        run_ids=list(gone.run_ids),
+        run_ids=list(erased.run_ids),
     )

@@ -38,7 +38,7 @@ def work(edges: Edges, plan: Plan, report: Report, on_page: OnPage = no_progress
     started = time.monotonic()
     if report.status == "running":
         _work(edges, plan, report, on_page)
-        _tell_unknown(report)
+        _log_unknown(report)
     report.seconds = time.monotonic() - started
     _log.info("run %s %s: %s pages, %s records", report.run_id, report.status, report.pages, report.fetched)
     return report
@@ -47,8 +47,8 @@ def work(edges: Edges, plan: Plan, report: Report, on_page: OnPage = no_progress
 def run(edges: Edges, plan: Plan, on_page: OnPage = no_progress) -> Report:
     """Opens a run and processes it; see ``work``."""
     size = None if plan.replay_of else plan.page_size
-    wanted = Opening(edges.source.name, plan.trigger, plan.pages, size, plan.replay_of)
-    report = opening.open_run(edges.store, edges.tokeniser, wanted)
+    request = Opening(edges.source.name, plan.trigger, plan.pages, size, plan.replay_of)
+    report = opening.open_run(edges.store, edges.tokeniser, request)
     return work(edges, plan, report, on_page)
 
 
@@ -61,8 +61,8 @@ def work_queued(edges: Edges, plan: Plan, run_id: str, page: int) -> Report:
     started = time.monotonic()
     report = Report(run_id, "running")
     if edges.store.claim_page(run_id, page):
-        error = _caught(lambda: _work_page(edges, plan, page, report))
-        _tell_unknown(report)
+        error = _error_of(lambda: _work_page(edges, plan, page, report))
+        _log_unknown(report)
         if error:
             raise error
     report.status = edges.store.end_page(run_id, report.timings) or "ended"
@@ -71,7 +71,7 @@ def work_queued(edges: Edges, plan: Plan, run_id: str, page: int) -> Report:
 
 
 def _work(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
-    error = _caught(lambda: _work_pages(edges, plan, report, on_page))
+    error = _error_of(lambda: _work_pages(edges, plan, report, on_page))
     if error is None:
         report.status, report.error = _status_at_end(edges, plan, report)
     else:
@@ -89,7 +89,7 @@ def _work(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
         raise error
 
 
-def _caught(work: Callable[[], None]) -> DecantError | None:
+def _error_of(work: Callable[[], None]) -> DecantError | None:
     """The error that a piece of work failed with, or None.
 
     The run's one boundary: the text of an unexpected exception may hold a personal value.
@@ -165,11 +165,11 @@ def _status_after(error: DecantError, report: Report) -> str:
     return "partial" if isinstance(error, SourceError | TimeUp | Stopped) else "failed"
 
 
-def _tell_unknown(report: Report) -> None:
+def _log_unknown(report: Report) -> None:
     """Logs which fields the source added, once per run (for a queued run: once per page)."""
     if not report.unknown_fields:
         return
     names = sorted(report.unknown_names)[:_MAX_LOGGED_NAMES]
-    told = f": {', '.join(names)}" if names else ""
+    suffix = f": {', '.join(names)}" if names else ""
     fields = report.unknown_fields
-    _log.warning("run %s dropped %s fields that are not in the contract%s", report.run_id, fields, told)
+    _log.warning("run %s dropped %s fields that are not in the contract%s", report.run_id, fields, suffix)

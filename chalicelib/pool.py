@@ -31,7 +31,7 @@ _OPTIONS: dict[str, Any] = {"connect_timeout": 3, "tcp_user_timeout": 5_000, "cl
 _SIZE = 8
 _WAIT_SECONDS = 5
 _TRUSTED_IDLE_SECONDS = 1.0  # a connection that was idle for longer is tested before use
-_TRY_SECONDS = 2.0
+_PROBE_SECONDS = 2.0
 _WATCH_SECONDS = 0.25
 _TRIES, _MAX_RETRY_SECONDS = 5, 15.0
 _QUICK_FAILURE_SECONDS = 1.0
@@ -43,31 +43,31 @@ class Pool:
     """Autocommitting connections. ConfigError if the URL is malformed, StoreUnavailable if all are in use."""
 
     def __init__(self, url: str) -> None:
-        self._url = _readable(url)
+        self._url = _checked_url(url)
         self._idle: LifoQueue[tuple[Connection, float]] = LifoQueue()
-        self._places = threading.BoundedSemaphore(_SIZE)
-        self._watch = _Watch()
+        self._slots = threading.BoundedSemaphore(_SIZE)
+        self._watchdog = _Watchdog()
 
     @contextlib.contextmanager
     def connection(self, seconds: float) -> Iterator[Connection]:
         """Lends a connection for one piece of work, and cuts it after the given time."""
-        if not self._places.acquire(timeout=_WAIT_SECONDS):
+        if not self._slots.acquire(timeout=_WAIT_SECONDS):
             raise StoreUnavailable("connect")
         try:
-            held = self._take()
+            conn = self._take()
             try:
-                with self._watch.over(held, seconds):
-                    yield held
+                with self._watchdog.watch(conn, seconds):
+                    yield conn
             except psycopg2.Error as error:
-                if _is_unusable(held, error):  # and presumably so are the idle ones
-                    held.close()
+                if _is_unusable(conn, error):  # and presumably so are the idle ones
+                    conn.close()
                     self.close_idle()
                 raise
             finally:
-                if not held.closed:
-                    self._idle.put((held, time.monotonic()))
+                if not conn.closed:
+                    self._idle.put((conn, time.monotonic()))
         finally:
-            self._places.release()
+            self._slots.release()
 
     def close_idle(self) -> None:
         while True:
@@ -78,12 +78,12 @@ class Pool:
 
     def _take(self) -> Connection:
         try:
-            held, since = self._idle.get_nowait()
+            conn, since = self._idle.get_nowait()
         except Empty:
             return self._open()
-        if time.monotonic() - since < _TRUSTED_IDLE_SECONDS or self._is_alive(held):
-            return held
-        held.close()
+        if time.monotonic() - since < _TRUSTED_IDLE_SECONDS or self._is_alive(conn):
+            return conn
+        conn.close()
         self.close_idle()
         return self._open()
 
@@ -93,19 +93,19 @@ class Pool:
             opened.autocommit = True
             return opened
         except psycopg2.OperationalError as error:
-            refusal = _refusal(str(error))
-        raise StoreUnavailable("connect", refusal)
+            sqlstate = _refusal_sqlstate(str(error))
+        raise StoreUnavailable("connect", sqlstate)
 
-    def _is_alive(self, held: Connection) -> bool:
+    def _is_alive(self, conn: Connection) -> bool:
         try:
-            with self._watch.over(held, _TRY_SECONDS), held.cursor() as cursor:
+            with self._watchdog.watch(conn, _PROBE_SECONDS), conn.cursor() as cursor:
                 cursor.execute("SELECT")
         except psycopg2.Error:
             return False
         return True
 
 
-class _Watch:
+class _Watchdog:
     """Cuts connections whose work takes too long. One thread watches all of them.
 
     A server that is stopped or stuck acknowledges packets but never answers; no driver setting covers this.
@@ -117,42 +117,42 @@ class _Watch:
         self._thread: threading.Thread | None = None
 
     @contextlib.contextmanager
-    def over(self, held: Connection, seconds: float) -> Iterator[None]:
+    def watch(self, conn: Connection, seconds: float) -> Iterator[None]:
         with self._lock:
-            self._deadlines[held] = time.monotonic() + seconds
+            self._deadlines[conn] = time.monotonic() + seconds
             if self._thread is None:
-                self._thread = threading.Thread(target=self._look, name="postgres-watch", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="postgres-watch", daemon=True)
                 self._thread.start()
         try:
             yield
         finally:
             with self._lock:
-                self._deadlines.pop(held, None)
+                self._deadlines.pop(conn, None)
 
-    def _look(self) -> None:
+    def _run(self) -> None:
         """Ends when there is nothing left to watch; the next work starts a new thread."""
         while True:
             time.sleep(_WATCH_SECONDS)
             with self._lock:
-                overdue = [held for held, until in self._deadlines.items() if until < time.monotonic()]
-                for held in overdue:
-                    del self._deadlines[held]
-                    _cut(held)
+                overdue = [conn for conn, until in self._deadlines.items() if until < time.monotonic()]
+                for conn in overdue:
+                    del self._deadlines[conn]
+                    _cut(conn)
                 if not self._deadlines:
                     self._thread = None
                     return
 
 
-def _cut(held: Connection) -> None:
+def _cut(conn: Connection) -> None:
     """Shuts down its socket, as if the server had closed it; the driver then raises by itself."""
     with (
         contextlib.suppress(OSError, psycopg2.Error),  # it has just been closed
-        socket.fromfd(held.fileno(), socket.AF_INET, socket.SOCK_STREAM) as line,
+        socket.fromfd(conn.fileno(), socket.AF_INET, socket.SOCK_STREAM) as sock,
     ):
-        line.shutdown(socket.SHUT_RDWR)
+        sock.shutdown(socket.SHUT_RDWR)
 
 
-def _readable(url: str) -> str:
+def _checked_url(url: str) -> str:
     try:
         psycopg2.extensions.parse_dsn(url)
         return url
@@ -161,14 +161,14 @@ def _readable(url: str) -> str:
     raise ConfigError("DATABASE_URL", "is not a valid URL")
 
 
-def _is_unusable(held: Connection, error: psycopg2.Error) -> bool:
+def _is_unusable(conn: Connection, error: psycopg2.Error) -> bool:
     """The server is gone, sent garbage, or is now a standby: a new connection may reach the primary."""
-    return bool(held.closed) or error.pgcode in {None, _READ_ONLY}
+    return bool(conn.closed) or error.pgcode in {None, _READ_ONLY}
 
 
 # Parts of the messages with which connections are refused. The driver passes on the server's text (English,
 # unless `lc_messages` is set), but not its SQLSTATE. The first two come from the driver itself.
-_REFUSALS = {
+_REFUSAL_SQLSTATES = {
     "certificate": "08001",  # not verified, not for this host, or no root certificate to verify it with
     "SSL was required": "08001",
     "too many c": "53300",  # clients, or connections for a role or a database
@@ -182,15 +182,15 @@ _REFUSALS = {
 }
 
 
-def _refusal(words: str) -> str | None:
+def _refusal_sqlstate(message: str) -> str | None:
     """The SQLSTATE of a refused connection, if recognised; the text itself holds parts of the URL."""
-    return next((state for said, state in _REFUSALS.items() if said in words), None)
+    return next((sqlstate for part, sqlstate in _REFUSAL_SQLSTATES.items() if part in message), None)
 
 
 def _is_transient(error: BaseException) -> bool:
     """Whether a retry may succeed: Postgres is unavailable, or another transaction won a race."""
-    is_away = isinstance(error, StoreUnavailable) and error.sqlstate != _DISK_FULL
-    return is_away or _lost_a_race(error)
+    is_unavailable = isinstance(error, StoreUnavailable) and error.sqlstate != _DISK_FULL
+    return is_unavailable or _lost_a_race(error)
 
 
 def _lost_a_race(error: BaseException | None) -> bool:
@@ -199,7 +199,7 @@ def _lost_a_race(error: BaseException | None) -> bool:
 
 
 @cache
-def again() -> Retrying:
+def retrying() -> Retrying:
     """Retries for several seconds, so that the work of a run is not lost."""
     from tenacity import (  # imported late: its asyncio would take a third of a cold start
         Retrying,
@@ -209,16 +209,16 @@ def again() -> Retrying:
         wait_exponential_jitter,
     )
 
-    patience = wait_exponential_jitter(multiplier=0.5, max=5, jitter=0.5)  # 8 s: Postgres may be starting
+    backoff = wait_exponential_jitter(multiplier=0.5, max=5, jitter=0.5)  # 8 s: Postgres may be starting
     return Retrying(
         retry=retry_if_exception(_is_transient),
         stop=stop_after_attempt(_TRIES) | stop_after_delay(_MAX_RETRY_SECONDS),
-        wait=lambda t: 0 if _lost_a_race(t.outcome.exception()) else patience(t),  # type: ignore[union-attr]
+        wait=lambda t: 0 if _lost_a_race(t.outcome.exception()) else backoff(t),  # type: ignore[union-attr]
         reraise=True,
     )
 
 
-def at_once(work: Callable[[], T]) -> T:
+def retry_once(work: Callable[[], T]) -> T:
     """Retries once, immediately, if that may help. Not after a slow failure, since the caller is waiting."""
     began = time.monotonic()
     try:
@@ -229,22 +229,22 @@ def at_once(work: Callable[[], T]) -> T:
     return work()
 
 
-def translated(query: str, work: Callable[[], T]) -> T:
+def translate_errors(query: str, work: Callable[[], T]) -> T:
     """Raises our errors in place of the driver's, outside ``except``: not even their context holds a row."""
     try:
         return work()
     except psycopg2.Error as error:
-        ours = _store_error(query, error)
-    raise ours
+        translated = _store_error(query, error)
+    raise translated
 
 
 def _store_error(query: str, error: psycopg2.Error) -> StoreError:
     state = error.pgcode
     is_garbled = type(error) is psycopg2.DatabaseError  # the driver could not parse the response
     if is_garbled or isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
-        is_away = state is None or state[:2] in {"08", "53", "57"}
+        is_unavailable = state is None or state[:2] in {"08", "53", "57"}
     else:
-        is_away = state == _READ_ONLY
-    if is_away:
+        is_unavailable = state == _READ_ONLY
+    if is_unavailable:
         return StoreUnavailable(query, state)
     return StoreError(query, state, error.diag.constraint_name)

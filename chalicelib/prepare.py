@@ -16,7 +16,7 @@ from chalicelib.dialect import Dialect, TooManyRecords
 from chalicelib.edges import Edges, Plan
 from chalicelib.errors import ConfigError, RejectBudgetExceeded, SourceInvalid
 from chalicelib.ledger import PageLoad, RejectRow, Replay, Report
-from chalicelib.replay import recalled
+from chalicelib.replay import validate_sealed
 from chalicelib.timing import timed
 from chalicelib.users import LARGEST_PAGE
 from chalicelib.validation import ValidPage, validate
@@ -31,13 +31,13 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
 
     Raises SourceError, or RejectBudgetExceeded after it has recorded the page's rejects in the ledger.
     """
-    valid, replay = _extracted(edges, plan, page, report)
+    valid, replay = _extract(edges, plan, page, report)
     if not valid.fetched and plan.replay_of:
         return None
     report.source_ended = not valid.fetched
     rejects = list(_reject_rows(edges, report.run_id, page, valid))
     report.rejects_by_rule.update((issue.path, issue.rule) for row in rejects for issue in row.issues)
-    report.note_unknown(valid.unknown, valid.fetched)
+    report.count_unknown(valid.unknown, valid.fetched)
     seal_days = edges.quarantine.days if edges.quarantine else 0
     if rejects and len(rejects) / valid.fetched > plan.max_reject_ratio:
         edges.store.note_rejects(report.run_id, page, rejects, edges.tokeniser.in_use, seal_days)
@@ -48,11 +48,11 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
         columns = privacy.protect(cleaned.columns, edges.tokeniser)
         erasure_tokens = privacy.erasure_tokens(columns["uid"], edges.tokeniser)
         drafts = views.user_drafts(columns)
-        written = columns_json(columns, drafts, erasure_tokens)
+        encoded = columns_json(columns, drafts, erasure_tokens)
     return PageLoad(
         report.run_id,
         page,
-        written,
+        encoded,
         drafts,
         rejects,
         cleaned.duplicates,
@@ -63,14 +63,16 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
     )
 
 
-def _extracted(edges: Edges, plan: Plan, page: int, report: Report) -> tuple[ValidPage, Replay | None]:
+def _extract(edges: Edges, plan: Plan, page: int, report: Report) -> tuple[ValidPage, Replay | None]:
     """A page of the source, or of the quarantine, sorted into valid users and rejects."""
     today = datetime.now(UTC).date()
     if plan.replay_of:
         if edges.quarantine is None:
             raise ConfigError("QUARANTINE_KEY", "is not set, so sealed records cannot be opened")
         with timed(report, "validate"):
-            return recalled(edges.store, edges.quarantine, edges.source.dialect, plan.replay_of, page, today)
+            return validate_sealed(
+                edges.store, edges.quarantine, edges.source.dialect, plan.replay_of, page, today
+            )
     with timed(report, "fetch"):
         body = edges.source.fetch(page, plan.page_size)
     with timed(report, "validate"):
@@ -83,12 +85,12 @@ def _reject_rows(edges: Edges, run_id: str, page: int, valid: ValidPage) -> Iter
     Sealed are those that other rules might accept, unless a valid record of the page has the same uid.
     """
     fingerprint, quarantine = edges.tokeniser.fingerprint, edges.quarantine
-    came_right = {user.uid for user in valid.users} if quarantine and valid.rejects else set[UUID]()
+    valid_uids = {user.uid for user in valid.users} if quarantine and valid.rejects else set[UUID]()
     for reject in valid.rejects:
         row = RejectRow(reject.position, reject.issues, fingerprint(reject.raw))
         uid = edges.source.dialect.uid_of(reject.raw) if quarantine else None
         is_small = len(reject.raw) <= _LARGEST_SEALED
-        if quarantine and reject.is_record and is_small and (uid is None or UUID(uid) not in came_right):
+        if quarantine and reject.is_record and is_small and (uid is None or UUID(uid) not in valid_uids):
             sealed = quarantine.seal(reject.raw, run_id, page, reject.position)
             tokens = edges.tokeniser.candidates("uid", uid) if uid else []
             row = replace(row, sealed=sealed, uid_tokens=tokens)
@@ -120,11 +122,11 @@ def columns_json(
     These two are written as Postgres literals, since JSON has no type for bytes. Raises ValueError if the
     columns differ in length.
     """
-    written = {
+    encoded = {
         **columns,
         "content_hash": [f"\\x{blake2b(draft, digest_size=16).hexdigest()}" for draft in drafts.values()],
         "erasure_tokens": [f"{{{','.join(tokens)}}}" for tokens in erasure_tokens],
     }
-    if len(set(map(len, written.values()))) > 1:
+    if len(set(map(len, encoded.values()))) > 1:
         raise ValueError("columns of different lengths")  # Postgres would pad the shorter ones with NULL
-    return {name: _encode(values).decode() for name, values in written.items()}
+    return {name: _encode(values).decode() for name, values in encoded.items()}

@@ -134,20 +134,20 @@ class Tokeniser:
         messages = _messages(field, values)
         if not all(messages):
             raise TokenError(field, "the value is empty once normalised, so it has no token")
-        by_version = [self._sign(version, field, messages) for version in self.versions]
+        by_version = [self._make_tokens(version, field, messages) for version in self.versions]
         return [list(tokens) for tokens in zip(*by_version, strict=True)]
 
     def tokens(self, field: str, values: Sequence[str | None]) -> list[str | None]:
         """The tokens of a column, one HMAC per distinct value. Values that normalise to nothing have none."""
         given = [value for value in dict.fromkeys(values) if value is not None]
         messages = _messages(field, given)
-        signed = zip(given, messages, self._sign(self.version, field, messages), strict=True)
-        made: dict[str | None, str] = {value: token for value, message, token in signed if message}
+        triples = zip(given, messages, self._make_tokens(self.version, field, messages), strict=True)
+        made: dict[str | None, str] = {value: token for value, message, token in triples if message}
         return list(map(made.get, values))
 
     def proofs(self) -> dict[int, str]:
         """A token of a fixed text under each key: shows whether a version still has the same key."""
-        return {version: self._sign(version, "proof", [b""])[0] for version in self.versions}
+        return {version: self._make_tokens(version, "proof", [b""])[0] for version in self.versions}
 
     @property
     def in_use(self) -> KeyInUse:
@@ -156,31 +156,31 @@ class Tokeniser:
 
     def fingerprint(self, raw: bytes) -> str:
         """Identifies a raw record that comes again, without revealing its content."""
-        return self._sign(self.version, "record", [raw])[0]
+        return self._make_tokens(self.version, "record", [raw])[0]
 
-    def signed(self, purpose: str, payload: bytes) -> str:
-        """The payload, in base64url and readable by anyone, with a mark that only the keys can make."""
-        return urlsafe_b64encode(payload + self._mark(self.version, purpose, payload)).decode()
+    def sign(self, purpose: str, payload: bytes) -> str:
+        """The payload, in base64url and readable by anyone, with a signature that only the keys can make."""
+        return urlsafe_b64encode(payload + self._signature(self.version, purpose, payload)).decode()
 
-    def verified(self, purpose: str, signed: str) -> bytes | None:
+    def verify(self, purpose: str, signed: str) -> bytes | None:
         """The payload, or None if anything was altered or its key is no longer known."""
         try:
-            marked = b64decode(signed, altchars=b"-_", validate=True)
+            decoded = b64decode(signed, altchars=b"-_", validate=True)
         except ValueError:
             return None
-        if urlsafe_b64encode(marked).decode() != signed:
+        if urlsafe_b64encode(decoded).decode() != signed:
             return None  # the same bytes, but not in the encoding that was issued
-        payload, mark = marked[:-12], marked[-12:]
-        marks = [self._mark(version, purpose, payload) for version in self.versions]
-        return payload if any([hmac.compare_digest(mark, known) for known in marks]) else None
+        payload, signature = decoded[:-12], decoded[-12:]
+        expected = [self._signature(version, purpose, payload) for version in self.versions]
+        return payload if any([hmac.compare_digest(signature, known) for known in expected]) else None
 
-    def _sign(self, version: int, field: str, messages: Collection[bytes]) -> list[str]:
+    def _make_tokens(self, version: int, field: str, messages: Collection[bytes]) -> list[str]:
         """18 bytes encode to 24 characters without padding, so one call encodes all of them."""
         mac, prefix = self._mac(version, field), f"v{version}_"
-        written = urlsafe_b64encode(b"".join([_digest(mac, message)[:18] for message in messages])).decode()
-        return [prefix + written[start : start + 24] for start in range(0, len(written), 24)]
+        encoded = urlsafe_b64encode(b"".join([_digest(mac, message)[:18] for message in messages])).decode()
+        return [prefix + encoded[start : start + 24] for start in range(0, len(encoded), 24)]
 
-    def _mark(self, version: int, purpose: str, payload: bytes) -> bytes:
+    def _signature(self, version: int, purpose: str, payload: bytes) -> bytes:
         return _digest(self._mac(version, purpose), payload)[:12]
 
     def _mac(self, version: int, field: str) -> "HMAC":

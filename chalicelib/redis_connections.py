@@ -21,16 +21,16 @@ from chalicelib.errors import ConfigError
 Command = Sequence[str | bytes | int]
 
 _SIZE = 32  # further threads wait for a free one; that is not an outage
-_ASKED = {"connection_class", "host", "port", "path", "username", "password", "db", "ssl_ca_certs"}
-_WITHOUT_GREETING = {"protocol": 2, "driver_info": None}  # saves three commands per new connection
+_ALLOWED_OPTIONS = {"connection_class", "host", "port", "path", "username", "password", "db", "ssl_ca_certs"}
+_NO_HANDSHAKE = {"protocol": 2, "driver_info": None}  # saves three commands per new connection
 
 
 class Unanswered(Exception):
-    """Redis could not be reached, did not answer in time, or ``refuses`` a command with an error."""
+    """Redis could not be reached or did not answer in time, or it refused a command (``is_refusal``)."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(type(error).__name__)
-        self.refuses = isinstance(error, redis.ResponseError)
+        self.is_refusal = isinstance(error, redis.ResponseError)
 
 
 class Connections:
@@ -38,25 +38,25 @@ class Connections:
 
     def __init__(self, url: str, seconds: float) -> None:
         """``seconds`` bounds each wait: for a free slot, a connection, the answers. Raises ConfigError."""
-        self._make, self._seconds, self._closed = _maker(url, seconds), seconds, False
+        self._make, self._seconds, self._closed = _connection_factory(url, seconds), seconds, False
         self._idle: deque[Any] = deque()  # redis-py's connections, whose methods are untyped
-        self._places = threading.Semaphore(_SIZE)
+        self._slots = threading.Semaphore(_SIZE)
 
     def ask(self, *commands: Command) -> list[Any]:
         """The answers to the commands, in order. Raises Unanswered, also if one of them is an error."""
-        if not self._places.acquire(timeout=self._seconds):
+        if not self._slots.acquire(timeout=self._seconds):
             raise Unanswered(TimeoutError())
         try:
             return self._ask(commands)
         except (redis.RedisError, ValueError) as error:  # ValueError: a malformed host or answer
-            ours, is_replica = Unanswered(error), isinstance(error, redis.ReadOnlyError)
+            failure, is_replica = Unanswered(error), isinstance(error, redis.ReadOnlyError)
         finally:
-            self._places.release()
+            self._slots.release()
             if self._closed:
                 self._close_idle()
         if is_replica:  # no longer the primary: its name may resolve to another server by now
             self._close_idle()
-        raise ours
+        raise failure
 
     def close(self) -> None:
         """Connections in use are closed when they are returned."""
@@ -66,11 +66,11 @@ class Connections:
     def _ask(self, commands: Sequence[Command]) -> list[Any]:
         """Retries on a new connection if an idle one has died. A timeout is not retried."""
         try:
-            held = self._idle.pop()
+            connection = self._idle.pop()
         except IndexError:
             return self._try(self._make(), commands)
         try:
-            return self._try(held, commands)
+            return self._try(connection, commands)
         except redis.ConnectionError:
             return self._try(self._make(), commands)
 
@@ -79,9 +79,9 @@ class Connections:
         answers: list[Any] = []
         try:
             connection.send_packed_command(connection.pack_commands(commands))
-            until = time.monotonic() + self._seconds
+            deadline = time.monotonic() + self._seconds
             for _ in commands:
-                if time.monotonic() > until:
+                if time.monotonic() > deadline:
                     raise redis.TimeoutError
                 answers.append(connection.read_response(disable_decoding=True))
         finally:
@@ -99,14 +99,14 @@ class Connections:
                 return
 
 
-def _maker(url: str, seconds: float) -> Callable[[], Any]:
+def _connection_factory(url: str, seconds: float) -> Callable[[], Any]:
     """A factory of connections for a URL, which must not ask for less security or longer waits."""
     try:
-        asked = parse_url(url)  # type: ignore[no-untyped-call]
-        if asked.pop("ssl_cert_reqs", "required") == "required" and asked.keys() <= _ASKED:
-            kind = asked.pop("connection_class", Connection)
-            waits = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
-            return partial(kind, **asked, **waits, **_WITHOUT_GREETING)
+        options = parse_url(url)  # type: ignore[no-untyped-call]
+        if options.pop("ssl_cert_reqs", "required") == "required" and options.keys() <= _ALLOWED_OPTIONS:
+            connection_class = options.pop("connection_class", Connection)
+            timeouts = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
+            return partial(connection_class, **options, **timeouts, **_NO_HANDSHAKE)
     except ValueError:
         pass  # the error's text may hold a part of the password
     raise ConfigError("REDIS_URL", "is not a valid URL, or has options other than db and ssl_ca_certs")

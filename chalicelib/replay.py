@@ -16,7 +16,7 @@ class Store(Protocol):
     def sealed_rejects(self, run_id: str, page: int) -> list[SealedReject]: ...
 
 
-def recalled(
+def validate_sealed(
     store: Store, quarantine: Quarantine, dialect: Dialect[Any], run_id: str, page: int, today: date
 ) -> tuple[ValidPage, Replay | None]:
     """The sealed records of one page of an earlier run, validated again.

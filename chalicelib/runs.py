@@ -46,7 +46,7 @@ def start_run(pages: int | None, page_size: int | None, replay_of: str | None) -
     planned = len(_sealed_pages(replay_of)) if replay_of else pages or wiring.settings().source_pages
     size = None if replay_of else page_size or wiring.settings().source_page_size
     queued = not replay_of and _is_for_the_queue(planned)
-    report = _opened(Opening(wiring.source().name, trigger, planned, size, replay_of, queued))
+    report = _open(Opening(wiring.source().name, trigger, planned, size, replay_of, queued))
     if report.status == "running":
         _hand_over(
             {
@@ -69,8 +69,8 @@ def ingest(order: Mapping[str, Any], context: Any = None) -> Report:
     from chalicelib import telemetry
 
     until = time.monotonic() + _seconds_left(context)
-    report = _ordered(order, until) if "run_id" in order else _scheduled(until)
-    telemetry.ran(report)
+    report = _run_ordered(order, until) if "run_id" in order else _run_scheduled(until)
+    telemetry.log_run(report)
     return report
 
 
@@ -85,18 +85,18 @@ def ingest_page(message: Mapping[str, Any], receives: int) -> Report:
     try:
         run = wiring.store().get_run(run_id)
         if run:
-            _refuse_another(run.source)
+            _refuse_other_source(run.source)
         refuse_wrong_keys(wiring.store(), wiring.tokeniser())
         plan = _plan(message["trigger"], run.pages_planned if run else 0, message["page_size"])
         report = pipeline.work_queued(_edges(), plan, run_id, page)
     except DecantError as error:
         _log.error("run %s, page %s: %s", run_id, page, error)
-        if receives >= _most_receives():
+        if receives >= _max_receive_count():
             wiring.store().fail_page(run_id, page, str(error))
             report = Report(run_id, wiring.store().end_page(run_id, {}) or "ended", error=str(error))
-            telemetry.ran(report)
+            telemetry.log_run(report)
         raise
-    telemetry.ran(report)
+    telemetry.log_run(report)
     return report
 
 
@@ -105,44 +105,44 @@ def _seconds_left(context: Any) -> float:
     return context.get_remaining_time_in_millis() / 1000 if config.function_name() else math.inf
 
 
-def _scheduled(until: float) -> Report:
+def _run_scheduled(until: float) -> Report:
     settings = wiring.settings()
     pages, size = settings.source_pages, settings.source_page_size
     if not _is_for_the_queue(pages):
         return _run(_plan("schedule", pages, size, until=until), None)
-    report = _opened(Opening(wiring.source().name, "schedule", pages, size, queued=True))
+    report = _open(Opening(wiring.source().name, "schedule", pages, size, queued=True))
     if report.status == "running":
-        _send(report.run_id, "schedule", pages, size)
+        _queue_pages(report.run_id, "schedule", pages, size)
     return report
 
 
-def _ordered(order: Mapping[str, Any], until: float) -> Report:
+def _run_ordered(order: Mapping[str, Any], until: float) -> Report:
     from chalicelib import pipeline
 
     run = wiring.store().get_run(order["run_id"])
     if run is None or run.status != "running":
         return Report(order["run_id"], run.status if run else "lost")  # the order was delivered twice
     try:
-        _refuse_another(run.source)
+        _refuse_other_source(run.source)
         refuse_wrong_keys(wiring.store(), wiring.tokeniser())  # they may not be those that opened the run
         edges = _edges()
     except (ConfigError, StoreError) as error:
         wiring.store().finish_run(order["run_id"], Ending("failed", str(error)))
         raise
     if order["queued"]:
-        _send(order["run_id"], order["trigger"], order["pages"], order["page_size"])
+        _queue_pages(order["run_id"], order["trigger"], order["pages"], order["page_size"])
         return Report(order["run_id"], "running")
     plan = _plan(order["trigger"], order["pages"], order["page_size"], order["replay_of"], until)
     return pipeline.work(edges, plan, Report(order["run_id"], "running"))
 
 
-def _refuse_another(source: str) -> None:
+def _refuse_other_source(source: str) -> None:
     """Raises ConfigError if the run's source is not this function's: the wrong pages would be stored."""
     if source != wiring.source().name:
         raise ConfigError("SOURCE_URL", "the run belongs to another source or dialect")
 
 
-def _opened(opening: Opening) -> Report:
+def _open(opening: Opening) -> Report:
     return open_run(wiring.store(), wiring.tokeniser(), opening)
 
 
@@ -151,7 +151,7 @@ def _is_for_the_queue(pages: int) -> bool:
     return settings.queue_url is not None and pages > settings.inline_pages
 
 
-def _send(run_id: str, trigger: Trigger, pages: int, page_size: int | None) -> None:
+def _queue_pages(run_id: str, trigger: Trigger, pages: int, page_size: int | None) -> None:
     """Sends one message per page. On AwsError the run has failed, so pages sent before it have no effect."""
     from chalicelib import aws
 
@@ -164,10 +164,10 @@ def _send(run_id: str, trigger: Trigger, pages: int, page_size: int | None) -> N
         raise
 
 
-def _most_receives() -> float:
+def _max_receive_count() -> float:
     from chalicelib import aws
 
-    return aws.most_receives(str(wiring.settings().queue_url))
+    return aws.max_receive_count(str(wiring.settings().queue_url))
 
 
 def _run(plan: Plan, on_page: Callable[[int, int, Report], None] | None) -> Report:
@@ -179,7 +179,7 @@ def _run(plan: Plan, on_page: Callable[[int, int, Report], None] | None) -> Repo
 def _hand_over(order: dict[str, Any]) -> None:
     function = config.function_name()
     if function is None:
-        threading.Thread(target=_ingest_alone, args=(order,), name="run", daemon=True).start()
+        threading.Thread(target=_ingest_in_thread, args=(order,), name="run", daemon=True).start()
         return
     from chalicelib import aws
 
@@ -190,7 +190,7 @@ def _hand_over(order: dict[str, Any]) -> None:
         raise
 
 
-def _ingest_alone(order: Mapping[str, Any]) -> None:
+def _ingest_in_thread(order: Mapping[str, Any]) -> None:
     """The thread's own boundary. It may log the error: a run's errors hold no personal value."""
     try:
         ingest(order)

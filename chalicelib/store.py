@@ -25,7 +25,7 @@ from chalicelib.ledger import (
     RejectRow,
     SealedReject,
 )
-from chalicelib.pool import Pool, again, at_once, translated
+from chalicelib.pool import Pool, retry_once, retrying, translate_errors
 from chalicelib.privacy import TREATMENT_OF
 from chalicelib.stats import FEW_DISTINCT, SMALL_GROUP, risk_view, stats_view
 from chalicelib.views import RejectView, Run, UserView, encode, read_user, user_views
@@ -65,10 +65,10 @@ class Store:
 
     def migrate(self) -> list[str]:
         """Applies missing migrations, whose names it returns, and defines the functions; all or nothing."""
-        return translated("migrate", self._migrate)
+        return translate_errors("migrate", self._migrate)
 
     def _migrate(self) -> list[str]:
-        with self._pool.connection(_MIGRATION_SECONDS) as held, held, held.cursor() as cursor:
+        with self._pool.connection(_MIGRATION_SECONDS) as conn, conn, conn.cursor() as cursor:
             cursor.execute(_sql("migrations"))
             applied = {name for (name,) in cursor.fetchall()}
             files = sorted((_SQL / "migrations").glob("*.sql"))
@@ -118,11 +118,11 @@ class Store:
         }
         rows = self._rows("load_page", values)
         if rows:
-            *told, new, changed = rows[0]
-            return Loaded(*told, dict.fromkeys(new.split(), 1) | changed)  # type: ignore[call-arg]
-        why = self._rows("why_not_loaded", values)[0][0]
-        if why != "loaded":
-            raise {"keys": KeysOvertaken, "seals": SealsGone}.get(why, LeaseLost)("load_page")
+            *counts, new, changed = rows[0]
+            return Loaded(*counts, dict.fromkeys(new.split(), 1) | changed)  # type: ignore[call-arg]
+        reason = self._rows("why_not_loaded", values)[0][0]
+        if reason != "loaded":
+            raise {"keys": KeysOvertaken, "seals": SealsGone}.get(reason, LeaseLost)("load_page")
         return None
 
     def claim_page(self, run_id: str, page: int) -> bool:
@@ -228,15 +228,15 @@ class Store:
         self._pool.close_idle()
 
     def _rows(self, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        def ask() -> list[tuple[Any, ...]]:
-            return translated(query, lambda: self._ask(query, values))
+        def attempt() -> list[tuple[Any, ...]]:
+            return translate_errors(query, lambda: self._execute(query, values))
 
         if query in _NEVER_RETRIED:
-            return ask()
-        return again()(ask) if query in _RETRIED_FOR_SECONDS else at_once(ask)
+            return attempt()
+        return retrying()(attempt) if query in _RETRIED_FOR_SECONDS else retry_once(attempt)
 
-    def _ask(self, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        with self._pool.connection(_SECONDS.get(query, _READ_SECONDS)) as held, held.cursor() as cursor:
+    def _execute(self, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        with self._pool.connection(_SECONDS.get(query, _READ_SECONDS)) as conn, conn.cursor() as cursor:
             cursor.execute(_sql(query), values)
             return cursor.fetchall() if cursor.description else []
 

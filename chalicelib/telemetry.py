@@ -23,7 +23,7 @@ _NAME = "decant"
 _EMAIL = re.compile(r"[^\s@'\"<>]+@[^\s@'\"<>]+\.[^\s@'\"<>]+")
 _OUTCOMES = ("fetched", "inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
 _UNITS = {"Latency": "Milliseconds", "Seconds": "Seconds"}  # all others are counts
-_PLAIN = {*vars(logging.makeLogRecord({})), "message", "asctime"}  # what every record has
+_STANDARD_FIELDS = {*vars(logging.makeLogRecord({})), "message", "asctime"}  # what every record has
 
 
 class NoValues(logging.Filter):
@@ -59,8 +59,8 @@ class AsJson(logging.Formatter):
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "service": _NAME,
         }
-        beside = {name: value for name, value in vars(record).items() if name not in _PLAIN}
-        return json.dumps(line | beside, default=str)  # msgspec refuses a lone surrogate
+        extra = {name: value for name, value in vars(record).items() if name not in _STANDARD_FIELDS}
+        return json.dumps(line | extra, default=str)  # msgspec refuses a lone surrogate
 
 
 def start(level: str) -> logging.Logger:
@@ -68,45 +68,45 @@ def start(level: str) -> logging.Logger:
 
     Also turns core dumps off.
     """
-    leave_no_core()
-    ours, others = logging.StreamHandler(sys.stdout), logging.getLogger().handlers
-    ours.setFormatter(AsJson())
-    for handler in (ours, logging.lastResort, *others):
+    disable_core_dumps()
+    own_handler, root_handlers = logging.StreamHandler(sys.stdout), logging.getLogger().handlers
+    own_handler.setFormatter(AsJson())
+    for handler in (own_handler, logging.lastResort, *root_handlers):
         if handler:
             handler.addFilter(NoValues())
-    for handler in others:
+    for handler in root_handlers:
         handler.addFilter(_is_not_ours)  # the runtime's own handlers would write our lines a second time
     logger = logging.getLogger(_NAME)
-    logger.handlers = [ours]
+    logger.handlers = [own_handler]
     logger.setLevel(level)
     return logger
 
 
-def leave_no_core() -> None:
+def disable_core_dumps() -> None:
     """Turns core dumps off for this process and its children: a dump holds whatever was in memory.
 
     A limit of one byte, unlike one of zero, also stops dumps that are piped to a program; see core(5).
     """
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    least = 0 if hard == 0 else 1
-    resource.setrlimit(resource.RLIMIT_CORE, (least, least))
+    limit = 0 if hard == 0 else 1
+    resource.setrlimit(resource.RLIMIT_CORE, (limit, limit))
 
 
 def _is_not_ours(record: logging.LogRecord) -> bool:
     return record.name.partition(".")[0] != _NAME
 
 
-def answered(method: str, route: str, status: int, source: str, started: float, request_id: str) -> None:
+def log_request(method: str, route: str, status: int, source: str, started: float, request_id: str) -> None:
     """Writes a request's line. ``route`` is the pattern, never the path; ``started`` is by perf_counter."""
     metrics = {"Latency": round((time.perf_counter() - started) * 1000, 3), "Errors": int(status >= 500)}
-    beside: dict[str, Any] = {"status": status, "request_id": request_id}
+    fields: dict[str, Any] = {"status": status, "request_id": request_id}
     if source:
         metrics["CacheHits"] = int(source == "redis")
-        beside["data_source"] = source
-    _write({"route": f"{method} {route}", "service": "api"}, metrics, beside)
+        fields["data_source"] = source
+    _write({"route": f"{method} {route}", "service": "api"}, metrics, fields)
 
 
-def ran(report: Report) -> None:
+def log_run(report: Report) -> None:
     """Writes a run's line."""
     metrics = {outcome.capitalize(): getattr(report, outcome) for outcome in _OUTCOMES}
     metrics |= {
@@ -118,13 +118,13 @@ def ran(report: Report) -> None:
     _write({"service": "ingest"}, metrics, {"run_id": report.run_id, "status": report.status})
 
 
-def _write(dimensions: Mapping[str, str], metrics: Mapping[str, float], beside: Mapping[str, Any]) -> None:
-    """Writes a line in the embedded metric format; ``beside`` holds fields to read and search."""
+def _write(dimensions: Mapping[str, str], metrics: Mapping[str, float], fields: Mapping[str, Any]) -> None:
+    """Writes a line in the embedded metric format; ``fields`` are there to read and search."""
     directive = {
         "Namespace": "Decant",
         "Dimensions": [list(dimensions)],
         "Metrics": [{"Name": name, "Unit": _UNITS.get(name, "Count")} for name in metrics],
     }
     embedded = {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]}
-    line = msgspec.json.encode({"_aws": embedded, **dimensions, **beside, **metrics})
+    line = msgspec.json.encode({"_aws": embedded, **dimensions, **fields, **metrics})
     sys.stdout.write(f"{line.decode()}\n")

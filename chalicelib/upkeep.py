@@ -23,7 +23,7 @@ def health() -> Health:
         "ok" if postgres and redis else "degraded" if postgres else "down",
         ServerHealth(postgres),
         ServerHealth(redis),
-        cache.counted(),
+        cache.get_counts(),
         age,
     )
 

@@ -13,7 +13,7 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 LARGEST_PAGE = 5_000  # records
-MOST_PAGES = 100_000  # in a run
+MAX_PAGES = 100_000  # in a run
 
 Text = Annotated[str, Meta(max_length=200)]
 # Characters that no part of an e-mail address holds: spaces, controls, punctuation of mail, invisible ones.

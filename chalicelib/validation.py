@@ -139,11 +139,11 @@ def _struct_issues(value: Any, struct: type, path: str, today: date) -> Iterator
         yield Issue(path, "type")
         return
     for known in _fields(struct):
-        here = f"{path}.{known.encode_name}" if path else known.encode_name
+        field_path = f"{path}.{known.encode_name}" if path else known.encode_name
         if known.encode_name in value:
-            yield from _value_issues(value[known.encode_name], known.type, here, today)
+            yield from _value_issues(value[known.encode_name], known.type, field_path, today)
         elif known.required:
-            yield Issue(here, "required")
+            yield Issue(field_path, "required")
 
 
 def _value_issues(value: Any, kind: Any, path: str, today: date) -> Iterator[Issue]:

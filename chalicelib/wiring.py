@@ -42,7 +42,7 @@ class _Once(Generic[T]):
 
     def __call__(self) -> T:
         if time.monotonic() >= _secret.stale_at:
-            _read_again()
+            _reload()
         built = self.built
         if not built:
             with _building:
@@ -68,28 +68,28 @@ def settings() -> config.Settings:
     return read
 
 
-def _read_again() -> None:
+def _reload() -> None:
     """Applies changes of the secret. If it cannot be read, the old values stay in use."""
     with _building:
         if time.monotonic() < _secret.stale_at:
             return  # another thread was quicker
         _secret.stale_at = time.monotonic() + SECRET_SECONDS
         try:
-            read = config.read()
-            if settings.built != [read]:
-                _replace(read)
+            new_settings = config.read()
+            if settings.built != [new_settings]:
+                _replace(new_settings)
         except ConfigError as error:
             _secret.stale_at = time.monotonic() + _RETRY_SECONDS
             _log.error("the secret cannot be read again; its old values stay in use: %s", error)
 
 
-def _replace(read: config.Settings) -> None:
+def _replace(new_settings: config.Settings) -> None:
     """Rebuilds all that had been built. If that fails, raises the error and keeps the old objects in use."""
-    known: tuple[_Once[Any], ...] = (settings, store, cache, tokeniser, quarantine, source)
-    before = [(once, once.built) for once in known]
-    for once in known:
+    singletons: tuple[_Once[Any], ...] = (settings, store, cache, tokeniser, quarantine, source)
+    before = [(once, once.built) for once in singletons]
+    for once in singletons:
         once.built = []
-    settings.built.append(read)
+    settings.built.append(new_settings)
     try:
         for once, built in before:
             if built or once is store:  # which the cache may need at any moment
@@ -116,10 +116,10 @@ def cache() -> Cache:
     """The cache in front of the store, through which single people and the statistics are read."""
     from chalicelib.cache import Cache
 
-    return Cache(settings().redis_url, _Stored(), settings().cache_ttl_seconds)
+    return Cache(settings().redis_url, _LazyStore(), settings().cache_ttl_seconds)
 
 
-class _Stored:
+class _LazyStore:
     """The store, as the cache needs it: built at the first cache miss."""
 
     def get_user(self, uid: str) -> bytes | None:

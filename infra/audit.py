@@ -12,7 +12,7 @@ from tempfile import NamedTemporaryFile
 import requests
 
 OSV = "https://api.osv.dev/v1/query"
-NOT_ASKED = 75  # EX_TEMPFAIL in sysexits.h: "try again later"
+UNREACHABLE = 75  # EX_TEMPFAIL in sysexits.h: "try again later"
 
 # pip comes with Python: a new environment starts with a version that is older than its fixes.
 _NOT_OURS = {"pip"}
@@ -27,12 +27,12 @@ def audit(pins: Iterable[str], service: str) -> int:
     """The exit status: 0 only if the service was asked about each ``name==version`` and reports nothing."""
     if not _answers(service):
         print(f"make audit: skipped, nothing was checked, because {service} cannot be reached.")
-        return NOT_ASKED
-    with NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as listed:
-        listed.write("\n".join(pins))
-        listed.flush()
+        return UNREACHABLE
+    with NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as pin_file:
+        pin_file.write("\n".join(pins))
+        pin_file.flush()
         options = ["--strict", "--vulnerability-service", "osv", "--osv-url", service]
-        options += ["--no-deps", "--disable-pip", "--progress-spinner", "off", "--requirement", listed.name]
+        options += ["--no-deps", "--disable-pip", "--progress-spinner", "off", "--requirement", pin_file.name]
         done = subprocess.run(
             [sys.executable, "-m", "pip_audit", *options], capture_output=True, text=True, check=False
         )

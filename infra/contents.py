@@ -31,14 +31,14 @@ UNUSED = (
 
 def missing(folder: Path, requirements: Path) -> list[str]:
     """The direct and transitive requirements that the folder does not hold in a suitable version."""
-    there = {canonicalize_name(found.name): found for found in _distributions(folder)}
+    installed = {canonicalize_name(found.name): found for found in _distributions(folder)}
     wanted, seen, lacking = _requirements(requirements), set[str](), set[str]()
     while wanted:
         requirement = wanted.pop()
         if str(requirement) in seen:
             continue
         seen.add(str(requirement))
-        found = there.get(canonicalize_name(requirement.name))
+        found = installed.get(canonicalize_name(requirement.name))
         if found is None or not requirement.specifier.contains(found.version, prereleases=True):
             lacking.add(str(requirement))
         else:

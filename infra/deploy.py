@@ -33,17 +33,17 @@ def deploy(
     _announce(session, stage)
     template = {"TemplateBody": (ROOT / "infra/base.yaml").read_text(encoding="utf-8")}
     common = {"Stage": stage, **given}
-    planned = base.planned(template, common)
+    planned = base.planned_parameters(template, common)
     _refuse_unknown(given, {*planned, *_parameters(ROOT / "build" / stage / "sam.json")})
     _refuse_package_without(planned["Proxy"], ROOT / "build" / stage / "deployment.zip")
     _change(base, template, common, ask)
     base.protect()
-    made = base.outputs()
-    changed = secret.complete(session.client("secretsmanager"), made, settings)
+    outputs = base.outputs()
+    changed = secret.complete(session.client("secretsmanager"), outputs, settings)
     print(f"Settings: {', '.join(changed) + ' set' if changed else 'unchanged'}.")
-    uploaded, artifact = _upload(session.client("s3"), made["ArtifactBucket"], ROOT / "build" / stage)
+    uploaded, artifact = _upload(session.client("s3"), outputs["ArtifactBucket"], ROOT / "build" / stage)
     names = ("ArtifactBucket", "SubnetIds", "SecurityGroupId", "SettingsSecretArn")
-    known = {name: made[name] for name in names} | {"ArtifactKey": artifact}
+    known = {name: outputs[name] for name in names} | {"ArtifactKey": artifact}
     _change(app, uploaded, common | known, ask)
     print(f"Decant is running at {app.outputs()['EndpointURL']}")
 
@@ -85,10 +85,10 @@ def _change(stack: Stack, template: Mapping[str, str], parameters: Mapping[str, 
     print(f"{stack.name} would {'be created' if plan.first else 'change'}:")
     print(*plan.changes, sep="\n")
     if not ask(f"{'Create' if plan.first else 'Change'} {stack.name}?"):
-        stack.take_back(plan)
+        stack.discard(plan)
         raise DeployError(f"{stack.name} was not changed")
     print("This takes a few minutes …")
-    stack.carry_out(plan)
+    stack.execute(plan)
 
 
 def _parameters(template: Path) -> list[str]:
@@ -145,12 +145,12 @@ def _settings(file: str) -> dict[str, Any]:
     if not file:
         return {}
     try:
-        held = json.loads(Path(file).read_text(encoding="utf-8"))
+        settings = json.loads(Path(file).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        held = None
-    if not isinstance(held, dict):
+        settings = None
+    if not isinstance(settings, dict):
         raise DeployError("SETTINGS must name a file that holds a JSON object")
-    return held
+    return settings
 
 
 def main() -> int:
@@ -161,16 +161,16 @@ def main() -> int:
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--parameters", default="")
     parser.add_argument("--settings", default="")
-    asked = parser.parse_args()
-    ask: Asks = (lambda _: True) if asked.yes else _ask
+    options = parser.parse_args()
+    ask: Asks = (lambda _: True) if options.yes else _ask
     try:
-        if asked.what == "deploy":
-            given = _pairs(asked.parameters), _settings(asked.settings)
-            deploy(asked.stage, boto3.Session(), *given, ask)
+        if options.what == "deploy":
+            given = _pairs(options.parameters), _settings(options.settings)
+            deploy(options.stage, boto3.Session(), *given, ask)
         else:
-            destroy(asked.stage, boto3.Session(), asked.all, ask)
+            destroy(options.stage, boto3.Session(), options.all, ask)
     except (DeployError, BotoCoreError, ClientError) as error:
-        print(f"make {asked.what}: {str(error).rstrip('.')}.", file=sys.stderr)
+        print(f"make {options.what}: {str(error).rstrip('.')}.", file=sys.stderr)
         return 1
     return 0
 

@@ -12,9 +12,9 @@ def redrive(sqs: Any, stage: str) -> int:
     """Starts to move all dead letters back to their source queue. Returns roughly how many there are."""
     queue = sqs.get_queue_url(QueueName=f"decant-{stage}-pages-dead")["QueueUrl"]
     names = ["QueueArn", "ApproximateNumberOfMessages"]
-    held = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
-    if letters := int(held["ApproximateNumberOfMessages"]):
-        sqs.start_message_move_task(SourceArn=held["QueueArn"])
+    attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
+    if letters := int(attributes["ApproximateNumberOfMessages"]):
+        sqs.start_message_move_task(SourceArn=attributes["QueueArn"])
     return letters
 
 

@@ -25,18 +25,18 @@ def complete(secretsmanager: Any, base: Mapping[str, str], given: Mapping[str, A
 
     ``base`` are the base stack's outputs, ``given`` are settings to set.
     """
-    held = _held(secretsmanager, base["SettingsSecretArn"])
-    wanted = {"PII_KEYS": {"1": _new_key()}} | held | dict(given) | _stores(secretsmanager, base)
-    _check(held, wanted)
-    changed = sorted(name for name in wanted if wanted[name] != held.get(name))
+    current = _read(secretsmanager, base["SettingsSecretArn"])
+    wanted = {"PII_KEYS": {"1": _new_key()}} | current | dict(given) | _stores(secretsmanager, base)
+    _check(current, wanted)
+    changed = sorted(name for name in wanted if wanted[name] != current.get(name))
     if changed:
         secretsmanager.put_secret_value(SecretId=base["SettingsSecretArn"], SecretString=json.dumps(wanted))
     return changed
 
 
-def _held(secretsmanager: Any, secret: str) -> dict[str, Any]:
-    held: dict[str, Any] = json.loads(secretsmanager.get_secret_value(SecretId=secret)["SecretString"])
-    return held
+def _read(secretsmanager: Any, secret: str) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads(secretsmanager.get_secret_value(SecretId=secret)["SecretString"])
+    return settings
 
 
 def _new_key() -> str:
@@ -44,7 +44,7 @@ def _new_key() -> str:
 
 
 def _stores(secretsmanager: Any, base: Mapping[str, str]) -> dict[str, str]:
-    database, cache = (_held(secretsmanager, base[name]) for name in ("DatabaseSecretArn", "CacheSecretArn"))
+    database, cache = (_read(secretsmanager, base[name]) for name in ("DatabaseSecretArn", "CacheSecretArn"))
     tls = f"sslmode=verify-full&sslrootcert={PurePosixPath(IN_LAMBDA, base['DatabaseAuthorities'])}"
     login = f"{database['username']}:{database['password']}"
     return {
@@ -53,7 +53,7 @@ def _stores(secretsmanager: Any, base: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _check(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def _check(current: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Checks that the functions could start with it, and that no existing version's key is replaced."""
     if unknown := sorted(set(wanted) - set(config.NAMES)):
         raise DeployError(f"unknown setting {', '.join(unknown)}")
@@ -63,7 +63,7 @@ def _check(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     except ConfigError as error:
         raise DeployError(f"the functions could not start with these settings: {error}") from None
     after = _keys(wanted)
-    for version, key in _keys(held).items():
+    for version, key in _keys(current).items():
         if after.get(version, key) not in {key, None}:
             raise DeployError(
                 f"PII_KEYS: version {version} already has another key; a new key needs a new version"

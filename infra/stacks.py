@@ -16,16 +16,16 @@ _NOTHING_TO_DO = ("didn't contain changes", "No updates are to be performed")
 
 @dataclass(frozen=True)
 class Change:
-    """What would happen to one resource. ``loses`` means that the existing one would be lost."""
+    """What would happen to one resource. ``is_destructive`` means that the existing one would be lost."""
 
     action: str
     kind: str
     name: str
-    loses: bool
+    is_destructive: bool
 
     def __str__(self) -> str:
-        action = "Replace" if self.loses and self.action == "Modify" else self.action
-        return f"{'!' if self.loses else ' '} {action:8} {self.kind:40} {self.name}"
+        action = "Replace" if self.is_destructive and self.action == "Modify" else self.action
+        return f"{'!' if self.is_destructive else ' '} {action:8} {self.kind:40} {self.name}"
 
 
 @dataclass(frozen=True)
@@ -72,17 +72,17 @@ class Stack:
             raise DeployError(f"{self.name} cannot be planned: {reason}") from None
         return Plan(change_set, tuple(self._changes(change_set)), first)
 
-    def carry_out(self, plan: Plan) -> None:
+    def execute(self, plan: Plan) -> None:
         self._client.execute_change_set(ChangeSetName=plan.change_set)
         self._wait("stack_create_complete" if plan.first else "stack_update_complete")
 
-    def take_back(self, plan: Plan) -> None:
+    def discard(self, plan: Plan) -> None:
         self._client.delete_change_set(ChangeSetName=plan.change_set)
         if plan.first:  # planning has created an empty stack
             self._client.delete_stack(StackName=self.name)
 
     def delete(self) -> None:
-        stack_id = self._described()["StackId"]  # a deleted stack can be found only by its id
+        stack_id = self._describe()["StackId"]  # a deleted stack can be found only by its id
         self._client.update_termination_protection(StackName=self.name, EnableTerminationProtection=False)
         self._client.delete_stack(StackName=self.name)
         self._wait("stack_delete_complete", stack_id)
@@ -91,20 +91,18 @@ class Stack:
         """Protects against accidental deletion: from now on only ``delete`` deletes it."""
         self._client.update_termination_protection(StackName=self.name, EnableTerminationProtection=True)
 
-    def planned(self, template: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    def planned_parameters(self, template: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
         """The parameters that a plan would use: the given values, else the present ones, else defaults."""
         summary = self._client.get_template_summary(**template)["Parameters"]
-        present = {
-            held["ParameterKey"]: held["ParameterValue"] for held in self._described().get("Parameters", [])
-        }
+        present = {p["ParameterKey"]: p["ParameterValue"] for p in self._describe().get("Parameters", [])}
         defaults = {declared["ParameterKey"]: declared.get("DefaultValue", "") for declared in summary}
         return {name: given.get(name, present.get(name, default)) for name, default in defaults.items()}
 
     def exists(self) -> bool:
-        return bool(self._described())
+        return bool(self._describe())
 
     def outputs(self) -> dict[str, str]:
-        return {told["OutputKey"]: told["OutputValue"] for told in self._described().get("Outputs", [])}
+        return {output["OutputKey"]: output["OutputValue"] for output in self._describe().get("Outputs", [])}
 
     def resources(self) -> list[str]:
         pages = self._client.get_paginator("list_stack_resources").paginate(StackName=self.name)
@@ -115,7 +113,7 @@ class Stack:
         ]
 
     def _is_new(self) -> bool:
-        status = self._described().get("StackStatus", "REVIEW_IN_PROGRESS")
+        status = self._describe().get("StackStatus", "REVIEW_IN_PROGRESS")
         if status == "ROLLBACK_COMPLETE":
             raise DeployError(
                 f"{self.name} could not be created before; `{self.removal}` removes what is left"
@@ -124,7 +122,7 @@ class Stack:
             raise DeployError(f"{self.name} is already being changed ({status})")
         return bool(status == "REVIEW_IN_PROGRESS")
 
-    def _described(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, Any]:
         try:
             (stack,) = self._client.describe_stacks(StackName=self.name)["Stacks"]
         except ClientError as error:
@@ -136,7 +134,7 @@ class Stack:
     def _parameters(
         self, template: Mapping[str, str], given: Mapping[str, str], first: bool
     ) -> Iterator[dict[str, object]]:
-        known = {p["ParameterKey"] for p in self._described().get("Parameters", [])} if not first else set()
+        known = {p["ParameterKey"] for p in self._describe().get("Parameters", [])} if not first else set()
         for declared in self._client.get_template_summary(**template)["Parameters"]:
             name = declared["ParameterKey"]
             if name in given:
@@ -147,9 +145,15 @@ class Stack:
     def _changes(self, change_set: str) -> Iterator[Change]:
         for page in self._client.get_paginator("describe_change_set").paginate(ChangeSetName=change_set):
             for change in page["Changes"]:
-                told = change["ResourceChange"]
-                loses = told["Action"] == "Remove" or told.get("Replacement") in {"True", "Conditional"}
-                yield Change(told["Action"], told["ResourceType"], told["LogicalResourceId"], loses)
+                resource = change["ResourceChange"]
+                replaces = resource.get("Replacement") in {"True", "Conditional"}
+                is_destructive = resource["Action"] == "Remove" or replaces
+                yield Change(
+                    resource["Action"],
+                    resource["ResourceType"],
+                    resource["LogicalResourceId"],
+                    is_destructive,
+                )
 
     def _wait(self, state: str, stack: str = "") -> None:
         try:

@@ -18,7 +18,7 @@ from local.processes import Child
 STAGE = "localstack"
 
 # LocalStack accepts any credentials. These reveal nothing of a real account, and AWS would refuse them.
-ANYBODY = {
+DUMMY_CREDENTIALS = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
@@ -33,7 +33,7 @@ def deploy(folder: Path, endpoint: str, log: Path) -> str:
     """Returns the URL of the API. Raises ServerFailed."""
     project = _project(folder / "project")
     _chalice(project, endpoint, log)
-    _forget_older_packages()
+    _remove_older_packages()
     deployed = json.loads((project / ".chalice" / "deployed" / f"{STAGE}.json").read_text(encoding="utf-8"))
     api = next(one for one in deployed["resources"] if one["resource_type"] == "rest_api")
     return f"{endpoint}/_aws/execute-api/{api['rest_api_id']}/api"
@@ -44,9 +44,9 @@ def migrate(endpoint: str) -> None:
     client = boto3.client(
         "lambda",
         endpoint_url=endpoint,
-        region_name=ANYBODY["AWS_DEFAULT_REGION"],
-        aws_access_key_id=ANYBODY["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=ANYBODY["AWS_SECRET_ACCESS_KEY"],
+        region_name=DUMMY_CREDENTIALS["AWS_DEFAULT_REGION"],
+        aws_access_key_id=DUMMY_CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=DUMMY_CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
         config=Config(read_timeout=_MIGRATION_SECONDS, retries={"total_max_attempts": 1}),
     )
     answer = client.invoke(FunctionName=f"decant-{STAGE}-migrate")
@@ -68,7 +68,7 @@ def _project(project: Path) -> Path:
 
 def _chalice(project: Path, endpoint: str, log: Path) -> None:
     """Raises ServerFailed, and StopRequested."""
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     child = Child(
         "chalice deploy",
         [
@@ -81,7 +81,7 @@ def _chalice(project: Path, endpoint: str, log: Path) -> None:
             "--stage",
             STAGE,
         ],
-        env={**outside, "AWS_ENDPOINT_URL": endpoint, **ANYBODY, "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**inherited, "AWS_ENDPOINT_URL": endpoint, **DUMMY_CREDENTIALS, "PYTHONDONTWRITEBYTECODE": "1"},
         cwd=ROOT,
         log=log,
     )
@@ -89,7 +89,7 @@ def _chalice(project: Path, endpoint: str, log: Path) -> None:
         raise ServerFailed(child.name, f"failed (exit status {status})", log)
 
 
-def _forget_older_packages() -> None:
+def _remove_older_packages() -> None:
     """Keeps only the newest: Chalice keeps one for each version of the code that was ever deployed."""
     by_age = sorted(_PACKAGES.glob("*.zip"), key=lambda package: package.stat().st_mtime)
     for older in by_age[:-1]:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from chalicelib import runs, telemetry, wiring
 from chalicelib.errors import DecantError
 from chalicelib.ledger import Report, Trigger
-from chalicelib.users import LARGEST_PAGE, MOST_PAGES
+from chalicelib.users import LARGEST_PAGE, MAX_PAGES
 from local import lock, settings, signals
 from local.errors import LocalError
 from local.folders import local_folder
@@ -30,7 +30,7 @@ _REASONS_SHOWN = 5
 
 def main() -> int:
     options = _options()
-    telemetry.leave_no_core()
+    telemetry.disable_core_dumps()
     signals.interrupt()
     try:
         with _servers():
@@ -46,7 +46,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local.ingest", description="Runs one ingest now.")
-    parser.add_argument("--pages", type=_at_most(MOST_PAGES), help="number of pages (default: SOURCE_PAGES)")
+    parser.add_argument("--pages", type=_at_most(MAX_PAGES), help="number of pages (default: SOURCE_PAGES)")
     parser.add_argument(
         "--size", type=_at_most(LARGEST_PAGE), help="records per page (default: SOURCE_PAGE_SIZE)"
     )
@@ -77,9 +77,9 @@ def _servers() -> Iterator[None]:
     """Puts the settings of the servers to use into the environment. A user who configures a database must
     configure everything: a laptop's keys and invented people must never get into that database."""
     chosen, folder = settings.chosen(), local_folder()
-    theirs = settings.published(folder) if lock.is_held(folder) else {}
-    if theirs and chosen.get("DATABASE_URL") in (None, theirs.get("DATABASE_URL")):
-        os.environ.update(theirs | chosen)
+    published = settings.published(folder) if lock.is_held(folder) else {}
+    if published and chosen.get("DATABASE_URL") in (None, published.get("DATABASE_URL")):
+        os.environ.update(published | chosen)
         yield
     elif "DATABASE_URL" in chosen or "SECRET_ID" in chosen:
         os.environ.update(chosen)
@@ -130,8 +130,8 @@ def table(report: Report, replay: bool = False) -> Iterator[str]:
         yield f"    and {len(reasons) - _REASONS_SHOWN} more reasons"
     if report.unknown_fields:
         names = ", ".join(sorted(report.unknown_names)[:_REASONS_SHOWN])
-        told = f": {names}" if names else ""
-        yield f"  unknown     {report.unknown_fields:>9,}  dropped, not in the contract{told}"
+        suffix = f": {names}" if names else ""
+        yield f"  unknown     {report.unknown_fields:>9,}  dropped, not in the contract{suffix}"
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ def api_key_file(folder: Path) -> Path:
 
 
 def api_key(folder: Path) -> str:
-    return _kept(api_key_file(folder), fresh_api_key())
+    return _read_or_create(api_key_file(folder), fresh_api_key())
 
 
 def fresh_api_key() -> str:
@@ -28,7 +28,7 @@ def api_keys(folder: Path, *others: str) -> str:
 
 def pii_keys(folder: Path) -> str:
     """The setting PII_KEYS. If its file is lost, nothing in the database can be looked up any more."""
-    return _kept(pii_keys_file(folder), with_fresh_pii_key("{}"))
+    return _read_or_create(pii_keys_file(folder), with_fresh_pii_key("{}"))
 
 
 def pii_keys_file(folder: Path) -> Path:
@@ -44,10 +44,10 @@ def with_fresh_pii_key(known: str) -> str:
 
 def password(path: Path) -> str:
     """A server's password, kept in the file ``path``."""
-    return _kept(path, secrets.token_urlsafe(24))
+    return _read_or_create(path, secrets.token_urlsafe(24))
 
 
-def _kept(path: Path, fresh: str) -> str:
+def _read_or_create(path: Path, fresh: str) -> str:
     if not path.exists():
         write_private(path, fresh + "\n")
     return path.read_text(encoding="utf-8").strip()

@@ -29,7 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local.localstack")
     parser.add_argument("what", choices=["up", "down"])
     up = parser.parse_args().what == "up"
-    signals.note()
+    signals.defer()
     try:
         _up(localstack_folder()) if up else _down(localstack_folder())
     except signals.StopRequested:
@@ -70,7 +70,7 @@ def refuse_unsuitable() -> None:
 
 def _start_keeper(folder: Path, undo: contextlib.ExitStack) -> None:
     """Starts the keeper, which outlives this command unless ``undo`` is executed."""
-    port = ports.asked_for() or (processes.free_port() if processes.listening(_USUAL_PORT) else _USUAL_PORT)
+    port = ports.requested() or (processes.free_port() if processes.listening(_USUAL_PORT) else _USUAL_PORT)
     ports.refuse_taken(port, COMMAND)
     keeper = Child(
         "LocalStack's keeper",

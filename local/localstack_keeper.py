@@ -32,7 +32,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     port = parser.parse_args().port
-    signals.note()
+    signals.defer()
     try:
         folder = localstack_folder()
         with lock.hold(folder, COMMAND), contextlib.suppress(signals.StopRequested):
@@ -51,7 +51,7 @@ def _run(folder: Path, port: int) -> None:
         _localstack(stack, port) as endpoint,
         settings.publish(folder, {**stack.settings, ENDPOINT: endpoint}),
     ):
-        watch(stack, mortal="LocalStack")  # a restarted LocalStack would not have the app
+        watch(stack, not_restarted="LocalStack")  # a restarted LocalStack would not have the app
 
 
 def _remove_leftovers(folder: Path) -> None:

@@ -148,7 +148,7 @@ class Page:
         return records
 
 
-def page_asked_for(query: Mapping[str, str], size_name: str, default_size: int) -> Page:
+def page_from_query(query: Mapping[str, str], size_name: str, default_size: int) -> Page:
     """The page that a URL's query asks for. Raises ValueError if the query is invalid."""
     bad = float(query.get("bad", "0"))
     if not 0 <= bad <= 1:

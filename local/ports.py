@@ -7,7 +7,7 @@ from local import processes
 from local.errors import LocalError, PortTaken
 
 
-def asked_for() -> int | None:
+def requested() -> int | None:
     """None if PORT is not set. Raises LocalError."""
     text = os.environ.get("PORT")
     if not text:

@@ -12,10 +12,10 @@ import subprocess
 from pathlib import Path
 from types import TracebackType
 
-from local import quarters
+from local import installation
 from local.errors import DataFolderBroken, ServerFailed
 from local.folders import make_private, write_private
-from local.processes import Child, at_work_in, end, free_port, listening
+from local.processes import Child, end, free_port, listening, processes_in
 from local.server import Server
 
 _MAJOR = "18"
@@ -33,11 +33,11 @@ class Postgres(Server):
     def __init__(self, folder: Path, *, throwaway: bool = False) -> None:
         """A throwaway server is for tests: initialised without fsync, and removed on exit."""
         self._throwaway = throwaway
-        self._asked_for = make_private(folder.resolve())
-        self._quarters = quarters.choose(self._asked_for)
-        self._data = self._quarters.folder / "data"
-        self._password_file = self._quarters.folder / "password"
-        self.log = self._quarters.folder / "postgres.log"
+        self._folder = make_private(folder.resolve())
+        self._installation = installation.choose(self._folder)
+        self._data = self._installation.folder / "data"
+        self._password_file = self._installation.folder / "password"
+        self.log = self._installation.folder / "postgres.log"
         self.port = free_port()
 
     def __exit__(
@@ -45,7 +45,7 @@ class Postgres(Server):
     ) -> None:
         super().__exit__(kind, error, trace)
         if self._throwaway:
-            remove(self._asked_for)
+            remove(self._folder)
 
     @property
     def url(self) -> str:
@@ -66,7 +66,7 @@ class Postgres(Server):
             self.stop()
             if listening(self.port):
                 raise ServerFailed(self.name, f"cannot use port {self.port}: it is taken", self.log) from None
-            raise DataFolderBroken(self._quarters.folder, self._complaint()) from None
+            raise DataFolderBroken(self._installation.folder, self._last_fatal_message()) from None
         except BaseException:
             self.stop()
             raise
@@ -82,11 +82,11 @@ class Postgres(Server):
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         return Child(
             self.name,
-            [str(self._quarters.programs / "postgres"), "-D", str(self._data), *options],
+            [str(self._installation.programs / "postgres"), "-D", str(self._data), *options],
             env=_ENVIRONMENT,
             cwd=self._data.parent,
             log=self.log,
-            user=self._quarters.user,
+            user=self._installation.user,
             stop_signal=signal.SIGINT,  # "fast": SIGTERM would wait until every client disconnects
         )
 
@@ -98,7 +98,7 @@ class Postgres(Server):
 
     def _make_data_folder(self) -> None:
         """Uses another name until it is complete: a run that is killed here leaves nothing broken behind."""
-        user, draft = self._quarters.user, self._data.with_name("data.new")
+        user, draft = self._installation.user, self._data.with_name("data.new")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
         if user:
@@ -109,9 +109,9 @@ class Postgres(Server):
 
     def _initdb(self, target: Path) -> None:
         """Sets an encoding and a collation that do not depend on the machine's locales."""
-        user = self._quarters.user
+        user = self._installation.user
         argv = [
-            str(self._quarters.programs / "initdb"), "--pgdata", str(target), "--username=postgres",
+            str(self._installation.programs / "initdb"), "--pgdata", str(target), "--username=postgres",
             "--pwfile", str(self._password_file), "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C",
             "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions",
         ]  # fmt: skip
@@ -130,28 +130,28 @@ class Postgres(Server):
         try:
             major = (self._data / "PG_VERSION").read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
-            raise DataFolderBroken(self._quarters.folder, "there is no database in it") from None
+            raise DataFolderBroken(self._installation.folder, "there is no database in it") from None
         if major != _MAJOR:
             problem = (
                 f"it was written by PostgreSQL {major}, not {_MAJOR}; to keep it, dump it with that version, "
                 "and restore the dump into a new database"
             )
-            raise DataFolderBroken(self._quarters.folder, problem)
+            raise DataFolderBroken(self._installation.folder, problem)
         if not self._password_file.exists():
-            raise DataFolderBroken(self._quarters.folder, "its password file is missing")
+            raise DataFolderBroken(self._installation.folder, "its password file is missing")
 
-    def _complaint(self) -> str:
+    def _last_fatal_message(self) -> str:
         """The last FATAL or PANIC message in Postgres' log, or a reference to the log if there is none."""
-        said = self.log.read_text(encoding="utf-8", errors="replace")
-        fatal = [line.partition(level)[2].strip() for line in said.splitlines()
+        text = self.log.read_text(encoding="utf-8", errors="replace")
+        fatal = [line.partition(level)[2].strip() for line in text.splitlines()
                  for level in ("FATAL:", "PANIC:") if level in line]  # fmt: skip
         return fatal[-1] if fatal else f"Postgres does not start with it ({self.log})"
 
 
 def remove(folder: Path) -> None:
     """Removes the data, wherever it is, after ending the processes that a killed run left in it."""
-    elsewhere = quarters.elsewhere(folder)
-    for place in (folder, elsewhere) if quarters.is_ours(elsewhere) else (folder,):
+    fallback = installation.fallback_folder(folder)
+    for place in (folder, fallback) if installation.is_ours(fallback) else (folder,):
         _end_orphans(place / "data")
         shutil.rmtree(place, ignore_errors=True)
 
@@ -162,7 +162,7 @@ def _end_orphans(data: Path) -> None:
     Also removes a killed server's lock file: its process id may now be another process's, or a zombie's.
     """
     if _pid_file_lines(data):
-        end(at_work_in(data, "postgres"), signal.SIGINT, Postgres.stop_seconds)
+        end(processes_in(data, "postgres"), signal.SIGINT, Postgres.stop_seconds)
         (data / "postmaster.pid").unlink(missing_ok=True)
 
 

@@ -126,13 +126,13 @@ def _open_log(path: Path) -> Any:
     return os.fdopen(descriptor, "ab")
 
 
-def end(processes: Iterable[psutil.Process], ask: signal.Signals, patience_seconds: float) -> None:
+def end(processes: Iterable[psutil.Process], stop_signal: signal.Signals, patience_seconds: float) -> None:
     """Signals all of them, waits once for all, and kills the rest. psutil guards against reused ids."""
     alive = list(processes)
-    for order in (ask, signal.SIGKILL):
+    for number in (stop_signal, signal.SIGKILL):
         for process in alive:
             with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(order)
+                process.send_signal(number)
         alive = _alive_after(alive, patience_seconds)
 
 
@@ -158,7 +158,7 @@ def _descendants(pid: int) -> list[psutil.Process]:
         return []
 
 
-def at_work_in(folder: Path, name: str) -> list[psutil.Process]:
+def processes_in(folder: Path, name: str) -> list[psutil.Process]:
     """The processes with that name and working folder, which distinguish our servers from others."""
     found = []
     for process in psutil.process_iter():

@@ -37,12 +37,12 @@ _CHALICE = (
 
 
 def main() -> int:
-    telemetry.leave_no_core()
-    signals.note()
+    telemetry.disable_core_dumps()
+    signals.defer()
     try:
         folder = local_folder()
         with lock.hold(folder, "make run"), contextlib.suppress(signals.StopRequested):
-            _run(folder, ports.asked_for() or _PORT)
+            _run(folder, ports.requested() or _PORT)
     except (LocalError, ConfigError, OSError) as error:
         print(f"make run: {error}.", file=sys.stderr)
         return 1
@@ -101,8 +101,8 @@ def _scheduler(stack: Stack) -> contextlib.AbstractContextManager[processes.Chil
 
 @contextlib.contextmanager
 def _http(stack: Stack, port: int) -> Iterator[None]:
-    where = ["--host", "127.0.0.1", "--port", str(port), "--stage", "local", "--no-autoreload"]
-    argv = ["-c", _CHALICE, "--project-dir", str(ROOT), "local", *where]
+    options = ["--host", "127.0.0.1", "--port", str(port), "--stage", "local", "--no-autoreload"]
+    argv = ["-c", _CHALICE, "--project-dir", str(ROOT), "local", *options]
     with stack.running("the HTTP server", argv, "http.log") as child:
         child.wait_until(lambda: _answers(port), _HEALTH_SECONDS)
         yield
@@ -110,10 +110,10 @@ def _http(stack: Stack, port: int) -> Iterator[None]:
 
 def _answers(port: int) -> bool:
     """Any status counts: without a database /health reports that, which is an answer too."""
-    line = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    with contextlib.closing(line), contextlib.suppress(OSError, http.client.HTTPException):
-        line.request("GET", "/health")
-        return line.getresponse().status > 0
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+        connection.request("GET", "/health")
+        return connection.getresponse().status > 0
     return False
 
 

@@ -19,7 +19,7 @@ from local import expressions, signals
 from local.errors import LocalError
 from local.folders import ROOT
 
-_SLICE = timedelta(seconds=1)  # short sleeps: after a laptop was suspended, the clock has moved on
+_MAX_SLEEP = timedelta(seconds=1)  # short sleeps: after a laptop was suspended, the clock has moved on
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def serve(todo: Sequence[Job], invoke: Callable[[str], None], clock: Clock, *, a
     while due:
         job = min(due, key=lambda job: due[job])
         while (left := due[job] - clock.now()) > timedelta():
-            clock.sleep(min(left, _SLICE))
+            clock.sleep(min(left, _MAX_SLEEP))
         invoke(job.name)
         following = job.schedule.next_after(max(clock.now(), due.pop(job)))
         if following:

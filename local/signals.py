@@ -1,8 +1,8 @@
 """Handles Ctrl-C and SIGTERM where it is safe to stop.
 
-The runner only notes a signal and checks for it between its steps: a handler that raises could do so between
-the start of a child and the line that records it, and leave the child behind. A command that runs a single
-job is interrupted at once, but only once, so that a second Ctrl-C cannot break the cleanup.
+The runner only records a signal and checks for it between its steps: a handler that raises could do so
+between the start of a child and the line that records it, and leave the child behind. A command that runs a
+single job is interrupted at once, but only once, so that a second Ctrl-C cannot break the cleanup.
 """
 
 import signal
@@ -18,9 +18,9 @@ class StopRequested(Stopped):
 _received: list[int] = []
 
 
-def note() -> None:
-    """From now on SIGINT, SIGTERM and SIGHUP are only noted."""
-    _handle(_remember)
+def defer() -> None:
+    """From now on SIGINT, SIGTERM and SIGHUP are only recorded, for ``check``."""
+    _handle(_record)
 
 
 def interrupt() -> None:
@@ -29,7 +29,7 @@ def interrupt() -> None:
 
 
 def check() -> None:
-    """Raises StopRequested if a signal was noted."""
+    """Raises StopRequested if a signal was recorded."""
     if _received:
         raise StopRequested(signal.Signals(_received[0]).name)
 
@@ -45,7 +45,7 @@ def _handle(handler: "signal._HANDLER") -> None:
             signal.signal(number, handler)
 
 
-def _remember(number: int, _frame: FrameType | None) -> None:
+def _record(number: int, _frame: FrameType | None) -> None:
     _received.append(number)
 
 

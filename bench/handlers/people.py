@@ -23,9 +23,9 @@ _database: list[psycopg2.extensions.connection] = []
 
 def person(uid: str) -> str:
     """One person's JSON: from Redis, else from Postgres and then into Redis."""
-    held = _redis.get(f"user:{uid}")
-    if isinstance(held, bytes):
-        return held.decode()
+    cached = _redis.get(f"user:{uid}")
+    if isinstance(cached, bytes):
+        return cached.decode()
     body = _text(_ONE, uid)
     _redis.set(f"user:{uid}", body, ex=120)
     return body

@@ -102,15 +102,15 @@ def _command(key: bytes, body: bytes) -> Iterator[bytes]:
 
 def _connected(url: str) -> socket.socket:
     parts = urlsplit(url)
-    line = socket.create_connection((str(parts.hostname), int(parts.port or 6379)))
-    line.sendall(f"AUTH {parts.password}\r\n".encode())
-    _receive(line, len(_OK))
-    return line
+    sock = socket.create_connection((str(parts.hostname), int(parts.port or 6379)))
+    sock.sendall(f"AUTH {parts.password}\r\n".encode())
+    _receive(sock, len(_OK))
+    return sock
 
 
-def _receive(line: socket.socket, size: int) -> None:
+def _receive(sock: socket.socket, size: int) -> None:
     while size > 0:
-        received = line.recv(1 << 20)
+        received = sock.recv(1 << 20)
         if not received or b"-" in received:
             raise ConnectionError("Redis refused a command, or closed the connection")
         size -= len(received)

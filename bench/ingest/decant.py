@@ -52,11 +52,11 @@ class Decant(Way):
         self.steps = self._report.timings
 
     def check(self) -> None:
-        told = self._report
-        kept = told.inserted + told.unchanged
+        report = self._report
+        kept = report.inserted + report.unchanged
         stored = self.servers.count(self.users), self.servers.count(self.addresses), self.servers.entries()
-        if (told.status, told.fetched) != ("succeeded", self.records) or stored != (kept, kept, kept):
-            raise WrongResult(f"{told} does not match what is stored: {stored}")
+        if (report.status, report.fetched) != ("succeeded", self.records) or stored != (kept, kept, kept):
+            raise WrongResult(f"{report} does not match what is stored: {stored}")
 
     def close(self) -> None:
         _log.setLevel(self._log_level)

@@ -33,16 +33,16 @@ def user(record: dict[str, Any]) -> dict[str, Any]:
 
 def address(record: dict[str, Any]) -> dict[str, Any]:
     """The row of the addresses table."""
-    of = record["address"]
+    source = record["address"]
     return {
         "uid": record["uid"],
-        "city": of["city"].strip(),
-        "state": of["state"].strip(),
-        "country": of["country"].strip(),
-        "zip_prefix": str(of["zip_code"]).strip()[:3],
-        "lat": round(float(of["coordinates"]["lat"]), 1),
-        "lng": round(float(of["coordinates"]["lng"]), 1),
-        "street": f"{of['street_address']}, {of['street_name']}",
+        "city": source["city"].strip(),
+        "state": source["state"].strip(),
+        "country": source["country"].strip(),
+        "zip_prefix": str(source["zip_code"]).strip()[:3],
+        "lat": round(float(source["coordinates"]["lat"]), 1),
+        "lng": round(float(source["coordinates"]["lng"]), 1),
+        "street": f"{source['street_address']}, {source['street_name']}",
     }
 
 

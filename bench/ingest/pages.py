@@ -25,10 +25,10 @@ def pages_of(records: int, page_size: int, bad: float = 0.0) -> Pages:
         raise ValueError("the last page would not be full")
     numbers = range(1, records // page_size + 1)
     bodies = [people.random_data_api(people.Page(_SEED, number, page_size, bad)) for number in numbers]
-    return Pages(bodies, page_size, records, _different(bodies) if not bad else 0)
+    return Pages(bodies, page_size, records, _distinct_people(bodies) if not bad else 0)
 
 
-def _different(bodies: list[bytes]) -> int:
+def _distinct_people(bodies: list[bytes]) -> int:
     return len({record["uid"] for body in bodies for record in records_of(body)})
 
 

@@ -38,9 +38,9 @@ def by_pages(results: Results) -> str:
 def _by_pages(results: Results) -> Iterator[str]:
     for (records, page_size), found in sorted(results.items()):
         rates = {result.way: result.rate for result in found}
-        ours, ratio = f"{rates['decant']:,.0f}", f"{rates['decant'] / rates['ceiling']:.2f}"
+        rate, ratio = f"{rates['decant']:,.0f}", f"{rates['decant'] / rates['ceiling']:.2f}"
         again = f"{rates['decant-again']:,.0f}" if "decant-again" in rates else ""
-        yield f"| {records:,} | {page_size:,} | {ours} | {ratio} | {again} |"
+        yield f"| {records:,} | {page_size:,} | {rate} | {ratio} | {again} |"
 
 
 def steps(result: Result) -> str:

@@ -3,7 +3,7 @@
 import argparse
 
 from bench import servers
-from bench.read.contest import CALLS, contests, told
+from bench.read.contest import CALLS, contests, markdown
 
 
 def main() -> None:
@@ -13,7 +13,7 @@ def main() -> None:
     options = parser.parse_args()
     with servers.running() as running:
         found = contests(running, options.rounds, options.calls)
-    print("\n\n".join(map(told, found)))
+    print("\n\n".join(map(markdown, found)))
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ class Contest:
         """The median of the rounds' ratios: within a round, the machine is equally busy for all."""
         turns = self.turns[place]
         pairs = zip(turns[name].seconds, turns[to or self.bare].seconds, strict=True)
-        return median(ours / theirs for ours, theirs in pairs)
+        return median(candidate / baseline for candidate, baseline in pairs)
 
 
 def contests(
@@ -151,17 +151,17 @@ def _handler(module: str, name: str, _: str) -> Handler:
 def _hot(bare: Bare, handlers: Handlers, uids: Sequence[str], calls: int) -> dict[str, Reader]:
     held, pooled = bare.held_get(uids), bare.pooled_get(uids)
     readers = {"GET, held": Reader(held, calls), "GET, pooled": Reader(pooled, calls)}
-    for name, ask in _askers(handlers, [events.get_user(uid) for uid in uids]):
+    for name, ask in _callers(handlers, [events.get_user(uid) for uid in uids]):
         good = _from_redis if name == "decant" else _is_ok
         readers[name] = Reader(ask, calls, good=good)
-    readers["authorizer"] = Reader(_authorizer(), calls, good=_opens_doors)
+    readers["authorizer"] = Reader(_authorizer(), calls, good=_allows_users)
     return readers
 
 
 def _miss(bare: Bare, handlers: Handlers, uids: Sequence[str], calls: int) -> dict[str, Reader]:
     """No person is asked for twice in a turn."""
     readers = {"SELECT": Reader(bare.select(_ONE, uids), calls)}
-    for name, ask in _askers(handlers, [events.get_user(uid) for uid in uids]):
+    for name, ask in _callers(handlers, [events.get_user(uid) for uid in uids]):
         good = _from_postgres if name == "decant" else _is_ok
         readers[name] = Reader(ask, calls, bare.forget_all, good)
     return readers
@@ -169,17 +169,17 @@ def _miss(bare: Bare, handlers: Handlers, uids: Sequence[str], calls: int) -> di
 
 def _list(bare: Bare, handlers: Handlers, calls: int) -> dict[str, Reader]:
     readers = {"SELECT": Reader(bare.select(_LIST, [_LISTED]), calls, good=lambda rows: len(rows) == _LISTED)}
-    for name, ask in _askers(handlers, [events.list_users({"limit": str(_LISTED)})]):
+    for name, ask in _callers(handlers, [events.list_users({"limit": str(_LISTED)})]):
         readers[name] = Reader(ask, calls, good=_is_list)
     return readers
 
 
-def _askers(handlers: Handlers, sent: Sequence[dict[str, Any]]) -> Iterator[tuple[str, Callable[[], Any]]]:
+def _callers(handlers: Handlers, sent: Sequence[dict[str, Any]]) -> Iterator[tuple[str, Callable[[], Any]]]:
     for name, handler in handlers.items():
-        yield name, _asker(handler, sent)
+        yield name, _caller(handler, sent)
 
 
-def _asker(handler: Handler, sent: Sequence[dict[str, Any]]) -> Callable[[], Any]:
+def _caller(handler: Handler, sent: Sequence[dict[str, Any]]) -> Callable[[], Any]:
     event, context = cycle(sent), events.Context()
     return lambda: handler(next(event), context)
 
@@ -189,7 +189,7 @@ def _authorizer() -> Callable[[], Any]:
     return lambda: authorize(events.authorize(settings.API_KEY), events.Context())
 
 
-def _opens_doors(answer: Any) -> bool:
+def _allows_users(answer: Any) -> bool:
     return any(one.endswith("/GET/users/*") for one in answer["policyDocument"]["Statement"][0]["Resource"])
 
 
@@ -209,7 +209,7 @@ def _is_list(answer: Any) -> bool:
     return bool(answer["statusCode"] == 200 and len(json.loads(answer["body"])["items"]) == _LISTED)
 
 
-def told(contest: Contest) -> str:
+def markdown(contest: Contest) -> str:
     """A Markdown table."""
     heads = [f"{place}, µs | fastest – slowest | of the bare call" for place in PLACES]
     lines = [f"| {_TITLES[contest.title]} | {' | '.join(heads)} |", "|---|" + "---:|---:|---:|" * len(PLACES)]

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 def as_in_a_lambda() -> Iterator[None]:
     """Writes every line at once, as in a Lambda, but to /dev/null."""
     sys.stdout.flush()
-    before, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
+    before, devnull = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 1)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
     try:
@@ -21,4 +21,4 @@ def as_in_a_lambda() -> Iterator[None]:
         sys.stdout.flush()
         os.dup2(before, 1)
         os.close(before)
-        os.close(nowhere)
+        os.close(devnull)

@@ -85,8 +85,8 @@ class Source:
         self._url, self._query, self._limits = url, query, limits or Limits()
         self._session, self._adapter = requests.Session(), _Adapter()
         self._auth = None if authorization is None else partial(_authorized, authorization)
-        is_near = parts.scheme == "http" and transport.is_safe(url)
-        self._session.trust_env = not is_near  # no proxy for this machine or its Docker network
+        is_local = parts.scheme == "http" and transport.is_safe(url)
+        self._session.trust_env = not is_local  # no proxy for this machine or its Docker network
 
     def fetch(self, page: int, size: int) -> bytes:
         """The body of one page (from 1). Raises SourceUnavailable or SourceInvalid."""
@@ -111,17 +111,17 @@ class Source:
     def _pause(self, state: RetryCallState) -> float:
         """Exponential backoff with jitter; longer if the server asks for it, up to ``longest_pause``."""
         failure = state.outcome.exception() if state.outcome else None
-        asked = min(getattr(failure, "retry_after", 0.0), self._limits.longest_pause)
+        requested = min(getattr(failure, "retry_after", 0.0), self._limits.longest_pause)
         jittered = wait_random_exponential(self._limits.pause, self._limits.longest_pause)(state)
-        return max(asked, jittered, self._limits.pause / 5)
+        return max(requested, jittered, self._limits.pause / 5)
 
     def _attempt(self, page: int, size: int, deadline: float) -> bytes:
         """One attempt. At the deadline a timer cuts the connection, whatever the server is slow at."""
-        watch = threading.Timer(deadline - time.monotonic(), self._adapter.cut)
-        watch.start()
+        timer = threading.Timer(deadline - time.monotonic(), self._adapter.cut)
+        timer.start()
         problem: Exception
         try:
-            with self._sent(page, size) as response:
+            with self._send(page, size) as response:
                 _check(response, page)
                 return self._body(response, page, size, deadline)
         except (requests.ConnectionError, requests.Timeout) as error:
@@ -131,12 +131,12 @@ class Source:
         except requests.RequestException as error:
             problem = SourceUnavailable(page, f"the request failed: {type(error).__name__}")
         finally:
-            watch.cancel()
+            timer.cancel()
         if time.monotonic() > deadline:
             problem = self._too_slow(page)
         raise problem  # outside the except clauses, since their errors hold the whole URL
 
-    def _sent(self, page: int, size: int) -> requests.Response:
+    def _send(self, page: int, size: int) -> requests.Response:
         """The response's head. Bypasses ``Session.send``, which reads a redirect's body without a limit."""
         query = dict(self._query(page, size))
         request = requests.Request("GET", self._url, _ACCEPT, params=query, auth=self._auth)
@@ -183,17 +183,17 @@ class _Adapter(requests.adapters.HTTPAdapter):
     def cut(self) -> None:
         for connection in list(self._open):
             with contextlib.suppress(OSError, AttributeError):  # it has no socket yet, or no longer
-                (connection.held or connection.sock).shutdown(socket.SHUT_RDWR)
+                (connection.own_socket or connection.sock).shutdown(socket.SHUT_RDWR)
 
 
 def _tracked_in(known: weakref.WeakSet[Any], pool: Any, connection: Any) -> Any:
     class Connection(connection):  # type: ignore[misc]
-        held = None  # its socket, which it hands over to the response if the server will close the connection
+        own_socket = None  # it goes to the response if the server will close the connection
 
         def connect(self) -> None:
             known.add(self)
             super().connect()
-            self.held = self.sock
+            self.own_socket = self.sock
 
     class Pool(pool):  # type: ignore[misc]
         ConnectionCls = Connection
@@ -224,9 +224,9 @@ def _check(response: requests.Response, page: int) -> None:
 
 def _may_have_broken_off(response: requests.Response) -> bool:
     """Whether the head may be cut short: it gives no end of the body, and http.client accepts a cut head."""
-    told = response.headers
-    has_length = told.get("Content-Length", "").isdigit()
-    return not (has_length or "Transfer-Encoding" in told or "Connection" in told)
+    headers = response.headers
+    has_length = headers.get("Content-Length", "").isdigit()
+    return not (has_length or "Transfer-Encoding" in headers or "Connection" in headers)
 
 
 def _retry_after(header: str) -> float:

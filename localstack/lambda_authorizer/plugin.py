@@ -54,8 +54,8 @@ class LambdaAuthorizer:
             raise AuthorizerConfigurationError from None
         if not may_pass:
             raise AccessDeniedError("User is not authorized to access this resource")
-        told = {"principalId": answer.get("principalId"), **answer.get("context", {})}
-        context.context_variables["authorizer"] = told
+        identity = {"principalId": answer.get("principalId"), **answer.get("context", {})}
+        context.context_variables["authorizer"] = identity
 
     def _answer(self, authorizer: Any, token: str, context: RestApiInvocationContext) -> dict[str, Any]:
         key, now = (context.api_id, authorizer["id"], token), time.monotonic()
@@ -76,9 +76,9 @@ def _ask(uri: str, token: str, context: RestApiInvocationContext) -> dict[str, A
         raise AuthorizerFailureError(None)
     event = {"type": "TOKEN", "methodArn": _method_arn(context), "authorizationToken": token}
     client = connect_to(region_name=context.region, aws_access_key_id=context.account_id).lambda_
-    said = client.invoke(FunctionName=function.group(1), Payload=json.dumps(event))
-    answer = json.load(said["Payload"])
-    if "FunctionError" in said or not isinstance(answer, dict):
+    response = client.invoke(FunctionName=function.group(1), Payload=json.dumps(event))
+    answer = json.load(response["Payload"])
+    if "FunctionError" in response or not isinstance(answer, dict):
         raise AuthorizerFailureError(None)
     return answer
 

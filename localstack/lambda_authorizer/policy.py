@@ -16,19 +16,19 @@ def allows(policy: Mapping[str, Any], method_arn: str) -> bool:
     try:
         effects = {
             statement["Effect"]
-            for statement in _listed(policy["Statement"])
-            if any(_fits(action, _ACTION) for action in _listed(statement["Action"]))
-            and any(_fits(resource, method_arn) for resource in _listed(statement["Resource"]))
+            for statement in _as_list(policy["Statement"])
+            if any(_matches(action, _ACTION) for action in _as_list(statement["Action"]))
+            and any(_matches(resource, method_arn) for resource in _as_list(statement["Resource"]))
         }
     except (KeyError, TypeError):
         raise Malformed from None
     return effects == {"Allow"}
 
 
-def _listed(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _fits(pattern: str, text: str) -> bool:
-    wanted = "".join({"*": ".*", "?": "."}.get(sign, re.escape(sign)) for sign in pattern)
-    return re.fullmatch(wanted, text, re.DOTALL) is not None
+def _matches(pattern: str, text: str) -> bool:
+    regex = "".join({"*": ".*", "?": "."}.get(sign, re.escape(sign)) for sign in pattern)
+    return re.fullmatch(regex, text, re.DOTALL) is not None

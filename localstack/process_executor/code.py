@@ -19,17 +19,17 @@ class CodeFolders:
         self._users: defaultdict[Path, set[str]] = defaultdict(set)
         self._changing = threading.Lock()
 
-    def of(self, version: FunctionVersion) -> Path:
-        """The folder of the version's code after ``take``."""
+    def folder_of(self, version: FunctionVersion) -> Path:
+        """The folder of the version's code after ``acquire``."""
         code = _code_of(version)
         if code.is_hot_reloading():
             return Path(code.get_unzipped_code_location())
         name: str = version.config.code.code_sha256
         return self._root / name.replace("/", "_")
 
-    def take(self, version: FunctionVersion) -> None:
+    def acquire(self, version: FunctionVersion) -> None:
         """Unzips the code unless another version has done so. Its folders are read-only."""
-        folder, code = self.of(version), _code_of(version)
+        folder, code = self.folder_of(version), _code_of(version)
         with self._changing:
             if not folder.exists():
                 code.prepare_for_execution()
@@ -38,9 +38,9 @@ class CodeFolders:
                 _set_modes(folder, _READ_ONLY)
             self._users[folder].add(_name_of(version))
 
-    def give_back(self, version: FunctionVersion) -> None:
-        """The last version to do so removes the folder. A version that never took it changes nothing."""
-        folder = self.of(version)
+    def release(self, version: FunctionVersion) -> None:
+        """The last version to do so removes the folder. A version that never acquired it changes nothing."""
+        folder = self.folder_of(version)
         with self._changing:
             users = self._users[folder]
             if _name_of(version) in users:

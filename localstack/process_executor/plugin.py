@@ -43,16 +43,16 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc]
     def start(self, env_vars: dict[str, Any]) -> None:
         """Does not wait for the function to load: a failure to load is the answer to the first invocation."""
         settings = self.function_version.config
-        folder = _code.of(self.function_version)
+        folder = _code.folder_of(self.function_version)
         given = {name: str(value) for name, value in env_vars.items()}
-        ours = {
+        reserved = {
             "AWS_EXECUTION_ENV": f"AWS_Lambda_{settings.runtime}",
             "LAMBDA_TASK_ROOT": str(folder),
             "LAMBDA_RUNTIME_DIR": str(_PACKAGES),
         }
         function = Function(
             folder=folder,
-            environment=_DEFAULTS | given | ours,
+            environment=_DEFAULTS | given | reserved,
             version=self.function_version.id.qualifier,
             timeout_seconds=settings.timeout,
             memory_mb=settings.memory_size,
@@ -110,8 +110,8 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc]
             )
         if settings.layers:
             raise LambdaRuntimeException("the process executor does not support layers")
-        _code.take(function_version)
+        _code.acquire(function_version)
 
     @classmethod
     def cleanup_version(cls, function_version: FunctionVersion) -> None:
-        _code.give_back(function_version)
+        _code.release(function_version)

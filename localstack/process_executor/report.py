@@ -28,9 +28,9 @@ def timed_out(request_id: str, seconds: float) -> Outcome:
 
 def exited(request_id: str, status: int) -> Outcome:
     """The process ended without an answer."""
-    said = f"RequestId: {request_id} Error: Runtime exited {_reason(status)}"
-    problem = f"{said}\nRuntime.ExitError\n"
-    return Outcome(_document("Runtime.ExitError", said), True, problem, _error_status("Runtime.ExitError"))
+    message = f"RequestId: {request_id} Error: Runtime exited {_reason(status)}"
+    problem = f"{message}\nRuntime.ExitError\n"
+    return Outcome(_document("Runtime.ExitError", message), True, problem, _error_status("Runtime.ExitError"))
 
 
 def failed(document: bytes, error_type: str) -> Outcome:

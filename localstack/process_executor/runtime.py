@@ -28,7 +28,7 @@ class Runtime:
         self._events: SimpleQueue[Event] = SimpleQueue()
         self._api = RuntimeApi(self._events, largest_payload)
         self._group = threading.Lock()  # held while the process id is certain to be its own
-        self._gone = False
+        self._has_ended = False
         self._started, self._ready = time.monotonic(), 0.0
         read_end, self._lifeline = os.pipe()
         try:
@@ -49,7 +49,7 @@ class Runtime:
 
     @property
     def running(self) -> bool:
-        return not self._gone and self._process.returncode is None
+        return not self._has_ended and self._process.returncode is None
 
     @property
     def loaded(self) -> bool:
@@ -80,7 +80,7 @@ class Runtime:
     def work(self, invocation: Invocation, seconds: float) -> Answered | InitFailed | Exited | None:
         """The outcome of the invocation; None if there is none within ``seconds``."""
         deadline = time.monotonic() + seconds
-        self._api.give(invocation)
+        self._api.submit(invocation)
         while (event := self._next(deadline)) is not None:
             if not isinstance(event, Ready):
                 return event
@@ -102,14 +102,14 @@ class Runtime:
 
     def _kill(self) -> None:
         with self._group:
-            if not self._gone:
+            if not self._has_ended:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def _reap(self) -> None:
         os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)  # still a zombie: the id is its own
         self._kill()
         with self._group:
-            self._gone = True
+            self._has_ended = True
             status = self._process.wait()
         os.close(self._lifeline)
         self._api.close()

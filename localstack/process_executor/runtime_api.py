@@ -74,7 +74,7 @@ class RuntimeApi:
         host, port = self._server.server_address[:2]
         return f"{host!s}:{port}"
 
-    def give(self, invocation: Invocation) -> None:
+    def submit(self, invocation: Invocation) -> None:
         """Queues the invocation until the process asks for it."""
         self._server.current = invocation.request_id
         self._server.invocations.put(invocation)
@@ -93,13 +93,13 @@ class _Server(ThreadingTCPServer):  # HTTPServer would ask DNS for its own name,
         self.events, self.largest_payload = events, largest_payload
         self.invocations: SimpleQueue[Invocation | None] = SimpleQueue()
         self.current = ""
-        super().__init__(("127.0.0.1", 0), _Talk)
+        super().__init__(("127.0.0.1", 0), _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A killed process may disconnect at any point; its end is detected elsewhere."""
 
 
-class _Talk(BaseHTTPRequestHandler):
+class _Handler(BaseHTTPRequestHandler):
     """One connection of the process."""
 
     server: _Server
@@ -134,10 +134,10 @@ class _Talk(BaseHTTPRequestHandler):
     def _answer(self, answer: Answered) -> None:
         size, most = len(answer.body), self.server.largest_payload
         if size > most:
-            said = (
+            message = (
                 f"Response payload size ({size} bytes) exceeded maximum allowed payload size ({most} bytes)."
             )
-            document = {"errorType": "Function.ResponseSizeTooLarge", "errorMessage": said}
+            document = {"errorType": "Function.ResponseSizeTooLarge", "errorMessage": message}
             answer = Answered(answer.request_id, json.dumps(document).encode(), document["errorType"])
         self.server.events.put(answer)
         self._send(202)

@@ -127,9 +127,9 @@ class _Output:
 
     def new(self) -> str:
         """What was printed since the last call."""
-        said = self._from(self._read_bytes)
-        self._read_bytes += len(said)
-        return said.decode(errors="replace")
+        output = self._from(self._read_bytes)
+        self._read_bytes += len(output)
+        return output.decode(errors="replace")
 
     def all(self) -> str:
         return self._from(0).decode(errors="replace")

@@ -20,16 +20,16 @@ class CustomResource(ResourceProvider):  # type: ignore[misc]  # LocalStack is n
     SCHEMA: ClassVar[dict[str, Any]] = {"primaryIdentifier": ["/properties/PhysicalResourceId"]}
 
     def create(self, request: ResourceRequest) -> ProgressEvent:
-        return _asked("Create", request)
+        return _poll("Create", request)
 
     def update(self, request: ResourceRequest) -> ProgressEvent:
-        return _asked("Update", request)
+        return _poll("Update", request)
 
     def delete(self, request: ResourceRequest) -> ProgressEvent:
-        return _asked("Delete", request)
+        return _poll("Delete", request)
 
 
-def _asked(kind: str, request: ResourceRequest) -> ProgressEvent:
+def _poll(kind: str, request: ResourceRequest) -> ProgressEvent:
     if "request_id" not in request.custom_context:
         return ProgressEvent(
             OperationStatus.IN_PROGRESS,
@@ -43,8 +43,8 @@ def _asked(kind: str, request: ResourceRequest) -> ProgressEvent:
         )
     if answer["Status"] != "SUCCESS":
         return ProgressEvent(OperationStatus.FAILED, request.desired_state, message=answer["Reason"])
-    known = answer.get("Data", {}) | {"PhysicalResourceId": answer["PhysicalResourceId"]}
-    return ProgressEvent(OperationStatus.SUCCESS, request.desired_state | known)
+    properties = answer.get("Data", {}) | {"PhysicalResourceId": answer["PhysicalResourceId"]}
+    return ProgressEvent(OperationStatus.SUCCESS, request.desired_state | properties)
 
 
 def _ask(kind: str, request: ResourceRequest) -> str:
@@ -78,8 +78,8 @@ def _answer(request: ResourceRequest) -> dict[str, Any] | None:
     """The answer that the function has put at the presigned URL; None if there is none yet."""
     s3, key = request.aws_client_factory.s3, request.custom_context["request_id"]
     try:
-        said: dict[str, Any] = json.load(s3.get_object(Bucket=_BUCKET, Key=key)["Body"])
+        answer: dict[str, Any] = json.load(s3.get_object(Bucket=_BUCKET, Key=key)["Body"])
     except s3.exceptions.NoSuchKey:
         return None
     s3.delete_object(Bucket=_BUCKET, Key=key)
-    return said
+    return answer

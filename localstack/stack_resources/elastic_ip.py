@@ -14,9 +14,9 @@ class ElasticIp(ResourceProvider):  # type: ignore[misc]  # LocalStack is not ty
     SCHEMA: ClassVar[dict[str, Any]] = {"primaryIdentifier": ["/properties/PublicIp"]}
 
     def create(self, request: ResourceRequest) -> ProgressEvent:
-        made = request.aws_client_factory.ec2.allocate_address(Domain="vpc")
-        known = {name: made[name] for name in ("AllocationId", "PublicIp")}
-        return ProgressEvent(OperationStatus.SUCCESS, request.desired_state | known)
+        address = request.aws_client_factory.ec2.allocate_address(Domain="vpc")
+        properties = {name: address[name] for name in ("AllocationId", "PublicIp")}
+        return ProgressEvent(OperationStatus.SUCCESS, request.desired_state | properties)
 
     def delete(self, request: ResourceRequest) -> ProgressEvent:
         allocation = request.desired_state["AllocationId"]

@@ -18,7 +18,7 @@ import psutil
 from botocore.config import Config
 
 from local import settings
-from local.deployment import ANYBODY
+from local.deployment import DUMMY_CREDENTIALS
 from local.localstack_keeper import ENDPOINT
 from tests.waiting import until
 
@@ -52,9 +52,9 @@ class Cloud:
         return boto3.client(
             service,
             endpoint_url=self.endpoint,
-            region_name=ANYBODY["AWS_DEFAULT_REGION"],
-            aws_access_key_id=ANYBODY["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=ANYBODY["AWS_SECRET_ACCESS_KEY"],
+            region_name=DUMMY_CREDENTIALS["AWS_DEFAULT_REGION"],
+            aws_access_key_id=DUMMY_CREDENTIALS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=DUMMY_CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
             config=Config(read_timeout=90, retries={"total_max_attempts": 1}, max_pool_connections=20),
         )
 

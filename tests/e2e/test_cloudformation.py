@@ -10,7 +10,7 @@ import pytest
 
 from infra import deploy, package, secret, stacks
 from local import settings
-from local.deployment import ANYBODY
+from local.deployment import DUMMY_CREDENTIALS
 from tests.e2e.cloud import OUTCOMES
 from tests.keys import API_KEY
 
@@ -47,7 +47,7 @@ def session(cloud, tmp_path_factory):
     (root / "infra").symlink_to(deploy.ROOT / "infra")
     package.build("prod", root / "build" / "prod")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**ANYBODY, "AWS_ENDPOINT_URL": cloud.endpoint}.items():
+        for name, value in {**DUMMY_CREDENTIALS, "AWS_ENDPOINT_URL": cloud.endpoint}.items():
             patch.setenv(name, value)
         patch.setattr(deploy, "ROOT", root)
         patch.setattr(stacks, "_PATIENCE", {"Delay": 0.2, "MaxAttempts": 600})

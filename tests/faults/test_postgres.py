@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from local import quarters
+from local import installation
 from tests.faults.child import Order, Run
 from tests.faults.trial import Trial
 from tests.faults.wire import cut
@@ -180,7 +180,7 @@ def small_disk(trial: Trial) -> Iterator[None]:
     try:
         if os.geteuid() != 0 or not mounted(folder):
             pytest.skip("no small disk can be mounted here")
-        owner = quarters.choose(folder).user
+        owner = installation.choose(folder).user
         if owner:
             os.chown(folder, owner.pw_uid, owner.pw_gid)
         trial.sql(f"CREATE TABLESPACE small LOCATION '{folder}'")

@@ -253,7 +253,7 @@ def test_an_erasure_wins_against_a_load_and_readers_in_any_order(store, sql, red
                 return work(*arguments)
 
             erasing = threads.submit(
-                at_once, "erase", people.erased, store, containers[number % 2], tokeniser, uid(number)
+                at_once, "erase", people.erase, store, containers[number % 2], tokeniser, uid(number)
             )
             loading = threads.submit(at_once, "load", load_again, number, 2)
             reading = [threads.submit(at_once, "read", cache.get_user, uid(number)) for cache in containers]
@@ -279,7 +279,7 @@ def test_an_erasure_waits_for_a_load_in_progress_and_then_wins(
     with contextlib.closing(psycopg2.connect(postgres.url)) as slow, ThreadPoolExecutor(1) as threads:
         with slow.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock_shared(hashtext('decant.erasures'))")
-        erasing = threads.submit(people.erased, store, containers[0], tokeniser, uid(1))
+        erasing = threads.submit(people.erase, store, containers[0], tokeniser, uid(1))
         until(lambda: sql("SELECT count(*) FROM pg_locks WHERE NOT granted") == [(1,)])
         assert not erasing.done()
         slow.commit()
@@ -293,7 +293,7 @@ def test_concurrent_erasures_of_different_people_all_succeed(store, sql, contain
 
     with ThreadPoolExecutor(8) as threads:
         receipts = list(
-            threads.map(lambda n: people.erased(store, containers[n % 2], tokeniser, uid(n)), range(60))
+            threads.map(lambda n: people.erase(store, containers[n % 2], tokeniser, uid(n)), range(60))
         )
 
     assert {receipt.users for receipt in receipts} == {1}
@@ -307,7 +307,7 @@ def test_concurrent_erasures_of_one_person_are_one_erasure(store, sql, container
     with ThreadPoolExecutor(8) as threads:
         receipts = list(
             threads.map(
-                lambda n: people.erased(store, containers[n % 2], privacy.Tokeniser(OLD), uid(1)), range(24)
+                lambda n: people.erase(store, containers[n % 2], privacy.Tokeniser(OLD), uid(1)), range(24)
             )
         )
 

@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib import runs, wiring
 from chalicelib.store import Store
-from local import quarters
+from local import installation
 from tests.conftest import Sql
 from tests.integration.api_support import ROOT
 
@@ -37,7 +37,7 @@ def kept(sql):
 
 def test_a_backup_is_restored_by_the_two_commands(stored, empty_database_url, tmp_path):
     dump, restore = re.search(r"```sh\n(.*?)\n(.*?)\n```", section("Backup and restore"), re.DOTALL).groups()
-    path = f"{quarters._programs()}:{os.environ['PATH']}"
+    path = f"{installation._programs()}:{os.environ['PATH']}"
     environment = os.environ | {"DATABASE_URL": empty_database_url, "PATH": path}
 
     def command(line):

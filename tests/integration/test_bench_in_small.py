@@ -10,7 +10,7 @@ from bench.ingest.decant import Decant
 from bench.ingest.pages import pages_of
 from bench.ingest.way import WrongResult
 from bench.placement import PLACES, placed
-from bench.read.contest import contests, told
+from bench.read.contest import contests, markdown
 from bench.servers import Servers
 
 WAYS = ("tutorial", "by-hand", "decant", "decant-bad", "decant-again", "ceiling")
@@ -50,7 +50,7 @@ def test_a_read_is_compared_with_bare_postgres_and_redis(servers, app_environmen
     for place in PLACES:
         assert set(hot.turns[place]) == {"GET, held", "GET, pooled", "decant", "authorizer"}
         assert set(miss.turns[place]) == set(listed.turns[place]) == {"SELECT", "decant"}
-    assert "| **Decant** |" in told(hot)
+    assert "| **Decant** |" in markdown(hot)
 
 
 def cores_of(pids):

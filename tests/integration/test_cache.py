@@ -57,7 +57,7 @@ def cache(valkey, redis_client, people):
 
 @pytest.fixture
 def short_rest(monkeypatch):
-    monkeypatch.setattr(cache_module, "_REST_SECONDS", 0.2)
+    monkeypatch.setattr(cache_module, "_RETRY_SECONDS", 0.2)
     return 0.25
 
 

@@ -287,7 +287,7 @@ def test_a_reader_never_sees_a_version_decrease(containers, people):
 
 @pytest.fixture
 def short_rest(monkeypatch):
-    monkeypatch.setattr(cache_module, "_REST_SECONDS", 0.2)
+    monkeypatch.setattr(cache_module, "_RETRY_SECONDS", 0.2)
 
 
 class Load:
@@ -376,5 +376,5 @@ def test_counts_are_right_after_many_threads(containers, people):
 
     at_once([lambda: [cache.get_user(WHO) for _ in range(20)]] * 40)
 
-    assert cache.counted().hits == 800
-    assert (cache.counted().misses, cache.counted().fills, cache.counted().errors) == (1, 1, 0)
+    assert cache.get_counts().hits == 800
+    assert (cache.get_counts().misses, cache.get_counts().fills, cache.get_counts().errors) == (1, 1, 0)

@@ -407,9 +407,9 @@ def test_messages_that_a_queue_keeps_refusing_are_an_error(sqs, queue, monkeypat
 
 
 def test_a_queue_without_dead_letters_never_gives_a_message_up(sqs, dead):
-    assert aws.most_receives(dead) == float("inf")
+    assert aws.max_receive_count(dead) == float("inf")
     with pytest.raises(AwsError, match="the queue cannot be read"):
-        aws.most_receives(dead + "-of-nobody")
+        aws.max_receive_count(dead + "-of-nobody")
 
 
 def test_a_message_of_an_unknown_run_does_nothing(queue, sql):

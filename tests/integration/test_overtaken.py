@@ -81,7 +81,7 @@ def test_a_run_that_started_with_older_keys_does_not_bring_an_erased_person_back
                 until = time.monotonic() + 10
                 while not sql("SELECT page FROM pages") and time.monotonic() < until:
                     time.sleep(0.01)  # the first page is being loaded
-                people.erased(store, Cache(), BOTH, uid(7))
+                people.erase(store, Cache(), BOTH, uid(7))
             return super().fetch(number, size)
 
     report = run(store, FIRST, page(1, 7), page(2, 7), source=Source(page(1, 7), page(2, 7)))
@@ -96,7 +96,7 @@ def test_an_older_run_seals_nothing_of_a_person_erased_under_newer_keys(store, s
     refused = page(7, email="none")
 
     report = run(
-        Between(store, lambda: people.erased(store, Cache(), BOTH, uid(7))), FIRST, refused, budget=0.1
+        Between(store, lambda: people.erase(store, Cache(), BOTH, uid(7))), FIRST, refused, budget=0.1
     )
 
     assert report.error == OVERTAKEN
@@ -115,11 +115,11 @@ def test_an_erasure_that_was_overtaken_by_newer_keys_erases_nothing(store, sql):
             return self._store.erase(*whom)
 
     with pytest.raises(KeysOvertaken):
-        people.erased(Slow(store, lambda: run(store, BOTH, page(8))), Cache(), FIRST, uid(7))
+        people.erase(Slow(store, lambda: run(store, BOTH, page(8))), Cache(), FIRST, uid(7))
 
     assert sql("SELECT uid FROM users ORDER BY uid") == [(uid(7),), (uid(8),)]
     assert sql("SELECT count(*) FROM erasures") == [(0,)]
-    assert people.erased(store, Cache(), BOTH, uid(7)).users == 1
+    assert people.erase(store, Cache(), BOTH, uid(7)).users == 1
 
 
 def test_a_page_refused_for_its_older_keys_leaves_the_recorded_rejects(store, sql):
@@ -193,7 +193,7 @@ def test_a_key_that_sealed_records_need_cannot_be_removed(store, sql):
 
     assert report.status == "failed"
     assert "(people: 0, erasures: 0, sealed records: 1)" in report.error
-    assert people.erased(store, Cache(), BOTH, uid(5)).sealed_records == 1
+    assert people.erase(store, Cache(), BOTH, uid(5)).sealed_records == 1
 
 
 # Seals
@@ -227,7 +227,7 @@ def test_two_concurrent_replays_use_a_record_once(store, sql):
 def test_an_erasure_wins_against_a_concurrent_replay(store, sql):
     run_id = run(store, FIRST, page(5, 6, email="none")).run_id
 
-    replay(Between(store, lambda: people.erased(store, Cache(), FIRST, uid(5))), run_id)
+    replay(Between(store, lambda: people.erase(store, Cache(), FIRST, uid(5))), run_id)
 
     assert seals(sql) == 1
     assert (replay(store, run_id).rejected, seals(sql)) == (1, 1)

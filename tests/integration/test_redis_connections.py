@@ -72,7 +72,7 @@ def test_a_refusal_shows_its_kind_and_repeats_nothing(redis):
     with pytest.raises(Unanswered, match=r"^ResponseError$") as refused:
         redis.ask(("NOSUCH", "hush"))
 
-    assert refused.value.refuses
+    assert refused.value.is_refusal
     assert "hush" not in f"{refused.value!r} {vars(refused.value)}"
     assert refused.value.__context__ is None
 
@@ -248,7 +248,7 @@ def test_waiting_for_a_free_connection_takes_no_longer_than_the_timeout(connect)
     with Scripted(silence) as server:
         redis = connect(server.url)
         for _ in range(32):
-            redis._places.acquire()
+            redis._slots.acquire()
 
         began = time.monotonic()
         with pytest.raises(Unanswered, match=r"^TimeoutError$"):

@@ -617,7 +617,7 @@ def test_a_query_right_after_a_restart_is_retried(store, postgres_away):
 @pytest.mark.parametrize("trusted", [True, False], ids=["just used", "long idle"])
 def test_a_query_to_a_hanging_postgres_times_out_and_works_again_later(store, postgres, monkeypatch, trusted):
     monkeypatch.setattr(store_module, "_READ_SECONDS", 0.5)
-    monkeypatch.setattr(pool_module, "_TRY_SECONDS", 0.5)
+    monkeypatch.setattr(pool_module, "_PROBE_SECONDS", 0.5)
     monkeypatch.setattr(pool_module, "_TRUSTED_IDLE_SECONDS", 60 if trusted else 0)
     fill_pool(store)
 
@@ -976,7 +976,7 @@ def test_a_load_survives_a_restart_of_postgres(store, sql, run_id, postgres):
 
 
 def test_a_load_whose_answer_was_lost_takes_effect_once(store, sql, run_id, monkeypatch):
-    ask, answers = store._ask, iter([True, False])
+    ask, answers = store._execute, iter([True, False])
 
     def lose_the_first_answer(query, values):
         rows = ask(query, values)
@@ -984,7 +984,7 @@ def test_a_load_whose_answer_was_lost_takes_effect_once(store, sql, run_id, monk
             raise psycopg2.OperationalError("server closed the connection unexpectedly")
         return rows
 
-    monkeypatch.setattr(store, "_ask", lose_the_first_answer)
+    monkeypatch.setattr(store, "_execute", lose_the_first_answer)
 
     assert store.load_page(page_load(run_id, person(1))) is None
     assert sql("SELECT fetched, inserted, pages_done FROM runs") == [(1, 1, 1)]
@@ -997,7 +997,7 @@ def test_repeating_an_ending_whose_answer_was_lost_succeeds(store, run_id):
 
 
 def test_repeating_an_opening_whose_answer_was_lost_succeeds(store, sql, monkeypatch):
-    ask, answers = store._ask, iter([True, False])
+    ask, answers = store._execute, iter([True, False])
 
     def lose_the_first_answer(query, values):
         rows = ask(query, values)
@@ -1005,7 +1005,7 @@ def test_repeating_an_opening_whose_answer_was_lost_succeeds(store, sql, monkeyp
             raise psycopg2.OperationalError("server closed the connection unexpectedly")
         return rows
 
-    monkeypatch.setattr(store, "_ask", lose_the_first_answer)
+    monkeypatch.setattr(store, "_execute", lose_the_first_answer)
 
     opened = store.open_run(Opening("here", "manual", 3), "hash", 1)
 
@@ -1016,14 +1016,14 @@ def test_repeating_an_opening_whose_answer_was_lost_succeeds(store, sql, monkeyp
 def test_a_retried_opening_still_resumes_where_another_run_stopped(store, monkeypatch):
     stopped = store.open_run(Opening("here", "schedule", 3, 100), "hash", 1).run_id
     store.finish_run(stopped, Ending("partial", "the run ran out of time", next_page=2))
-    ask = store._ask
+    ask = store._execute
 
     def twice(query, values):
         if query == "open_run":
             ask(query, values)
         return ask(query, values)
 
-    monkeypatch.setattr(store, "_ask", twice)
+    monkeypatch.setattr(store, "_execute", twice)
 
     opened = store.open_run(Opening("here", "schedule", 3, 100), "hash", 1)
 

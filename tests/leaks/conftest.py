@@ -94,8 +94,8 @@ def begin(
     """Makes a scene whose values are searched for by the given search."""
     app_environment(**chosen)
     monkeypatch.setattr(client, "Limits", functools.partial(client.Limits, pause=0.01))
-    monkeypatch.setattr(pool.again(), "wait", wait_none())
-    monkeypatch.setattr(runs, "_most_receives", lambda: 1)  # no queue exists
+    monkeypatch.setattr(pool.retrying(), "wait", wait_none())
+    monkeypatch.setattr(runs, "_max_receive_count", lambda: 1)  # no queue exists
     for edge in (Store, client.Source, Cache):
         _note_errors(house, edge, monkeypatch)
     for name in (None, "decant"):

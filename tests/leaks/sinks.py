@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 import psycopg2
 import redis
 
-from local import quarters
+from local import installation
 from tests.leaks.house import House
 
 Place = tuple[str, bytes]
@@ -33,7 +33,7 @@ class Sink:
 
 def _dump(house: House) -> Iterator[Place]:
     """Every database, schema, table, function, comment and role."""
-    program = quarters._programs() / "pg_dumpall"
+    program = installation._programs() / "pg_dumpall"
     password = unquote(urlsplit(house.postgres.url).password or "")
     done = subprocess.run(
         [str(program), "--dbname", house.postgres.url],

@@ -8,7 +8,7 @@ from collections import deque
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import Literal, NamedTuple, Self
 
-from local.user_api import DOORS
+from local.user_api import ROUTES
 
 _HEAD_END = b"\r\n\r\n"
 
@@ -83,7 +83,7 @@ class Source:
         self._thread.join()
 
     def url(self, dialect: str) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}{DOORS[dialect].path}"
+        return f"http://127.0.0.1:{self._server.server_address[1]}{ROUTES[dialect].path}"
 
     def script(self, *answers: Answer) -> None:
         """Replaces the rest of the previous script."""

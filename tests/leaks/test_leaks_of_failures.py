@@ -84,7 +84,7 @@ def test_postgres_refuses(scene: Scene, api: Api, sql, refuse, monkeypatch):
     """The rows in its errors hold tokens and kept values, which no log may contain either."""
     scene.speak(api)
     people = a_few(scene, api, "refused")
-    monkeypatch.setattr(pool.again(), "stop", stop_after_attempt(1))
+    monkeypatch.setattr(pool.retrying(), "stop", stop_after_attempt(1))
     for table in REFUSED_TABLES:
         for sqlstate in SQLSTATES if table == "users" else SQLSTATES[::6]:
             refuse(table, sqlstate)
@@ -139,7 +139,7 @@ def answers_again(sql: Any) -> None:
 def test_postgres_ends_in_the_middle_of_a_load(scene: Scene, api: Api, sql, while_loading, monkeypatch):
     scene.speak(api)
     people = a_few(scene, api, "a session that ended")
-    monkeypatch.setattr(pool.again(), "stop", stop_after_attempt(1))
+    monkeypatch.setattr(pool.retrying(), "stop", stop_after_attempt(1))
 
     with while_loading(lambda pid: sql("SELECT pg_cancel_backend(%s)", pid)):
         assert scene.ingest_page(api, *people) == "failed"

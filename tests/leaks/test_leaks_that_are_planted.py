@@ -161,14 +161,14 @@ def logged_error(ground):
 
 @planted("metrics", "a status")
 def metric(ground):
-    telemetry.ran(Report("", ground.text))
+    telemetry.log_run(Report("", ground.text))
 
 
 def raise_from_run(ground, error):
     def fail(*_):
         raise error
 
-    ground.patch.setattr(runs, "_scheduled", fail)
+    ground.patch.setattr(runs, "_run_scheduled", fail)
     assert ground.scene.ingest() == "SourceInvalid"
 
 
@@ -186,7 +186,7 @@ def context(ground):
 
 @planted("results of Lambdas", "an error")
 def result(ground):
-    ground.patch.setattr(runs, "_scheduled", lambda *_: Report("", "failed", error=ground.text))
+    ground.patch.setattr(runs, "_run_scheduled", lambda *_: Report("", "failed", error=ground.text))
     assert ground.scene.ingest() == "failed"
 
 
@@ -204,8 +204,8 @@ def body(ground):
 
 @planted("receipts", "a token")
 def receipt(ground):
-    erase = people.erased
-    ground.patch.setattr(people, "erased", lambda *to: structs.replace(erase(*to), uid_token=ground.text))
+    erase = people.erase
+    ground.patch.setattr(people, "erase", lambda *to: structs.replace(erase(*to), uid_token=ground.text))
     ground.scene.ask(Request(200, "DELETE", f"/users/{uid(1)}"))
 
 

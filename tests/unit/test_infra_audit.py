@@ -60,7 +60,7 @@ def test_a_service_without_data_is_a_failure_and_not_a_pass(status):
 
 def test_an_unreachable_service_is_reported_with_its_own_exit_status(capsys):
     address = f"http://127.0.0.1:{free_port()}/v1/query"
-    assert audit.audit(PINS, address) == audit.NOT_ASKED
+    assert audit.audit(PINS, address) == audit.UNREACHABLE
     assert capsys.readouterr().out == (
         f"make audit: skipped, nothing was checked, because {address} cannot be reached.\n"
     )

@@ -41,14 +41,14 @@ class FakeStack:
         self.done.append(("plan", self.name, template, given))
         return Plan(self.name, (Change("Add", "AWS::SQS::Queue", "Pages", False),), True)
 
-    def planned(self, template, given):
+    def planned_parameters(self, template, given):
         return {"Proxy": given.get("Proxy", "true")}
 
-    def carry_out(self, plan):
-        self.done.append(("carry out", plan.change_set))
+    def execute(self, plan):
+        self.done.append(("execute", plan.change_set))
 
-    def take_back(self, plan):
-        self.done.append(("take back", plan.change_set))
+    def discard(self, plan):
+        self.done.append(("discard", plan.change_set))
 
     def protect(self):
         self.done.append(("protect", self.name))
@@ -108,10 +108,10 @@ def test_the_base_stack_comes_first(session):
 
     assert steps() == [
         ("plan", "decant-prod-base"),
-        ("carry out", "decant-prod-base"),
+        ("execute", "decant-prod-base"),
         ("protect", "decant-prod-base"),
         ("plan", "decant-prod"),
-        ("carry out", "decant-prod"),
+        ("execute", "decant-prod"),
     ]
 
 
@@ -148,7 +148,7 @@ def test_leaving_without_an_answer_means_no(session, monkeypatch, leaves):
 
     with pytest.raises(DeployError, match="was not changed"):
         deploy.deploy("prod", session, {}, SETTINGS, deploy._ask)
-    assert steps() == [("plan", "decant-prod-base"), ("take back", "decant-prod-base")]
+    assert steps() == [("plan", "decant-prod-base"), ("discard", "decant-prod-base")]
 
 
 def secret_of(session):
@@ -200,7 +200,7 @@ def test_answering_no_changes_nothing(session):
     with pytest.raises(DeployError, match="decant-prod-base was not changed"):
         deploy.deploy("prod", session, {}, SETTINGS, no)
 
-    assert steps() == [("plan", "decant-prod-base"), ("take back", "decant-prod-base")]
+    assert steps() == [("plan", "decant-prod-base"), ("discard", "decant-prod-base")]
 
 
 def test_an_app_without_its_settings_is_not_deployed(session):

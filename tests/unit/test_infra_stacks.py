@@ -40,7 +40,7 @@ def stack(cloudformation):
 @pytest.fixture
 def standing(stack):
     """The stack with one queue and two parameters, one of them given."""
-    stack.carry_out(stack.plan(template("one", Kept="default", Free="default"), {"Kept": "given"}))
+    stack.execute(stack.plan(template("one", Kept="default", Free="default"), {"Kept": "given"}))
     return stack
 
 
@@ -48,7 +48,7 @@ def test_a_plan_lists_what_would_be_created_and_creates_nothing(stack):
     plan = stack.plan(template("one", "two"), {})
 
     assert plan.first
-    assert {(change.action, change.name, change.loses) for change in plan.changes} == {
+    assert {(change.action, change.name, change.is_destructive) for change in plan.changes} == {
         ("Add", "one", False),
         ("Add", "two", False),
     }
@@ -69,7 +69,7 @@ def test_a_plan_is_carried_out(standing, cloudformation):
 def test_parameters_are_planned_as_given_else_as_deployed_else_as_default(standing):
     wanted = template("one", Kept="default", Free="default", New="default")
 
-    assert standing.planned(wanted, {"Free": "now given"}) == {
+    assert standing.planned_parameters(wanted, {"Free": "now given"}) == {
         "Kept": "given",
         "Free": "now given",
         "New": "default",
@@ -77,11 +77,11 @@ def test_parameters_are_planned_as_given_else_as_deployed_else_as_default(standi
 
 
 def test_parameters_of_a_missing_stack_are_planned_too(stack):
-    assert stack.planned(template("one", Free="default"), {}) == {"Free": "default"}
+    assert stack.planned_parameters(template("one", Free="default"), {}) == {"Free": "default"}
 
 
 def test_a_plan_that_is_taken_back_leaves_nothing(stack):
-    stack.take_back(stack.plan(template("one"), {}))
+    stack.discard(stack.plan(template("one"), {}))
 
     assert not stack.exists()
 
@@ -97,7 +97,7 @@ def test_a_removed_resource_is_listed(standing):
     plan = standing.plan(template("two", Kept="default", Free="default"), {})
 
     assert not plan.first
-    assert {(change.action, change.name, change.loses) for change in plan.changes} == {
+    assert {(change.action, change.name, change.is_destructive) for change in plan.changes} == {
         ("Add", "two", False),
         ("Remove", "one", True),
     }
@@ -105,7 +105,7 @@ def test_a_removed_resource_is_listed(standing):
 
 def test_a_parameter_that_is_not_given_again_keeps_its_value(standing, cloudformation):
     changed = template("one", "two", Kept="default", Free="default")
-    standing.carry_out(standing.plan(changed, {"Free": "given", "Unknown": "to this template"}))
+    standing.execute(standing.plan(changed, {"Free": "given", "Unknown": "to this template"}))
 
     assert parameters(cloudformation) == {"Kept": "given", "Free": "given"}
 
@@ -190,7 +190,7 @@ def test_a_failure_is_reported_with_the_resource_that_failed_first(scripted):
     script.add_response("describe_stack_events", {"StackEvents": events[2:]})
 
     with pytest.raises(DeployError, match=r"Migration: query migrate failed: SQLSTATE 42703$"):
-        stack.carry_out(Plan(CHANGE_SET, (), False))
+        stack.execute(Plan(CHANGE_SET, (), False))
 
 
 def test_a_protected_stack_can_be_deleted(scripted):

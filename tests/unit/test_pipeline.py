@@ -459,7 +459,7 @@ def test_an_expected_error_carries_no_context():
         finally:
             raise StoreError("load_page")
 
-    error = pipeline._caught(load)
+    error = pipeline._error_of(load)
 
     assert isinstance(error, StoreError)
     assert error.__context__ is None

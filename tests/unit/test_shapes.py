@@ -118,9 +118,9 @@ def test_ids_that_are_not_uuids_are_converted_by_the_dialect():
 def told(caplog, fetched: int, **unknown: int) -> list[str]:
     report = Report("run", "succeeded")
     named = {name.replace("__", "."): count for name, count in unknown.items()}
-    report.note_unknown(Counter(named), fetched)
+    report.count_unknown(Counter(named), fetched)
     with caplog.at_level(logging.WARNING):
-        pipeline._tell_unknown(report)
+        pipeline._log_unknown(report)
     return caplog.messages
 
 
@@ -144,7 +144,7 @@ def test_a_name_that_few_records_have_is_not_shown(caplog, fetched, count):
 
 def test_a_report_contains_no_name_that_the_source_made_up():
     report = Report("run", "succeeded")
-    report.note_unknown(Counter({"zoe@example.com": 98, "Zoe": 98}), 100)
+    report.count_unknown(Counter({"zoe@example.com": 98, "Zoe": 98}), 100)
 
     assert "zoe" not in str(report.summary()).lower()
     assert "zoe" not in repr(report).lower()

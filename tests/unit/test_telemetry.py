@@ -31,7 +31,7 @@ def metrics_of(line):
 
 @pytest.fixture
 def request_line(capsys):
-    telemetry.answered("GET", "/users/{uid}", 200, "redis", 0.0, "an-id")
+    telemetry.log_request("GET", "/users/{uid}", 200, "redis", 0.0, "an-id")
     return line_of(capsys)
 
 
@@ -83,13 +83,13 @@ def test_metrics_have_few_dimensions_since_each_combination_costs_money(request_
 
 @pytest.mark.parametrize(("status", "errors"), [(200, 0), (304, 0), (404, 0), (499, 0), (500, 1), (503, 1)])
 def test_only_a_failure_of_ours_counts_as_an_error(capsys, status, errors):
-    telemetry.answered("GET", "/", status, "", 0.0, "an-id")
+    telemetry.log_request("GET", "/", status, "", 0.0, "an-id")
 
     assert line_of(capsys)["Errors"] == errors
 
 
 def test_a_route_without_a_cache_counts_neither_hit_nor_miss(capsys):
-    telemetry.answered("GET", "/runs", 200, "", 0.0, "an-id")
+    telemetry.log_request("GET", "/runs", 200, "", 0.0, "an-id")
 
     line = line_of(capsys)
     assert "CacheHits" not in metrics_of(line)
@@ -97,8 +97,8 @@ def test_a_route_without_a_cache_counts_neither_hit_nor_miss(capsys):
 
 
 def test_each_line_holds_only_its_own_request(capsys):
-    telemetry.answered("GET", "/users/{uid}", 200, "redis", 0.0, "first")
-    telemetry.answered("GET", "/runs", 404, "", 0.0, "second")
+    telemetry.log_request("GET", "/users/{uid}", 200, "redis", 0.0, "first")
+    telemetry.log_request("GET", "/runs", 404, "", 0.0, "second")
 
     _, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert (second["request_id"], second["route"]) == ("second", "GET /runs")
@@ -106,7 +106,7 @@ def test_each_line_holds_only_its_own_request(capsys):
 
 
 def test_the_line_of_a_run_holds_its_counts(capsys):
-    telemetry.ran(Report("an-id", "succeeded", 2, 100, 90, 4, 3, 1, 1, 1, seconds=1.5))
+    telemetry.log_run(Report("an-id", "succeeded", 2, 100, 90, 4, 3, 1, 1, 1, seconds=1.5))
 
     line = line_of(capsys)
     counts = ("Fetched", "Inserted", "Updated", "Unchanged", "Duplicate", "Rejected", "Suppressed")
@@ -121,7 +121,7 @@ def test_the_line_of_a_run_holds_its_counts(capsys):
     [("succeeded", 0), ("skipped", 0), ("partial", 1), ("failed", 1), ("lost", 1)],
 )
 def test_a_run_that_did_not_complete_counts_as_failed(capsys, status, failed):
-    telemetry.ran(Report("an-id", status))
+    telemetry.log_run(Report("an-id", status))
 
     assert line_of(capsys)["Failed"] == failed
 

