@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import secrets
 import sys
 
 from chalicelib.access import SCOPES, key_hash
@@ -21,7 +20,7 @@ def main() -> int:
     except (LocalError, ConfigError, OSError) as error:
         print(f"make api-key: {error}.", file=sys.stderr)
         return 1
-    fresh = f"decant_{secrets.token_urlsafe(32)}"
+    fresh = keys.fresh_api_key()
     print(f"The key (shown once, not stored): {fresh}")
     print("The setting with this key alone, as JSON for a secret:")
     print(json.dumps({"API_KEYS": {key_hash(fresh): scopes}}))

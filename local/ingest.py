@@ -22,7 +22,7 @@ from chalicelib.users import LARGEST_PAGE, MAX_PAGES
 from local import lock, settings, signals
 from local.errors import LocalError
 from local.folders import local_folder
-from local.stack import stand_ins
+from local.stack import running_stack
 
 _OUTCOMES = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
 _REASONS_SHOWN = 5
@@ -85,7 +85,7 @@ def _servers() -> Iterator[None]:
         os.environ.update(chosen)
         yield
     else:
-        with lock.hold(folder, "make ingest"), stand_ins(folder, chosen) as stack:
+        with lock.hold(folder, "make ingest"), running_stack(folder, chosen) as stack:
             os.environ.update(stack.settings)
             wiring.store().migrate()
             yield

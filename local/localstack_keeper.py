@@ -16,7 +16,7 @@ from local import lock, processes, settings, signals
 from local.errors import LocalError, ServerFailed
 from local.folders import ROOT, localstack_folder, make_private, remove_tree
 from local.processes import Child
-from local.stack import Stack, record_file, stand_ins
+from local.stack import Stack, record_file, running_stack
 from local.watch import watch
 
 COMMAND = "make localstack"
@@ -47,7 +47,7 @@ def _run(folder: Path, port: int) -> None:
     _remove_leftovers(folder)
     chosen = {name: value for name, value in settings.chosen().items() if name not in _SET_BY_DEPLOYMENT}
     with (
-        stand_ins(folder, chosen) as stack,
+        running_stack(folder, chosen) as stack,
         _localstack(stack, port) as endpoint,
         settings.publish(folder, {**stack.settings, ENDPOINT: endpoint}),
     ):

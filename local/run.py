@@ -20,12 +20,12 @@ from chalicelib.redis_connections import Connections
 from local import expressions, keys, lock, ports, processes, settings, signals
 from local.errors import LocalError, ServerFailed
 from local.folders import ROOT, local_folder
-from local.stack import Stack, record_file, stand_ins
+from local.stack import Stack, record_file, running_stack
 from local.watch import watch
 
 _PORT = 8000
 _HEALTH_SECONDS = 60.0
-_PLACEHOLDERS = {  # well-formed values for the check, before the stand-ins exist
+_PLACEHOLDERS = {  # well-formed values for the check, before the servers run
     "DATABASE_URL": "postgresql://",
     "REDIS_URL": "redis://",
     "SOURCE_URL": "http://127.0.0.1",
@@ -56,7 +56,7 @@ def _run(folder: Path, port: int) -> None:
     chosen = settings.chosen()
     _refuse_malformed(chosen)
     print("Starting the servers …", flush=True)
-    with stand_ins(folder, chosen) as stack:
+    with running_stack(folder, chosen) as stack:
         _migrate(stack)
         with settings.publish(folder, stack.settings):
             _ingest(stack)

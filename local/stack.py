@@ -66,7 +66,7 @@ def record_file(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def stand_ins(folder: Path, chosen: Mapping[str, str]) -> Iterator[Stack]:
+def running_stack(folder: Path, chosen: Mapping[str, str]) -> Iterator[Stack]:
     """Provides servers and keys for every setting that is not set. The caller holds the folder's lock."""
     stack = Stack(folder, dict(chosen))
     processes.end_recorded(record_file(folder))
