@@ -5,9 +5,10 @@ from typing import Any
 
 from chalice.app import AuthResponse, Chalice, Response
 
-from chalicelib import answers, audit, config, emulator, forms, people, runs, telemetry, upkeep, views, wiring
+from chalicelib import answers, config, emulator, forms, people, runs, telemetry, upkeep, views, wiring
 from chalicelib.answers import HTML, html, json, or_404
 from chalicelib.gate import Routes
+from chalicelib.run_lists import reject_list, run_list
 from chalicelib.stats import Stats
 
 app = Chalice(app_name="decant", configure_logs=False)
@@ -101,7 +102,7 @@ def get_stats(request: Any, query: forms.NoQuery) -> Response:
 @route("GET", "/runs", scope="read", query=forms.Runs, returns=views.RunList)
 def list_runs(request: Any, query: forms.Runs) -> Response:
     """Runs, a page at a time, newest first."""
-    return answers.ledger_list(request, audit.runs(wiring.store(), query))
+    return answers.ledger_list(request, run_list(wiring.store(), query))
 
 
 @route("POST", "/runs", scope="operate", body=forms.NewRun, returns=views.RunStarted, status=202)
@@ -120,7 +121,7 @@ def get_run(request: Any, query: forms.NoQuery, run_id: str) -> Response:
 @route("GET", "/runs/{run_id}/rejects", scope="read", query=forms.Rejects, returns=views.RejectList)
 def list_rejects(request: Any, query: forms.Rejects, run_id: str) -> Response:
     """The records that a run did not load, a page at a time: position and reason, never a value."""
-    return answers.ledger_list(request, audit.rejects(wiring.store(), run_id, query))
+    return answers.ledger_list(request, reject_list(wiring.store(), run_id, query))
 
 
 @app.schedule(config.ingest_schedule())

@@ -15,7 +15,6 @@ ALL = {"app": ROOT / "app.py", **ROOMS, **SOURCES}
 PURE = {
     "access",
     "assets",
-    "audit",
     "clean",
     "dialect",
     "edges",
@@ -26,6 +25,7 @@ PURE = {
     "privacy",
     "quarantine",
     "replay",
+    "run_lists",
     "shapes",
     "stats",
     "token_rules",
@@ -40,7 +40,6 @@ EDGES = {"store", "cache", "config", "aws", "sources.client"}
 MAY_IMPORT = {
     "app": {
         "answers",
-        "audit",
         "config",
         "emulator",
         "forms",
@@ -48,6 +47,7 @@ MAY_IMPORT = {
         "manual",
         "openapi",
         "people",
+        "run_lists",
         "runs",
         "stats",
         "telemetry",
@@ -95,7 +95,7 @@ MAY_IMPORT = {
     "edges": {"dialect", "ledger", "opening", "privacy", "quarantine", "replay"},
     "opening": {"errors", "ledger", "privacy"},
     "replay": {"dialect", "ledger", "quarantine", "validation"},
-    "audit": {"errors", "forms", "views"},
+    "run_lists": {"errors", "forms", "views"},
     "people": {"errors", "forms", "ledger", "privacy", "views"},
     "store": {"errors", "ledger", "pool", "privacy", "stats", "views"},
     "pool": {"errors"},

@@ -19,7 +19,7 @@ class Store(Protocol):
     ) -> list[RejectView]: ...
 
 
-def runs(store: Store, query: Runs) -> RunList:
+def run_list(store: Store, query: Runs) -> RunList:
     """Runs, newest first. Raises RequestError if the cursor names no run."""
     after = None if query.cursor is UNSET else str(query.cursor)
     if after and store.get_run(after) is None:
@@ -29,7 +29,7 @@ def runs(store: Store, query: Runs) -> RunList:
     return RunList(items, items[-1].run_id if len(found) > len(items) else None)
 
 
-def rejects(store: Store, run_id: str, query: Rejects) -> RejectList:
+def reject_list(store: Store, run_id: str, query: Rejects) -> RejectList:
     """The records that a run did not load, in source order. Raises RequestError if there is no such run."""
     if store.get_run(run_id) is None:
         raise RequestError(404, "Not found")
