@@ -22,10 +22,10 @@ from local.watch import watch
 COMMAND = "make localstack"
 PYTHON = ROOT / "localstack" / ".venv" / "bin" / "python"
 ENDPOINT = "AWS_ENDPOINT_URL"  # published with the settings
+SET_BY_DEPLOYMENT = {"SECRET_ID", "QUEUE_URL", "QUEUE_NAME", "INGEST_SCHEDULE"}
 
 _START_SECONDS = 180.0  # the first start compiles its modules
 _STOP_SECONDS = 1.0  # it persists nothing, and its functions end with it
-_SET_BY_DEPLOYMENT = {"SECRET_ID", "QUEUE_URL", "QUEUE_NAME", "INGEST_SCHEDULE"}
 
 
 def main() -> int:
@@ -45,7 +45,7 @@ def main() -> int:
 
 def _run(folder: Path, port: int) -> None:
     _remove_leftovers(folder)
-    chosen = {name: value for name, value in settings.chosen().items() if name not in _SET_BY_DEPLOYMENT}
+    chosen = {name: value for name, value in settings.chosen().items() if name not in SET_BY_DEPLOYMENT}
     with (
         running_stack(folder, chosen) as stack,
         _localstack(stack, port) as endpoint,

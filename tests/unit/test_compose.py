@@ -1,5 +1,6 @@
 """docker-compose.yml and Dockerfile, checked as files; .github/workflows/ci.yml starts them for real."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from chalicelib import config
-from local import container
+from local import container, localstack_keeper
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
@@ -140,6 +141,18 @@ def test_localstack_finds_the_init_hook():
     mounts = dict(mount.split(":")[:2] for mount in SERVICES["localstack"]["volumes"])
     hooks = next(ROOT / source for source, target in mounts.items() if target == "/etc/localstack/init")
     assert list(hooks.glob("ready.d/*.py"))
+
+
+def test_the_init_hook_passes_on_every_setting_except_those_that_the_deployment_sets():
+    """LOG_LEVEL and ALLOWED_ORIGIN are read from the environment alone, not from the secret."""
+    hook = (ROOT / "localstack/init/ready.d/resources.py").read_text(encoding="utf-8")
+    lists = [
+        ast.literal_eval(node.value)
+        for node in ast.parse(hook).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SETTINGS"
+    ]
+    apart = localstack_keeper.SET_BY_DEPLOYMENT | {"LOG_LEVEL", "ALLOWED_ORIGIN"}
+    assert [sorted(names) for names in lists] == [sorted(set(config.NAMES) - apart)]
 
 
 def test_the_image_contains_no_file_that_git_ignores():
