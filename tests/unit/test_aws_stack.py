@@ -54,15 +54,15 @@ def bucket(tmp_path, monkeypatch):
 
 
 def answer(bucket):
-    ((kind, told),) = bucket.taken
+    ((kind, response),) = bucket.taken
     assert kind in {None, ""}  # the URL is signed for a body without a content type
-    assert (told["StackId"], told["RequestId"], told["LogicalResourceId"]) == (
+    assert (response["StackId"], response["RequestId"], response["LogicalResourceId"]) == (
         "a-stack",
         "a-request",
         "Migration",
     )
-    assert told["PhysicalResourceId"] == "Migration"
-    return told["Status"], told["Reason"]
+    assert response["PhysicalResourceId"] == "Migration"
+    return response["Status"], response["Reason"]
 
 
 def test_success_is_reported(bucket):

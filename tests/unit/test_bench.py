@@ -75,8 +75,8 @@ def test_the_page_has_a_place_for_every_part(name):
 
 
 def test_the_cost_of_a_million_records_is_their_seconds_times_the_functions_memory():
-    told = cost.markdown(20_000, 1_000, hot_seconds=0.0001, miss_seconds=0.0009)
+    text = cost.markdown(20_000, 1_000, hot_seconds=0.0001, miss_seconds=0.0009)
 
-    assert "= 50.0 s; × 1,769 MB = 86.4 GB-s; **$0.0014 (x86_64)" in told
-    assert "all in Redis, by `api_handler` with 1,024 MB, 0.58 of a vCPU: 0.17 ms, billed as 1 ms" in told
-    assert "1.55 ms, billed as 2 ms; 1,000,000 × 2 ms = 2,000 s" in told
+    assert "= 50.0 s; × 1,769 MB = 86.4 GB-s; **$0.0014 (x86_64)" in text
+    assert "all in Redis, by `api_handler` with 1,024 MB, 0.58 of a vCPU: 0.17 ms, billed as 1 ms" in text
+    assert "1.55 ms, billed as 2 ms; 1,000,000 × 2 ms = 2,000 s" in text

@@ -55,10 +55,10 @@ def test_keys_and_passwords_are_made_once_and_readable_by_nobody_else(make_keys,
 
 def test_a_server_has_the_password_that_the_app_gets(make_keys, tmp_path):
     make_keys()
-    told, passwords = settings.published(tmp_path / "keys"), files(tmp_path / "passwords")
+    published, passwords = settings.published(tmp_path / "keys"), files(tmp_path / "passwords")
 
-    assert f":{passwords['postgres'].strip()}@postgres:" in told["DATABASE_URL"]
-    assert f":{passwords['redis'].strip()}@redis:" in told["REDIS_URL"]
+    assert f":{passwords['postgres'].strip()}@postgres:" in published["DATABASE_URL"]
+    assert f":{passwords['redis'].strip()}@redis:" in published["REDIS_URL"]
     assert passwords["redis.conf"] == f"requirepass {passwords['redis'].strip()}\n"
     assert passwords["postgres"] != passwords["redis"]
 
@@ -78,8 +78,8 @@ def test_the_users_own_keys_are_passed_on_and_no_other_is_shown(make_keys, tmp_p
     said = make_keys(**own)
 
     assert (said.returncode, said.stdout) == (0, "")
-    told = settings.published(tmp_path / "keys")
-    assert {name: told[name] for name in own} == own
+    published = settings.published(tmp_path / "keys")
+    assert {name: published[name] for name in own} == own
 
 
 def test_a_program_replaces_the_containers_process_and_has_the_settings(make_keys, container, tmp_path):

@@ -79,7 +79,7 @@ def test_a_message_holds_what_it_was_given(error, message):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "data"),
     [
         (ConfigError("REDIS_URL", "is not set"), {"setting": "REDIS_URL"}),
         (TokenError("email", "empty"), {"field": "email"}),
@@ -94,14 +94,14 @@ def test_a_message_holds_what_it_was_given(error, message):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_an_error_carries_its_data(error, told):
-    assert vars(error) == told
+def test_an_error_carries_its_data(error, data):
+    assert vars(error) == data
 
 
 # Unexpected errors
 
 
-def told_of(error: BaseException) -> str:
+def shown(error: BaseException) -> str:
     return str(Unforeseen(error))
 
 
@@ -117,11 +117,11 @@ def test_an_unforeseen_error_hides_its_text():
 
 
 def test_an_unforeseen_error_shows_its_type_and_place():
-    assert re.fullmatch(r"ValueError at test_errors\.py:\d+", told_of(raised(ValueError("raw-value"))))
+    assert re.fullmatch(r"ValueError at test_errors\.py:\d+", shown(raised(ValueError("raw-value"))))
 
 
 def test_an_error_that_was_never_raised_has_no_place():
-    assert told_of(KeyError("raw-value")) == "KeyError"
+    assert shown(KeyError("raw-value")) == "KeyError"
 
 
 def test_an_unforeseen_error_in_a_library_also_shows_our_own_line():
@@ -129,4 +129,4 @@ def test_an_unforeseen_error_in_a_library_also_shows_our_own_line():
         validate(b"raw-value", RANDOM_DATA_API.dialect, today=None)
     frames = extract_tb(caught.value.__traceback__)
     library, ours = frames[-1].lineno, [frame.lineno for frame in frames if "chalicelib" in frame.filename]
-    assert told_of(caught.value) == f"JSONDecodeError at decoder.py:{library} (from dialect.py:{ours[-1]})"
+    assert shown(caught.value) == f"JSONDecodeError at decoder.py:{library} (from dialect.py:{ours[-1]})"

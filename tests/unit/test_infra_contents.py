@@ -95,9 +95,9 @@ def test_bytecode_is_used_whatever_the_age_of_its_source(folder):
     (folder / "alpha/__init__.py").write_text("NAME = 'changed'\n")
 
     script = f"import sys; sys.path.insert(0, {str(folder)!r}); import alpha; print(alpha.NAME)"
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
-    assert told.stdout.strip() == "alpha"
+    assert done.stdout.strip() == "alpha"
 
 
 def test_bytecode_names_the_path_in_the_lambda_and_no_other(folder):

@@ -128,9 +128,9 @@ def test_a_proxy_value_other_than_true_or_false_is_refused(session):
 
 
 def test_the_ca_certificates_checked_for_are_those_in_the_base_stacks_outputs():
-    told = TEMPLATE["Outputs"]["DatabaseAuthorities"]["Value"]
+    output = TEMPLATE["Outputs"]["DatabaseAuthorities"]["Value"]
 
-    assert told == {"Fn::If": ["WithProxy", deploy._AUTHORITIES["true"], deploy._AUTHORITIES["false"]]}
+    assert output == {"Fn::If": ["WithProxy", deploy._AUTHORITIES["true"], deploy._AUTHORITIES["false"]]}
 
 
 def test_an_unknown_parameter_is_refused_before_anything_is_planned(session):
@@ -237,18 +237,18 @@ def test_a_missing_stack_cannot_be_destroyed(session, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["deploy", "--parameters", "AlarmEmail"], "make deploy: PARAMETERS must be words like"),
         (["deploy", "--settings", "absent.json"], "make deploy: SETTINGS must name a file"),
         (["destroy"], "make destroy: You must specify a region."),
     ],
 )
-def test_an_error_is_reported_in_one_sentence(monkeypatch, capsys, tmp_path, arguments, told):
+def test_an_error_is_reported_in_one_sentence(monkeypatch, capsys, tmp_path, arguments, message):
     for name in ("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setattr(sys, "argv", ["deploy", *arguments])
 
     assert deploy.main() == 1
-    assert capsys.readouterr().err.startswith(told)
+    assert capsys.readouterr().err.startswith(message)

@@ -56,8 +56,8 @@ def test_a_plan_lists_what_would_be_created_and_creates_nothing(stack):
 
 
 def parameters(cloudformation):
-    (told,) = cloudformation.describe_stacks(StackName="decant-prod")["Stacks"]
-    return {one["ParameterKey"]: one["ParameterValue"] for one in told["Parameters"]}
+    (stack,) = cloudformation.describe_stacks(StackName="decant-prod")["Stacks"]
+    return {one["ParameterKey"]: one["ParameterValue"] for one in stack["Parameters"]}
 
 
 def test_a_plan_is_carried_out(standing, cloudformation):
@@ -111,15 +111,15 @@ def test_a_parameter_that_is_not_given_again_keeps_its_value(standing, cloudform
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "beginning"),
     [
         (Change("Add", "AWS::SQS::Queue", "Pages", False), "  Add      AWS::SQS::Queue"),
         (Change("Modify", "AWS::RDS::DBInstance", "Database", True), "! Replace  AWS::RDS::DBInstance"),
         (Change("Remove", "AWS::RDS::DBInstance", "Database", True), "! Remove   AWS::RDS::DBInstance"),
     ],
 )
-def test_a_loss_stands_out(change, told):
-    assert str(change).startswith(told)
+def test_a_loss_stands_out(change, beginning):
+    assert str(change).startswith(beginning)
 
 
 # What moto does not support: scripted answers in the service's own format, in this order.
@@ -141,8 +141,8 @@ def described(status, **more):
 
 
 def event(status, name, reason, stack=STACK):
-    told = {"EventId": name, "StackName": "decant-prod", "Timestamp": NOW, "LogicalResourceId": name}
-    return told | {"StackId": stack, "ResourceStatus": status, "ResourceStatusReason": reason}
+    event = {"EventId": name, "StackName": "decant-prod", "Timestamp": NOW, "LogicalResourceId": name}
+    return event | {"StackId": stack, "ResourceStatus": status, "ResourceStatusReason": reason}
 
 
 def planned(script, status, reason=""):
@@ -213,16 +213,16 @@ def test_the_outputs_of_a_stack_are_read_by_name(scripted):
 
 
 @pytest.mark.parametrize(
-    ("status", "told"),
+    ("status", "message"),
     [
         ("ROLLBACK_COMPLETE", "`make destroy STAGE=prod` removes"),
         ("UPDATE_IN_PROGRESS", "already being changed"),
         ("UPDATE_ROLLBACK_IN_PROGRESS", "already being changed"),
     ],
 )
-def test_a_stack_that_cannot_be_changed_now_is_an_error(scripted, status, told):
+def test_a_stack_that_cannot_be_changed_now_is_an_error(scripted, status, message):
     stack, script = scripted
     script.add_response("describe_stacks", described(status))
 
-    with pytest.raises(DeployError, match=told):
+    with pytest.raises(DeployError, match=message):
         stack.plan(template("one"), {})

@@ -50,14 +50,14 @@ def test_the_app_accepts_the_keys(tmp_path):
 
 
 def test_published_settings_are_read_back_unchanged_and_removed_with_the_run(tmp_path):
-    told = {
+    written = {
         "PII_KEYS": '{"1": "a=="}',
         "SOURCE_URL": "http://x/?a=1&b=it's #2",
         "REDIS_URL": "redis://:p@h/0",
     }
 
-    with settings.publish(tmp_path, told):
-        assert settings.published(tmp_path) == told
+    with settings.publish(tmp_path, written):
+        assert settings.published(tmp_path) == written
         assert mode(tmp_path / "env") == 0o600
 
     assert settings.published(tmp_path) == {}

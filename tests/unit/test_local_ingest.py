@@ -138,9 +138,9 @@ def test_a_replay_that_found_nothing_says_so():
 
 
 def test_a_replay_that_cannot_open_the_seals_does_not_claim_that_there_are_none():
-    told = Report("r1", "partial", error="QUARANTINE_KEY does not open all sealed records")
+    report = Report("r1", "partial", error="QUARANTINE_KEY does not open all sealed records")
 
-    assert list(ingest.table(told, replay=True))[1:] == [
+    assert list(ingest.table(report, replay=True))[1:] == [
         "  error       QUARANTINE_KEY does not open all sealed records",
     ]
 

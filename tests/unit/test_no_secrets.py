@@ -49,8 +49,8 @@ def test_no_file_of_the_repository_holds_a_secret():
 
 @pytest.mark.parametrize("kind", FORMS)
 def test_a_secret_of_each_kind_would_be_found_and_not_shown(kind):
-    (told,) = secrets_in(f"one\nset it to {PLANTED[kind]} \n")
-    assert told == f"line 2: {kind}"
+    (found,) = secrets_in(f"one\nset it to {PLANTED[kind]} \n")
+    assert found == f"line 2: {kind}"
 
 
 @pytest.mark.parametrize("name", [".env", "settings.prod.json", ".local/api-key", ".local/pii-keys.json"])

@@ -38,9 +38,9 @@ def test_a_folder_that_cannot_be_written_to_is_reported_in_one_sentence(folder, 
     monkeypatch.setattr(pii_key, "write_private", refuse)
 
     assert pii_key.main() == 1
-    told = capsys.readouterr()
-    assert (told.out, told.err.count("\n")) == ("", 1)
-    assert told.err.startswith("make pii-key: [Errno 30] Read-only file system")
+    output = capsys.readouterr()
+    assert (output.out, output.err.count("\n")) == ("", 1)
+    assert output.err.startswith("make pii-key: [Errno 30] Read-only file system")
 
 
 def test_configured_keys_are_kept_and_the_new_setting_is_printed(folder, monkeypatch, capsys):

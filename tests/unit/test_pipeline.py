@@ -409,8 +409,8 @@ def test_a_load_that_the_store_refuses_fails_the_run_and_names_the_query():
 
     report = trial()
 
-    told = "query load_page failed: SQLSTATE 23514: constraint token_check"
-    assert (report.status, report.error, trial.ledger["error"]) == ("failed", told, told)
+    error = "query load_page failed: SQLSTATE 23514: constraint token_check"
+    assert (report.status, report.error, trial.ledger["error"]) == ("failed", error, error)
 
 
 def test_an_unavailable_store_at_the_start_is_raised():
@@ -579,13 +579,13 @@ def test_a_report_is_json_with_the_most_common_rejects_first():
     bad = [record(1, email="nobody"), record(2, email="nobody"), record(3, first_name=MISSING)]
     report = Run(RANDOM_DATA_API.page(record(0), *bad), ratio=1.0)()
 
-    told = json.loads(json.dumps(report.summary()))
+    summary = json.loads(json.dumps(report.summary()))
 
-    assert told["rejects_by_rule"] == [
+    assert summary["rejects_by_rule"] == [
         {"path": "email", "rule": "format", "count": 2},
         {"path": "first_name", "rule": "required", "count": 1},
     ]
-    assert (told["run_id"], told["status"], told["fetched"]) == (uid(1), "succeeded", 4)
+    assert (summary["run_id"], summary["status"], summary["fetched"]) == (uid(1), "succeeded", 4)
 
 
 def test_the_log_has_the_counts_of_a_run(caplog):

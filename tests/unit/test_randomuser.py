@@ -20,7 +20,7 @@ def read(changes: dict[str, Any] | None = None) -> User:
     return page.users[0]
 
 
-def told_of(path: str, value: Any) -> list[tuple[str, str]]:
+def issues_with(path: str, value: Any) -> list[tuple[str, str]]:
     page = validate(RANDOMUSER.page(RANDOMUSER.record({path: value})), RANDOMUSER.dialect, TODAY)
     return [(issue.path, issue.rule) for reject in page.rejects for issue in reject.issues]
 
@@ -102,16 +102,16 @@ def test_a_street_number_is_a_number_or_a_text(number, written):
 
 @pytest.mark.parametrize("path", ["location.postcode", "location.street.number"])
 def test_a_number_in_place_of_a_text_has_at_most_ten_digits(path):
-    assert told_of(path, 9_999_999_999) == []
-    assert told_of(path, 10_000_000_000) == [(path, "range")]
-    assert told_of(path, b"1" * 4_000) == [(path, "range")]
+    assert issues_with(path, 9_999_999_999) == []
+    assert issues_with(path, 10_000_000_000) == [(path, "range")]
+    assert issues_with(path, b"1" * 4_000) == [(path, "range")]
 
 
 @pytest.mark.parametrize("path", ["location.postcode", "location.street.number"])
 def test_a_number_in_place_of_a_text_is_a_non_negative_integer(path):
-    assert told_of(path, 0) == []
-    assert told_of(path, -1) == [(path, "range")]
-    assert told_of(path, 5.5) == [(path, "type")]
+    assert issues_with(path, 0) == []
+    assert issues_with(path, -1) == [(path, "range")]
+    assert issues_with(path, 5.5) == [(path, "type")]
 
 
 @pytest.mark.parametrize(
@@ -159,18 +159,18 @@ def test_a_coordinate_is_a_number_or_a_number_as_text(written, degrees):
     ],
 )
 def test_a_coordinate_that_is_not_a_json_number_is_reported_as_type(written):
-    assert told_of(RANDOMUSER.lng, written) == [(RANDOMUSER.lng, "type")]
+    assert issues_with(RANDOMUSER.lng, written) == [(RANDOMUSER.lng, "type")]
 
 
 @pytest.mark.parametrize("written", ["90.0001", "-91", "1e999", "9" * 20])
 def test_a_latitude_as_text_is_bounded_too(written):
-    assert told_of(RANDOMUSER.lat, written) == [(RANDOMUSER.lat, "range")]
+    assert issues_with(RANDOMUSER.lat, written) == [(RANDOMUSER.lat, "range")]
 
 
 @pytest.mark.parametrize("written", ["180.0001", "-181"])
 def test_a_longitude_as_text_is_bounded_too(written):
-    assert told_of(RANDOMUSER.lng, written) == [(RANDOMUSER.lng, "range")]
-    assert told_of(RANDOMUSER.lng, "179.9") == []
+    assert issues_with(RANDOMUSER.lng, written) == [(RANDOMUSER.lng, "range")]
+    assert issues_with(RANDOMUSER.lng, "179.9") == []
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_a_moment_of_today_is_not_in_the_future():
 
 @pytest.mark.parametrize("moment", ["1961-05-07", "1961-05-07T24:00:00Z", "1961-05-07T05:60:00Z"])
 def test_an_invalid_time_is_reported_as_date(moment):
-    assert told_of("dob.date", moment) == [("dob.date", "date")]
+    assert issues_with("dob.date", moment) == [("dob.date", "date")]
 
 
 @pytest.mark.parametrize(

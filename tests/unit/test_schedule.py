@@ -257,6 +257,6 @@ def test_a_failing_job_is_reported_and_does_not_end_the_scheduler(app, capsys):
 def test_an_unexpected_error_is_reported_without_its_text(app, capsys):
     schedule.invoker(app)("broken")
 
-    told = capsys.readouterr().out
-    assert "broken failed: ValueError at test_schedule.py" in told
-    assert "jane" not in told
+    output = capsys.readouterr().out
+    assert "broken failed: ValueError at test_schedule.py" in output
+    assert "jane" not in output

@@ -115,7 +115,7 @@ def test_ids_that_are_not_uuids_are_converted_by_the_dialect():
 # What the log says
 
 
-def told(caplog, fetched: int, **unknown: int) -> list[str]:
+def warnings(caplog, fetched: int, **unknown: int) -> list[str]:
     report = Report("run", "succeeded")
     named = {name.replace("__", "."): count for name, count in unknown.items()}
     report.count_unknown(Counter(named), fetched)
@@ -125,7 +125,7 @@ def told(caplog, fetched: int, **unknown: int) -> list[str]:
 
 
 def test_fields_that_most_records_have_are_named(caplog):
-    assert told(caplog, 100, shoe_size=98, address__floor2=51) == [
+    assert warnings(caplog, 100, shoe_size=98, address__floor2=51) == [
         "run run dropped 149 fields that are not in the contract: address.floor2, shoe_size"
     ]
 
@@ -134,12 +134,12 @@ def test_fields_that_most_records_have_are_named(caplog):
     "name", ["zoe@example.com", "Zoë", "555-4711", "5554711", "zoe91", "a b", "", "Zoe\nquix", "a" * 100]
 )
 def test_a_name_that_may_be_a_value_is_counted_and_not_shown(caplog, name):
-    assert told(caplog, 100, **{name: 98}) == ["run run dropped 98 fields that are not in the contract"]
+    assert warnings(caplog, 100, **{name: 98}) == ["run run dropped 98 fields that are not in the contract"]
 
 
 @pytest.mark.parametrize(("fetched", "count"), [(1, 1), (2, 2), (9, 9), (100, 50), (100, 2)])
 def test_a_name_that_few_records_have_is_not_shown(caplog, fetched, count):
-    assert "Zoe" not in told(caplog, fetched, Zoe=count)[0]
+    assert "Zoe" not in warnings(caplog, fetched, Zoe=count)[0]
 
 
 def test_a_report_contains_no_name_that_the_source_made_up():
@@ -152,9 +152,9 @@ def test_a_report_contains_no_name_that_the_source_made_up():
 
 def test_a_log_line_names_at_most_twenty_fields(caplog):
     names = {f"{'abcdefghij'[n % 10]}{'abcdefghij'[n // 10]}": 99 for n in range(100)}
-    assert told(caplog, 100, **names)[0].count(",") == 19
+    assert warnings(caplog, 100, **names)[0].count(",") == 19
 
 
 def test_known_fields_are_not_logged(caplog):
-    assert told(caplog, 5) == []
+    assert warnings(caplog, 5) == []
     assert RANDOM_DATA_API.dialect.unknown(b"{}") == set()

@@ -64,9 +64,11 @@ def test_the_line_of_a_request_counts_and_measures(request_line):
 
 
 def test_the_line_of_a_request_has_the_fields_of_a_log_line(request_line):
-    told = {name: request_line[name] for name in ("route", "service", "status", "data_source", "request_id")}
+    fields = {
+        name: request_line[name] for name in ("route", "service", "status", "data_source", "request_id")
+    }
 
-    assert told == {
+    assert fields == {
         "route": "GET /users/{uid}",
         "service": "api",
         "status": 200,
@@ -257,9 +259,9 @@ def test_no_logger_of_the_process_lets_a_value_through(before, name):
 def test_our_own_line_is_json_with_level_place_and_type_of_the_error():
     (line,) = said(BREAK.format(name="decant.store")).splitlines()
 
-    told = json.loads(line)
-    assert (told["level"], told["service"]) == ("ERROR", "decant")
-    assert told["message"].startswith("it broke for … (ValueError at ")
+    entry = json.loads(line)
+    assert (entry["level"], entry["service"]) == ("ERROR", "decant")
+    assert entry["message"].startswith("it broke for … (ValueError at ")
 
 
 def test_our_own_line_is_written_once_although_the_runtime_has_a_handler_too():

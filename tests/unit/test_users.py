@@ -37,13 +37,13 @@ def checked(api: Api, *records: Any) -> ValidPage:
     return validate(api.page(*records), api.dialect, TODAY)
 
 
-def told(api: Api, record: Any) -> list[tuple[str, str]]:
+def issues(api: Api, record: Any) -> list[tuple[str, str]]:
     """All issues reported of a record; none if it is valid."""
     return [(issue.path, issue.rule) for reject in checked(api, record).rejects for issue in reject.issues]
 
 
-def told_of(api: Api, path: str, value: Any) -> list[tuple[str, str]]:
-    return told(api, api.record({path: value}))
+def issues_with(api: Api, path: str, value: Any) -> list[tuple[str, str]]:
+    return issues(api, api.record({path: value}))
 
 
 # What is valid
@@ -65,18 +65,18 @@ def test_users_come_in_the_order_of_the_source(api):
 @each("optional_texts", "optional_objects")
 @pytest.mark.parametrize("value", [MISSING, None], ids=["missing", "null"])
 def test_an_optional_field_may_be_missing_or_null(api, path, value):
-    assert told_of(api, path, value) == []
+    assert issues_with(api, path, value) == []
 
 
 @each("texts", "optional_texts")
 def test_a_text_may_be_empty(api, path):
-    assert told_of(api, path, "") == []  # cleaning turns an empty text into a missing value
+    assert issues_with(api, path, "") == []  # cleaning turns an empty text into a missing value
 
 
 @each("texts", "optional_texts")
 def test_a_text_may_have_200_characters_and_no_more(api, path):
-    assert told_of(api, path, "é" * 200) == []  # characters, not bytes: these are 400
-    assert told_of(api, path, "é" * 201) == [(path, "length")]
+    assert issues_with(api, path, "é" * 200) == []  # characters, not bytes: these are 400
+    assert issues_with(api, path, "é" * 201) == [(path, "length")]
 
 
 @both
@@ -89,7 +89,7 @@ def test_a_text_may_have_200_characters_and_no_more(api, path):
     ],
 )
 def test_a_uuid_may_be_written_in_capitals_or_without_hyphens(api, uid):
-    assert told_of(api, api.uid, uid) == []
+    assert issues_with(api, api.uid, uid) == []
 
 
 @both
@@ -106,7 +106,7 @@ def test_a_uuid_may_be_written_in_capitals_or_without_hyphens(api, uid):
     ],
 )
 def test_an_email_is_a_name_and_a_domain_with_a_dot(api, email):
-    assert told_of(api, api.email, email) == []
+    assert issues_with(api, api.email, email) == []
 
 
 @both
@@ -120,7 +120,7 @@ def test_an_email_is_a_name_and_a_domain_with_a_dot(api, email):
     ],
 )
 def test_a_date_of_birth_is_any_day_up_to_today(api, day):
-    assert told_of(api, api.born, api.born_on(day)) == []
+    assert issues_with(api, api.born, api.born_on(day)) == []
 
 
 @both
@@ -128,19 +128,19 @@ def test_a_date_of_birth_is_any_day_up_to_today(api, day):
     ("changes", "faults"), [({"a_new_field": "\0"}, []), ({"email": "name"}, [("email", "format")])]
 )
 def test_today_is_not_in_the_future_when_a_record_is_checked_individually(api, changes, faults):
-    assert told(api, api.record({api.born: api.born_on("2024-02-29"), **changes})) == faults
+    assert issues(api, api.record({api.born: api.born_on("2024-02-29"), **changes})) == faults
 
 
 @both
 @pytest.mark.parametrize("degrees", [90, -90, 90.0, 0, -0.0, 1e-300])
 def test_a_latitude_ranges_from_pole_to_pole(api, degrees):
-    assert told_of(api, api.lat, degrees) == []
+    assert issues_with(api, api.lat, degrees) == []
 
 
 @both
 @pytest.mark.parametrize("degrees", [180, -180, 90.0001, 179.99999])
 def test_a_longitude_ranges_around_the_earth(api, degrees):
-    assert told_of(api, api.lng, degrees) == []
+    assert issues_with(api, api.lng, degrees) == []
 
 
 @both
@@ -160,8 +160,8 @@ def test_a_longitude_ranges_around_the_earth(api, degrees):
     ids=lambda value: repr(value)[:20],
 )
 def test_a_field_that_is_not_read_may_hold_anything(api, value):
-    assert told_of(api, api.unread, value) == []
-    assert told_of(api, "a_new_field", value) == []
+    assert issues_with(api, api.unread, value) == []
+    assert issues_with(api, "a_new_field", value) == []
 
 
 @both
@@ -177,29 +177,29 @@ def test_a_text_that_only_looks_dangerous_is_kept_as_it_is(api, text):
 @each("texts", "uid", "email", "born", "lat", "lng", "objects")
 @pytest.mark.parametrize("value", [MISSING, None], ids=["missing", "null"])
 def test_a_missing_or_null_required_field_is_reported_as_required(api, path, value):
-    assert told_of(api, path, value) == [(path, "required")]
+    assert issues_with(api, path, value) == [(path, "required")]
 
 
 @each("texts", "optional_texts", "uid", "email", "born", "objects", "optional_objects")
 @pytest.mark.parametrize("value", [True, [], ["x"], 0.5], ids=repr)
 def test_a_value_of_another_type_is_reported_as_type(api, path, value):
-    assert told_of(api, path, value) == [(path, "type")]
+    assert issues_with(api, path, value) == [(path, "type")]
 
 
 @each("texts", "optional_texts", "uid", "email", "born", "lat", "lng")
 def test_an_object_in_place_of_a_single_value_is_reported_as_type(api, path):
-    assert told_of(api, path, {}) == [(path, "type")]
+    assert issues_with(api, path, {}) == [(path, "type")]
 
 
 @each("lat", "lng")
 @pytest.mark.parametrize("value", [True, [], ["x"]], ids=repr)  # true is 1 to Python, not to us
 def test_degrees_of_another_type_are_reported_as_type(api, path, value):
-    assert told_of(api, path, value) == [(path, "type")]
+    assert issues_with(api, path, value) == [(path, "type")]
 
 
 @pytest.mark.parametrize("degrees", ["58.5", "", "north"])
 def test_the_random_data_api_writes_no_number_as_text(degrees):
-    assert told_of(RANDOM_DATA_API, "address.coordinates.lat", degrees) == [
+    assert issues_with(RANDOM_DATA_API, "address.coordinates.lat", degrees) == [
         ("address.coordinates.lat", "type")
     ]
 
@@ -221,7 +221,7 @@ def test_the_random_data_api_writes_no_number_as_text(degrees):
     ],
 )
 def test_a_malformed_uuid_is_reported_as_uuid(api, uid):
-    assert told_of(api, api.uid, uid) == [(api.uid, "uuid")]
+    assert issues_with(api, api.uid, uid) == [(api.uid, "uuid")]
 
 
 @both
@@ -244,12 +244,12 @@ def test_a_malformed_uuid_is_reported_as_uuid(api, uid):
     ],
 )
 def test_a_malformed_email_is_reported_as_format(api, email):
-    assert told_of(api, api.email, email) == [(api.email, "format")]
+    assert issues_with(api, api.email, email) == [(api.email, "format")]
 
 
 @both
 def test_an_email_over_320_characters_is_reported_as_length(api):
-    assert told_of(api, api.email, "a" * 65 + "@" + "b" * 251 + ".com") == [(api.email, "length")]
+    assert issues_with(api, api.email, "a" * 65 + "@" + "b" * 251 + ".com") == [(api.email, "length")]
 
 
 @both
@@ -269,24 +269,24 @@ def test_an_email_over_320_characters_is_reported_as_length(api):
     ],
 )
 def test_a_day_that_does_not_exist_is_reported_as_date(api, day):
-    assert told_of(api, api.born, api.born_on(day)) == [(api.born, "date")]
+    assert issues_with(api, api.born, api.born_on(day)) == [(api.born, "date")]
 
 
 @both
 def test_a_date_of_birth_is_text_and_not_a_number_of_seconds(api):
-    assert told_of(api, api.born, 1_000_000_000) == [(api.born, "type")]
+    assert issues_with(api, api.born, 1_000_000_000) == [(api.born, "type")]
 
 
 @both
 @pytest.mark.parametrize("day", ["2024-03-01", "2025-01-01", "9999-12-31"])
 def test_a_day_after_today_is_reported_as_future(api, day):
-    assert told_of(api, api.born, api.born_on(day)) == [(api.born, "future")]
+    assert issues_with(api, api.born, api.born_on(day)) == [(api.born, "future")]
 
 
 @both
 def test_a_future_day_is_reported_along_with_other_faults(api):
     record = api.record({api.born: api.born_on("2024-03-01"), api.email: "name"})
-    assert told(api, record) == sorted([(api.born, "future"), (api.email, "format")])
+    assert issues(api, record) == sorted([(api.born, "future"), (api.email, "format")])
 
 
 @both
@@ -307,13 +307,13 @@ def test_a_future_day_is_reported_along_with_other_faults(api):
     ids=lambda degrees: str(degrees)[:12],
 )
 def test_a_latitude_beyond_the_poles_is_reported_as_range(api, degrees):
-    assert told_of(api, api.lat, degrees) == [(api.lat, "range")]
+    assert issues_with(api, api.lat, degrees) == [(api.lat, "range")]
 
 
 @both
 @pytest.mark.parametrize("degrees", [180.00001, -180.00001, b"NaN"])
 def test_a_longitude_beyond_180_is_reported_as_range(api, degrees):
-    assert told_of(api, api.lng, degrees) == [(api.lng, "range")]
+    assert issues_with(api, api.lng, degrees) == [(api.lng, "range")]
 
 
 @each("texts", "optional_texts", "uid", "email", "born")
@@ -330,34 +330,34 @@ def test_a_longitude_beyond_180_is_reported_as_range(api, degrees):
     ids=ascii,
 )
 def test_text_that_postgres_cannot_store_is_reported_as_encoding(api, path, text):
-    assert told_of(api, path, text) == [(path, "encoding")]
+    assert issues_with(api, path, text) == [(path, "encoding")]
 
 
 @both
 @pytest.mark.parametrize("record", NO_RECORD, ids=repr)
 def test_a_record_that_is_not_an_object_is_reported_as_type(api, record):
-    assert told(api, record) == [("", "type")]
+    assert issues(api, record) == [("", "type")]
 
 
 @both
 @pytest.mark.parametrize("number", [b"1" * 25, b"1" * 5_000, b"1e999", b"NaN"], ids=lambda n: str(n[:4]))
 def test_a_number_of_any_size_is_not_text(api, number):
-    assert told_of(api, api.texts[0], number) == [(api.texts[0], "type")]
+    assert issues_with(api, api.texts[0], number) == [(api.texts[0], "type")]
 
 
 @both
 @pytest.mark.parametrize("opened", [b"[", b'{"a":'], ids=["lists", "objects"])
 def test_deep_nesting_in_place_of_text_is_reported_as_type(api, opened):
     closed = b"]" if opened == b"[" else b"}"
-    assert told_of(api, api.texts[0], opened * 500 + b"1" + closed * 500) == [(api.texts[0], "type")]
+    assert issues_with(api, api.texts[0], opened * 500 + b"1" + closed * 500) == [(api.texts[0], "type")]
 
 
 @both
 def test_the_last_of_a_repeated_field_counts(api):
     good = json.dumps(api.record()).encode()
     email, born = f'"{api.email}": 5, '.encode(), good[1:]
-    assert told(api, b"{" + email + born) == []
-    assert told(api, good[:-1] + f', "{api.email}": "name"}}'.encode()) == [(api.email, "format")]
+    assert issues(api, b"{" + email + born) == []
+    assert issues(api, good[:-1] + f', "{api.email}": "name"}}'.encode()) == [(api.email, "format")]
 
 
 @both
@@ -381,19 +381,19 @@ def test_all_faults_of_a_record_are_reported_in_the_order_of_their_paths(api):
         api.optional_texts[0]: (True, "type"),
     }
     record = api.record({path: value for path, (value, _) in faults.items()})
-    assert told(api, record) == sorted((path, rule) for path, (_, rule) in faults.items())
+    assert issues(api, record) == sorted((path, rule) for path, (_, rule) in faults.items())
 
 
 @both
 def test_an_empty_record_lacks_only_the_required_fields_of_the_top_level(api):
     top = {path.partition(".")[0] for path in (*api.texts, api.uid, api.email, api.born, *api.objects)}
-    assert told(api, {}) == sorted((path, "required") for path in top)
+    assert issues(api, {}) == sorted((path, "required") for path in top)
 
 
 @both
 def test_a_record_that_only_the_decoder_refuses_is_rejected_as_a_whole(api):
     record = api.record({"\ud800": 1})  # an unknown field whose name is not Unicode text
-    assert told(api, record) == [("", "type")]
+    assert issues(api, record) == [("", "type")]
 
 
 class Cut(Dialect[User]):

@@ -105,11 +105,11 @@ def test_a_problem_leaves_out_empty_fields():
 
 def test_counts_are_grouped_by_kind_in_their_given_order():
     counts = [("country", "Peru", 2), ("gender", None, 2), ("country", "Chad", 1), ("country", None, 1)]
-    told = stats.stats_view(4, MOMENT, counts, stats.risk_view(4, 1, 4, 4, []))
-    assert (told.total, told.computed_at) == (4, MOMENT)
-    assert told.country == [stats.Count("Peru", 2), stats.Count("Chad", 1), stats.Count(None, 1)]
-    assert told.gender == [stats.Count(None, 2)]
-    assert told.birth_decade == told.plan == told.key_version == told.erasure_key_version == []
+    view = stats.stats_view(4, MOMENT, counts, stats.risk_view(4, 1, 4, 4, []))
+    assert (view.total, view.computed_at) == (4, MOMENT)
+    assert view.country == [stats.Count("Peru", 2), stats.Count("Chad", 1), stats.Count(None, 1)]
+    assert view.gender == [stats.Count(None, 2)]
+    assert view.birth_decade == view.plan == view.key_version == view.erasure_key_version == []
 
 
 def test_without_people_the_risk_is_empty():
@@ -119,9 +119,9 @@ def test_without_people_the_risk_is_empty():
 
 
 @pytest.mark.parametrize(
-    ("total", "distinct", "is_told"),
+    ("total", "distinct", "is_reported"),
     [(10, 2, True), (10, 3, False), (4_999, 1_000, False), (5_000, 1_000, True), (90_000, 1_001, False)],
 )
-def test_repetitive_tokens_are_reported(total, distinct, is_told):
+def test_repetitive_tokens_are_reported(total, distinct, is_reported):
     risk = stats.risk_view(total, 1, total, total, [("first_name", distinct, total), ("email", total, total)])
-    assert risk.repetitive_tokens == ([stats.TokenFrequency("first_name", distinct)] if is_told else [])
+    assert risk.repetitive_tokens == ([stats.TokenFrequency("first_name", distinct)] if is_reported else [])
