@@ -101,11 +101,15 @@ def _scheduler(stack: Stack) -> contextlib.AbstractContextManager[processes.Chil
 
 @contextlib.contextmanager
 def _http(stack: Stack, port: int) -> Iterator[None]:
-    options = ["--host", "127.0.0.1", "--port", str(port), "--stage", "local", "--no-autoreload"]
-    argv = ["-c", _CHALICE, "--project-dir", str(ROOT), "local", *options]
-    with stack.running("the HTTP server", argv, "http.log") as child:
+    with stack.running("the HTTP server", http_server_argv(port), "http.log") as child:
         child.wait_until(lambda: _answers(port), _HEALTH_SECONDS)
         yield
+
+
+def http_server_argv(port: int) -> list[str]:
+    """The arguments with which Python serves the app by `chalice local`."""
+    options = ["--host", "127.0.0.1", "--port", str(port), "--stage", "local", "--no-autoreload"]
+    return ["-c", _CHALICE, "--project-dir", str(ROOT), "local", *options]
 
 
 def _answers(port: int) -> bool:

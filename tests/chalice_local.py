@@ -13,7 +13,7 @@ from pathlib import Path
 
 from local import settings
 from local.processes import Child, free_port
-from local.run import _CHALICE
+from local.run import http_server_argv
 from tests.keys import API_KEY
 
 ROOT = Path(__file__).parent.parent
@@ -69,11 +69,10 @@ class Server:
 def serving(folder, **chosen):
     """`chalice local` with these settings; its output goes to a log."""
     port = free_port()
-    where = ["--host", "127.0.0.1", "--port", str(port), "--stage", "local", "--no-autoreload"]
     outside = {name: value for name, value in os.environ.items() if name not in settings.NAMES}
     child = Child(
         "chalice local",
-        [sys.executable, "-c", _CHALICE, "--project-dir", str(ROOT), "local", *where],
+        [sys.executable, *http_server_argv(port)],
         env={**outside, **chosen, "PYTHONUNBUFFERED": "1"},
         cwd=ROOT,
         log=folder / "http.log",

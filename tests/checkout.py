@@ -32,7 +32,7 @@ class Checkout:
         )  # fmt: skip
 
     @contextlib.contextmanager
-    def under_way(self, command: str) -> Iterator[tuple[str, str]]:
+    def running(self, command: str) -> Iterator[tuple[str, str]]:
         """Runs `make run` until Ctrl-C. Yields its output up to the moment it serves, and its port."""
         port = str(free_port())
         said = self.folder / "said"

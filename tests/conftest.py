@@ -33,7 +33,8 @@ IN_LOCALSTACK = {
 }
 
 # Faster than TRUNCATE, which creates new files. Addresses and rejects are deleted by cascade.
-EMPTY = "DELETE FROM users; DELETE FROM runs; DELETE FROM erasures; DELETE FROM key_versions"
+_EMPTY = "DELETE FROM users; DELETE FROM runs; DELETE FROM erasures; DELETE FROM key_versions"
+_EXPIRE = "UPDATE runs SET lease_expires_at = now() - interval '1 second' WHERE status = 'running'"
 
 
 class AFileAtATime(LoadFileScheduling):
@@ -63,6 +64,14 @@ class Sql:
             cursor.execute(statement, values or None)
             return cursor.fetchall() if cursor.description else []
 
+    def empty(self) -> None:
+        """Deletes all people, runs, erasures and key versions."""
+        self(_EMPTY)
+
+    def expire_leases(self) -> None:
+        """Makes the lease of every running run expire."""
+        self(_EXPIRE)
+
     def close(self) -> None:
         """Closes the connection; the next call opens a new one."""
         if self._connection is not None:
@@ -89,7 +98,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 def sql(postgres: Postgres) -> Iterator[Sql]:
     """The migrated database, emptied."""
     with contextlib.closing(Sql(postgres.url)) as run:
-        run(EMPTY)
+        run.empty()
         yield run
 
 
@@ -124,21 +133,21 @@ def cache(valkey: Valkey, redis_client: redis.Redis, store: Store) -> Iterator[C
 
 
 @pytest.fixture
-def postgres_away(postgres: Postgres, sql: Sql) -> Callable[[], contextlib.AbstractContextManager[None]]:
+def postgres_down(postgres: Postgres, sql: Sql) -> Callable[[], contextlib.AbstractContextManager[None]]:
     """Stops Postgres for the duration of a with-block."""
-    return lambda: _away(postgres, sql.close)
+    return lambda: _down(postgres, sql.close)
 
 
 @pytest.fixture
-def redis_away(
+def redis_down(
     valkey: Valkey, redis_client: redis.Redis
 ) -> Callable[[], contextlib.AbstractContextManager[None]]:
     """Stops Redis for the duration of a with-block; it comes back empty."""
-    return lambda: _away(valkey, redis_client.connection_pool.disconnect)
+    return lambda: _down(valkey, redis_client.connection_pool.disconnect)
 
 
 @contextlib.contextmanager
-def _away(server: Postgres | Valkey, hang_up: Callable[[], None]) -> Iterator[None]:
+def _down(server: Postgres | Valkey, hang_up: Callable[[], None]) -> Iterator[None]:
     hang_up()
     server.stop()
     try:

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from tests.browser.chromium import LOOKS, NAMES, find
-from tests.browser.house import house, live_a_day
+from tests.browser.decant import simulate_a_day, start_decant
 from tests.browser.tab import Tab
 
 expect.set_options(timeout=10_000)
@@ -28,11 +28,11 @@ def browser():
 
 
 @pytest.fixture(scope="package")
-def home(browser, tmp_path_factory):
+def decant(browser, tmp_path_factory):
     """A Decant after a day of runs."""
-    with house(tmp_path_factory.mktemp("house")) as lived_in:
-        live_a_day(lived_in)
-        yield lived_in
+    with start_decant(tmp_path_factory.mktemp("decant")) as started:
+        simulate_a_day(started)
+        yield started
 
 
 @pytest.fixture(scope="package")
@@ -78,9 +78,9 @@ def kept_tabs():
 
 
 @pytest.fixture
-def tab(context, home, kept_tabs):
+def tab(context, decant, kept_tabs):
     """A tab with all scopes, on the first view. It stays open for the next test."""
-    kept = kept_tabs.setdefault(context, None) or Tab(context, home.url)
+    kept = kept_tabs.setdefault(context, None) or Tab(context, decant.url)
     kept_tabs[context] = kept
     yield kept.sign_in()
     troubles = kept.forget()

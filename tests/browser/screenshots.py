@@ -6,7 +6,7 @@ from pathlib import Path
 from playwright.sync_api import expect, sync_playwright
 
 from tests.browser.chromium import LOOKS, find
-from tests.browser.house import house, live_a_day
+from tests.browser.decant import simulate_a_day, start_decant
 from tests.browser.tab import Tab
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
@@ -16,16 +16,16 @@ def main() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
-        house(Path(folder)) as home,
+        start_decant(Path(folder)) as decant,
         sync_playwright() as playwright,
     ):
-        live_a_day(home)
-        for person in home.server.get_json("/users?limit=6")["items"]:
+        simulate_a_day(decant)
+        for person in decant.server.get_json("/users?limit=6")["items"]:
             for _ in range(8):  # otherwise the cache would have no hits to show
-                home.server.get_json(f"/users/{person['uid']}")
+                decant.server.get_json(f"/users/{person['uid']}")
         with playwright.chromium.launch(executable_path=find()) as browser:
             for name, look in LOOKS.items():
-                tab = Tab(browser.new_context(**look), home.url).sign_in()
+                tab = Tab(browser.new_context(**look), decant.url).sign_in()
                 expect(tab.bars()).to_have_count(50)
                 expect(tab(".figures")).to_contain_text("reads since this server started")
                 tab.page.mouse.move(0, 0)

@@ -11,18 +11,18 @@ from tests.browser.tab import Tab
 
 
 @pytest.fixture(params=[(width, scheme) for width in (360, 1280) for scheme in ("light", "dark")], ids=str)
-def looked_at(request, context_of, home):
-    tab = Tab(context_of(look(*request.param)), home.url)
+def looked_at(request, context_of, decant):
+    tab = Tab(context_of(look(*request.param)), decant.url)
     yield tab
     tab.page.close()
     assert tab.troubles == []
 
 
-def every_view(tab, home):
+def every_view(tab, decant):
     """Shows each view of the page in turn, once it is fully loaded; yields its name."""
-    run = next(run for run in home.server.get_json("/runs")["items"] if run["rejected"])
-    person = home.server.get_json("/users?limit=1&country=Denmark")["items"][0]
-    tab.page.goto(home.url)
+    run = next(run for run in decant.server.get_json("/runs")["items"] if run["rejected"])
+    person = decant.server.get_json("/users?limit=1&country=Denmark")["items"][0]
+    tab.page.goto(decant.url)
     expect(tab.page.get_by_label("API key")).to_be_visible()
     yield "sign in"
     tab.sign_in()
@@ -54,9 +54,9 @@ def every_view(tab, home):
     yield "failure"
 
 
-def test_axe_finds_nothing_and_nothing_overflows(looked_at, home):
+def test_axe_finds_nothing_and_nothing_overflows(looked_at, decant):
     axe, found = Axe(), []
-    for view in every_view(looked_at, home):
+    for view in every_view(looked_at, decant):
         found += [
             (view, violation["id"], [node["target"] for node in violation["nodes"]])
             for violation in axe.run(looked_at.page).response["violations"]
@@ -68,8 +68,8 @@ def test_axe_finds_nothing_and_nothing_overflows(looked_at, home):
     assert found == []
 
 
-def test_people_and_contract_fit_on_a_phone(context_of, home):
-    tab = Tab(context_of(look(360, "light")), home.url).sign_in()
+def test_people_and_contract_fit_on_a_phone(context_of, decant):
+    tab = Tab(context_of(look(360, "light")), decant.url).sign_in()
     for address in ("#/people", "#/people?country=United+Kingdom", "#/people?country=Ukraine", "#/privacy"):
         tab.go(address)
         expect(tab(".scroll tbody tr").nth(1)).to_be_visible()
@@ -78,7 +78,7 @@ def test_people_and_contract_fit_on_a_phone(context_of, home):
     tab.page.close()
 
 
-def test_each_view_focuses_its_only_first_level_heading(tab, home):
+def test_each_view_focuses_its_only_first_level_heading(tab, decant):
     for address, title in [("#/people", "People"), ("#/privacy", "Privacy"), ("#/", "Everything works.")]:
         tab.go(address)
         expect(tab.title()).to_have_text(title)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.house import page_of_source
+from tests.browser.decant import page_of_source
 from tests.fakes import KEY, person
 from tests.integration.api_support import READ, load
 
@@ -42,7 +42,7 @@ def uids(tab, caption):
     ]
 
 
-def somebody(home, nth=20):
+def somebody(decant, nth=20):
     """The source's record of a person who is stored."""
     return json.loads(page_of_source(1))[nth]
 
@@ -50,10 +50,10 @@ def somebody(home, nth=20):
 # The list
 
 
-def test_paging_works_in_both_directions_and_from_the_address(people_tab, home):
+def test_paging_works_in_both_directions_and_from_the_address(people_tab, decant):
     tab = people_tab
     first = uids(tab, ALL)
-    assert first == [one["uid"] for one in home.server.get_json("/users?limit=50")["items"]]
+    assert first == [one["uid"] for one in decant.server.get_json("/users?limit=50")["items"]]
 
     tab.link("Next page").click()
     expect(tab.rows(ALL).first).not_to_contain_text(first[0][:8])
@@ -70,10 +70,10 @@ def test_paging_works_in_both_directions_and_from_the_address(people_tab, home):
     expect(tab.rows(ALL).first).to_contain_text(first[0][:8])
 
 
-def test_filters_show_matching_people_and_are_part_of_the_address(people_tab, home):
+def test_filters_show_matching_people_and_are_part_of_the_address(people_tab, decant):
     tab = people_tab
     tool = opened(tab, "Filter")
-    country = home.server.get_json("/stats")["country"][0]["value"]
+    country = decant.server.get_json("/stats")["country"][0]["value"]
     expect(tool.locator("datalist").first.locator("option").first).to_have_attribute("value", country)
 
     tool.get_by_label("Country").fill(country)
@@ -95,8 +95,8 @@ def test_no_matching_people_is_a_state_of_its_own(tab):
     expect(tab.page.get_by_role("heading", name="No matches")).to_be_visible()
 
 
-def test_values_from_the_source_are_shown_as_text(tab, home):
-    load(home.store, person(666, city=HOSTILE, country=HOSTILE, gender=HOSTILE, employment_title=HOSTILE))
+def test_values_from_the_source_are_shown_as_text(tab, decant):
+    load(decant.store, person(666, city=HOSTILE, country=HOSTILE, gender=HOSTILE, employment_title=HOSTILE))
     uid = person(666)["uid"]
 
     tab.go("#/people?country=" + HOSTILE.replace("<", "%3C").replace(">", "%3E"))
@@ -105,15 +105,15 @@ def test_values_from_the_source_are_shown_as_text(tab, home):
     expect(tab.page.get_by_text(HOSTILE)).to_have_count(4)
     expect(tab("main img, main script")).to_have_count(0)
 
-    home.store.erase(uid, ["v1_" + "h" * 24], KEY)
+    decant.store.erase(uid, ["v1_" + "h" * 24], KEY)
 
 
 # One person
 
 
-def test_a_person_comes_from_postgres_and_the_second_time_from_redis(tab, home):
-    uid = home.server.get_json("/users?limit=1&country=Japan")["items"][0]["uid"]
-    home.forget_cached()
+def test_a_person_comes_from_postgres_and_the_second_time_from_redis(tab, decant):
+    uid = decant.server.get_json("/users?limit=1&country=Japan")["items"][0]["uid"]
+    decant.forget_cached()
 
     tab.go(f"#/people/{uid}")
 
@@ -123,8 +123,8 @@ def test_a_person_comes_from_postgres_and_the_second_time_from_redis(tab, home):
     expect(asks).to_have_text([re.compile("Postgres"), re.compile(r"Redis.*\d m?s")])
 
 
-def test_a_person_is_shown_as_stored(tab, home):
-    person = home.server.get_json("/users?limit=1&country=Japan")["items"][0]
+def test_a_person_is_shown_as_stored(tab, decant):
+    person = decant.server.get_json("/users?limit=1&country=Japan")["items"][0]
 
     tab.go(f"#/people/{person['uid']}")
 
@@ -151,8 +151,8 @@ def test_an_unknown_id_is_reported(tab):
 
 
 @pytest.mark.parametrize("field", ["email", "phone_number", "last_name"])
-def test_a_look_up_finds_the_person_and_leaves_the_value_nowhere(people_tab, home, field):
-    tab, record = people_tab, somebody(home)
+def test_a_look_up_finds_the_person_and_leaves_the_value_nowhere(people_tab, decant, field):
+    tab, record = people_tab, somebody(decant)
     tool = opened(tab, "Look up")
     tool.get_by_label("Field").select_option(field)
     tool.get_by_label("Raw value").fill(record[field])
@@ -176,8 +176,8 @@ def test_a_look_up_of_nobody_says_so(people_tab):
     expect(people_tab("#announcer")).to_contain_text("No stored person has this e-mail address.")
 
 
-def test_a_late_answer_to_an_earlier_look_up_is_not_shown(people_tab, home):
-    tab, record = people_tab, somebody(home)
+def test_a_late_answer_to_an_earlier_look_up_is_not_shown(people_tab, decant):
+    tab, record = people_tab, somebody(decant)
     tool = opened(tab, "Look up")
     held = []
     tab.page.route("**/users/lookup*", lambda route: held.append(route))
@@ -219,8 +219,8 @@ def exported(tab, name):
     return download.value.suggested_filename, Path(download.value.path()).read_text(encoding="utf-8")
 
 
-def test_an_export_holds_everybody_once_over_any_number_of_pages(people_tab, home):
-    total = home.sql("SELECT count(*) FROM users")[0][0]
+def test_an_export_holds_everybody_once_over_any_number_of_pages(people_tab, decant):
+    total = decant.sql("SELECT count(*) FROM users")[0][0]
     assert total > 2_000
 
     name, text = exported(people_tab, "CSV")
@@ -251,7 +251,7 @@ def test_an_export_counts_people_correctly_if_a_page_ends_early(people_tab):
     assert [row["uid"] for row in csv.DictReader(io.StringIO(text, newline=""))] == ["1", "2", "3"]
 
 
-def test_an_export_respects_the_filters(tab, home):
+def test_an_export_respects_the_filters(tab, decant):
     tab.go("#/people?gender=Female")
     expect(tab.rows(MATCHING).first).to_be_visible()
     expect(tab.page.get_by_role("heading", name="Export all matches")).to_be_visible()
@@ -260,7 +260,7 @@ def test_an_export_respects_the_filters(tab, home):
 
     rows = list(csv.DictReader(text.splitlines()))
     assert {row["gender"] for row in rows} == {"Female"}
-    assert len(rows) == home.sql("SELECT count(*) FROM users WHERE gender = 'Female'")[0][0]
+    assert len(rows) == decant.sql("SELECT count(*) FROM users WHERE gender = 'Female'")[0][0]
 
 
 def test_an_export_can_be_stopped_by_keyboard_and_returns_the_focus(people_tab):
@@ -281,15 +281,15 @@ def test_an_export_can_be_stopped_by_keyboard_and_returns_the_focus(people_tab):
 # Erasure
 
 
-def test_an_erasure_asks_first_and_answers_with_a_receipt(tab, home):
-    uid = home.server.get_json("/users?limit=1&country=Brazil")["items"][0]["uid"]
+def test_an_erasure_asks_first_and_answers_with_a_receipt(tab, decant):
+    uid = decant.server.get_json("/users?limit=1&country=Brazil")["items"][0]["uid"]
     tab.go(f"#/people/{uid}")
     tab.button("Erase this person …").click()
     expect(tab.page.get_by_role("dialog")).to_contain_text(uid)
     expect(tab.button("Cancel")).to_be_focused()
     tab.page.keyboard.press("Escape")
     expect(tab.page.get_by_role("dialog")).to_be_hidden()
-    assert home.sql("SELECT count(*) FROM users WHERE uid = %s", uid) == [(1,)]
+    assert decant.sql("SELECT count(*) FROM users WHERE uid = %s", uid) == [(1,)]
 
     tab.button("Erase this person …").click()
     tab.button("Erase permanently").click()
@@ -298,9 +298,9 @@ def test_an_erasure_asks_first_and_answers_with_a_receipt(tab, home):
     expect(receipt).to_contain_text("Erasure token")
     expect(receipt.get_by_role("heading")).to_be_focused()
     expect(receipt.locator("code.token")).to_have_text(
-        home.sql("SELECT uid_token FROM erasures ORDER BY erased_at DESC LIMIT 1")[0][0]
+        decant.sql("SELECT uid_token FROM erasures ORDER BY erased_at DESC LIMIT 1")[0][0]
     )
-    assert home.sql("SELECT count(*) FROM users WHERE uid = %s", uid) == [(0,)]
+    assert decant.sql("SELECT count(*) FROM users WHERE uid = %s", uid) == [(0,)]
     with tab.page.expect_download() as download:
         tab.button("Save the receipt").click()
     assert json.loads(Path(download.value.path()).read_text())["users"] == 1
@@ -309,8 +309,8 @@ def test_an_erasure_asks_first_and_answers_with_a_receipt(tab, home):
     expect(tab.page.get_by_role("alert")).to_contain_text("Not found")
 
 
-def test_an_erasure_cannot_be_cancelled_once_sent_and_its_result_is_shown(tab, home):
-    uid = home.server.get_json("/users?limit=1&country=France")["items"][0]["uid"]
+def test_an_erasure_cannot_be_cancelled_once_sent_and_its_result_is_shown(tab, decant):
+    uid = decant.server.get_json("/users?limit=1&country=France")["items"][0]["uid"]
     tab.go(f"#/people/{uid}")
     held = []
     tab.page.route(
@@ -329,8 +329,8 @@ def test_an_erasure_cannot_be_cancelled_once_sent_and_its_result_is_shown(tab, h
     tab.page.unroute_all()
 
 
-def test_an_erasure_without_an_answer_is_reported_as_possibly_done(tab, home):
-    uid = home.server.get_json("/users?limit=7")["items"][-1]["uid"]
+def test_an_erasure_without_an_answer_is_reported_as_possibly_done(tab, decant):
+    uid = decant.server.get_json("/users?limit=7")["items"][-1]["uid"]
     tab.refusals_expected = True
     tab.go(f"#/people/{uid}")
     tab.page.route(
@@ -347,14 +347,14 @@ def test_an_erasure_without_an_answer_is_reported_as_possibly_done(tab, home):
     expect(tab(".receipt")).to_contain_text("Erasure token")
 
 
-def test_a_key_without_the_erase_scope_gets_a_message_and_erases_nobody(open_tab, home):
-    tab = open_tab(home.url).sign_in(READ)
+def test_a_key_without_the_erase_scope_gets_a_message_and_erases_nobody(open_tab, decant):
+    tab = open_tab(decant.url).sign_in(READ)
     tab.refusals_expected = True
-    uid = home.server.get_json("/users?limit=1")["items"][0]["uid"]
+    uid = decant.server.get_json("/users?limit=1")["items"][0]["uid"]
     tab.go(f"#/people/{uid}")
     tab.button("Erase this person …").click()
 
     tab.button("Erase permanently").click()
 
     expect(tab.page.get_by_role("dialog")).to_contain_text("scope “erase”")
-    assert home.sql("SELECT count(*) FROM users WHERE uid = %s", uid) == [(1,)]
+    assert decant.sql("SELECT count(*) FROM users WHERE uid = %s", uid) == [(1,)]

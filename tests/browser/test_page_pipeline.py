@@ -12,12 +12,12 @@ from tests.integration.api_support import READ
 KINDS = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
 
 
-def newest(home, count=50):
-    return home.server.get_json(f"/runs?limit={count}")["items"]
+def newest(decant, count=50):
+    return decant.server.get_json(f"/runs?limit={count}")["items"]
 
 
-def run_with(home, holds):
-    return next(run for run in newest(home) if holds(run))
+def run_with(decant, holds):
+    return next(run for run in newest(decant) if holds(run))
 
 
 def number(text):
@@ -27,12 +27,12 @@ def number(text):
 # Now
 
 
-def test_the_figures_match_the_ledger(tab, home):
-    runs = newest(home)
+def test_the_figures_match_the_ledger(tab, decant):
+    runs = newest(decant)
     figures = tab(".figures strong")
 
     expect(figures).to_have_count(4)
-    expect(figures.nth(0)).to_have_text(f"{home.server.get_json('/stats')['total']:,}")
+    expect(figures.nth(0)).to_have_text(f"{decant.server.get_json('/stats')['total']:,}")
     expect(figures.nth(1)).to_have_text(re.compile(r"^\d+ (second|minute)s?$"))
     expect(figures.nth(2)).to_have_text(f"{sum(run['rejected'] for run in runs):,}")
     expect(figures.nth(3)).to_have_text(re.compile(r"^(–|[\d.]+%)$"))
@@ -50,15 +50,15 @@ def heights(bar):
     )
 
 
-def test_each_of_the_last_fifty_runs_is_a_bar_and_the_newest_is_the_last(tab, home):
+def test_each_of_the_last_fifty_runs_is_a_bar_and_the_newest_is_the_last(tab, decant):
     expect(tab.bars()).to_have_count(50)
     shown = tab.bars().evaluate_all("bars => bars.map(bar => bar.dataset.run)")
 
-    assert shown == [run["run_id"] for run in reversed(newest(home))]
+    assert shown == [run["run_id"] for run in reversed(newest(decant))]
 
 
-def test_a_bar_is_stacked_from_the_counts_and_labelled_with_them(tab, home):
-    run = run_with(home, lambda run: sum(1 for kind in KINDS if run[kind]) >= 3)
+def test_a_bar_is_stacked_from_the_counts_and_labelled_with_them(tab, decant):
+    run = run_with(decant, lambda run: sum(1 for kind in KINDS if run[kind]) >= 3)
     bar = tab(f"[data-run='{run['run_id']}']")
 
     drawn = heights(bar)
@@ -70,16 +70,16 @@ def test_a_bar_is_stacked_from_the_counts_and_labelled_with_them(tab, home):
     assert all(f"{run[kind]} {kind}" in said for kind in drawn)
 
 
-def test_in_the_shares_mode_all_bars_have_the_same_height(tab, home):
+def test_in_the_shares_mode_all_bars_have_the_same_height(tab, decant):
     tab.page.get_by_text("Shares", exact=True).click()
 
-    full = [run["run_id"] for run in newest(home) if run["fetched"]]
+    full = [run["run_id"] for run in newest(decant) if run["fetched"]]
     tops = {round(sum(heights(tab(f"[data-run='{run_id}']")).values())) for run_id in full[:8]}
     assert tops == {190}
 
 
-def test_a_failed_run_has_its_mark_instead_of_a_bar(tab, home):
-    run = run_with(home, lambda run: run["status"] == "failed")
+def test_a_failed_run_has_its_mark_instead_of_a_bar(tab, decant):
+    run = run_with(decant, lambda run: run["status"] == "failed")
     bar = tab(f"[data-run='{run['run_id']}']")
 
     assert heights(bar) == {}
@@ -87,9 +87,9 @@ def test_a_failed_run_has_its_mark_instead_of_a_bar(tab, home):
     assert "failed" in bar.get_attribute("aria-label")
 
 
-def test_the_time_axis_shows_the_day_where_it_changes(tab, home):
+def test_the_time_axis_shows_the_day_where_it_changes(tab, decant):
     noon = datetime.now(UTC).replace(hour=12, minute=0)
-    days = {run["run_id"]: noon - timedelta(days=at // 20) for at, run in enumerate(newest(home))}
+    days = {run["run_id"]: noon - timedelta(days=at // 20) for at, run in enumerate(newest(decant))}
 
     def at_noon(route):
         answer = route.fetch()
@@ -103,12 +103,12 @@ def test_the_time_axis_shows_the_day_where_it_changes(tab, home):
     tab.page.unroute_all()
 
     assert "12:00" in labels
-    told = [label.split()[0] for label in labels if label != "12:00"]
-    assert told == [str((noon - timedelta(days=back)).day) for back in (2, 1, 0)]
+    days_shown = [label.split()[0] for label in labels if label != "12:00"]
+    assert days_shown == [str((noon - timedelta(days=back)).day) for back in (2, 1, 0)]
 
 
-def test_the_keyboard_moves_between_bars_and_opens_a_run(tab, home):
-    runs = newest(home)
+def test_the_keyboard_moves_between_bars_and_opens_a_run(tab, decant):
+    runs = newest(decant)
     expect(tab.bars()).to_have_count(50)
     assert tab.bars().evaluate_all("bars => bars.filter(bar => bar.tabIndex === 0).length") == 1
     tab.bars().last.focus()
@@ -132,12 +132,12 @@ def test_the_keyboard_moves_between_bars_and_opens_a_run(tab, home):
     expect(tab.title()).to_be_focused()
 
 
-def test_the_chart_is_available_as_a_table_too(tab, home):
+def test_the_chart_is_available_as_a_table_too(tab, decant):
     tab.page.get_by_text("Show as table").click()
 
     rows = tab.rows("The last runs, newest first")
     expect(rows).to_have_count(50)
-    run = newest(home)[4]
+    run = newest(decant)[4]
     cells = rows.nth(4).locator("td.numeric").all_inner_texts()
     assert [number(cell) for cell in cells[1:]] == [run[name] for name in ("fetched", *KINDS)]
 
@@ -145,8 +145,8 @@ def test_the_chart_is_available_as_a_table_too(tab, home):
 # One run
 
 
-def test_the_counts_of_a_run_visibly_add_up(tab, home):
-    run = run_with(home, lambda run: run["rejected"] and run["duplicate"])
+def test_the_counts_of_a_run_visibly_add_up(tab, decant):
+    run = run_with(decant, lambda run: run["rejected"] and run["duplicate"])
     tab.go(f"#/runs/{run['run_id']}")
 
     sums = tab(".sum").first
@@ -157,17 +157,17 @@ def test_the_counts_of_a_run_visibly_add_up(tab, home):
     expect(tab(".proof")).to_contain_text("It adds up")
 
 
-def test_the_timings_of_a_run_are_listed_by_step_in_order(tab, home):
-    run = run_with(home, lambda run: len(run["timings"]) == 6)
+def test_the_timings_of_a_run_are_listed_by_step_in_order(tab, decant):
+    run = run_with(decant, lambda run: len(run["timings"]) == 6)
     tab.go(f"#/runs/{run['run_id']}")
 
     steps = tab(".sum").nth(1).locator("tbody th")
     expect(steps).to_have_text(["fetch", "validate", "clean", "protect", "load", "cache"])
 
 
-def test_the_rejects_of_a_run_are_listed_by_rule_and_path_and_by_position(tab, home):
-    run = run_with(home, lambda run: run["rejected"] > 1)
-    rejects = home.server.get_json(f"/runs/{run['run_id']}/rejects")["items"]
+def test_the_rejects_of_a_run_are_listed_by_rule_and_path_and_by_position(tab, decant):
+    run = run_with(decant, lambda run: run["rejected"] > 1)
+    rejects = decant.server.get_json(f"/runs/{run['run_id']}/rejects")["items"]
     expected = {}
     for issue in (issue for reject in rejects for issue in reject["issues"]):
         expected[issue["rule"], issue["path"]] = expected.get((issue["rule"], issue["path"]), 0) + 1
@@ -181,8 +181,8 @@ def test_the_rejects_of_a_run_are_listed_by_rule_and_path_and_by_position(tab, h
     expect(tab.rows("Rejects in source order")).to_have_count(len(rejects))
 
 
-def test_a_failed_run_says_why(tab, home):
-    run = run_with(home, lambda run: run["status"] == "failed" and "invalid" in run["error"])
+def test_a_failed_run_says_why(tab, decant):
+    run = run_with(decant, lambda run: run["status"] == "failed" and "invalid" in run["error"])
 
     tab.go(f"#/runs/{run['run_id']}")
 
@@ -202,7 +202,7 @@ def test_an_unknown_run_is_reported(tab):
 # Starting one
 
 
-def test_a_started_run_updates_by_itself_until_it_adds_up(tab, home):
+def test_a_started_run_updates_by_itself_until_it_adds_up(tab, decant):
     tab.page.get_by_label("Pages").fill("3")
     tab.button("Start a run").click()
 
@@ -213,13 +213,13 @@ def test_a_started_run_updates_by_itself_until_it_adds_up(tab, home):
     expect(tab(".proof")).to_contain_text("It adds up")
     expect(tab("#announcer")).to_contain_text("The run has ended: succeeded. 300 records.")
     run_id = tab.page.url.rpartition("/")[2]
-    assert home.server.get_json(f"/runs/{run_id}")["pages_done"] == 3
+    assert decant.server.get_json(f"/runs/{run_id}")["pages_done"] == 3
     tab.link("All runs").click()
     expect(tab.bars().last).to_have_attribute("data-run", run_id)
 
 
-def test_the_chart_shows_a_run_in_progress_and_its_end(tab, home):
-    home.server.ask("POST", "/runs", {"pages": 8})
+def test_the_chart_shows_a_run_in_progress_and_its_end(tab, decant):
+    decant.server.ask("POST", "/runs", {"pages": 8})
     tab.page.reload()
 
     expect(tab.title()).to_have_text("A run is in progress.")
@@ -231,12 +231,12 @@ def test_the_chart_shows_a_run_in_progress_and_its_end(tab, home):
     expect(tab("#announcer")).to_contain_text("A run ended: succeeded")
 
 
-def test_a_key_with_only_the_read_scope_gets_a_message_and_starts_nothing(open_tab, home):
-    tab = open_tab(home.url).sign_in(READ)
+def test_a_key_with_only_the_read_scope_gets_a_message_and_starts_nothing(open_tab, decant):
+    tab = open_tab(decant.url).sign_in(READ)
     tab.refusals_expected = True
-    before = json.dumps(newest(home))
+    before = json.dumps(newest(decant))
 
     tab.button("Start a run").click()
 
     expect(tab("form.start [role=alert]")).to_contain_text("scope “operate”")
-    assert json.dumps(newest(home)) == before
+    assert json.dumps(newest(decant)) == before

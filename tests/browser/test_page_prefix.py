@@ -52,8 +52,8 @@ class Gateway(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def gateway(home):
-    handler = type("Behind", (Gateway,), {"behind": home.url})
+def gateway(decant):
+    handler = type("Behind", (Gateway,), {"behind": decant.url})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()

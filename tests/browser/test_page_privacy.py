@@ -5,8 +5,8 @@ from playwright.sync_api import expect
 CAPTION = "What happens to each field of a source record"
 
 
-def test_every_field_of_the_contract_is_shown_with_its_treatment_and_column(tab, home):
-    contract = home.server.get_json("/contract")
+def test_every_field_of_the_contract_is_shown_with_its_treatment_and_column(tab, decant):
+    contract = decant.server.get_json("/contract")
     tab.link("Privacy").click()
 
     rows = tab.rows(CAPTION)
@@ -21,9 +21,9 @@ def test_every_field_of_the_contract_is_shown_with_its_treatment_and_column(tab,
     expect(tab("main")).to_contain_text(contract["hash"])
 
 
-def test_the_keys_in_use_and_the_risk_are_shown(tab, home):
+def test_the_keys_in_use_and_the_risk_are_shown(tab, decant):
     tab.link("Privacy").click()
-    stats = home.server.get_json("/stats")
+    stats = decant.server.get_json("/stats")
 
     expect(tab.rows("Tokens by key version")).to_contain_text(["People, version 1"])
     expect(tab("main")).not_to_contain_text("can be removed from the setting")

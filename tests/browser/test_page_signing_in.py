@@ -14,31 +14,31 @@ def kept(tab):
     return stores, tab.page.context.cookies()
 
 
-def test_a_link_signs_in_and_its_key_is_removed_from_the_address_and_sent_in_no_url(open_tab, home):
-    tab = open_tab(home.url).sign_in()
+def test_a_link_signs_in_and_its_key_is_removed_from_the_address_and_sent_in_no_url(open_tab, decant):
+    tab = open_tab(decant.url).sign_in()
 
     expect(tab.title()).to_have_text("Everything works.")
-    assert tab.page.url == f"{home.url}/#/"
+    assert tab.page.url == f"{decant.url}/#/"
     assert tab.page.evaluate("history.length") <= 2
     assert all(API_KEY not in request.url for request in tab.asked)
-    assert API_KEY not in home.server.log.read_text(encoding="utf-8")
+    assert API_KEY not in decant.server.log.read_text(encoding="utf-8")
 
 
-def test_the_key_stays_in_its_tab(open_tab, home):
-    tab = open_tab(home.url).sign_in()
+def test_the_key_stays_in_its_tab(open_tab, decant):
+    tab = open_tab(decant.url).sign_in()
     tab.page.reload()
     expect(tab.title()).to_have_text("Everything works.")
 
-    other = open_tab(home.url)
-    other.page.goto(home.url)
+    other = open_tab(decant.url)
+    other.page.goto(decant.url)
 
     expect(other.page.get_by_label("API key")).to_be_visible()
     assert API_KEY not in str(kept(tab))
 
 
-def test_a_link_opened_in_an_existing_tab_signs_in_too(open_tab, home):
-    tab = open_tab(home.url)
-    tab.page.goto(f"{home.url}/")
+def test_a_link_opened_in_an_existing_tab_signs_in_too(open_tab, decant):
+    tab = open_tab(decant.url)
+    tab.page.goto(f"{decant.url}/")
     expect(tab.page.get_by_label("API key")).to_be_visible()
 
     tab.go(f"#key={API_KEY}")
@@ -47,21 +47,21 @@ def test_a_link_opened_in_an_existing_tab_signs_in_too(open_tab, home):
     assert API_KEY not in tab.page.url
 
 
-def test_a_wrong_key_in_the_link_is_reported_and_not_kept(open_tab, home):
-    tab = open_tab(home.url)
+def test_a_wrong_key_in_the_link_is_reported_and_not_kept(open_tab, decant):
+    tab = open_tab(decant.url)
     tab.refusals_expected = True
 
-    tab.page.goto(f"{home.url}/#key=guessed")
+    tab.page.goto(f"{decant.url}/#key=guessed")
 
     expect(tab.page.get_by_role("alert")).to_contain_text(REFUSED)
     assert tab.page.evaluate("sessionStorage.length") == 0
     assert "guessed" not in tab.page.url
 
 
-def test_the_form_accepts_only_a_key_with_the_read_scope(open_tab, home):
-    tab = open_tab(home.url)
+def test_the_form_accepts_only_a_key_with_the_read_scope(open_tab, decant):
+    tab = open_tab(decant.url)
     tab.refusals_expected = True
-    tab.page.goto(home.url)
+    tab.page.goto(decant.url)
     field = tab.page.get_by_label("API key")
     assert (field.get_attribute("type"), field.get_attribute("autocomplete")) == ("password", "off")
 

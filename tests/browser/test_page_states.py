@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from chalicelib.ledger import Ending, Opening
-from tests.browser.house import house
+from tests.browser.decant import start_decant
 from tests.fakes import page_load, person
 from tests.integration.api_support import load
 from tests.keys import API_KEY
@@ -25,8 +25,8 @@ ANALYZE;
 @pytest.fixture(scope="module")
 def bare(browser, tmp_path_factory):
     """A Decant in which nothing has happened yet."""
-    with house(tmp_path_factory.mktemp("bare")) as home:
-        yield home
+    with start_decant(tmp_path_factory.mktemp("bare")) as decant:
+        yield decant
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ def adapted(tmp_path_factory):
 
 def test_the_run_and_the_answer_match_the_document(adapted, tmp_path):
     curl.put_into(tmp_path)
-    with members() as address, adapted.under_way(RUN.replace(PAGE, address)) as (said, port):
+    with members() as address, adapted.running(RUN.replace(PAGE, address)) as (said, port):
         ask = ASK.replace(":8000", f":{port}")
 
         def answer(path):

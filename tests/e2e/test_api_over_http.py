@@ -27,7 +27,7 @@ from local import settings
 from local.user_api import UserApi
 from tests import curl
 from tests.chalice_local import RUN_SECONDS, Server, serving
-from tests.conftest import EMPTY, Sql
+from tests.conftest import Sql
 from tests.integration.api_support import crowd, load, pii_keys
 from tests.keys import API_KEY, PII_KEY
 
@@ -45,7 +45,7 @@ def source():
 def chosen(postgres, valkey):
     """The settings of an empty Decant without a source."""
     with contextlib.closing(Sql(postgres.url)) as sql:
-        sql(EMPTY)
+        sql.empty()
     with redis.Redis.from_url(valkey.url) as client:
         client.flushall()
     return {
@@ -193,7 +193,7 @@ def the_run_is_the_one_asked_for(terminal, said):
     assert said.json["run_id"] == terminal.names["RUN_ID"]
 
 
-def what_was_refused_is_told_with_the_reason(terminal, said):
+def what_was_refused_is_reported_with_the_reason(terminal, said):
     assert said.json["items"]
     assert all(item["issues"] for item in said.json["items"])
 
@@ -229,7 +229,7 @@ CHECKS = [
     [every_field_has_its_treatment],
     [the_ledger_holds_the_run],
     [the_run_is_the_one_asked_for],
-    [what_was_refused_is_told_with_the_reason],
+    [what_was_refused_is_reported_with_the_reason],
     [a_run_has_begun],
     [the_person_is_gone_and_does_not_come_back],
 ]
@@ -649,15 +649,15 @@ def fuzzed(tmp_path_factory, postgres, chosen, source):
         connection.autocommit = True
         cursor.execute("DROP DATABASE IF EXISTS fuzz WITH (FORCE)")
         cursor.execute("CREATE DATABASE fuzz")
-    house = {
+    separate = {
         "DATABASE_URL": postgres.url.removesuffix("/postgres") + "/fuzz",
         "REDIS_URL": chosen["REDIS_URL"].removesuffix("/0") + "/1",
         "SOURCE_URL": source.url("random-data-api", fault="status-404"),
     }
-    with contextlib.closing(Store(house["DATABASE_URL"])) as store:
+    with contextlib.closing(Store(separate["DATABASE_URL"])) as store:
         store.migrate()
         load(store, *crowd(100))
-    with serving(tmp_path_factory.mktemp("fuzz"), **chosen | house) as running:
+    with serving(tmp_path_factory.mktemp("fuzz"), **chosen | separate) as running:
         yield running
 
 

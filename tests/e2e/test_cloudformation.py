@@ -89,8 +89,8 @@ def api(cloud, deployed):
 
 
 def outputs(cloudformation, stack):
-    (told,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
-    return {one["OutputKey"]: one["OutputValue"] for one in told["Outputs"]}
+    (description,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
+    return {one["OutputKey"]: one["OutputValue"] for one in description["Outputs"]}
 
 
 def test_every_resource_that_localstack_supports_is_created(deployed):

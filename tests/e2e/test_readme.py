@@ -84,7 +84,7 @@ def test_it_is_short_enough_to_be_read_in_two_minutes():
 
 
 def test_make_run_prints_what_the_readme_shows_and_the_next_commands_work(checkout, tmp_path):
-    with checkout.under_way("make run") as (said, port):
+    with checkout.running("make run") as (said, port):
         shown = [shape(line) for line in SAID.splitlines()]
         assert [shape(line) for line in said.replace(port, "8000").splitlines() if line] == shown
 
@@ -110,6 +110,6 @@ def test_another_source_is_one_setting(checkout, source, command):
     stand_in = f"http://127.0.0.1:{source.port}"
     moved = re.sub(r"https://[^/]+", stand_in, command)
 
-    with checkout.under_way(moved) as (said, _):
+    with checkout.running(moved) as (said, _):
         assert "Ingest succeeded" in said
     assert len(source.requests) > before

@@ -35,7 +35,7 @@ _ROOMS = (
 _PATIENCE_SECONDS = 100
 
 
-class Told(NamedTuple):
+class Outcome(NamedTuple):
     """The steps of a run that was not killed, its outcome (a status or an error's name), and the reason."""
 
     steps: list[str]
@@ -55,10 +55,10 @@ class Run:
     """A run of the app in progress, which logs at DEBUG."""
 
     def __init__(self, chosen: Mapping[str, str], log: Path, order: Order) -> None:
-        self._hears, tells = multiprocessing.Pipe(duplex=False)
-        self._process = _HOME.Process(target=_ingest, args=(dict(chosen), log, tells, order))
+        self._receiver, sender = multiprocessing.Pipe(duplex=False)
+        self._process = _HOME.Process(target=_ingest, args=(dict(chosen), log, sender, order))
         self._process.start()
-        tells.close()
+        sender.close()
 
     def kill(self) -> None:
         with contextlib.suppress(ValueError):  # it has ended
@@ -73,31 +73,31 @@ class Run:
     def freeze(self) -> None:
         self._send(signal.SIGSTOP)
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         self._send(signal.SIGCONT)
 
     def _send(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):  # it has ended
             os.kill(self._process.pid or 0, number)
 
-    def has_told(self, seconds: float) -> bool:
+    def has_reported(self, seconds: float) -> bool:
         """Whether it reports its outcome, or is killed, within this time."""
-        return self._hears.poll(seconds)
+        return self._receiver.poll(seconds)
 
-    def wait(self) -> Told | None:
+    def wait(self) -> Outcome | None:
         """Waits for its end; returns the outcome, or None if it was killed before reporting one."""
-        told = None
-        with contextlib.suppress(EOFError), self._hears:
-            assert self.has_told(_PATIENCE_SECONDS), "a run does not end"
-            told = self._hears.recv()
+        outcome = None
+        with contextlib.suppress(EOFError), self._receiver:
+            assert self.has_reported(_PATIENCE_SECONDS), "a run does not end"
+            outcome = self._receiver.recv()
         self._process.join()
         ended = self._process.exitcode
         self._process.close()
-        assert ended == -signal.SIGKILL or (told and ended == 0)  # it may be killed after reporting
-        return told
+        assert ended == -signal.SIGKILL or (outcome and ended == 0)  # it may be killed after reporting
+        return outcome
 
 
-def get_ready() -> None:
+def preload() -> None:
     """Imports everything, once."""
     _HOME.set_forkserver_preload([__name__, *(f"chalicelib.{room}" for room in _ROOMS)])
     ready = _HOME.Process(target=_nothing)
@@ -109,7 +109,7 @@ def _nothing() -> None:
     pass
 
 
-def _ingest(chosen: Mapping[str, str], log: Path, tells: Connection, order: Order) -> None:
+def _ingest(chosen: Mapping[str, str], log: Path, sender: Connection, order: Order) -> None:
     from chalicelib import runs
     from chalicelib.errors import DecantError
 
@@ -127,7 +127,7 @@ def _ingest(chosen: Mapping[str, str], log: Path, tells: Connection, order: Orde
         ended, error = report.status, report.error
     except DecantError as raised:
         ended, error = type(raised).__name__, str(raised)
-    tells.send(Told(steps, ended, error))
+    sender.send(Outcome(steps, ended, error))
 
 
 def _step(steps: list[str], order: Order, name: str) -> None:

@@ -50,7 +50,7 @@ def _overtaken(trial: Trial, run: Run, dice: Random) -> Iterator[int]:
     _sometime(dice)
     run.freeze()
     trial.recover()
-    run.go_on()
+    run.resume()
     yield 1
 
 

@@ -13,7 +13,7 @@ from chalicelib.errors import StoreUnavailable
 from chalicelib.store import Store
 from local.postgres import Postgres
 from local.valkey import Valkey
-from tests.faults.books import LONGEST_TTL_SECONDS
+from tests.faults.invariants import LONGEST_TTL_SECONDS
 from tests.faults.wire import Wire, cut, delayed, now_and_then, truncate
 
 _TTL_SECONDS = 120
@@ -65,7 +65,7 @@ class Readers:
         )
 
     @property
-    def are_content(self) -> bool:
+    def are_satisfied(self) -> bool:
         return not self.wrong and self.answered > self.refused and self.slowest < _LONGEST_SECONDS
 
     def know(self, versions: Mapping[str, int]) -> None:

@@ -1,7 +1,7 @@
 """`make soak`: each simulated day, a fault hits the day's run. Reports the results.
 
-Fails if anything is lost or duplicated, a law is broken, a raw value is found anywhere, a reader gets a wrong
-answer, or the next scheduled run does not recover.
+Fails if anything is lost or duplicated, an invariant is violated, a raw value is found anywhere, a reader
+gets a wrong answer, or the next scheduled run does not recover.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import logging
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from random import Random
 from local.postgres import Postgres
 from local.valkey import Valkey
 from tests.faults.faults import FAULTS, Fault
+from tests.faults.invariants import Problem
 from tests.faults.readers import Readers
 from tests.faults.trial import Trial, make_databases
 
@@ -43,33 +45,34 @@ class Line:
     def is_good(self) -> bool:
         return not (self.lost or self.double or self.other) and self.runs <= 1
 
-    def note(self, problems: list[str]) -> None:
-        lost = sum(" lost" in problem for problem in problems)
-        double = sum(problem.endswith(("too many", "too often")) for problem in problems)
-        self.lost, self.double = self.lost + lost, self.double + double
-        self.other += len(problems) - lost - double
+    def note(self, problems: list[Problem]) -> None:
+        kinds = Counter(problem.kind for problem in problems)
+        self.lost, self.double = self.lost + kinds["lost"], self.double + kinds["double"]
+        self.other += kinds["other"]
 
 
-def live(trial: Trial, fault: Fault, dice: Random, line: Line) -> list[str]:
+def simulate_day(trial: Trial, fault: Fault, dice: Random, line: Line) -> list[Problem]:
     """One day: its run, the fault, and the runs until recovery. Returns the problems left after that."""
     trial.begin_day()
     run = trial.start()
     with fault(trial, run, dice) as times:
-        told = run.wait()
-    ended = [told.ended] if told else []
+        outcome = run.wait()
+    ended = [outcome.ended] if outcome else []
     line.times += times + sum(wire.happened for wire in trial.wires.values())
     recovery = 0
-    while (told is None or told.ended != "succeeded") and recovery < _MOST_RUNS:
-        told, recovery = trial.recover(), recovery + 1
-        ended += [told.ended] if told else []
+    while (outcome is None or outcome.ended != "succeeded") and recovery < _MOST_RUNS:
+        outcome, recovery = trial.recover(), recovery + 1
+        ended += [outcome.ended] if outcome else []
     line.runs = max(line.runs, recovery)
-    problems = trial.problems() + (["a defect: nobody foresaw it"] if "Unforeseen" in ended else [])
+    problems = trial.problems()
+    if "Unforeseen" in ended:
+        problems.append(Problem("other", "a run failed with an unexpected error: a defect"))
     line.note(problems)
     return problems
 
 
 @contextlib.contextmanager
-def house(folder: Path) -> Iterator[Trial]:
+def trial_in(folder: Path) -> Iterator[Trial]:
     with Postgres(folder / "postgres", throwaway=True) as postgres, Valkey(folder / "valkey") as valkey:
         make_databases(postgres)
         with Trial(postgres, valkey, folder / "log").running() as trial:
@@ -86,19 +89,19 @@ def main() -> int:
     dice = Random(options.seed)  # noqa: S311  no secret
     lines = {name: Line() for name in FAULTS}
     until = time.monotonic() + options.minutes * 60
-    with tempfile.TemporaryDirectory(prefix="soak-") as folder, house(Path(folder)) as trial:
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder, trial_in(Path(folder)) as trial:
         trial.is_read = True
         with Readers(trial.postgres, trial.valkey, trial.url, dice) as readers:
             while time.monotonic() < until:
                 name = dice.choice(list(FAULTS))
-                if problems := live(trial, FAULTS[name], dice, lines[name]):
-                    print(f"day {trial.days.day}, {name}: {'; '.join(problems[:5])}", flush=True)
+                if problems := simulate_day(trial, FAULTS[name], dice, lines[name]):
+                    print(f"day {trial.source.day}, {name}: {'; '.join(map(str, problems[:5]))}", flush=True)
                     break  # the next day would start with these problems
                 readers.know(trial.versions())
-        days = trial.days.day
+        days = trial.source.day
     print(_HEAD, *(f"{name:32} {line}" for name, line in lines.items()), sep="\n")
     print(f"{days} days, {sum(line.times for line in lines.values())} faults; {readers}")
-    return 0 if all(line.is_good for line in lines.values()) and readers.are_content else 1
+    return 0 if all(line.is_good for line in lines.values()) and readers.are_satisfied else 1
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def test_killed_after_reporting_its_outcome_it_has_ended(trial: Trial):
     for _ in range(5):
         trial.begin_day()
         run = trial.start()
-        assert run.has_told(20)
+        assert run.has_reported(20)
         run.kill()
         assert run.wait().ended == "succeeded"
         assert trial.problems() == []
@@ -64,7 +64,7 @@ def test_stopped_before_every_step_and_overtaken(trial: Trial):
         sleeper = trial.start(Order(step=stop_at, sends=signal.SIGSTOP))
         sleeper.wait_until_stopped()
         assert trial.recover().ended == "succeeded", steps[stop_at - 1]
-        sleeper.go_on()
+        sleeper.resume()
         assert sleeper.wait().ended == "lost", steps[stop_at - 1]
         assert trial.statuses(2) == ["lost", "succeeded"], steps[stop_at - 1]
         assert trial.problems() == [], steps[stop_at - 1]

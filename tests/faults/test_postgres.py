@@ -78,7 +78,7 @@ def test_connections_that_died_while_a_lambda_was_frozen_cause_no_failure(
 ):
     run = stopped_at(trial, step)
     happen(trial)
-    run.go_on()
+    run.resume()
 
     assert run.wait().ended == "succeeded"
     assert trial.problems() == []
@@ -87,7 +87,7 @@ def test_connections_that_died_while_a_lambda_was_frozen_cause_no_failure(
 def test_a_run_that_could_not_record_its_end_is_marked_lost_by_the_next_run(trial: Trial):
     run = stopped_at(trial, "before finish_run")
     trial.wires["Postgres"].begin(cut)
-    run.go_on()
+    run.resume()
 
     assert run.wait().ended == "StoreUnavailable"
     assert trial.recover().ended == "succeeded"
@@ -123,7 +123,7 @@ def test_no_run_starts_on_a_standby(trial: Trial):
 def test_a_run_that_meets_a_standby_midway_waits_for_the_primary(trial: Trial):
     run = stopped_at(trial, "before load_page")
     with a_standby(trial):
-        run.go_on()
+        run.resume()
         time.sleep(0.3)
 
     assert run.wait().ended == "succeeded"
@@ -145,9 +145,9 @@ def crowded(trial: Trial) -> Iterator[str]:
 def test_without_a_free_connection_no_run_starts(trial: Trial, crowded: str):
     trial.begin_day()
     with contextlib.closing(psycopg2.connect(crowded)):
-        told = trial.start(DATABASE_URL=crowded).wait()
+        outcome = trial.start(DATABASE_URL=crowded).wait()
 
-    assert (told.ended, told.error) == ("StoreUnavailable", "query connect failed: SQLSTATE 53300")
+    assert (outcome.ended, outcome.error) == ("StoreUnavailable", "query connect failed: SQLSTATE 53300")
     assert trial.recover().ended == "succeeded"
     assert trial.problems() == []
 
@@ -160,7 +160,7 @@ def test_a_run_waits_for_a_connection_that_another_client_holds(trial: Trial, cr
     run.wait_until_stopped()
     end_sessions(trial)
     with contextlib.closing(psycopg2.connect(crowded)):
-        run.go_on()
+        run.resume()
         time.sleep(0.2)
 
     assert run.wait().ended == "succeeded"
@@ -209,10 +209,10 @@ def test_a_full_disk_fails_the_run_with_its_reason_and_nothing_is_half_done(tria
         while True:
             trial.sql("INSERT INTO filler SELECT repeat(md5(n::text), 10) FROM generate_series(1, 20) AS n")
 
-    told = trial.start().wait()
-    assert (told.ended, told.error) == ("failed", "query load_page failed: SQLSTATE 53100")
+    outcome = trial.start().wait()
+    assert (outcome.ended, outcome.error) == ("failed", "query load_page failed: SQLSTATE 53100")
     assert trial.sql("SELECT status, error, fetched FROM runs ORDER BY started_at DESC LIMIT 1") == [
-        (*told[1:], 0)
+        (*outcome[1:], 0)
     ]
 
     trial.sql("DROP TABLE filler")
@@ -225,7 +225,7 @@ def test_a_full_disk_fails_the_run_with_its_reason_and_nothing_is_half_done(tria
 
 def test_two_sources_of_the_same_people_under_the_strictest_isolation(trial: Trial):
     """Postgres keeps aborting one of two such loads with a serialisation failure; both succeed in the end."""
-    other = {"SOURCE_URL": trial.days.url("random-data-api")}  # not the wire: another name in the ledger
+    other = {"SOURCE_URL": trial.source.url("random-data-api")}  # not the wire: another name in the ledger
     trial.sql("ALTER DATABASE trial SET default_transaction_isolation = serializable")
     try:
         for _ in range(3):

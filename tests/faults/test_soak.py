@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from tests.faults.faults import FAULTS
-from tests.faults.soak import Line, live
+from tests.faults.soak import Line, simulate_day
 from tests.faults.trial import Trial
 
 # Faults of wires and processes have their own tests, which try every point.
@@ -21,7 +21,7 @@ DICE = Random(6)  # noqa: S311  no secret
 def test_after_any_fault_of_a_server_at_most_one_further_run_recovers(trial: Trial, name: str):
     line = Line()
 
-    assert live(trial, FAULTS[name], DICE, line) == []
+    assert simulate_day(trial, FAULTS[name], DICE, line) == []
     assert line.is_good
     assert line.times or "session" in name  # there may have been no session
 
@@ -72,7 +72,7 @@ def test_problems_are_reported(trial: Trial, plant: Callable[[Trial], None]):
 
     line = Line()
 
-    assert live(trial, fault, DICE, line) != []
+    assert simulate_day(trial, fault, DICE, line) != []
     assert (line.lost, line.double, line.other) == PLANTED[plant]
     assert not line.is_good
 
@@ -82,4 +82,4 @@ def test_an_outdated_cached_body_is_reported(trial: Trial):
     trial.recover()
     cache_the_past(trial)
 
-    assert any("is too old" in problem for problem in trial.problems())
+    assert any("is outdated" in problem.text for problem in trial.problems())

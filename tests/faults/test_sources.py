@@ -135,5 +135,5 @@ def test_a_record_that_cannot_be_stored_is_a_reject_and_affects_no_other(source,
     report = runs.ingest({})
 
     assert (report.status, report.rejected) == ("succeeded", len(HOSTILE))
-    told = sql("SELECT issues FROM rejects ORDER BY position")
-    assert told == [([{"path": path, "rule": rule}],) for _, path, rule in HOSTILE.values()]
+    issues = sql("SELECT issues FROM rejects ORDER BY position")
+    assert issues == [([{"path": path, "rule": rule}],) for _, path, rule in HOSTILE.values()]

@@ -14,16 +14,17 @@ from chalicelib.privacy import Tokeniser
 from chalicelib.store import Store
 from local.postgres import Postgres
 from local.valkey import Valkey
-from tests.conftest import EMPTY, Sql
-from tests.faults import books
-from tests.faults.child import Order, Run, Told, get_ready
-from tests.faults.days import PAGES, SIZE, Days
+from tests.conftest import Sql
+from tests.faults import invariants
+from tests.faults.child import Order, Outcome, Run, preload
+from tests.faults.invariants import Problem
+from tests.faults.source import PAGES, SIZE, ChangingUserApi
 from tests.faults.wire import Wire
 from tests.keys import PII_KEY
 
 _SCHEDULED = Order()
 _PATIENCE_SECONDS = 30
-DATABASES = ("trial", "peace")
+DATABASES = ("trial", "undisturbed")
 
 
 def make_databases(postgres: Postgres) -> None:
@@ -35,38 +36,38 @@ def make_databases(postgres: Postgres) -> None:
 
 
 class Trial:
-    """For each day: begin it, disturb its run, let the next run recover, then check the books."""
+    """For each day: begin it, disturb its run, let the next run recover, then look for problems."""
 
     def __init__(self, postgres: Postgres, valkey: Valkey, log: Path) -> None:
         """Requires the DATABASES."""
         self.log = log
-        self.postgres, self.valkey, self.days = postgres, valkey, Days()
+        self.postgres, self.valkey, self.source = postgres, valkey, ChangingUserApi()
         self.wires = {
-            "source": Wire(self.days.port), "Postgres": Wire(postgres.port), "Redis": Wire(valkey.port),
+            "source": Wire(self.source.port), "Postgres": Wire(postgres.port), "Redis": Wire(valkey.port),
         }  # fmt: skip
         self.url = postgres.url.removesuffix("/postgres") + "/trial"
-        self.sql, self._peace = Sql(self.url), Sql(self._peace_settings["DATABASE_URL"])
+        self.sql, self._undisturbed = Sql(self.url), Sql(self._undisturbed_settings["DATABASE_URL"])
         self._store, self.redis = Store(self.url), redis.Redis.from_url(valkey.url)
         self.is_read = False
-        self._held_before: books.Held = {}
+        self._held_before: invariants.Held = {}
         self.messages: Mapping[str, int] = {}  # by wire, in an undisturbed run
 
     @contextlib.contextmanager
     def running(self) -> Iterator["Trial"]:
-        get_ready()
-        closing = map(contextlib.closing, (self.sql, self._peace, self._store, self.redis))
+        preload()
+        closing = map(contextlib.closing, (self.sql, self._undisturbed, self._store, self.redis))
         with contextlib.ExitStack() as opened:
-            for part in (self.days, *self.wires.values(), *closing):
+            for part in (self.source, *self.wires.values(), *closing):
                 opened.enter_context(part)
             self._begin()
             yield self
-            assert books.raw_values(self.days.secrets(), self.sql, self.redis, self.log) == []
+            assert invariants.raw_values(self.source.secrets(), self.sql, self.redis, self.log) == []
 
     def _begin(self) -> None:
         """Starts empty except for one erased person, with one undisturbed day."""
-        (token,) = Tokeniser({1: PII_KEY}).candidates("uid", self.days.somebody())
-        for sql in (self.sql, self._peace):
-            sql(EMPTY)
+        (token,) = Tokeniser({1: PII_KEY}).candidates("uid", self.source.somebody())
+        for sql in (self.sql, self._undisturbed):
+            sql.empty()
             sql("INSERT INTO erasures (uid_token) VALUES (%s)", token)
         self.redis.flushall()
         self.begin_day()
@@ -76,25 +77,22 @@ class Trial:
 
     def begin_day(self) -> None:
         """Changes the source; the undisturbed app ingests the changes immediately."""
-        self.days.day += 1
-        told = Run(self._peace_settings, self.log, Order()).wait()
-        assert told is not None
-        assert told.ended == "succeeded"
-        self._held_before = books.held(self.redis)
+        self.source.day += 1
+        outcome = Run(self._undisturbed_settings, self.log, Order()).wait()
+        assert outcome is not None
+        assert outcome.ended == "succeeded"
+        self._held_before = invariants.held(self.redis)
         self._heal()
 
     def start(self, order: Order = _SCHEDULED, **changed: str) -> Run:
         """Starts a run with the usual settings, or changed ones."""
         return Run({**self.settings, **changed}, self.log, order)
 
-    def recover(self) -> Told | None:
+    def recover(self) -> Outcome | None:
         """Does the next scheduled run, after the leases of dead runs have expired."""
         self._heal()
-        self.expire_leases()
+        self.sql.expire_leases()
         return self.start().wait()
-
-    def expire_leases(self) -> None:
-        self.sql("UPDATE runs SET lease_expires_at = now() - interval '1 second' WHERE status = 'running'")
 
     def _heal(self) -> None:
         for wire in self.wires.values():
@@ -103,7 +101,7 @@ class Trial:
     def hang_up(self) -> None:
         """Closes the trial's own connections, before Postgres goes down: they are not part of the trial."""
         self.sql.close()
-        self._peace.close()
+        self._undisturbed.close()
 
     def wait_for_postgres(self) -> None:
         """Waits until it has recovered from what was just done to it."""
@@ -118,16 +116,16 @@ class Trial:
                 time.sleep(0.05)
         raise AssertionError("Postgres does not come back")
 
-    def problems(self) -> list[str]:
+    def problems(self) -> list[Problem]:
         """All problems after the day's last run."""
-        told = [
-            *books.broken_laws(self.sql),
-            *books.differences(self.sql, self._peace),
-            *books.everlasting(self.redis),
+        problems = [
+            *invariants.violations(self.sql),
+            *invariants.differences(self.sql, self._undisturbed),
+            *invariants.lasting(self.redis),
         ]
         if not self.is_read:  # a slow reader may still cache what was current when it asked
-            told += books.stale(self.redis, self._store, self._held_before)
-        return told
+            problems += invariants.stale(self.redis, self._store, self._held_before)
+        return problems
 
     def statuses(self, last: int) -> list[str]:
         """The statuses of the last runs, newest last."""
@@ -146,17 +144,17 @@ class Trial:
             for name, wire, port, setting in (
                 ("DATABASE_URL", "Postgres", self.postgres.port, self.url),
                 ("REDIS_URL", "Redis", self.valkey.port, self.valkey.url),
-                ("SOURCE_URL", "source", self.days.port, self._peace_settings["SOURCE_URL"]),
+                ("SOURCE_URL", "source", self.source.port, self._undisturbed_settings["SOURCE_URL"]),
             )
         }
-        return {**self._peace_settings, **through}
+        return {**self._undisturbed_settings, **through}
 
     @property
-    def _peace_settings(self) -> Mapping[str, str]:
+    def _undisturbed_settings(self) -> Mapping[str, str]:
         return {
-            "DATABASE_URL": self.postgres.url.removesuffix("/postgres") + "/peace",
+            "DATABASE_URL": self.postgres.url.removesuffix("/postgres") + "/undisturbed",
             "REDIS_URL": self.valkey.url.removesuffix("/0") + "/1",
-            "SOURCE_URL": self.days.url("random-data-api"),
+            "SOURCE_URL": self.source.url("random-data-api"),
             "SOURCE_PAGES": str(PAGES),
             "SOURCE_PAGE_SIZE": str(SIZE),
             "PII_KEYS": json.dumps({"1": base64.b64encode(PII_KEY).decode()}),

@@ -108,8 +108,8 @@ class Api:
             sent.setdefault("Content-Type", "application/json")
         target = f"{path}?{urlencode(query, doseq=True)}" if query else path
         answer = self._http.request(method, target, headers=sent, body=body or b"")
-        told = {name.lower(): value for name, value in answer.headers.items()}
-        return Answer(answer.status_code, told, answer.body, path)
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return Answer(answer.status_code, headers, answer.body, path)
 
     def get(self, path, **how):
         return self("GET", path, **how)

@@ -157,9 +157,9 @@ def test_neither_a_refusal_nor_the_log_repeats_the_key(api, caplog, capsys):
 
     answer = api.get("/users", key="guessed-and-wrong")
 
-    told = f"{answer.body} {answer.headers} {caplog.text} {capsys.readouterr()}"
-    assert "guessed-and-wrong" not in told
-    assert key_hash("guessed-and-wrong") not in told
+    output = f"{answer.body} {answer.headers} {caplog.text} {capsys.readouterr()}"
+    assert "guessed-and-wrong" not in output
+    assert key_hash("guessed-and-wrong") not in output
 
 
 # API Gateway caches an authorizer's answer for a minute and uses it for all further requests with that key.

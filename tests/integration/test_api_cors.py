@@ -23,8 +23,9 @@ import app
 gateway = LocalGateway(app.app, Config.create())
 for method, path, headers in json.load(sys.stdin):
     answer = gateway.handle_request(method, path, headers, b"")
-    told = {**answer["headers"], **answer["multiValueHeaders"]}
-    print("answer", json.dumps([answer["statusCode"], {name.lower(): value for name, value in told.items()}]))
+    answered = {**answer["headers"], **answer["multiValueHeaders"]}
+    lower = {name.lower(): value for name, value in answered.items()}
+    print("answer", json.dumps([answer["statusCode"], lower]))
 """
 
 # Enough to refuse a wrong key; none of the servers is contacted.
@@ -76,10 +77,10 @@ EVERY += [("GET", "/openapi.json", {"origin": ORIGIN}), ("GET", f"/users/{uid(1)
 
 @pytest.mark.parametrize("setting", [{}, {"ALLOWED_ORIGIN": ""}])
 def test_without_a_configured_origin_there_are_no_cors_headers(setting):
-    told = answers(EVERY, **setting)
+    answered = answers(EVERY, **setting)
 
-    assert len(told) == len(EVERY)
-    assert [cors_of(headers) for _, headers in told] == [{}] * len(EVERY)
+    assert len(answered) == len(EVERY)
+    assert [cors_of(headers) for _, headers in answered] == [{}] * len(EVERY)
 
 
 @pytest.fixture(scope="module")

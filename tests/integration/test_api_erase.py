@@ -171,8 +171,8 @@ def test_a_uid_in_capitals_is_the_same_person(api, user_api, page):
 
 
 @pytest.mark.usefixtures("known")
-def test_without_redis_the_rows_are_deleted_and_the_receipt_says_when_the_cache_expires(api, sql, redis_away):
-    with redis_away():
+def test_without_redis_the_rows_are_deleted_and_the_receipt_says_when_the_cache_expires(api, sql, redis_down):
+    with redis_down():
         receipt = api.delete(WHO).json
 
     assert (receipt["users"], receipt["cache_cleared"]) == (1, False)
@@ -192,9 +192,9 @@ def test_no_cache_entry_outlives_the_time_in_the_receipt(api, redis_client):
 
 
 @pytest.mark.usefixtures("known")
-def test_without_postgres_nothing_is_reported_as_erased(api, sql, redis_client, postgres_away):
+def test_without_postgres_nothing_is_reported_as_erased(api, sql, redis_client, postgres_down):
     api.get(WHO)
-    with postgres_away():
+    with postgres_down():
         answer = api.delete(WHO)
 
     assert answer.status == 503

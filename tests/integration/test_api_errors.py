@@ -196,8 +196,8 @@ def test_an_answer_that_cannot_be_encoded_is_an_error_like_any_other(api, store,
 
 
 @pytest.mark.parametrize(("method", "path", "_"), [route for route in BEHIND if route[1] != "/contract"])
-def test_without_postgres_every_route_answers_503(api, postgres_away, method, path, _):
-    with postgres_away():
+def test_without_postgres_every_route_answers_503(api, postgres_down, method, path, _):
+    with postgres_down():
         answer = api(method, sample_path(path), body={"email": "a@b.cd"} if "lookup" in path else {})
 
     assert answer.status == 503

@@ -299,7 +299,7 @@ SECRETS = {
 }
 
 
-def told(answer, caplog, capsys):
+def everything_shown(answer, caplog, capsys):
     return f"{answer.status} {answer.headers} {answer.body} {caplog.text} {capsys.readouterr()}"
 
 
@@ -317,7 +317,7 @@ def test_a_value_that_is_looked_up_is_in_no_log_line_no_header_and_no_answer(
     answer = api.post("/users/lookup", {field: SECRETS[field]}, query={"limit": 1})
 
     assert answer.json["next"]
-    assert traces(told(answer, caplog, capsys)) == []
+    assert traces(everything_shown(answer, caplog, capsys)) == []
 
 
 @pytest.mark.parametrize(
@@ -339,16 +339,16 @@ def test_a_refused_look_up_leaves_no_value_anywhere(api, caplog, capsys, how):
     answer = api.post("/users/lookup", SECRETS, **how)
 
     assert answer.status >= 400
-    assert traces(told(answer, caplog, capsys)) == []
+    assert traces(everything_shown(answer, caplog, capsys)) == []
 
 
-def test_a_look_up_without_postgres_leaves_no_value_anywhere(api, caplog, capsys, postgres_away):
+def test_a_look_up_without_postgres_leaves_no_value_anywhere(api, caplog, capsys, postgres_down):
     caplog.set_level(logging.DEBUG)
-    with postgres_away():
+    with postgres_down():
         answer = api.post("/users/lookup", SECRETS)
 
     assert answer.status == 503
-    assert traces(told(answer, caplog, capsys)) == []
+    assert traces(everything_shown(answer, caplog, capsys)) == []
 
 
 @pytest.mark.parametrize("where", ["tokeniser", "store"])
@@ -364,4 +364,4 @@ def test_a_look_up_that_breaks_leaves_no_value_anywhere(api, caplog, capsys, mon
         answer = api.post("/users/lookup", SECRETS)
 
     assert answer.status == 500
-    assert traces(told(answer, caplog, capsys)) == []
+    assert traces(everything_shown(answer, caplog, capsys)) == []

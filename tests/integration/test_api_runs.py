@@ -192,8 +192,8 @@ def test_the_bounds_themselves_are_accepted(api, monkeypatch):
     assert [(order["pages"], order["page_size"]) for order in orders] == [(1, 1), (100_000, 5_000)]
 
 
-def test_a_run_cannot_start_without_postgres(api, postgres_away):
-    with postgres_away():
+def test_a_run_cannot_start_without_postgres(api, postgres_down):
+    with postgres_down():
         assert api.post("/runs", {}).status == 503
 
 
@@ -387,7 +387,7 @@ def test_an_unknown_run_is_a_problem(api):
 
 def test_a_run_whose_lease_expired_is_lost(api, store, sql):
     run = store.open_run(Opening("lost", "manual", 1), "0" * 16, 1)
-    sql("UPDATE runs SET lease_expires_at = now() - interval '1 second'")
+    sql.expire_leases()
 
     assert api.get(f"/runs/{run.run_id}").json["status"] == "lost"
     assert api.get("/runs").json["items"][0]["status"] == "lost"

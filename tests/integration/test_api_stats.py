@@ -1,10 +1,10 @@
 """`GET /stats`, `/contract` and `/health`: correct numbers, computed once for many requests, cheap to ask."""
 
 import contextlib
+import itertools
 import json
 import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from chalicelib import privacy, wiring
 from chalicelib.cache import Cache
 from chalicelib.ledger import Ending, Opening
+from tests.concurrency import at_once
 from tests.fakes import key, person, token
 from tests.integration.api_support import crowd, load, pii_keys
 from tests.keys import PII_KEY
@@ -96,23 +97,23 @@ def test_a_count_is_cached_for_half_a_minute(api, store, redis_client):
     assert api.get("/stats").json["total"] == 1
 
 
-def test_cached_statistics_need_no_postgres(api, postgres_away):
+def test_cached_statistics_need_no_postgres(api, postgres_down):
     first = api.get("/stats")
 
-    with postgres_away():
+    with postgres_down():
         assert api.get("/stats").body == first.body
 
 
-def test_statistics_work_without_redis(api, redis_away):
-    with redis_away():
+def test_statistics_work_without_redis(api, redis_down):
+    with redis_down():
         answers = [api.get("/stats") for _ in range(2)]
 
     assert [answer.status for answer in answers] == [200, 200]
     assert answers[1].headers["x-data-source"] == "postgres"
 
 
-def test_without_postgres_and_a_cached_count_statistics_are_unavailable(api, postgres_away):
-    with postgres_away():
+def test_without_postgres_and_a_cached_count_statistics_are_unavailable(api, postgres_down):
+    with postgres_down():
         assert api.get("/stats").status == 503
 
 
@@ -135,14 +136,8 @@ class Counting:
 
 
 def ask_at_once(caches):
-    start = threading.Barrier(THREADS)
-
-    def ask(number):
-        start.wait(10)
-        return caches[number % len(caches)].get_stats().body
-
-    with ThreadPoolExecutor(THREADS) as threads:
-        return list(threads.map(ask, range(THREADS)))
+    turns = itertools.islice(itertools.cycle(caches), THREADS)
+    return at_once(*[lambda cache=cache: cache.get_stats().body for cache in turns])
 
 
 @pytest.mark.parametrize("containers", [1, 2, 5])
@@ -183,17 +178,17 @@ def test_a_result_that_was_just_computed_by_another_is_used(valkey, redis_client
     assert counting.computed == 1
 
 
-def test_without_redis_fifty_threads_cause_one_computation_per_container(valkey, store, redis_away):
+def test_without_redis_fifty_threads_cause_one_computation_per_container(valkey, store, redis_down):
     counting = Counting(store)
-    with contextlib.closing(Cache(valkey.url, counting, 120)) as cache, redis_away():
+    with contextlib.closing(Cache(valkey.url, counting, 120)) as cache, redis_down():
         assert len(set(ask_at_once([cache]))) == 1
 
     assert counting.computed == 1
 
 
-def test_a_failed_computation_does_not_block_the_others_forever(api, store, redis_client, postgres_away):
+def test_a_failed_computation_does_not_block_the_others_forever(api, store, redis_client, postgres_down):
     """The lock that it leaves behind expires, and nobody waits longer than that."""
-    with postgres_away():
+    with postgres_down():
         assert api.get("/stats").status == 503
     assert redis_client.pttl("stats:lock") <= 5_000
 
@@ -242,15 +237,15 @@ def test_health_shows_how_long_ago_a_run_last_succeeded(api, store, sql):
     assert 90 <= api.get("/health").json["last_success_age_seconds"] < 100
 
 
-def test_without_redis_the_service_is_degraded_and_serves(api, redis_away):
-    with redis_away():
+def test_without_redis_the_service_is_degraded_and_serves(api, redis_down):
+    with redis_down():
         answer = api.get("/health")
 
     assert (answer.status, answer.json["status"], answer.json["redis"]) == (200, "degraded", {"ok": False})
 
 
-def test_without_postgres_the_service_is_down(api, postgres_away):
-    with postgres_away():
+def test_without_postgres_the_service_is_down(api, postgres_down):
+    with postgres_down():
         answer = api.get("/health")
 
     assert (answer.status, answer.json["status"], answer.json["postgres"]) == (503, "down", {"ok": False})
@@ -265,9 +260,9 @@ def test_hits_misses_fills_and_errors_of_the_cache_are_counted(api, store, redis
     assert api.get("/health").json["cache"] == {"hits": 2, "misses": 2, "fills": 2, "errors": 0}
 
 
-def test_an_outage_of_redis_is_counted_as_an_error(api, redis_away):
+def test_an_outage_of_redis_is_counted_as_an_error(api, redis_down):
     wiring.cache()
-    with redis_away():
+    with redis_down():
         api.get(f"/users/{person(1)['uid']}")
         counts = api.get("/health").json["cache"]
 
@@ -317,10 +312,10 @@ def test_tokens_that_repeat_often_are_reported(api, store):
     ]
     load(store, *people)
 
-    told = {one["column"]: one["distinct"] for one in api.get("/stats").json["risk"]["repetitive_tokens"]}
+    distinct = {one["column"]: one["distinct"] for one in api.get("/stats").json["risk"]["repetitive_tokens"]}
 
-    assert "email" not in told
-    assert (told["first_name"], told["street"]) == (2, 1)
+    assert "email" not in distinct
+    assert (distinct["first_name"], distinct["street"]) == (2, 1)
 
 
 def test_the_risk_covers_every_token_column_and_the_kept_columns_that_it_names(api, store):

@@ -209,25 +209,25 @@ def test_if_none_match_with_a_star_is_a_404_for_an_unknown_person(api):
 
 
 @pytest.mark.usefixtures("known")
-def test_a_304_needs_no_postgres_if_redis_has_the_person(api, postgres_away):
+def test_a_304_needs_no_postgres_if_redis_has_the_person(api, postgres_down):
     etag = api.get(WHO).headers["etag"]
 
-    with postgres_away():
+    with postgres_down():
         assert api.get(WHO, If_None_Match=etag).status == 304
         assert api.get(WHO).status == 200
 
 
 @pytest.mark.usefixtures("known")
-def test_a_person_is_served_without_redis(api, redis_away):
-    with redis_away():
+def test_a_person_is_served_without_redis(api, redis_down):
+    with redis_down():
         answer = api.get(WHO)
 
     assert (answer.status, answer.headers["x-data-source"]) == (200, "postgres")
 
 
 @pytest.mark.usefixtures("known")
-def test_without_postgres_and_a_cached_body_the_answer_is_503(api, postgres_away):
-    with postgres_away():
+def test_without_postgres_and_a_cached_body_the_answer_is_503(api, postgres_down):
+    with postgres_down():
         answer = api.get(WHO)
 
     assert answer.status == 503
@@ -236,8 +236,8 @@ def test_without_postgres_and_a_cached_body_the_answer_is_503(api, postgres_away
 
 
 @pytest.mark.usefixtures("known")
-def test_postgres_is_used_again_as_soon_as_it_is_back(api, postgres_away):
-    with postgres_away():
+def test_postgres_is_used_again_as_soon_as_it_is_back(api, postgres_down):
+    with postgres_down():
         assert api.get(WHO).status == 503
 
     assert api.get(WHO).status == 200

@@ -100,11 +100,11 @@ def test_a_wrong_key_and_one_without_the_scope_are_refused_in_the_same_words(get
     wrong, without_scope = get("/users", "no-such-key"), get("/users", KEY_WITHOUT_SCOPES)
 
     different = {"request_id"}
-    told = [
+    answers = [
         {name: value for name, value in answer.json_body.items() if name not in different}
         for answer in (wrong, without_scope)
     ]
-    assert told[0] == told[1]
+    assert answers[0] == answers[1]
     assert wrong.headers.keys() == without_scope.headers.keys()
 
 
@@ -220,9 +220,9 @@ def test_health_needs_no_key_and_shows_when_a_run_last_succeeded(get, ingest):
     assert 0 <= after.json_body["last_success_age_seconds"] < 30
 
 
-def test_without_postgres_only_redis_answers(get, who, postgres_away):
+def test_without_postgres_only_redis_answers(get, who, postgres_down):
     get("/users")
-    with postgres_away():
+    with postgres_down():
         cached, uncached, listed = get(f"/users/{who}"), get(f"/users/{uid(9)}"), get("/users")
         health = get("/health", None)
 
@@ -233,8 +233,8 @@ def test_without_postgres_only_redis_answers(get, who, postgres_away):
     assert get("/health", None).json_body["status"] == "ok"
 
 
-def test_without_redis_postgres_answers(get, who, redis_away):
-    with redis_away():
+def test_without_redis_postgres_answers(get, who, redis_down):
+    with redis_down():
         answer, health = get(f"/users/{who}"), get("/health", None)
 
     assert (answer.status_code, answer.headers["X-Data-Source"]) == (200, "postgres")
@@ -243,11 +243,11 @@ def test_without_redis_postgres_answers(get, who, redis_away):
 
 
 def test_without_postgres_the_ingest_lambda_fails_without_a_value_in_its_error(
-    ingest, postgres_away, postgres
+    ingest, postgres_down, postgres
 ):
     password = postgres.url.split(":")[2].partition("@")[0]
 
-    with postgres_away(), pytest.raises(Exception, match="query connect failed") as failed:
+    with postgres_down(), pytest.raises(Exception, match="query connect failed") as failed:
         ingest()
 
     assert password not in repr(failed.value)

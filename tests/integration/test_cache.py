@@ -3,10 +3,8 @@
 import logging
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
 import pytest
@@ -16,14 +14,15 @@ from chalicelib import store
 from chalicelib.cache import Answer, Cache
 from chalicelib.errors import ConfigError
 from chalicelib.sources import client
+from tests.concurrency import at_once
 from tests.fakes import uid
 
 WHO, KEY = uid(1), f"user:{uid(1)}"
 TTL_SECONDS = 120
 
 
-class People:
-    """The store behind the cache. ``meanwhile`` is called during each lookup."""
+class FakeStore:
+    """A store behind the cache. ``meanwhile`` is called during each lookup."""
 
     def __init__(self) -> None:
         self.bodies: dict[str, bytes] = {}
@@ -46,7 +45,7 @@ def body(version: int, who: str = WHO) -> bytes:
 
 @pytest.fixture
 def people():
-    return People()
+    return FakeStore()
 
 
 @pytest.fixture
@@ -219,11 +218,11 @@ def test_a_script_that_redis_has_forgotten_is_loaded_again(cache, redis_client):
 # Redis outages
 
 
-def test_without_redis_postgres_answers_within_a_bounded_time(cache, people, redis_away):
+def test_without_redis_postgres_answers_within_a_bounded_time(cache, people, redis_down):
     people.bodies[WHO] = body(1)
     cache.get_user(WHO)
 
-    with redis_away():
+    with redis_down():
         took = seconds_of(lambda: cache.get_user(WHO))
         assert cache.get_user(WHO) == Answer(body(1), "postgres")
     assert took < 1.5
@@ -246,13 +245,13 @@ def test_a_redis_that_is_unresponsive_from_the_start_costs_one_timeout(valkey, r
         assert seconds_of(lambda: cache.get_user(WHO)) < ONE_WAIT_SECONDS
 
 
-def test_a_load_continues_without_redis(cache, redis_away):
-    with redis_away():
+def test_a_load_continues_without_redis(cache, redis_down):
+    with redis_down():
         assert seconds_of(lambda: cache.put_users({WHO: body(1)})) < 1.5
 
 
-def test_an_outage_is_logged_once_and_not_for_each_request(cache, redis_away, caplog):
-    with redis_away():
+def test_an_outage_is_logged_once_and_not_for_each_request(cache, redis_down, caplog):
+    with redis_down():
         for _ in range(20):
             cache.get_user(WHO)
             cache.put_users({WHO: body(1)})
@@ -260,22 +259,16 @@ def test_an_outage_is_logged_once_and_not_for_each_request(cache, redis_away, ca
     assert warnings_in(caplog) == ["redis is unavailable (ConnectionError); trying again in 5 s"]
 
 
-def test_an_outage_is_logged_once_for_many_threads(cache, redis_away, caplog):
-    start = threading.Barrier(8)
-
-    def read(number):
-        start.wait()
-        return cache.get_user(uid(number))
-
-    with redis_away(), ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(read, range(8)))
+def test_an_outage_is_logged_once_for_many_threads(cache, redis_down, caplog):
+    with redis_down():
+        answers = at_once(*[lambda number=number: cache.get_user(uid(number)) for number in range(8)])
 
     assert answers == [Answer(None, "postgres")] * 8
     assert len(warnings_in(caplog)) == 1
 
 
-def test_an_outage_that_outlasts_the_pause_is_not_logged_again(cache, redis_away, short_rest, caplog):
-    with redis_away():
+def test_an_outage_that_outlasts_the_pause_is_not_logged_again(cache, redis_down, short_rest, caplog):
+    with redis_down():
         cache.get_user(WHO)
         time.sleep(short_rest)
         cache.get_user(WHO)
@@ -283,8 +276,8 @@ def test_an_outage_that_outlasts_the_pause_is_not_logged_again(cache, redis_away
     assert len(warnings_in(caplog)) == 1
 
 
-def test_redis_is_not_asked_again_for_a_few_seconds(cache, redis_away, people, redis_client):
-    with redis_away():
+def test_redis_is_not_asked_again_for_a_few_seconds(cache, redis_down, people, redis_client):
+    with redis_down():
         cache.get_user(WHO)
 
     cache.get_user(WHO)
@@ -293,9 +286,9 @@ def test_redis_is_not_asked_again_for_a_few_seconds(cache, redis_away, people, r
     assert cache.is_up() is False
 
 
-def test_redis_is_used_again_after_the_pause_without_a_restart(cache, redis_away, people, short_rest):
+def test_redis_is_used_again_after_the_pause_without_a_restart(cache, redis_down, people, short_rest):
     people.bodies[WHO] = body(1)
-    with redis_away():
+    with redis_down():
         cache.get_user(WHO)
     time.sleep(short_rest)
 
@@ -303,10 +296,10 @@ def test_redis_is_used_again_after_the_pause_without_a_restart(cache, redis_away
     assert cache.is_up() is True
 
 
-def test_a_connection_that_died_while_idle_causes_no_failure(cache, redis_away, people, caplog):
+def test_a_connection_that_died_while_idle_causes_no_failure(cache, redis_down, people, caplog):
     people.bodies[WHO] = body(1)
     cache.get_user(WHO)
-    with redis_away():
+    with redis_down():
         pass
 
     assert [cache.get_user(WHO).source for _ in range(2)] == ["postgres", "redis"]

@@ -12,6 +12,7 @@ import pytest
 
 from chalicelib import cache as cache_module
 from chalicelib.cache import Answer, Cache
+from tests.concurrency import at_once
 from tests.fakes import uid
 
 THREADS = 200
@@ -27,7 +28,7 @@ def version_of(held):
     return int(held.rpartition(b":")[2][:-1])
 
 
-class People:
+class SlowStore:
     """The store behind the caches: one version of everyone, returned after a delay."""
 
     def __init__(self, seconds=0.0):
@@ -47,7 +48,7 @@ class People:
 
 @pytest.fixture
 def people():
-    return People()
+    return SlowStore()
 
 
 @pytest.fixture
@@ -64,22 +65,10 @@ def containers(valkey, redis_client, people):
 
 
 @pytest.fixture
-def redis_away_from(people):
+def cache_without_redis(people):
     """A cache whose Redis is down."""
     with contextlib.closing(Cache("redis://127.0.0.1:1", people, 120)) as cache:
         yield cache
-
-
-def at_once(works):
-    """Starts all of them at the same moment; returns their results."""
-    start = threading.Barrier(len(works))
-
-    def begin(work):
-        start.wait(30)
-        return work()
-
-    with ThreadPoolExecutor(len(works)) as threads:
-        return [one.result(30) for one in [threads.submit(begin, work) for work in works]]
 
 
 # Many readers
@@ -89,7 +78,7 @@ def at_once(works):
 def test_two_hundred_threads_on_one_cold_key_query_postgres_once(containers, people):
     people.seconds = 0.5  # long enough for all to come meanwhile
 
-    answers = at_once([lambda: containers[0].get_user(WHO)] * THREADS)
+    answers = at_once(*[lambda: containers[0].get_user(WHO)] * THREADS)
 
     assert {answer.body for answer in answers} == {body(1)}
     assert next(people.asked) <= 3  # threads that come after the first lookup ended find it in Redis
@@ -99,27 +88,27 @@ def test_two_hundred_threads_on_one_cold_key_query_postgres_once(containers, peo
 def test_two_hundred_threads_in_four_containers_query_postgres_once_per_container(containers, people):
     people.seconds = 0.5  # long enough for all to come meanwhile
 
-    answers = at_once([lambda cache=cache: cache.get_user(WHO) for cache in containers * (THREADS // 4)])
+    answers = at_once(*[lambda cache=cache: cache.get_user(WHO) for cache in containers * (THREADS // 4)])
 
     assert {answer.body for answer in answers} == {body(1)}
     assert next(people.asked) <= 2 * len(containers)
 
 
 def test_two_hundred_threads_on_one_cold_key_rarely_query_postgres_without_redis(
-    containers, people, redis_away
+    containers, people, redis_down
 ):
     people.seconds = 0.5  # long enough for all to come meanwhile
-    with redis_away():
+    with redis_down():
         containers[0].get_user(WHO)  # notices that Redis is down
-        answers = at_once([lambda: containers[0].get_user(WHO)] * THREADS)
+        answers = at_once(*[lambda: containers[0].get_user(WHO)] * THREADS)
 
     assert {answer.body for answer in answers} == {body(1)}
     assert next(people.asked) <= 1 + 10
 
 
-def test_a_read_after_an_erasure_does_not_join_a_lookup_that_began_before(redis_away_from, people):
+def test_a_read_after_an_erasure_does_not_join_a_lookup_that_began_before(cache_without_redis, people):
     """Without Redis, whose erasure mark would decide."""
-    cache, began, may_end = redis_away_from, threading.Event(), threading.Event()
+    cache, began, may_end = cache_without_redis, threading.Event(), threading.Event()
     look = people.get_user
 
     def look_slowly(who):
@@ -147,7 +136,7 @@ def test_two_hundred_threads_on_an_unknown_uid_query_postgres_once(containers, p
     people.seconds = 0.5  # long enough for all to come meanwhile
     people.erased.add(WHO)
 
-    answers = at_once([lambda: containers[0].get_user(WHO)] * THREADS)
+    answers = at_once(*[lambda: containers[0].get_user(WHO)] * THREADS)
 
     assert {answer.body for answer in answers} == {None}
     assert next(people.asked) <= 3
@@ -157,7 +146,7 @@ def test_threads_on_different_keys_do_not_wait_for_each_other(containers, people
     people.seconds = 0.1
 
     began = time.monotonic()
-    answers = at_once([lambda n=n: containers[0].get_user(uid(n)) for n in range(40)])
+    answers = at_once(*[lambda n=n: containers[0].get_user(uid(n)) for n in range(40)])
     took = time.monotonic() - began
 
     assert [answer.body for answer in answers] == [body(1, uid(n)) for n in range(40)]
@@ -177,7 +166,7 @@ def test_a_failed_lookup_does_not_keep_the_others_waiting(containers, people, mo
         return "broken"
 
     monkeypatch.setattr(people, "get_user", broken)
-    assert set(at_once([look] * 20)) == {"broken"}
+    assert set(at_once(*[look] * 20)) == {"broken"}
 
     monkeypatch.undo()
     assert containers[0].get_user(WHO) == Answer(body(1), "postgres")
@@ -249,7 +238,7 @@ def test_the_newest_of_many_loads_in_any_order_stays(containers, redis_client):
             )
             for n in range(16)
         ]
-        at_once(loads)
+        at_once(*loads)
         assert version_of(redis_client.get(KEY)) == start + 15
 
 
@@ -374,7 +363,7 @@ def test_counts_are_right_after_many_threads(containers, people):
     cache = containers[0]
     cache.get_user(WHO)
 
-    at_once([lambda: [cache.get_user(WHO) for _ in range(20)]] * 40)
+    at_once(*[lambda: [cache.get_user(WHO) for _ in range(20)]] * 40)
 
     assert cache.get_counts().hits == 800
     assert (cache.get_counts().misses, cache.get_counts().fills, cache.get_counts().errors) == (1, 1, 0)

@@ -321,7 +321,7 @@ def test_a_run_whose_workers_all_died_is_partial_after_the_next_run_and_resumes_
     message = worker.receive()
     worker.invoke(message)
     worker.delete(message)
-    sql("UPDATE runs SET lease_expires_at = now() - interval '1 second'")
+    sql.expire_leases()
     assert wiring.store().get_run(run_id).status == "partial"
 
     assert runs.run_ingest("manual", 1, 1).status == "succeeded"
@@ -573,7 +573,7 @@ def test_a_run_whose_final_write_was_lost_still_succeeds(start, sql, monkeypatch
         patched.setattr(wiring.store(), "end_page", lambda *what: None)
         for page in range(1, PAGES + 1):
             runs.ingest_page(message_of(run_id, page), 1)
-    sql("UPDATE runs SET lease_expires_at = now() - interval '1 second'")
+    sql.expire_leases()
 
     assert wiring.store().get_run(run_id).status == "succeeded"
     runs.run_ingest("manual", 1, 1)
@@ -695,7 +695,7 @@ def test_a_run_whose_final_write_was_lost_has_still_not_reached_the_sources_end(
     with monkeypatch.context() as patched:
         patched.setattr(wiring.store(), "end_page", lambda *what: None)
         runs.ingest_page({**message_of(run_id, 2), "trigger": "schedule"}, 1)
-    sql("UPDATE runs SET lease_expires_at = now() - interval '1 second'")
+    sql.expire_leases()
 
     assert wiring.store().get_run(run_id).status == "partial"
     runs.run_ingest("manual", 1, 1)

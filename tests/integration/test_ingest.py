@@ -272,15 +272,15 @@ def test_after_a_run_redis_holds_what_postgres_answers(ingest, redis_client):
         assert redis_client.get(key) == wiring.store().get_user(key.decode().removeprefix("user:"))
 
 
-def test_a_run_continues_without_redis(ingest, redis_away, sql):
-    with redis_away():
+def test_a_run_continues_without_redis(ingest, redis_down, sql):
+    with redis_down():
         report = ingest()
 
     assert (report.status, sql("SELECT count(*) FROM users")) == ("succeeded", [(20,)])
 
 
-def test_without_postgres_a_run_does_not_start(ingest, user_api, postgres_away):
-    with postgres_away(), pytest.raises(StoreUnavailable):
+def test_without_postgres_a_run_does_not_start(ingest, user_api, postgres_down):
+    with postgres_down(), pytest.raises(StoreUnavailable):
         ingest()
 
     assert user_api.requests == []

@@ -113,12 +113,12 @@ def test_the_package_reports_that_postgres_is_down(function):
 
 def test_the_packages_authorizer_knows_its_keys(function):
     with function("authorize") as authorizer:
-        told = [
+        policies = [
             authorizer({"type": "TOKEN", "authorizationToken": f"Bearer {key}", "methodArn": method_arn()})
             for key in (API_KEY, "another")
         ]
 
-    allowed, refused = (answer["policyDocument"]["Statement"][0]["Resource"] for answer in told)
+    allowed, refused = (answer["policyDocument"]["Statement"][0]["Resource"] for answer in policies)
     assert any(resource.endswith("/GET/users") for resource in allowed)
     assert refused == ["arn:aws:execute-api:us-east-1:000000000000:abcdefghij/api/GET/nowhere"]
 

@@ -3,10 +3,8 @@
 import contextlib
 import json
 import shutil
-import threading
 import time
 import traceback
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
@@ -24,6 +22,7 @@ from chalicelib.ledger import Ending, Opening
 from chalicelib.store import LEASE_SECONDS, Store
 from chalicelib.validation import validate
 from tests.builders import RANDOM_DATA_API
+from tests.concurrency import at_once
 from tests.fakes import KEY, key, page_load, person, reject, token, uid
 from tests.faults.faults import paused
 from tests.waiting import until
@@ -42,22 +41,6 @@ def open_run(store, source="here"):
     opened = store.open_run(Opening(source, "manual", 2), "a hash", 1)
     assert opened.status == "running"
     return opened.run_id
-
-
-def expire_lease(sql, run_id):
-    sql("UPDATE runs SET lease_expires_at = now() - interval '1 second' WHERE run_id = %s", run_id)
-
-
-def at_once(*works: Callable[[], object]):
-    """Starts all works at the same moment, each in its own thread; returns their results in order."""
-    start = threading.Barrier(len(works))
-
-    def begin(work):
-        start.wait()
-        return work()
-
-    with ThreadPoolExecutor(len(works)) as threads:
-        return list(threads.map(begin, works))
 
 
 # Migrations
@@ -370,7 +353,7 @@ def test_of_many_concurrent_openings_one_gets_the_lease(store):
 
 
 def test_a_run_whose_lease_expired_is_lost_once_another_starts(store, sql, run_id):
-    expire_lease(sql, run_id)
+    sql.expire_leases()
 
     second = store.open_run(Opening("here", "manual", 1), "a hash", 1)
 
@@ -379,7 +362,7 @@ def test_a_run_whose_lease_expired_is_lost_once_another_starts(store, sql, run_i
 
 
 def test_opening_a_run_also_marks_the_lost_runs_of_other_sources(store, sql, run_id):
-    expire_lease(sql, run_id)
+    sql.expire_leases()
 
     open_run(store, "there")
 
@@ -387,7 +370,7 @@ def test_opening_a_run_also_marks_the_lost_runs_of_other_sources(store, sql, run
 
 
 def test_a_run_whose_lease_expired_is_shown_as_lost_before_another_starts(store, sql, run_id):
-    expire_lease(sql, run_id)
+    sql.expire_leases()
 
     assert store.get_run(run_id).status == "lost"
     assert [run.status for run in store.list_runs(5)] == ["lost"]
@@ -409,7 +392,7 @@ def test_a_load_renews_the_lease(store, sql, run_id):
 
 
 def test_a_lost_run_writes_nothing_more(store, sql, run_id):
-    expire_lease(sql, run_id)
+    sql.expire_leases()
     second = open_run(store)
 
     with pytest.raises(LeaseLost):
@@ -421,7 +404,7 @@ def test_a_lost_run_writes_nothing_more(store, sql, run_id):
 
 
 def test_a_lost_run_cannot_be_finished(store, sql, run_id):
-    expire_lease(sql, run_id)
+    sql.expire_leases()
     second = open_run(store)
 
     assert store.finish_run(run_id, Ending("succeeded")) is None
@@ -568,47 +551,47 @@ def fill_pool(store):
     at_once(*[lambda: [store.get_user(uid(1)) for _ in range(5)]] * 8)
 
 
-def test_without_postgres_every_query_fails_within_seconds(store, postgres_away):
+def test_without_postgres_every_query_fails_within_seconds(store, postgres_down):
     fill_pool(store)
 
-    with postgres_away():
+    with postgres_down():
         for _ in range(3):
             assert seconds_of(lambda: in_vain(lambda: store.get_user(uid(1)))) < 4
 
 
-def test_the_error_of_an_outage_does_not_show_the_url_and_its_password(store, postgres, postgres_away):
+def test_the_error_of_an_outage_does_not_show_the_url_and_its_password(store, postgres, postgres_down):
     password = postgres.url.split(":")[2].partition("@")[0]
 
-    with postgres_away(), pytest.raises(StoreUnavailable) as away:
+    with postgres_down(), pytest.raises(StoreUnavailable) as failed:
         store.get_user(uid(1))
 
-    error = away.value
+    error = failed.value
     assert password not in f"{error!r} {vars(error)} {traceback.format_exception(error)}"
     assert str(postgres.port) not in str(error)
 
 
-def test_a_store_that_noticed_an_outage_works_as_soon_as_postgres_is_back(store, postgres_away):
+def test_a_store_that_noticed_an_outage_works_as_soon_as_postgres_is_back(store, postgres_down):
     fill_pool(store)
-    with postgres_away(), pytest.raises(StoreUnavailable):
+    with postgres_down(), pytest.raises(StoreUnavailable):
         store.get_user(uid(1))
 
     assert at_once(*[lambda: store.get_user(uid(1))] * 8) == [None] * 8
 
 
 def test_a_store_that_was_idle_during_an_outage_notices_its_dead_connections(
-    store, postgres_away, monkeypatch
+    store, postgres_down, monkeypatch
 ):
     monkeypatch.setattr(pool_module, "_TRUSTED_IDLE_SECONDS", 0)
     fill_pool(store)
-    with postgres_away():
+    with postgres_down():
         pass
 
     assert at_once(*[lambda: store.get_user(uid(1))] * 8) == [None] * 8
 
 
-def test_a_query_right_after_a_restart_is_retried(store, postgres_away):
+def test_a_query_right_after_a_restart_is_retried(store, postgres_down):
     fill_pool(store)
-    with postgres_away():
+    with postgres_down():
         pass
 
     assert store.get_user(uid(1)) is None
@@ -629,8 +612,8 @@ def test_a_query_to_a_hanging_postgres_times_out_and_works_again_later(store, po
     assert store.get_user(uid(1)) is None
 
 
-def test_a_run_continues_after_an_outage_with_its_lease(store, postgres_away, run_id):
-    with postgres_away(), pytest.raises(StoreUnavailable):
+def test_a_run_continues_after_an_outage_with_its_lease(store, postgres_down, run_id):
+    with postgres_down(), pytest.raises(StoreUnavailable):
         store.load_page(page_load(run_id, person(1)))
 
     assert store.load_page(page_load(run_id, person(1))).inserted == 1

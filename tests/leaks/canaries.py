@@ -162,7 +162,7 @@ def _value(api: Api, path: str, leaf: Any, number: int) -> Any:
 def _add_unknown(record: dict[str, Any], number: int) -> None:
     """Adds fields that are in no contract, at every depth; some names are as revealing as a value."""
     mark = mark_of(number)
-    telling = {
+    revealing = {
         f"{mark}@mail.example": True,
         f"{mark} Shadowfax": None,
         f"+45 739 {number} 5128": [f"{mark} in a list", {"deep": f"{mark} in a list's object"}],
@@ -170,7 +170,7 @@ def _add_unknown(record: dict[str, Any], number: int) -> None:
         "next_of_kin": {"name": f"{mark} in an object that is new", "siblings": [[f"{mark} deep down"]]},
     }
     for place in [record, *(inner for inner in record.values() if isinstance(inner, dict))]:
-        place.update(telling)
+        place.update(revealing)
 
 
 def _change(record: dict[str, Any], changes: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The house that is searched, with its own servers, and a scene: one test's use of the app within it."""
+"""The system that is searched, and a scene: one test's use of the app within it."""
 
 import contextlib
 import functools
@@ -21,17 +21,17 @@ from local.postgres import Postgres
 from local.valkey import Valkey
 from tests.builders import APIS, Api
 from tests.leaks.canaries import Canaries
-from tests.leaks.house import House
 from tests.leaks.report import Report, Search
 from tests.leaks.scene import Scene
 from tests.leaks.source import Source
+from tests.leaks.system import System
 
 _ALWAYS_THERE = vars(logging.makeLogRecord({})).keys()  # attributes that every log record has
 _report = Report()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--leak-report", action="store_true", help="tell what was searched for leaks")
+    parser.addoption("--leak-report", action="store_true", help="report what was searched for leaks")
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -57,9 +57,9 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres, valkey: Valkey) -> Iterator[House]:
+def system(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres, valkey: Valkey) -> Iterator[System]:
     with Source() as source:
-        yield House(tmp_path_factory.mktemp("house"), postgres, valkey, source)
+        yield System(tmp_path_factory.mktemp("system"), postgres, valkey, source)
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +84,7 @@ def chosen() -> dict[str, str]:
 @pytest.fixture
 def begin(
     chosen: dict[str, str],
-    house: House,
+    system: System,
     app_environment: Callable[..., None],
     redis_client: redis.Redis,
     monkeypatch: pytest.MonkeyPatch,
@@ -97,12 +97,12 @@ def begin(
     monkeypatch.setattr(pool.retrying(), "wait", wait_none())
     monkeypatch.setattr(runs, "_max_receive_count", lambda: 1)  # no queue exists
     for edge in (Store, client.Source, Cache):
-        _note_errors(house, edge, monkeypatch)
+        _note_errors(system, edge, monkeypatch)
     for name in (None, "decant"):
         caplog.set_level(logging.DEBUG, name)
-    monkeypatch.setattr(logging.Logger, "handle", _noting(house, logging.Logger.handle))
-    with house.watched():
-        yield lambda search: Scene(house, search, app_environment, redis_client, capfd)
+    monkeypatch.setattr(logging.Logger, "handle", _noting(system, logging.Logger.handle))
+    with system.watched():
+        yield lambda search: Scene(system, search, app_environment, redis_client, capfd)
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def planted_scene(begin: Callable[[Search], Scene]) -> Scene:
     return begin(Search(Canaries(), _report, planted=True))
 
 
-def _note_errors(house: House, edge: type, monkeypatch: pytest.MonkeyPatch) -> None:
+def _note_errors(system: System, edge: type, monkeypatch: pytest.MonkeyPatch) -> None:
     """Notes every error that an edge raises, even if it is caught further up."""
 
     def noting(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -125,7 +125,7 @@ def _note_errors(house: House, edge: type, monkeypatch: pytest.MonkeyPatch) -> N
             try:
                 return method(*arguments, **named)
             except DecantError as error:
-                house.note_error(error)
+                system.note_error(error)
                 raise
 
         return noted
@@ -135,14 +135,14 @@ def _note_errors(house: House, edge: type, monkeypatch: pytest.MonkeyPatch) -> N
             monkeypatch.setattr(edge, name, noting(method))
 
 
-def _noting(house: House, handle: Callable[..., None]) -> Callable[..., None]:
+def _noting(system: System, handle: Callable[..., None]) -> Callable[..., None]:
     """Notes log records with all their attributes, before a filter can clean them."""
 
     def note(logger: logging.Logger, record: logging.LogRecord) -> None:
         trace = traceback.format_exception(record.exc_info[1]) if record.exc_info else []
         extra = {name: value for name, value in vars(record).items() if name not in _ALWAYS_THERE}
-        told = [record.getMessage(), repr(record.args), repr(extra), *trace]
-        house.note("log records", record.name, "\n".join(told))
+        texts = [record.getMessage(), repr(record.args), repr(extra), *trace]
+        system.note("log records", record.name, "\n".join(texts))
         handle(logger, record)
 
     return note

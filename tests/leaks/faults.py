@@ -63,8 +63,8 @@ def _head(status: str = "200 OK", **headers: str) -> Make:
     """The page with another head, in which {text} is replaced by the text."""
 
     def make(api: Api, page: bytes, text: str) -> Answer:
-        told = {name: value.format(text=text) for name, value in headers.items()}
-        return Answer(answer(page, status.format(text=text), **told))
+        filled = {name: value.format(text=text) for name, value in headers.items()}
+        return Answer(answer(page, status.format(text=text), **filled))
 
     return make
 
@@ -113,15 +113,23 @@ SOURCE_FAULTS = (
         "succeeded",
     ),
     Fault("HTML with the page in it", _head(Content_Type="text/html")),
-    Fault("a type that tells", _head(Content_Type="{text}")),
-    Fault("a character set that tells", _head(Content_Type="application/json; charset={text}"), "succeeded"),
-    Fault("headers that tell", _head(X_User="{text}", Set_Cookie="user={text}", ETag="{text}"), "succeeded"),
-    Fault("an encoding that tells", _head(Content_Encoding="{text}"), "succeeded"),
+    Fault("a type with a value", _head(Content_Type="{text}")),
+    Fault(
+        "a character set with a value",
+        _head(Content_Type="application/json; charset={text}"),
+        "succeeded",
+    ),
+    Fault(
+        "headers with a value",
+        _head(X_User="{text}", Set_Cookie="user={text}", ETag="{text}"),
+        "succeeded",
+    ),
+    Fault("an encoding with a value", _head(Content_Encoding="{text}"), "succeeded"),
     Fault("a length that is none", _head(Content_Length="{text}"), "succeeded"),
     Fault("no such page", _head("404 Not Found")),
-    Fault("a reason that tells", _head("403 {text} may not")),
+    Fault("a reason with a value", _head("403 {text} may not")),
     Fault("an error of the caller's", _head("422 Unprocessable Content")),
-    Fault("a redirect that tells", _head("302 Found", Location="/users/{text}?email={text}")),
+    Fault("a redirect with a value", _head("302 Found", Location="/users/{text}?email={text}")),
     Fault("a redirect to nowhere", _head("301 Moved", Location="http://{text}:{text}/[")),
     Fault("an empty error", _head("204 {text}")),
     _passing("a broken zip", _head(Content_Encoding="gzip")),

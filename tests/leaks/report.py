@@ -8,9 +8,9 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from tests.leaks.canaries import Canaries
-from tests.leaks.house import House
 from tests.leaks.search import Haystack
 from tests.leaks.sinks import SINKS, Place, Sink
+from tests.leaks.system import System
 
 _MOST_SHOWN = 20
 
@@ -60,13 +60,13 @@ class Search:
         self._haystack = Haystack()
         self._searched = set[tuple[str, bytes]]()
 
-    def leaks(self, house: House, only: Iterable[str] = SINKS) -> list[Leak]:
+    def leaks(self, system: System, only: Iterable[str] = SINKS) -> list[Leak]:
         """Everything found in the sinks, up to a maximum."""
         self._haystack.learn(self.canaries.needles)
         self._report.needles = max(self._report.needles, len(self._haystack))
         found = []
         for name in only:
-            here = self._found(house, SINKS[name])
+            here = self._found(system, SINKS[name])
             if self._planted:
                 self._report.rows[name].planted += bool(here)
             else:
@@ -75,9 +75,9 @@ class Search:
             found += here
         return found[:_MOST_SHOWN]
 
-    def _found(self, house: House, sink: Sink) -> list[Leak]:
+    def _found(self, system: System, sink: Sink) -> list[Leak]:
         """Searches all new texts as one, since most are short."""
-        fresh = list(self._fresh(sink.name, sink.read(house)))
+        fresh = list(self._fresh(sink.name, sink.read(system)))
         ends = list(accumulate(len(text) for _, text in fresh))
         if not self._planted:
             self._report.rows[sink.name].places += len(fresh)

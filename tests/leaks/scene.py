@@ -1,4 +1,4 @@
-"""One test's use of the app in the house, and the search afterwards."""
+"""One test's use of the app in the searched system, and the search afterwards."""
 
 import json
 import os
@@ -17,11 +17,11 @@ from chalicelib.opening import open_run
 from local import settings
 from tests.builders import Api
 from tests.integration import api_support
-from tests.leaks.house import House, Process
 from tests.leaks.report import Leak, Search
-from tests.leaks.requests_that_tell import Request
+from tests.leaks.revealing_requests import Request
 from tests.leaks.sinks import SINKS
 from tests.leaks.source import Answer, answer
+from tests.leaks.system import Process, System
 
 # A setting that causes more to be stored gets a line here, and is tried wherever records are rejected.
 SETTINGS: dict[str, dict[str, str]] = {
@@ -36,13 +36,13 @@ class Scene:
 
     def __init__(
         self,
-        house: House,
+        system: System,
         search: Search,
         change: Callable[..., None],
         redis_client: redis.Redis,
         capfd: pytest.CaptureFixture[str],
     ) -> None:
-        self.house, self.canaries, self.change = house, search.canaries, change
+        self.system, self.canaries, self.change = system, search.canaries, change
         self._search, self._redis, self._capfd = search, redis_client, capfd
         self.note_redis_commands()
 
@@ -51,34 +51,34 @@ class Scene:
         self._redis.config_set("slowlog-max-len", 100_000)
         self._redis.config_set("slowlog-log-slower-than", 0)
 
-    def speak(self, api: Api) -> None:
+    def use_dialect(self, api: Api) -> None:
         """Makes the source use this dialect from now on."""
-        self.change(SOURCE_DIALECT=str(api), SOURCE_URL=self.house.source.url(str(api)))
+        self.change(SOURCE_DIALECT=str(api), SOURCE_URL=self.system.source.url(str(api)))
 
     def ingest(self, *answers: Answer) -> str:
         """Does one run in this process over these answers; returns its status, or the name of its error."""
-        self.house.source.script(*answers)
-        return self._told(lambda: runs.ingest({}))
+        self.system.source.script(*answers)
+        return self._outcome_of(lambda: runs.ingest({}))
 
     def ingest_queued(self, *answers: Answer) -> str:
         """The same for a queued run of one page, as if its message were delivered for the last time."""
-        self.house.source.script(*answers)
+        self.system.source.script(*answers)
         source, store, tokeniser = wiring.source(), wiring.store(), wiring.tokeniser()
         opened = open_run(store, tokeniser, Opening(source.name, "manual", 1, queued=True))
         message = {"run_id": opened.run_id, "page": 1, "trigger": "manual", "page_size": None}
-        return self._told(lambda: runs.ingest_page(message, sys.maxsize))
+        return self._outcome_of(lambda: runs.ingest_page(message, sys.maxsize))
 
     def replay(self, run_id: str) -> str:
         """The same for a run that replays the sealed rejects of another."""
-        return self._told(lambda: runs.replay(run_id))
+        return self._outcome_of(lambda: runs.replay(run_id))
 
-    def _told(self, run: Callable[[], Report]) -> str:
+    def _outcome_of(self, run: Callable[[], Report]) -> str:
         try:
             summary = run().summary()
         except DecantError as error:
-            self.house.note_error(error)
+            self.system.note_error(error)
             return type(error).__name__
-        self.house.note("results of Lambdas", str(summary["run_id"]), json.dumps(summary))
+        self.system.note("results of Lambdas", str(summary["run_id"]), json.dumps(summary))
         return str(summary["status"])
 
     def ingest_page(self, api: Api, *records: Mapping[str, Any]) -> str:
@@ -91,12 +91,12 @@ class Scene:
         head = f"{answered.status}\n" + "".join(
             f"{name}: {text}\n" for name, text in answered.headers.items()
         )
-        self.house.note_answer(f"{sent.method} answered", head, answered.body)
+        self.system.note_answer(f"{sent.method} answered", head, answered.body)
         return answered.status, answered.body
 
     def start(self, program: str, *arguments: str) -> Process:
         """Starts one of `child.py`'s programs with the settings of this process."""
-        return self.house.start(program, ["-m", "tests.leaks.child", program, *arguments], self.environment)
+        return self.system.start(program, ["-m", "tests.leaks.child", program, *arguments], self.environment)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -104,8 +104,8 @@ class Scene:
         return {**chosen, "LOG_LEVEL": "DEBUG"}
 
     def leaks(self, only: Iterable[str] = SINKS) -> list[Leak]:
-        """Finds the values of all scenes so far in what the house stores or reveals."""
+        """Finds the values of all scenes so far in what the system stores or reveals."""
         output = self._capfd.readouterr()
-        self.house.note("stdout", "this process", output.out)
-        self.house.note("stderr", "this process", output.err)
-        return self._search.leaks(self.house, only)
+        self.system.note("stdout", "this process", output.out)
+        self.system.note("stderr", "this process", output.err)
+        return self._search.leaks(self.system, only)

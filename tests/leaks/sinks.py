@@ -13,7 +13,7 @@ import psycopg2
 import redis
 
 from local import installation
-from tests.leaks.house import House
+from tests.leaks.system import System
 
 Place = tuple[str, bytes]
 
@@ -27,16 +27,16 @@ class Sink:
     """One kind of place. Some may hold values that the contract keeps; none may hold a raw value."""
 
     name: str
-    read: Callable[[House], Iterator[Place]]
+    read: Callable[[System], Iterator[Place]]
     may_hold_kept: bool = False
 
 
-def _dump(house: House) -> Iterator[Place]:
+def _dump(system: System) -> Iterator[Place]:
     """Every database, schema, table, function, comment and role."""
     program = installation._programs() / "pg_dumpall"
-    password = unquote(urlsplit(house.postgres.url).password or "")
+    password = unquote(urlsplit(system.postgres.url).password or "")
     done = subprocess.run(
-        [str(program), "--dbname", house.postgres.url],
+        [str(program), "--dbname", system.postgres.url],
         env={**os.environ, "PGPASSWORD": password},
         capture_output=True,
         check=True,
@@ -44,9 +44,9 @@ def _dump(house: House) -> Iterator[Place]:
     yield "pg_dumpall", done.stdout
 
 
-def _rows(house: House, *queries: str) -> Iterator[Place]:
+def _rows(system: System, *queries: str) -> Iterator[Place]:
     with (
-        contextlib.closing(psycopg2.connect(house.postgres.url)) as connection,
+        contextlib.closing(psycopg2.connect(system.postgres.url)) as connection,
         connection.cursor() as cursor,
     ):
         for query in queries:
@@ -54,40 +54,40 @@ def _rows(house: House, *queries: str) -> Iterator[Place]:
             yield query, "\n".join(row for (row,) in cursor.fetchall()).encode()
 
 
-def _ledger(house: House) -> Iterator[Place]:
-    return _rows(house, *(f"SELECT one::text FROM {table} one" for table in ("runs", "rejects", "erasures")))
+def _ledger(system: System) -> Iterator[Place]:
+    return _rows(system, *(f"SELECT one::text FROM {table} one" for table in ("runs", "rejects", "erasures")))
 
 
-def _activity(house: House) -> Iterator[Place]:
-    return _rows(house, "SELECT one::text FROM pg_stat_activity one")
+def _activity(system: System) -> Iterator[Place]:
+    return _rows(system, "SELECT one::text FROM pg_stat_activity one")
 
 
-def _database_files(house: House) -> Iterator[Place]:
+def _database_files(system: System) -> Iterator[Place]:
     """The tables on disk, including deleted rows and the write-ahead log."""
-    with contextlib.closing(psycopg2.connect(house.postgres.url)) as connection:
+    with contextlib.closing(psycopg2.connect(system.postgres.url)) as connection:
         connection.autocommit = True
         connection.cursor().execute("CHECKPOINT")
-    for place, text in _below(house.postgres.log.parent / "data"):
+    for place, text in _below(system.postgres.log.parent / "data"):
         for start in range(
             0, max(len(text), 1), _BLOCK
         ):  # so that after small changes little is searched again
             yield f"{place}, from {start:,}", text[start : start + _BLOCK + _OVERLAP]
 
 
-def _server_logs(house: House) -> Iterator[Place]:
-    yield from house.told["server logs"]  # the logs of servers that were restarted since
-    for server in (house.postgres, house.valkey):
+def _server_logs(system: System) -> Iterator[Place]:
+    yield from system.noted["server logs"]  # the logs of servers that were restarted since
+    for server in (system.postgres, system.valkey):
         yield str(server.log), server.log.read_bytes()
 
 
-def _redis_keys(house: House) -> Iterator[Place]:
-    with redis.Redis.from_url(house.valkey.url) as client:
+def _redis_keys(system: System) -> Iterator[Place]:
+    with redis.Redis.from_url(system.valkey.url) as client:
         databases = [name.removeprefix("db") for name in client.info("keyspace")]
     for database in databases:
-        with redis.Redis.from_url(house.valkey.url, db=database) as client:
+        with redis.Redis.from_url(system.valkey.url, db=database) as client:
             for key in client.scan_iter():
-                told = (key, _value_of(client, key), client.dump(key) or b"")
-                yield f"db {database}, {key!r}", b"\n".join(told)
+                texts = (key, _value_of(client, key), client.dump(key) or b"")
+                yield f"db {database}, {key!r}", b"\n".join(texts)
 
 
 def _value_of(client: Any, key: bytes) -> bytes:
@@ -105,33 +105,33 @@ def _value_of(client: Any, key: bytes) -> bytes:
     return repr(client.xrange(key)).encode()
 
 
-def _redis_commands(house: House) -> Iterator[Place]:
+def _redis_commands(system: System) -> Iterator[Place]:
     """Every command that Redis ever received (each argument up to its 128th byte), whatever its result."""
-    with redis.Redis.from_url(house.valkey.url) as client:
+    with redis.Redis.from_url(system.valkey.url) as client:
         for entry in client.slowlog_get(-1):
             yield f"command {entry['id']}", entry["command"]
 
 
-def _standard(stream: str) -> Callable[[House], Iterator[Place]]:
-    def read(house: House) -> Iterator[Place]:
-        yield from house.told[stream]
-        for path in sorted(house.outputs.glob(f"*.{stream}")):
+def _standard(stream: str) -> Callable[[System], Iterator[Place]]:
+    def read(system: System) -> Iterator[Place]:
+        yield from system.noted[stream]
+        for path in sorted(system.outputs.glob(f"*.{stream}")):
             yield path.name, path.read_bytes()
 
     return read
 
 
-def _metrics(house: House) -> Iterator[Place]:
-    for place, text in _standard("stdout")(house):
+def _metrics(system: System) -> Iterator[Place]:
+    for place, text in _standard("stdout")(system):
         for number, line in enumerate(text.splitlines(), 1):
             if _METRIC in line:
                 yield f"{place}, line {number}", line
 
 
-def _files(house: House) -> Iterator[Place]:
+def _files(system: System) -> Iterator[Place]:
     """Every file that a process of the app opened for writing, and all files in the app's folders."""
-    opened = set(house.list_of_written.read_bytes().splitlines())
-    for folder in (house.work, house.temporary, house.valkey.log.parent):
+    opened = set(system.list_of_written.read_bytes().splitlines())
+    for folder in (system.work, system.temporary, system.valkey.log.parent):
         yield from _below(folder)
     for path in (Path(os.fsdecode(line)) for line in sorted(opened)):
         if path.is_file() and path.stat().st_size < _LARGEST_FILE:
@@ -147,12 +147,12 @@ def _below(folder: Path) -> Iterator[Place]:
                 yield str(path), path.read_bytes()
 
 
-def _noted(name: str) -> Callable[[House], Iterator[Place]]:
-    return lambda house: iter(house.told[name])
+def _noted(name: str) -> Callable[[System], Iterator[Place]]:
+    return lambda system: iter(system.noted[name])
 
 
-def _requests(house: House) -> Iterator[Place]:
-    for number, head in enumerate(house.source.heads):
+def _requests(system: System) -> Iterator[Place]:
+    for number, head in enumerate(system.source.heads):
         yield f"request {number}", head
 
 

@@ -16,7 +16,7 @@ def answers_of(scene: Scene, api: Api, fault: Fault) -> list[Answer]:
 
 @under_all_settings
 def test_good_and_bad_records(scene: Scene, api: Api, sql, chosen: dict[str, str]):
-    scene.speak(api)
+    scene.use_dialect(api)
     good = scene.canaries.people(api, "good", 4)
     bad = spoiled(scene.canaries, api)
 
@@ -33,7 +33,7 @@ def test_good_and_bad_records(scene: Scene, api: Api, sql, chosen: dict[str, str
 
 
 def test_whatever_the_source_answers(scene: Scene, api: Api):
-    scene.speak(api)
+    scene.use_dialect(api)
 
     for fault in SOURCE_FAULTS:
         answers = answers_of(scene, api, fault)
@@ -45,7 +45,7 @@ def test_whatever_the_source_answers(scene: Scene, api: Api):
 
 
 def test_headers_that_cannot_be_read(scene: Scene, api: Api):
-    scene.speak(api)
+    scene.use_dialect(api)
 
     assert scene.ingest(*answers_of(scene, api, BROKEN_HEADERS)) == BROKEN_HEADERS.status
 
@@ -53,11 +53,11 @@ def test_headers_that_cannot_be_read(scene: Scene, api: Api):
 
 
 def test_a_lambda_that_logs_at_debug(scene: Scene, api: Api):
-    scene.speak(api)
+    scene.use_dialect(api)
     good, bad = scene.canaries.people(api, "good", 2), spoiled(scene.canaries, api)
     everywhere = api.page(*good[:1] * 3)  # every record has the unknown fields, so they would be named
     pages = [everywhere, api.page(*good), api.page(*good * 50, *bad), api.page(*good, *bad)]
-    scene.house.source.script(
+    scene.system.source.script(
         *(Answer(answer(page)) for page in pages),
         *(one for fault in SOURCE_FAULTS for one in answers_of(scene, api, fault)),
     )

@@ -24,9 +24,9 @@ LAST_WORDS = {
 
 def test_last_words(scene: Scene, api: Api, sql):
     for program, (status, words) in LAST_WORDS.items():
-        scene.speak(api)
+        scene.use_dialect(api)
         page = a_page(scene, api, program)
-        scene.house.source.script(Answer(answer(page)), Answer(answer(page)))
+        scene.system.source.script(Answer(answer(page)), Answer(answer(page)))
 
         process = scene.start(program)
 
@@ -39,14 +39,14 @@ def test_last_words(scene: Scene, api: Api, sql):
 
 
 def test_killed_while_it_fetches(scene: Scene, sql):
-    scene.speak(RANDOM_DATA_API)
+    scene.use_dialect(RANDOM_DATA_API)
     scene.change(SOURCE_PAGES="2")
     page = a_page(scene, RANDOM_DATA_API, "killed while it fetches")
-    scene.house.source.script(Answer(answer(page)), Answer(answer(page)[:-9], "hold"))
+    scene.system.source.script(Answer(answer(page)), Answer(answer(page)[:-9], "hold"))
 
     process = scene.start("ingest")
     try:
-        assert scene.house.source.holding.wait(PATIENCE_SECONDS)
+        assert scene.system.source.holding.wait(PATIENCE_SECONDS)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while sql("SELECT pages_done, status FROM runs") != [(1, "running")]:  # loaded during the fetch
             assert time.monotonic() < deadline
@@ -59,9 +59,9 @@ def test_killed_while_it_fetches(scene: Scene, sql):
 
 
 def test_killed_while_it_loads(scene: Scene, sql):
-    scene.speak(RANDOMUSER)
+    scene.use_dialect(RANDOMUSER)
     sql(DAWDLE)
-    scene.house.source.script(Answer(answer(a_page(scene, RANDOMUSER, "killed while it loads"))))
+    scene.system.source.script(Answer(answer(a_page(scene, RANDOMUSER, "killed while it loads"))))
 
     process = scene.start("ingest")
     try:

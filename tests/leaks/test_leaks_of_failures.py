@@ -62,7 +62,7 @@ def error_that_tells(text: str) -> Exception:
 @under_all_settings
 def test_defects(scene: Scene, api: Api, chosen: dict[str, str], monkeypatch: pytest.MonkeyPatch):
     for owner, step in STEPS if chosen else STEPS[:-1]:
-        scene.speak(api)
+        scene.use_dialect(api)
         people = a_few(scene, api, f"a defect in {step}")
         error = error_that_tells(json.dumps(people))
         with monkeypatch.context() as patched:
@@ -82,7 +82,7 @@ def refuse(sql) -> Iterator[Callable[[str, str], None]]:
 
 def test_postgres_refuses(scene: Scene, api: Api, sql, refuse, monkeypatch):
     """The rows in its errors hold tokens and kept values, which no log may contain either."""
-    scene.speak(api)
+    scene.use_dialect(api)
     people = a_few(scene, api, "refused")
     monkeypatch.setattr(pool.retrying(), "stop", stop_after_attempt(1))
     for table in REFUSED_TABLES:
@@ -137,7 +137,7 @@ def answers_again(sql: Any) -> None:
 
 
 def test_postgres_ends_in_the_middle_of_a_load(scene: Scene, api: Api, sql, while_loading, monkeypatch):
-    scene.speak(api)
+    scene.use_dialect(api)
     people = a_few(scene, api, "a session that ended")
     monkeypatch.setattr(pool.retrying(), "stop", stop_after_attempt(1))
 
@@ -167,11 +167,11 @@ REDIS_FAULTS = {
 }
 
 
-def test_redis_refuses(scene: Scene, api: Api, redis_client: redis.Redis, redis_away):
+def test_redis_refuses(scene: Scene, api: Api, redis_client: redis.Redis, redis_down):
     """Its errors repeat commands, which contain stored people."""
-    password = urlsplit(scene.house.valkey.url).password
+    password = urlsplit(scene.system.valkey.url).password
     for name, (fault, remedy) in REDIS_FAULTS.items():
-        scene.speak(api)
+        scene.use_dialect(api)
         people = a_few(scene, api, f"Redis with {name}")
         redis_client.execute_command(*fault.split())
         try:
@@ -180,25 +180,25 @@ def test_redis_refuses(scene: Scene, api: Api, redis_client: redis.Redis, redis_
             redis_client.execute_command(*remedy.format(password=password).split())
         assert wiring.cache().counts["errors"] == 1, name
 
-    scene.speak(api)
+    scene.use_dialect(api)
     people = a_few(scene, api, "Redis with another type")
     for person in people:
         redis_client.rpush(f"user:{uid_in(api, person)}", "another type")
     assert scene.ingest_page(api, *people) == "succeeded"
     assert wiring.cache().counts["errors"] == 1
 
-    scene.speak(api)
+    scene.use_dialect(api)
     people = a_few(scene, api, "Redis that hangs")
-    os.kill(scene.house.valkey.pid, signal.SIGSTOP)
+    os.kill(scene.system.valkey.pid, signal.SIGSTOP)
     try:
         assert scene.ingest_page(api, *people) == "succeeded"
     finally:
-        os.kill(scene.house.valkey.pid, signal.SIGCONT)
+        os.kill(scene.system.valkey.pid, signal.SIGCONT)
     assert wiring.cache().counts["errors"] == 1
 
     leaks = scene.leaks()  # before its log is started anew
-    with redis_away():
-        scene.speak(api)
+    with redis_down():
+        scene.use_dialect(api)
         assert scene.ingest_page(api, *people) == "succeeded"
     assert leaks + scene.leaks() == []
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.builders import RANDOM_DATA_API
 from tests.leaks.faults import spoiled
-from tests.leaks.requests_that_tell import Request, look_ups, no_http, out_of_place, reads
+from tests.leaks.revealing_requests import Request, look_ups, no_http, out_of_place, reads
 from tests.leaks.scene import Scene
 from tests.leaks.source import Answer, answer
 
@@ -27,11 +27,11 @@ Ask = Callable[[Request], tuple[int, bytes]]
 @pytest.fixture(params=["test client", "chalice local"])
 def ask(request: pytest.FixtureRequest, scene: Scene) -> Iterable[Ask]:
     """Sends a request and notes the whole answer; returns its status and body."""
-    scene.speak(RANDOM_DATA_API)
+    scene.use_dialect(RANDOM_DATA_API)
     if request.param == "test client":
         yield scene.ask
     else:
-        with scene.house.serving(scene.environment) as port:
+        with scene.system.serving(scene.environment) as port:
             yield lambda sent: _ask_server(scene, port, sent)
 
 
@@ -42,7 +42,7 @@ def _ask_server(scene: Scene, port: int, sent: Request) -> tuple[int, bytes]:
         answered = line.getresponse()
         body = answered.read()
     head = f"{answered.status} {answered.reason}\n{answered.headers}"
-    scene.house.note_answer(f"{sent.method} answered", head, body)
+    scene.system.note_answer(f"{sent.method} answered", head, body)
     return answered.status, body
 
 
@@ -88,7 +88,7 @@ def test_whatever_is_asked(scene: Scene, ask: Ask, sql):
 
 def a_run(ask: Ask, scene: Scene, page: bytes) -> str:
     """Starts a run over HTTP and waits for its end; returns its id."""
-    scene.house.source.script(Answer(answer(page)))
+    scene.system.source.script(Answer(answer(page)))
     status, body = ask(Request(202, "POST", "/runs", b'{"pages": 1}'))
     assert status == 202
     run_id = str(json.loads(body)["run_id"])
@@ -101,18 +101,18 @@ def a_run(ask: Ask, scene: Scene, page: bytes) -> str:
 
 
 def test_invalid_http(scene: Scene):
-    scene.speak(RANDOM_DATA_API)
-    with scene.house.serving(scene.environment) as port:
+    scene.use_dialect(RANDOM_DATA_API)
+    with scene.system.serving(scene.environment) as port:
         answered = [_answer_to(port, raw) for raw in no_http(scene.canaries.text("no HTTP"))]
     for one in answered:
         head, _, body = one.partition(b"\r\n\r\n")
-        scene.house.note_answer("no HTTP answered", head.decode(), body)
+        scene.system.note_answer("no HTTP answered", head.decode(), body)
 
     assert [one for one in answered if not one.startswith(b"HTTP/1.")] == []
     assert scene.leaks() == []
 
 
-def test_servers_that_fail(scene: Scene, ask: Ask, sql, redis_client, redis_away, postgres_away):
+def test_servers_that_fail(scene: Scene, ask: Ask, sql, redis_client, redis_down, postgres_down):
     person, *others = scene.canaries.people(RANDOM_DATA_API, "stored, and cannot be read", 5)
     a_run(ask, scene, RANDOM_DATA_API.page(person, *others))
     asked = [*look_ups(person)[:8], Request(200, "GET", "/users"), Request(200, "GET", "/stats")]
@@ -126,9 +126,9 @@ def test_servers_that_fail(scene: Scene, ask: Ask, sql, redis_client, redis_away
     finally:
         sql("ALTER TABLE moved RENAME TO users")
     leaks = scene.leaks()  # before the servers' logs are started anew
-    with redis_away():
+    with redis_down():
         assert statuses(ask, asked) == []
-    with postgres_away():
+    with postgres_down():
         assert {ask(sent)[0] for sent in asked} == {503}
 
     assert leaks + scene.leaks() == []

@@ -20,7 +20,7 @@ from chalicelib.store import Store
 from tests.builders import RANDOM_DATA_API
 from tests.fakes import person, reject, uid
 from tests.integration import api_support
-from tests.leaks.requests_that_tell import Request
+from tests.leaks.revealing_requests import Request
 from tests.leaks.scene import Scene
 from tests.leaks.sinks import SINKS
 
@@ -36,7 +36,7 @@ class Ground:
         self.opened = contextlib.ExitStack()
 
     def start(self, code: str) -> None:
-        assert self.scene.house.start("a planted one", ["-c", code], {}).wait() == 0
+        assert self.scene.system.start("a planted one", ["-c", code], {}).wait() == 0
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def kept(ground):
 
 @planted("Postgres: activity", "a statement")
 def activity(ground):
-    url = ground.scene.house.postgres.url
+    url = ground.scene.system.postgres.url
     session = ground.opened.enter_context(contextlib.closing(psycopg2.connect(url)))
     session.cursor().execute("SELECT %s", (ground.text,))
 
@@ -120,7 +120,7 @@ def refused(ground):
 
 @planted("Redis: keys", "another database")
 def other_database(ground):
-    with redis.Redis.from_url(ground.scene.house.valkey.url, db=3) as other:
+    with redis.Redis.from_url(ground.scene.system.valkey.url, db=3) as other:
         other.set("user:x", ground.text)
 
 
@@ -221,13 +221,13 @@ def written_elsewhere(ground):
 
 @planted("files", "a name")
 def named(ground):
-    (ground.scene.house.temporary / ground.text).touch()
+    (ground.scene.system.temporary / ground.text).touch()
 
 
 @planted("requests to the source", "a header")
 def sent(ground):
     ground.patch.setitem(client._ACCEPT, "X-User", ground.text)
-    ground.scene.speak(RANDOM_DATA_API)
+    ground.scene.use_dialect(RANDOM_DATA_API)
     assert ground.scene.ingest() == "failed"
 
 

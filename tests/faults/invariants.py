@@ -1,8 +1,8 @@
-"""Invariants of the tables and of Redis, whatever happened; every violation is reported as a sentence."""
+"""Invariants of the tables and of Redis, whatever happened; every violation is reported as a Problem."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import redis
 
@@ -25,46 +25,60 @@ WHERE run_id = (SELECT run_id FROM runs WHERE status = 'succeeded' ORDER BY star
 ORDER BY page, position
 """
 
-# Each query finds violations of a law; none may return a row.
-_LAWS = {
-    "a run's counts add up": """
+# What is wrong, and a query that finds where; none may return a row.
+_VIOLATIONS = {
+    "the counts of a run do not add up to the records that it fetched": """
         SELECT run_id FROM runs
         WHERE fetched <> inserted + updated + unchanged + duplicate + rejected + suppressed""",
-    "a run's pages are those that it counted": """
+    "a run counted more or fewer pages than it has": """
         SELECT run_id FROM runs
         WHERE pages_done <> (SELECT count(*) FROM pages WHERE pages.run_id = runs.run_id)""",
-    "a run's rejects are those that it counted": """
+    "a run counted more or fewer rejects than it has": """
         SELECT run_id FROM runs
         WHERE rejected <> (SELECT count(*) FROM rejects WHERE rejects.run_id = runs.run_id)""",
-    "who was inserted is there, once": """
-        SELECT people FROM (SELECT sum(inserted) FROM runs) AS told (people)
+    "the runs inserted more or fewer people than are stored": """
+        SELECT people FROM (SELECT sum(inserted) FROM runs) AS counted (people)
         WHERE people <> (SELECT count(*) FROM users)""",
-    "who was updated is as many versions further": """
-        SELECT updates FROM (SELECT sum(updated) FROM runs) AS told (updates)
+    "the runs updated people more or less often than their versions say": """
+        SELECT updates FROM (SELECT sum(updated) FROM runs) AS counted (updates)
         WHERE updates <> (SELECT sum(version - 1) FROM users)""",
-    "everybody has an address": """
+    "a person has no address, or an address has no person": """
         SELECT uid FROM users FULL JOIN users_address USING (uid)
         WHERE users.uid IS NULL OR users_address.uid IS NULL""",
-    "no run is left open": "SELECT run_id FROM runs WHERE status = 'running'",
+    "a run is still marked as running": "SELECT run_id FROM runs WHERE status = 'running'",
 }
 
 
-def broken_laws(sql: Sql) -> list[str]:
-    return [f"it is not so that {law}" for law, counterexamples in _LAWS.items() if sql(counterexamples)]
+class Problem(NamedTuple):
+    """A violation. ``kind``: a person or change was lost, one was stored or applied twice, or neither."""
+
+    kind: Literal["lost", "double", "other"]
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
 
 
-def differences(sql: Sql, undisturbed: Sql) -> list[str]:
+def violations(sql: Sql) -> list[Problem]:
+    return [Problem("other", text) for text, query in _VIOLATIONS.items() if sql(query)]
+
+
+def differences(sql: Sql, undisturbed: Sql) -> list[Problem]:
     """Differences between two databases that were sent the same people, except times and run ids."""
     found, expected = (_people(one) for one in (sql, undisturbed))
-    told = [f"{uid} is lost" for uid in expected.keys() - found.keys()]
-    told += [f"{uid} is one too many" for uid in found.keys() - expected.keys()]
+    problems = [Problem("lost", f"{uid} is missing") for uid in expected.keys() - found.keys()]
+    problems += [Problem("double", f"{uid} should not be there") for uid in found.keys() - expected.keys()]
     for uid in found.keys() & expected.keys():
         if found[uid] != expected[uid]:
-            versions = [person["version"] for person, _ in (expected[uid], found[uid])]
-            told.append(f"{uid} has {'lost a change' if versions[0] >= versions[1] else 'changed too often'}")
+            due, version = (person["version"] for person, _ in (expected[uid], found[uid]))
+            problems.append(
+                Problem("lost", f"{uid} misses a change")
+                if due >= version
+                else Problem("double", f"{uid} was changed too often")
+            )
     if sql(_REJECTS) != undisturbed(_REJECTS):
-        told.append("the rejects are others")
-    return told
+        problems.append(Problem("other", "the rejects differ"))
+    return problems
 
 
 def raw_values(secrets: Iterable[str], sql: Sql, client: redis.Redis, log: Path) -> list[str]:
@@ -85,7 +99,7 @@ Held = Mapping[bytes, tuple[bytes, int]]
 
 
 def held(client: redis.Redis) -> Held:
-    """The people in Redis: each body, and the time at which it expires."""
+    """The people in Redis: each body, and when it expires, in milliseconds since 1970."""
     keys = list(client.scan_iter("user:*", count=1000))
     with client.pipeline(transaction=False) as pipeline:
         for key in keys:
@@ -94,17 +108,21 @@ def held(client: redis.Redis) -> Held:
     return dict(zip(keys, zip(answers[::2], answers[1::2], strict=True), strict=True))
 
 
-def stale(client: redis.Redis, store: Store, before: Held) -> list[str]:
+def stale(client: redis.Redis, store: Store, before: Held) -> list[Problem]:
     """Bodies that differ from Postgres, unless they were there before and still expire at the same time."""
-    told = []
-    for key, (body, goes) in held(client).items():
-        is_left = before.get(key) == (body, goes)
-        if not is_left and body != store.get_user(key.decode().partition(":")[2]):
-            told.append(f"{key.decode()} is too old")
-    return told
+    problems = []
+    for key, (body, expires_at) in held(client).items():
+        is_unchanged = before.get(key) == (body, expires_at)
+        if not is_unchanged and body != store.get_user(key.decode().partition(":")[2]):
+            problems.append(Problem("other", f"{key.decode()} is outdated"))
+    return problems
 
 
-def everlasting(client: redis.Redis) -> list[str]:
+def lasting(client: redis.Redis) -> list[Problem]:
     """Entries that do not expire, or not soon enough."""
     latest = (client.time()[0] + LONGEST_TTL_SECONDS) * 1000
-    return [f"{key.decode()} will stay" for key, (_, goes) in held(client).items() if not 0 < goes < latest]
+    return [
+        Problem("other", f"{key.decode()} does not expire in time")
+        for key, (_, expires_at) in held(client).items()
+        if not 0 < expires_at < latest
+    ]

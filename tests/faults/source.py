@@ -12,7 +12,7 @@ _PERSONAL, _RECOGNISABLE = ("email", "phone_number", "social_insurance_number"),
 _JSON = {"Content-Type": "application/json"}
 
 
-class Days(UserApi):
+class ChangingUserApi(UserApi):
     """The same people on the same pages every day; each day, every third of them has moved."""
 
     day = 0

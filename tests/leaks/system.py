@@ -14,7 +14,7 @@ from pathlib import Path
 from local import settings
 from local.postgres import Postgres
 from local.processes import free_port, listening
-from local.run import _CHALICE
+from local.run import http_server_argv
 from local.valkey import Valkey
 from tests.leaks import writes
 from tests.leaks.source import Source
@@ -44,12 +44,12 @@ class Process:
         self.popen.wait()
 
 
-class House:
+class System:
     """The servers and processes, and their output so far: for each sink, texts with their origin."""
 
     def __init__(self, folder: Path, postgres: Postgres, valkey: Valkey, source: Source) -> None:
         self.postgres, self.valkey, self.source = postgres, valkey, source
-        self.told = defaultdict[str, list[tuple[str, bytes]]](list)
+        self.noted = defaultdict[str, list[tuple[str, bytes]]](list)
         self.work, self.temporary, self.outputs = folder / "work", folder / "temporary", folder / "outputs"
         self.list_of_written, self._site = folder / "written", folder / "site"
         for one in (self.work, self.temporary, self.outputs, self._site):
@@ -60,11 +60,11 @@ class House:
 
     def note(self, sink: str, place: str, text: str | bytes) -> None:
         encoded = text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace")
-        self.told[sink].append((place, encoded))
+        self.noted[sink].append((place, encoded))
 
     def note_error(self, error: BaseException) -> None:
         """Notes everything that a handler of this error could reveal."""
-        self.note("errors", type(error).__name__, "\n".join(_told_of(error)))
+        self.note("errors", type(error).__name__, "\n".join(_texts_of(error)))
 
     def note_answer(self, place: str, head: str, body: bytes) -> None:
         """Notes an answer of the HTTP API."""
@@ -100,9 +100,7 @@ class House:
     def serving(self, environment: Mapping[str, str]) -> Iterator[int]:
         """Runs `chalice local` as `make run` does; yields its port."""
         port = free_port()
-        where = ["--host", "127.0.0.1", "--port", str(port), "--stage", "local", "--no-autoreload"]
-        argv = ["-c", _CHALICE, "--project-dir", str(ROOT), "local", *where]
-        process = self.start("chalice local", argv, environment)
+        process = self.start("chalice local", http_server_argv(port), environment)
         try:
             deadline = time.monotonic() + _PATIENCE_SECONDS
             while not listening(port):
@@ -114,7 +112,7 @@ class House:
             process.kill()
 
 
-def _told_of(error: BaseException) -> Iterator[str]:
+def _texts_of(error: BaseException) -> Iterator[str]:
     """The texts and attributes of it and of every chained error, whether or not a traceback shows them."""
     seen, waiting = set[int](), [error]
     while waiting:

@@ -31,7 +31,7 @@ PAGE_SIZE = 120
 
 
 @dataclass
-class House:
+class Decant:
     """The servers, which a test may stop, and direct access past the app to inspect and prepare data."""
 
     server: Server
@@ -52,8 +52,8 @@ class House:
             client.flushall()
 
     def empty(self) -> None:
-        """Deletes all people, runs, erasures and key versions."""
-        self.sql("DELETE FROM users; DELETE FROM runs; DELETE FROM erasures; DELETE FROM key_versions")
+        """Deletes all people, runs, erasures and key versions, and the cache."""
+        self.sql.empty()
         self.forget_cached()
 
     @contextlib.contextmanager
@@ -67,7 +67,7 @@ class House:
 
 
 @contextlib.contextmanager
-def house(folder: Path) -> Iterator[House]:
+def start_decant(folder: Path) -> Iterator[Decant]:
     """Starts one, with a source slow enough for a run in progress to be seen."""
     with contextlib.ExitStack() as open_:
         postgres = open_.enter_context(Postgres(folder / "postgres", throwaway=True))
@@ -85,10 +85,10 @@ def house(folder: Path) -> Iterator[House]:
             "API_KEYS": json.dumps({key_hash(key): scopes for key, scopes in KEYS.items()}),
         }
         server = open_.enter_context(serving(folder, **settings))
-        yield House(server, postgres, valkey, source, store, cache, sql)
+        yield Decant(server, postgres, valkey, source, store, cache, sql)
 
 
-def live_a_day(home: House, runs: int = RUNS) -> None:
+def simulate_a_day(decant: Decant, runs: int = RUNS) -> None:
     """Does runs as a schedule would, dated five minutes apart; the same each time."""
     chance = random.Random(7)  # noqa: S311
     tokeniser = Tokeniser({1: PII_KEY})
@@ -97,14 +97,14 @@ def live_a_day(home: House, runs: int = RUNS) -> None:
         source = _source(number, chance)
         if number % 5 == 3:  # simulates changes in the source
             changed = known[10 : chance.randrange(25, 80)]
-            home.sql("UPDATE users SET content_hash = '\\x00' WHERE uid::text = ANY (%s)", changed)
+            decant.sql("UPDATE users SET content_hash = '\\x00' WHERE uid::text = ANY (%s)", changed)
         if number == 20:
             for uid in known[:9]:
-                home.store.erase(uid, [tokeniser.token("uid", uid)], tokeniser.in_use)
+                decant.store.erase(uid, [tokeniser.token("uid", uid)], tokeniser.in_use)
         plan = Plan("schedule", _pages(number), PAGE_SIZE, 0.2)
-        pipeline.run(Edges(source, home.store, home.cache, tokeniser), plan)
-    _spread(home.sql)
-    home.forget_cached()
+        pipeline.run(Edges(source, decant.store, decant.cache, tokeniser), plan)
+    _spread(decant.sql)
+    decant.forget_cached()
 
 
 def _pages(number: int) -> int:

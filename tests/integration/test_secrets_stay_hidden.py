@@ -88,8 +88,8 @@ def test_no_log_and_no_answer_shows_a_secret_whatever_fails(app_environment, pos
     program = [sys.executable, "-c", _PROGRAM, json.dumps(wrong), API_KEY, "someone@example.com"]
     done = subprocess.run(program, cwd=ROOT, env=os.environ, capture_output=True, check=True)
 
-    told = done.stdout + done.stderr
-    assert b"that is all" in told
+    output = done.stdout + done.stderr
+    assert b"that is all" in output
     passwords = [server.url.split("@")[0].rpartition(":")[2] for server in (postgres, valkey)]
     secrets = {secret: spellings(secret) for secret in (API_KEY, TOKEN_KEY, SEAL_KEY, WORD, *passwords)}
-    assert [secret for secret, spelt in secrets.items() if any(one in told for one in spelt)] == []
+    assert [secret for secret, spelt in secrets.items() if any(one in output for one in spelt)] == []
