@@ -30,34 +30,34 @@ def bare(browser, tmp_path_factory):
 
 
 @pytest.fixture
-def seat(bare, open_tab):
-    """A tab on it, without people and runs."""
+def bare_tab(bare, open_tab):
+    """A tab on a Decant without people and runs."""
     bare.empty()
     return open_tab(bare.url).sign_in()
 
 
-def test_an_empty_decant_says_what_to_do(seat):
-    expect(seat.title()).to_have_text("Ready.")
-    expect(seat(".figures")).to_contain_text("no run has succeeded yet")
-    expect(seat.page.get_by_role("heading", name="No runs yet")).to_be_visible()
+def test_an_empty_decant_says_what_to_do(bare_tab):
+    expect(bare_tab.title()).to_have_text("Ready.")
+    expect(bare_tab(".figures")).to_contain_text("no run has succeeded yet")
+    expect(bare_tab.page.get_by_role("heading", name="No runs yet")).to_be_visible()
 
-    seat.go("#/people")
-    expect(seat.page.get_by_role("heading", name="No people stored yet")).to_be_visible()
-    seat.go("#/privacy")
-    expect(seat("main")).to_contain_text("there is no risk to show")
+    bare_tab.go("#/people")
+    expect(bare_tab.page.get_by_role("heading", name="No people stored yet")).to_be_visible()
+    bare_tab.go("#/privacy")
+    expect(bare_tab("main")).to_contain_text("there is no risk to show")
 
 
-def test_one_run_and_one_person_are_in_the_singular(seat, bare):
+def test_one_run_and_one_person_are_in_the_singular(bare_tab, bare):
     load(bare.store, person(1))
     bare.forget_cached()
-    seat.page.reload()
+    bare_tab.page.reload()
 
-    expect(seat.bars()).to_have_count(1)
-    expect(seat(".figures strong").first).to_have_text("1")
-    expect(seat(".figures")).to_contain_text("of 1 record in 1 run")
-    seat.go("#/people")
-    expect(seat.rows("All people, by id")).to_have_count(1)
-    expect(seat.link("Next page")).to_have_count(0)
+    expect(bare_tab.bars()).to_have_count(1)
+    expect(bare_tab(".figures strong").first).to_have_text("1")
+    expect(bare_tab(".figures")).to_contain_text("of 1 record in 1 run")
+    bare_tab.go("#/people")
+    expect(bare_tab.rows("All people, by id")).to_have_count(1)
+    expect(bare_tab.link("Next page")).to_have_count(0)
 
 
 @pytest.mark.parametrize(
@@ -68,73 +68,75 @@ def test_one_run_and_one_person_are_in_the_singular(seat, bare):
         ("lost", "The last run was lost."),
     ],
 )
-def test_a_run_that_ended_badly_is_the_headline_whatever_was_skipped_since(seat, bare, status, headline):
+def test_a_run_that_ended_badly_is_the_headline_whatever_was_skipped_since(bare_tab, bare, status, headline):
     run_id = bare.store.open_run(Opening("here", "schedule", 1), "", 1).run_id
     bare.store.load_page(page_load(run_id, person(1)))
     bare.store.open_run(Opening("here", "schedule", 1), "", 1)  # skipped
     bare.store.finish_run(run_id, Ending(status, "page 1: status 503"))
-    seat.page.reload()
+    bare_tab.page.reload()
 
-    expect(seat.title()).to_have_text(headline)
-    expect(seat(".now .lead")).to_contain_text("page 1: status 503.")
-    seat.link("View the run").click()
-    expect(seat(".error")).to_have_text("page 1: status 503")
+    expect(bare_tab.title()).to_have_text(headline)
+    expect(bare_tab(".now .lead")).to_contain_text("page 1: status 503.")
+    bare_tab.link("View the run").click()
+    expect(bare_tab(".error")).to_have_text("page 1: status 503")
 
 
-def test_with_postgres_down_the_page_says_so_and_recovers_by_itself(seat, bare):
+def test_with_postgres_down_the_page_says_so_and_recovers_by_itself(bare_tab, bare):
     load(bare.store, person(1))
-    seat.page.reload()
-    expect(seat.bars()).to_have_count(1)
-    seat.go(f"#/people/{person(1)['uid']}")
-    expect(seat(".asks li")).to_have_count(1)
-    seat.refusals_expected = True
+    bare_tab.page.reload()
+    expect(bare_tab.bars()).to_have_count(1)
+    bare_tab.go(f"#/people/{person(1)['uid']}")
+    expect(bare_tab(".asks li")).to_have_count(1)
+    bare_tab.refusals_expected = True
 
     with bare.without(bare.postgres):
-        seat.button("Load again").click()
-        expect(seat(".asks li").last).to_contain_text("Redis")
-        seat.go("#/people")
-        expect(seat.page.get_by_role("alert")).to_contain_text("Postgres is unavailable")
-        expect(seat.page.get_by_role("alert")).not_to_contain_text("This view updates")
-        seat.go("#/")
-        expect(seat.title()).to_have_text("Postgres is unavailable.", timeout=20_000)
-        failed = seat.page.get_by_role("alert").filter(has_text="Postgres is unavailable")
+        bare_tab.button("Load again").click()
+        expect(bare_tab(".asks li").last).to_contain_text("Redis")
+        bare_tab.go("#/people")
+        expect(bare_tab.page.get_by_role("alert")).to_contain_text("Postgres is unavailable")
+        expect(bare_tab.page.get_by_role("alert")).not_to_contain_text("This view updates")
+        bare_tab.go("#/")
+        expect(bare_tab.title()).to_have_text("Postgres is unavailable.", timeout=20_000)
+        failed = bare_tab.page.get_by_role("alert").filter(has_text="Postgres is unavailable")
         expect(failed).to_contain_text("This view updates when it is back.")
-        expect(seat("#health")).to_have_text("Postgres down")
-        expect(seat("#announcer")).to_contain_text("Decant: Postgres down.")
+        expect(bare_tab("#health")).to_have_text("Postgres down")
+        expect(bare_tab("#announcer")).to_contain_text("Decant: Postgres down.")
 
-    expect(seat.title()).to_have_text("Everything works.", timeout=20_000)
-    expect(seat.bars()).to_have_count(1)
+    expect(bare_tab.title()).to_have_text("Everything works.", timeout=20_000)
+    expect(bare_tab.bars()).to_have_count(1)
 
 
-def test_a_busy_postgres_is_not_reported_as_down(seat, bare):
+def test_a_busy_postgres_is_not_reported_as_down(bare_tab, bare):
     load(bare.store, person(1))
-    seat.refusals_expected = True
+    bare_tab.refusals_expected = True
     busy = {"title": "Postgres is busy", "status": 503, "detail": "nothing was changed; try again"}
-    seat.page.route("**/users?*", lambda route: answer_with(route, 503, busy))
+    bare_tab.page.route("**/users?*", lambda route: answer_with(route, 503, busy))
 
-    seat.go("#/people")
+    bare_tab.go("#/people")
 
-    expect(seat.page.get_by_role("alert")).to_contain_text("Postgres is busynothing was changed; try again")
-    seat.page.unroute_all()
-    seat.button("Try again").press("Enter")
-    expect(seat.rows("All people, by id")).to_have_count(1)
-    expect(seat("main :focus")).to_have_count(1)  # the button that had the focus is gone
+    expect(bare_tab.page.get_by_role("alert")).to_contain_text(
+        "Postgres is busynothing was changed; try again"
+    )
+    bare_tab.page.unroute_all()
+    bare_tab.button("Try again").press("Enter")
+    expect(bare_tab.rows("All people, by id")).to_have_count(1)
+    expect(bare_tab("main :focus")).to_have_count(1)  # the button that had the focus is gone
 
 
-def test_a_run_is_requested_again_after_a_transient_failure(seat, bare):
+def test_a_run_is_requested_again_after_a_transient_failure(bare_tab, bare):
     run_id = bare.store.open_run(Opening("here", "manual", 1), "", 1).run_id
-    seat.refusals_expected = True
-    seat.go(f"#/runs/{run_id}")
-    expect(seat(".badge.running")).to_be_visible()
+    bare_tab.refusals_expected = True
+    bare_tab.go(f"#/runs/{run_id}")
+    expect(bare_tab(".badge.running")).to_be_visible()
 
-    seat.page.route(
+    bare_tab.page.route(
         f"**/runs/{run_id}", lambda route: answer_with(route, 429, {"title": "Too many requests"})
     )
-    expect(seat.page.get_by_role("alert")).to_contain_text("Too many requests")
+    expect(bare_tab.page.get_by_role("alert")).to_contain_text("Too many requests")
     bare.store.finish_run(run_id, Ending("failed", "page 1: status 503"))
-    seat.page.unroute_all()
+    bare_tab.page.unroute_all()
 
-    expect(seat(".badge.failed")).to_be_visible()
+    expect(bare_tab(".badge.failed")).to_be_visible()
 
 
 _SKIPPED = """
@@ -144,93 +146,93 @@ FROM generate_series(1, %s) AS n
 """
 
 
-def test_older_runs_can_be_paged(seat, bare):
+def test_older_runs_can_be_paged(bare_tab, bare):
     bare.sql(_SKIPPED, 70)
-    seat.page.reload()
-    seat.link("Older runs").click()
-    expect(seat.title()).to_have_text("Runs")
-    rows = seat.rows("Runs, newest first")
+    bare_tab.page.reload()
+    bare_tab.link("Older runs").click()
+    expect(bare_tab.title()).to_have_text("Runs")
+    rows = bare_tab.rows("Runs, newest first")
     expect(rows).to_have_count(50)
     shown = rows.locator("a").evaluate_all("all => all.map(a => a.hash)")
 
-    seat.link("Older runs").click()
+    bare_tab.link("Older runs").click()
     expect(rows).to_have_count(20)
     shown += rows.locator("a").evaluate_all("all => all.map(a => a.hash)")
 
     every = bare.server.get_json("/runs?limit=1000")["items"]
     assert shown == [f"#/runs/{run['run_id']}" for run in every]
-    expect(seat("main")).to_contain_text("No older runs")
-    expect(seat.link("Newest runs")).to_be_visible()
+    expect(bare_tab("main")).to_contain_text("No older runs")
+    expect(bare_tab.link("Newest runs")).to_be_visible()
 
 
-def test_during_a_run_the_table_keeps_the_focus(seat, bare):
+def test_during_a_run_the_table_keeps_the_focus(bare_tab, bare):
     bare.sql(_SKIPPED, 5)
     bare.store.open_run(Opening("here", "manual", 1), "", 1)
-    seat.page.reload()
-    seat.page.get_by_text("Show as table").click()
-    link = seat.rows("The last runs, newest first").nth(3).locator("a")
+    bare_tab.page.reload()
+    bare_tab.page.get_by_text("Show as table").click()
+    link = bare_tab.rows("The last runs, newest first").nth(3).locator("a")
     link.focus()
 
     for _ in range(2):
-        with seat.page.expect_response("**/stats"):
+        with bare_tab.page.expect_response("**/stats"):
             pass
 
     expect(link).to_be_focused()
 
 
-def test_before_the_first_answer_nothing_is_claimed_about_the_servers(seat, bare):
+def test_before_the_first_answer_nothing_is_claimed_about_the_servers(bare_tab, bare):
     load(bare.store, person(1))
     held = []
-    seat.page.route("**/health", lambda route: held.append(route), times=1)
-    seat.page.reload()
+    bare_tab.page.route("**/health", lambda route: held.append(route), times=1)
+    bare_tab.page.reload()
 
-    expect(seat.bars()).to_have_count(1)
-    expect(seat.title()).to_have_text("Loading …")
+    expect(bare_tab.bars()).to_have_count(1)
+    expect(bare_tab.title()).to_have_text("Loading …")
     held[0].continue_()
-    expect(seat.title()).to_have_text("Everything works.")
+    expect(bare_tab.title()).to_have_text("Everything works.")
 
 
-def test_an_address_with_an_invalid_time_shows_the_apis_refusal(seat):
-    seat.refusals_expected = True
+def test_an_address_with_an_invalid_time_shows_the_apis_refusal(bare_tab):
+    bare_tab.refusals_expected = True
 
-    seat.go("#/people?updated_since=yesterday")
+    bare_tab.go("#/people?updated_since=yesterday")
 
-    expect(seat.page.get_by_role("alert")).to_contain_text("updated_since")
+    expect(bare_tab.page.get_by_role("alert")).to_contain_text("updated_since")
 
 
 def answer_with(route, status, problem):
     route.fulfill(status=status, json=problem, content_type="application/problem+json")
 
 
-def test_with_redis_down_everything_comes_from_postgres(seat, bare):
+def test_with_redis_down_everything_comes_from_postgres(bare_tab, bare):
     load(bare.store, person(1))
     with bare.without(bare.valkey):
-        seat.page.reload()
-        expect(seat.title()).to_have_text("Redis is unavailable.", timeout=20_000)
-        seat.go(f"#/people/{person(1)['uid']}")
-        seat.button("Load again").click()
-        expect(seat(".asks li .badge")).to_have_text(["Postgres", "Postgres"])
+        bare_tab.page.reload()
+        expect(bare_tab.title()).to_have_text("Redis is unavailable.", timeout=20_000)
+        bare_tab.go(f"#/people/{person(1)['uid']}")
+        bare_tab.button("Load again").click()
+        expect(bare_tab(".asks li .badge")).to_have_text(["Postgres", "Postgres"])
 
 
-def test_loading_is_announced(seat):
-    seat.page.route("**/users?*", lambda route: (time.sleep(0.5), route.continue_()))
+def test_loading_is_announced(bare_tab):
+    bare_tab.page.route("**/users?*", lambda route: (time.sleep(0.5), route.continue_()))
 
-    seat.go("#/people")
+    bare_tab.go("#/people")
 
-    expect(seat.page.get_by_text("Loading people …")).to_be_visible()
-    expect(seat.page.get_by_role("heading", name="No people stored yet")).to_be_visible()
+    expect(bare_tab.page.get_by_text("Loading people …")).to_be_visible()
+    expect(bare_tab.page.get_by_role("heading", name="No people stored yet")).to_be_visible()
 
 
-def test_an_unreachable_server_is_reported(seat):
-    seat.refusals_expected = True
-    seat.page.context.set_offline(True)
+def test_an_unreachable_server_is_reported(bare_tab):
+    bare_tab.refusals_expected = True
+    bare_tab.page.context.set_offline(True)
 
-    seat.go("#/people")
-    expect(seat.page.get_by_role("alert")).to_contain_text("Decant does not answer")
-    seat.page.context.set_offline(False)
-    seat.button("Try again").click()
+    bare_tab.go("#/people")
+    expect(bare_tab.page.get_by_role("alert")).to_contain_text("Decant does not answer")
+    bare_tab.page.context.set_offline(False)
+    bare_tab.button("Try again").click()
 
-    expect(seat.page.get_by_role("heading", name="No people stored yet")).to_be_visible()
+    expect(bare_tab.page.get_by_role("heading", name="No people stored yet")).to_be_visible()
 
 
 def test_missing_values_are_shown_as_such(bare, open_tab):

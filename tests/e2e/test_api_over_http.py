@@ -295,7 +295,7 @@ def test_a_refusal_is_a_problem_document_with_the_request_id(server):
 # Raw HTTP
 
 
-class Talk:
+class Connection:
     """One connection. Answers are read one after the other, so a surplus byte would break the next one."""
 
     def __init__(self, server):
@@ -349,15 +349,15 @@ class Talk:
         except ConnectionResetError:
             return True
 
-    def goes_on(self):
+    def still_answers(self):
         """Whether the next request gets its own answer."""
         status, _, body = self.ask("GET", "/health")
         return status == 200 and "status" in json.loads(body)
 
 
 @pytest.fixture
-def talk(server):
-    with Talk(server) as opened:
+def connection(server):
+    with Connection(server) as opened:
         yield opened
 
 
@@ -366,7 +366,7 @@ def someone(server):
     return f"/users/{server.get_json('/users?limit=1')['items'][0]['uid']}"
 
 
-def test_head_has_no_body_and_the_headers_of_get(talk, someone):
+def test_head_has_no_body_and_the_headers_of_get(connection, someone):
     for path in (
         "/health",
         "/openapi.json",
@@ -377,36 +377,36 @@ def test_head_has_no_body_and_the_headers_of_get(talk, someone):
         "/users/me",
         "/nowhere",
     ):
-        status, headers, body = talk.ask("GET", path)
+        status, headers, body = connection.ask("GET", path)
         assert len(body) > 2
-        talk.send("HEAD", path)
-        head = talk.answer(body=False)
+        connection.send("HEAD", path)
+        head = connection.answer(body=False)
         assert head[0] == status, path
         assert head[1]["content-type"] == headers["content-type"]
         assert abs(int(head[1]["content-length"]) - len(body)) < 10, path  # ages and ids differ a little
-        assert talk.goes_on()
+        assert connection.still_answers()
 
 
-def test_a_304_has_no_body_and_the_connection_stays_usable(talk, someone):
-    _, headers, _ = talk.ask("GET", someone)
+def test_a_304_has_no_body_and_the_connection_stays_usable(connection, someone):
+    _, headers, _ = connection.ask("GET", someone)
 
     for method in ("GET", "HEAD"):
-        talk.send(method, someone, f"If-None-Match: {headers['etag']}")
-        status, again, _ = talk.answer(body=False)
+        connection.send(method, someone, f"If-None-Match: {headers['etag']}")
+        status, again, _ = connection.answer(body=False)
         assert (status, again["etag"]) == (304, headers["etag"])
         assert again.get("content-length", "0") == "0"
-        assert talk.goes_on()
+        assert connection.still_answers()
 
 
-def test_options_has_no_body_and_the_connection_stays_usable(talk):
-    status, headers, body = talk.ask("OPTIONS", "/users")
+def test_options_has_no_body_and_the_connection_stays_usable(connection):
+    status, headers, body = connection.ask("OPTIONS", "/users")
 
     assert (status, body) == (204, b"")
     assert headers["allow"] == "GET, HEAD, OPTIONS"
-    assert talk.goes_on()
+    assert connection.still_answers()
 
 
-def test_after_every_refusal_the_connection_stays_usable(talk):
+def test_after_every_refusal_the_connection_stays_usable(connection):
     for method, path, key, status in (
         ("GET", "/nowhere", API_KEY, 404),
         ("PUT", "/users", API_KEY, 405),
@@ -414,24 +414,24 @@ def test_after_every_refusal_the_connection_stays_usable(talk):
         ("GET", "/users/me", API_KEY, 400),
         ("DELETE", "/users/me", API_KEY, 400),
     ):
-        assert talk.ask(method, path, key=key)[0] == status
-        assert talk.goes_on()
+        assert connection.ask(method, path, key=key)[0] == status
+        assert connection.still_answers()
 
 
-def test_a_request_with_a_truncated_body_has_no_effect(talk, server):
+def test_a_request_with_a_truncated_body_has_no_effect(connection, server):
     before = server.get_json("/runs?limit=1000")["items"]
 
-    talk.send("POST", "/runs", "Content-Type: application/json", "Content-Length: 20", body=b"{}")
-    talk.leave()
+    connection.send("POST", "/runs", "Content-Type: application/json", "Content-Length: 20", body=b"{}")
+    connection.leave()
 
-    assert talk.answer()[0] == 400
-    assert talk.is_over()
+    assert connection.answer()[0] == 400
+    assert connection.is_over()
     assert [run["run_id"] for run in server.get_json("/runs?limit=1000")["items"]] == [
         run["run_id"] for run in before
     ]
 
 
-def test_an_unused_body_does_not_break_the_next_request(talk):
+def test_an_unused_body_does_not_break_the_next_request(connection):
     body = b"GET /nowhere HTTP/1.1\r\n\r\n"
     for method, path in (
         ("GET", "/health"),
@@ -439,52 +439,52 @@ def test_an_unused_body_does_not_break_the_next_request(talk):
         ("PUT", "/users"),
         ("POST", "/nowhere"),
     ):
-        talk.ask(method, path, f"Content-Length: {len(body)}", body=body)
-        assert talk.goes_on(), method
+        connection.ask(method, path, f"Content-Length: {len(body)}", body=body)
+        assert connection.still_answers(), method
 
 
-def test_pipelined_requests_are_answered_in_order(talk):
+def test_pipelined_requests_are_answered_in_order(connection):
     paths = ["/health", "/users?limit=1", "/nowhere", "/stats", "/users/me"] * 4
     for path in paths:
-        talk.send("GET", path)
+        connection.send("GET", path)
 
-    assert [talk.answer()[0] for _ in paths] == [200, 200, 404, 200, 400] * 4
+    assert [connection.answer()[0] for _ in paths] == [200, 200, 404, 200, 400] * 4
 
 
 JSON_BODY = "Content-Type: application/json"
 
 
-def test_a_body_that_is_too_large_is_refused_without_being_read(talk):
-    status, headers, body = talk.ask(
+def test_a_body_that_is_too_large_is_refused_without_being_read(connection):
+    status, headers, body = connection.ask(
         "POST", "/users/lookup", JSON_BODY, "Content-Length: 65537"
     )  # and no body follows
 
     assert (status, headers["content-type"]) == (413, "application/problem+json")
     assert json.loads(body)["request_id"] == headers["x-request-id"]
     assert headers["connection"] == "close"
-    assert talk.is_over()
+    assert connection.is_over()
 
 
-def test_a_body_of_sixty_four_kilobytes_is_read(talk):
+def test_a_body_of_sixty_four_kilobytes_is_read(connection):
     body = b'{"email": "a@b.cd"}'.ljust(65_536)
 
-    assert talk.ask("POST", "/users/lookup", JSON_BODY, "Content-Length: 65536", body=body)[0] == 200
-    assert talk.goes_on()
+    assert connection.ask("POST", "/users/lookup", JSON_BODY, "Content-Length: 65536", body=body)[0] == 200
+    assert connection.still_answers()
 
 
-def test_expect_100_continue_with_too_large_a_body_is_refused(talk):
-    status, *_ = talk.ask("POST", "/runs", JSON_BODY, "Content-Length: 70000", "Expect: 100-continue")
+def test_expect_100_continue_with_too_large_a_body_is_refused(connection):
+    status, *_ = connection.ask("POST", "/runs", JSON_BODY, "Content-Length: 70000", "Expect: 100-continue")
 
     assert status == 413
 
 
-def test_expect_100_continue_with_a_body_that_fits_is_accepted(talk):
-    talk.send("POST", "/runs", JSON_BODY, "Content-Length: 12", "Expect: 100-continue")
-    assert talk.answer()[0] == 100
-    talk.send_raw(b'{"pages": 0}')
+def test_expect_100_continue_with_a_body_that_fits_is_accepted(connection):
+    connection.send("POST", "/runs", JSON_BODY, "Content-Length: 12", "Expect: 100-continue")
+    assert connection.answer()[0] == 100
+    connection.send_raw(b'{"pages": 0}')
 
-    assert talk.answer()[0] == 400
-    assert talk.goes_on()
+    assert connection.answer()[0] == 400
+    assert connection.still_answers()
 
 
 @pytest.mark.parametrize(
@@ -492,44 +492,48 @@ def test_expect_100_continue_with_a_body_that_fits_is_accepted(talk):
     ["-1", "abc", "1e1", "+5", "0x5", "5, 5", "5;", "", " ", "²", "9" * 20, "9" * 5_000],
     ids=lambda n: n[:9],
 )
-def test_an_invalid_length_is_refused_and_the_connection_ends(server, talk, length):
-    status, headers, body = talk.ask("POST", "/runs", JSON_BODY, f"Content-Length: {length}", body=b"hello")
+def test_an_invalid_length_is_refused_and_the_connection_ends(server, connection, length):
+    status, headers, body = connection.ask(
+        "POST", "/runs", JSON_BODY, f"Content-Length: {length}", body=b"hello"
+    )
 
     assert status in {400, 411, 413}
     assert headers["content-type"] == "application/problem+json"
     assert json.loads(body)["status"] == status
-    assert talk.is_over()
+    assert connection.is_over()
     assert server.ask("GET", "/health")[0] == 200
 
 
-def test_two_lengths_that_differ_are_refused(talk):
+def test_two_lengths_that_differ_are_refused(connection):
     """A proxy in front may have used the other one (request smuggling)."""
     lengths = ("Content-Length: 2", "Content-Length: 40")
-    status, *_ = talk.ask(
+    status, *_ = connection.ask(
         "POST", "/runs", JSON_BODY, *lengths, body=b"{}GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n"
     )
 
     assert 400 <= status < 500
-    assert talk.is_over()
+    assert connection.is_over()
 
 
 @pytest.mark.parametrize("coding", ["chunked", "Chunked", "gzip, chunked", "identity"])
-def test_a_chunked_body_is_refused_and_not_read_as_a_request(talk, coding):
+def test_a_chunked_body_is_refused_and_not_read_as_a_request(connection, coding):
     chunks = b'c\r\n{"pages": 0}\r\n0\r\n\r\nGET /health HTTP/1.1\r\nHost: x\r\n\r\n'
 
-    status, headers, _ = talk.ask("POST", "/runs", JSON_BODY, f"Transfer-Encoding: {coding}", body=chunks)
+    status, headers, _ = connection.ask(
+        "POST", "/runs", JSON_BODY, f"Transfer-Encoding: {coding}", body=chunks
+    )
 
     assert (status, headers["content-type"]) == (411, "application/problem+json")
-    assert talk.is_over()
+    assert connection.is_over()
 
 
-def test_chunks_and_a_length_together_are_refused(talk):
-    status, *_ = talk.ask(
+def test_chunks_and_a_length_together_are_refused(connection):
+    status, *_ = connection.ask(
         "POST", "/runs", JSON_BODY, "Content-Length: 2", "Transfer-Encoding: chunked", body=b"{}"
     )
 
     assert 400 <= status < 500
-    assert talk.is_over()
+    assert connection.is_over()
 
 
 NO_HTTP = {
@@ -543,9 +547,9 @@ NO_HTTP = {
 
 
 @pytest.mark.parametrize("what", NO_HTTP)
-def test_an_invalid_request_is_refused_with_a_problem_and_not_repeated(server, talk, what):
-    talk.send_raw(NO_HTTP[what])
-    status, headers, body = talk.answer()
+def test_an_invalid_request_is_refused_with_a_problem_and_not_repeated(server, connection, what):
+    connection.send_raw(NO_HTTP[what])
+    status, headers, body = connection.answer()
 
     assert 400 <= status <= 505
     assert b"hush" not in body.lower()
@@ -559,8 +563,8 @@ def test_binary_data_ends_the_connection_and_not_the_server(server):
         b"\r\n" * 10,
         b"\x00" * 100 + b"\r\n",
     ):
-        with Talk(server) as talk:
-            talk.send_raw(raw)
+        with Connection(server) as connection:
+            connection.send_raw(raw)
     assert server.ask("GET", "/health")[0] == 200
 
 
@@ -572,17 +576,17 @@ def test_a_client_that_hangs_up_midway_does_no_harm(server):
         b"",
     ):
         for _ in range(5):
-            with Talk(server) as talk:
-                talk.send_raw(raw)
+            with Connection(server) as connection:
+                connection.send_raw(raw)
     assert server.ask("GET", "/health")[0] == 200
 
 
-def test_answers_on_a_persistent_connection_are_not_delayed(talk):
+def test_answers_on_a_persistent_connection_are_not_delayed(connection):
     """Without TCP_NODELAY, a body sent in a packet after its head would be delayed by 40 ms."""
     took = []
     for _ in range(15):
         began = time.monotonic()
-        assert talk.goes_on()
+        assert connection.still_answers()
         took.append(time.monotonic() - began)
 
     assert min(took[1:]) < 0.03

@@ -70,7 +70,7 @@ class Lambda:
     def next_event(self) -> tuple[str, bytes] | None:
         return self._events.get()
 
-    def tell(self, path: str, body: bytes) -> None:
+    def set_answer(self, path: str, body: bytes) -> None:
         if path.endswith("/response"):
             self._answers[path.split("/")[-2]].set_result(json.loads(body))
         else:  # an error of an event or of the start-up
@@ -97,7 +97,7 @@ def _handler_for(function: Lambda) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def do_POST(self) -> None:
-            function.tell(self.path, self.rfile.read(int(self.headers["Content-Length"])))
+            function.set_answer(self.path, self.rfile.read(int(self.headers["Content-Length"])))
             self.send_response(202)
             self.send_header("Content-Length", "0")
             self.end_headers()

@@ -56,7 +56,7 @@ def problem(answer):
     return answer.status_code
 
 
-def closed_doors(client):
+def protected_routes(client):
     return [
         (method, path.replace("{uid}", uid(1)).replace("{run_id}", uid(1)))
         for path, entries in client._app.routes.items()
@@ -65,15 +65,15 @@ def closed_doors(client):
     ]
 
 
-def answers_at_closed_doors(client, headers):
-    return [client.http.request(method, path, headers) for method, path in closed_doors(client)]
+def answers_of_protected_routes(client, headers):
+    return [client.http.request(method, path, headers) for method, path in protected_routes(client)]
 
 
 # Access
 
 
 def test_every_route_but_the_open_ones_needs_a_key(client):
-    answers = answers_at_closed_doors(client, {})
+    answers = answers_of_protected_routes(client, {})
 
     assert len(answers) >= 5
     assert {answer.status_code for answer in answers} == {401}
@@ -91,7 +91,7 @@ def test_every_route_but_the_open_ones_needs_a_key(client):
     ],
 )
 def test_an_invalid_key_is_refused_whatever_is_wrong_with_it(client, authorization):
-    answers = answers_at_closed_doors(client, {"Authorization": authorization})
+    answers = answers_of_protected_routes(client, {"Authorization": authorization})
 
     assert {answer.status_code for answer in answers} == {403}
 

@@ -468,7 +468,7 @@ def test_an_order_whose_keys_cannot_be_compared_fails(sqs, sql, monkeypatch):
     orders = []
     monkeypatch.setattr(runs, "_hand_over", orders.append)
     run_id = runs.start_run(1, SIZE, None).run_id
-    monkeypatch.setattr(wiring.store(), "check_keys", shaken(wiring.store().check_keys, Certainly()))
+    monkeypatch.setattr(wiring.store(), "check_keys", shaken(wiring.store().check_keys, AlwaysFailing()))
 
     with pytest.raises(StoreError):
         runs.ingest(orders[0])
@@ -667,7 +667,7 @@ def test_a_source_that_ends_between_two_tries_of_a_page_has_ended(ending, queue,
     run_id = runs.ingest({}).run_id
     pages = [{**message_of(run_id, page), "trigger": "schedule"} for page in (1, 2)]
     with monkeypatch.context() as patched:
-        patched.setattr(wiring.store(), "load_page", shaken(wiring.store().load_page, Certainly()))
+        patched.setattr(wiring.store(), "load_page", shaken(wiring.store().load_page, AlwaysFailing()))
         with pytest.raises(StoreError):
             runs.ingest_page(pages[1], 1)
 
@@ -678,7 +678,7 @@ def test_a_source_that_ends_between_two_tries_of_a_page_has_ended(ending, queue,
     assert (ledger(sql, run_id)["status"], ledger(sql, run_id)["error"]) == ("succeeded", None)
 
 
-class Certainly:
+class AlwaysFailing:
     """A random generator that makes every step fail."""
 
     def random(self):

@@ -31,7 +31,7 @@ class Cache(FakeCache):
         return True
 
 
-class Between:
+class Interrupted:
     """A store that calls ``happening`` right before a page is loaded or its rejects are recorded."""
 
     def __init__(self, store, happening):
@@ -96,7 +96,10 @@ def test_an_older_run_seals_nothing_of_a_person_erased_under_newer_keys(store, s
     refused = page(7, email="none")
 
     report = run(
-        Between(store, lambda: people.erase(store, Cache(), BOTH, uid(7))), FIRST, refused, budget=0.1
+        Interrupted(store, lambda: people.erase(store, Cache(), BOTH, uid(7))),
+        FIRST,
+        refused,
+        budget=0.1,
     )
 
     assert report.error == OVERTAKEN
@@ -109,7 +112,7 @@ def test_an_erasure_that_was_overtaken_by_newer_keys_erases_nothing(store, sql):
     """It would not find records that were sealed under the newer keys meanwhile."""
     run(store, FIRST, page(7))
 
-    class Slow(Between):
+    class Slow(Interrupted):
         def erase(self, *whom):
             self._happening()
             return self._store.erase(*whom)
@@ -206,7 +209,7 @@ def test_a_seal_that_expires_while_it_is_replayed_is_not_renewed(store, sql):
         sql("UPDATE rejects SET sealed_until = now() - interval '1 second' WHERE sealed IS NOT NULL")
         store.open_run(Opening("another source", "manual", 1), "0" * 16, 1)
 
-    report = replay(Between(store, expire), run_id)
+    report = replay(Interrupted(store, expire), run_id)
 
     assert report.error == "sealed records have expired, been erased or been replayed by another run"
     assert seals(sql) == 0
@@ -218,7 +221,7 @@ def test_two_concurrent_replays_use_a_record_once(store, sql):
     elsewhere = FakeSource()
     elsewhere.name = "random-data-api http://elsewhere"
 
-    report = replay(Between(store, lambda: replay(store, run_id, elsewhere)), run_id)
+    report = replay(Interrupted(store, lambda: replay(store, run_id, elsewhere)), run_id)
 
     assert report.status == "failed"
     assert seals(sql) == 2
@@ -227,7 +230,7 @@ def test_two_concurrent_replays_use_a_record_once(store, sql):
 def test_an_erasure_wins_against_a_concurrent_replay(store, sql):
     run_id = run(store, FIRST, page(5, 6, email="none")).run_id
 
-    replay(Between(store, lambda: people.erase(store, Cache(), FIRST, uid(5))), run_id)
+    replay(Interrupted(store, lambda: people.erase(store, Cache(), FIRST, uid(5))), run_id)
 
     assert seals(sql) == 1
     assert (replay(store, run_id).rejected, seals(sql)) == (1, 1)

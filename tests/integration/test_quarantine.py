@@ -71,7 +71,7 @@ def without_dropped(api_, record):
     return record
 
 
-def law_holds(sql):
+def counts_add_up(sql):
     return sql(f"SELECT bool_and(fetched = {' + '.join(COUNTS)}) FROM runs") == [(True,)]
 
 
@@ -133,7 +133,7 @@ def test_a_replay_loads_what_the_current_rules_allow_and_accounts_for_the_rest(
     assert [item["sealed_until"] for item in before.values()] == [None] * 2
     assert [item["position"] for item in after] == [2]
     assert after[0]["fingerprint"] == before[2]["fingerprint"]
-    assert law_holds(sql)
+    assert counts_add_up(sql)
 
 
 def test_a_replay_does_not_extend_a_seal(refused, sql, change_rules):
@@ -151,7 +151,7 @@ def test_a_replayed_record_is_not_replayed_again(refused, sql):
     runs.replay(refused)
 
     assert runs.replay(refused).fetched == 0
-    assert law_holds(sql)
+    assert counts_add_up(sql)
 
 
 def test_a_replay_skips_people_who_have_changed_since(refused, user_api, sql, change_rules):

@@ -58,10 +58,10 @@ def stand_in(user_api, source_of) -> Callable[..., Source]:
     )
 
 
-class Harm:
+class HostileServer:
     """A server that runs ``talk`` on each connection, whatever the request; for a few seconds."""
 
-    def __init__(self, talk: Callable[["Harm"], None]) -> None:
+    def __init__(self, talk: Callable[["HostileServer"], None]) -> None:
         self._talk = talk
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._listening.settimeout(0.05)
@@ -73,7 +73,7 @@ class Harm:
         self.heard = b""
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}/users"
 
-    def __enter__(self) -> "Harm":
+    def __enter__(self) -> "HostileServer":
         self._thread.start()
         return self
 
@@ -114,7 +114,7 @@ def seconds_of(work: Callable[[], object]) -> float:
     return time.monotonic() - started
 
 
-def fetch_in_vain(source: Source) -> SourceError:
+def error_of_fetch(source: Source) -> SourceError:
     """The error of a fetch that must fail in time."""
     started = time.monotonic()
     with pytest.raises(SourceError) as failed:
@@ -151,11 +151,11 @@ def test_a_configured_authorization_header_wins_over_the_user_in_the_url(source_
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     heard = []
 
-    def talk(harm):
-        heard.append(harm.heard)
-        harm.say(OK + b"Content-Length: 2\r\n\r\n[]")
+    def talk(peer):
+        heard.append(peer.heard)
+        peer.say(OK + b"Content-Length: 2\r\n\r\n[]")
 
-    with Harm(talk) as server:
+    with HostileServer(talk) as server:
         url = server.url.replace("://", "://user:password@")
         source_of(url, authorization="Bearer of-the-source").fetch(1, 1)
         source_of(url).fetch(1, 1)
@@ -176,7 +176,7 @@ def test_no_proxy_is_used_for_this_machine(user_api, source_of, monkeypatch, hos
 
 
 def test_a_proxy_is_used_for_other_machines(source_of, monkeypatch):
-    with Harm(lambda harm: harm.say(OK + b"Content-Length: 2\r\n\r\n[]")) as proxy:
+    with HostileServer(lambda peer: peer.say(OK + b"Content-Length: 2\r\n\r\n[]")) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
 
         assert source_of("http://users.example/").fetch(1, 1) == b"[]"
@@ -193,12 +193,12 @@ def test_page_and_size_are_added_to_the_urls_own_query(user_api, stand_in, diale
 
 
 def test_a_connection_is_reused(source_of):
-    def talk(harm):
-        harm.say(OK + b"Content-Length: 2\r\n\r\n[]")
-        while harm.listen():
-            harm.say(OK + b"Content-Length: 2\r\n\r\n[]")
+    def talk(peer):
+        peer.say(OK + b"Content-Length: 2\r\n\r\n[]")
+        while peer.listen():
+            peer.say(OK + b"Content-Length: 2\r\n\r\n[]")
 
-    with Harm(talk) as server:
+    with HostileServer(talk) as server:
         source = source_of(server.url)
         assert [source.fetch(page, 1) for page in (1, 2, 3)] == [b"[]"] * 3
         assert server.connections == 1
@@ -245,43 +245,43 @@ def test_a_transient_failure_is_retried(user_api, stand_in, fault):
     ],
 )
 def test_a_lasting_failure_is_given_up_after_the_maximum_number_of_tries(user_api, stand_in, fault, problem):
-    error = fetch_in_vain(stand_in(fault=fault))
+    error = error_of_fetch(stand_in(fault=fault))
 
     assert (type(error), error.problem, error.page) == (SourceUnavailable, problem, 1)
     assert len(user_api.requests) == LIMITS.attempts
 
 
 def test_an_api_that_does_not_answer_is_given_up_when_the_pages_time_is_up(stand_in):
-    error = fetch_in_vain(stand_in(fault="delay-30"))
+    error = error_of_fetch(stand_in(fault="delay-30"))
 
     assert isinstance(error, SourceUnavailable)
     assert error.problem == f"it took longer than {LIMITS.page} s"
 
 
 def test_an_unreachable_api_is_an_outage(source_of):
-    error = fetch_in_vain(source_of(f"http://127.0.0.1:{free_port()}/users"))
+    error = error_of_fetch(source_of(f"http://127.0.0.1:{free_port()}/users"))
 
     assert (type(error), error.problem) == (SourceUnavailable, "no answer: ConnectionError (attempt 4)")
 
 
 @pytest.mark.parametrize("status", [201, 204, 304, 400, 401, 403, 404, 418])
 def test_a_permanent_failure_is_not_retried(user_api, stand_in, status):
-    error = fetch_in_vain(stand_in(fault=f"status-{status}"))
+    error = error_of_fetch(stand_in(fault=f"status-{status}"))
 
     assert (type(error), error.problem) == (SourceUnavailable, f"status {status}")
     assert len(user_api.requests) == 1
 
 
 def test_an_answer_with_another_content_type_is_not_retried(user_api, stand_in):
-    error = fetch_in_vain(stand_in(fault="html"))
+    error = error_of_fetch(stand_in(fault="html"))
 
     assert (type(error), error.problem) == (SourceInvalid, "the Content-Type of the answer is not JSON")
     assert len(user_api.requests) == 1
 
 
 def test_an_answer_without_a_content_type_is_not_accepted(source_of):
-    with Harm(lambda harm: harm.say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")) as server:
-        assert isinstance(fetch_in_vain(source_of(server.url)), SourceInvalid)
+    with HostileServer(lambda peer: peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")) as server:
+        assert isinstance(error_of_fetch(source_of(server.url)), SourceInvalid)
 
 
 # Pauses between tries
@@ -323,9 +323,9 @@ def test_a_pause_is_never_zero_whatever_is_requested_and_whatever_the_jitter(sou
     monkeypatch.setattr("random.uniform", lambda low, high: low)
     words = b"HTTP/1.1 429 Wait\r\nContent-Length: 0\r\nConnection: close\r\nRetry-After: "
 
-    with Harm(lambda harm: harm.say(words + asked.encode() + b"\r\n\r\n")) as server:
+    with HostileServer(lambda peer: peer.say(words + asked.encode() + b"\r\n\r\n")) as server:
         source = source_of(server.url, replace(LIMITS, attempts=3, pause=0.5, longest_pause=0.5))
-        assert 0.2 <= seconds_of(lambda: fetch_in_vain(source)) < 0.6
+        assert 0.2 <= seconds_of(lambda: error_of_fetch(source)) < 0.6
 
 
 @pytest.mark.parametrize(
@@ -340,49 +340,49 @@ def test_a_pause_that_would_outlast_the_pages_time_is_not_started(user_api, stan
 
     source = stand_in(limits=replace(LIMITS, longest_pause=2))
 
-    assert seconds_of(lambda: fetch_in_vain(source)) < 0.5
+    assert seconds_of(lambda: error_of_fetch(source)) < 0.5
 
 
 # A fetch ends in time, whatever the server does
 
 
 def test_a_trickle_ends_with_the_pages_time(stand_in):
-    assert isinstance(fetch_in_vain(stand_in(fault="trickle")), SourceUnavailable)
+    assert isinstance(error_of_fetch(stand_in(fault="trickle")), SourceUnavailable)
 
 
-def trickle(harm: Harm, words: bytes = b"a") -> None:
+def trickle(peer: HostileServer, words: bytes = b"a") -> None:
     for _ in range(80):
-        harm.say(words, pause=0.1)
+        peer.say(words, pause=0.1)
 
 
-def trickle_headers(harm):
-    harm.say(b"HTTP/1.1 200 OK\r\nX-Long: ")
-    trickle(harm)
+def trickle_headers(peer):
+    peer.say(b"HTTP/1.1 200 OK\r\nX-Long: ")
+    trickle(peer)
 
 
-def trickle_continues(harm):
-    trickle(harm, b"HTTP/1.1 100 Continue\r\n\r\n")
+def trickle_continues(peer):
+    trickle(peer, b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
-def trickle_chunks(harm):
-    harm.say(OK + b"Transfer-Encoding: chunked\r\n\r\n")
-    trickle(harm, b"1\r\n \r\n")
+def trickle_chunks(peer):
+    peer.say(OK + b"Transfer-Encoding: chunked\r\n\r\n")
+    trickle(peer, b"1\r\n \r\n")
 
 
-def trickle_gzip_that_holds_nothing(harm):
+def trickle_gzip_that_holds_nothing(peer):
     packer = zlib.compressobj(wbits=31)
-    harm.say(OK + b"Content-Encoding: gzip\r\n\r\n" + packer.flush(zlib.Z_SYNC_FLUSH))
-    trickle(harm, b"\x00\x00\x00\xff\xff")
+    peer.say(OK + b"Content-Encoding: gzip\r\n\r\n" + packer.flush(zlib.Z_SYNC_FLUSH))
+    trickle(peer, b"\x00\x00\x00\xff\xff")
 
 
-def trickle_behind_a_redirect(harm):
-    harm.say(b"HTTP/1.1 302 Found\r\nLocation: /users\r\n\r\n")
-    trickle(harm)
+def trickle_behind_a_redirect(peer):
+    peer.say(b"HTTP/1.1 302 Found\r\nLocation: /users\r\n\r\n")
+    trickle(peer)
 
 
-def redirect_in_a_slow_circle(harm):
-    harm.say(b"", pause=0.3)
-    harm.say(b"HTTP/1.1 302 Found\r\nLocation: /users\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+def redirect_in_a_slow_circle(peer):
+    peer.say(b"", pause=0.3)
+    peer.say(b"HTTP/1.1 302 Found\r\nLocation: /users\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
 
 @pytest.mark.parametrize(
@@ -397,8 +397,8 @@ def redirect_in_a_slow_circle(harm):
     ],
 )
 def test_a_fetch_ends_with_the_pages_time_wherever_the_server_is_slow(source_of, talk):
-    with Harm(talk) as server:
-        fetch_in_vain(source_of(server.url))
+    with HostileServer(talk) as server:
+        error_of_fetch(source_of(server.url))
 
 
 # A fetch holds little in memory, whatever the server sends
@@ -414,9 +414,9 @@ def little_memory() -> Iterator[None]:
         tracemalloc.stop()
 
 
-def flood(harm: Harm) -> None:
+def flood(peer: HostileServer) -> None:
     for _ in range(800):
-        harm.say(b" " * 65_536)
+        peer.say(b" " * 65_536)
 
 
 @pytest.mark.parametrize(
@@ -429,17 +429,17 @@ def flood(harm: Harm) -> None:
     ids=["without a length", "with a length", "behind a redirect"],
 )
 def test_an_endless_answer_is_not_read_to_its_end(source_of, head):
-    def talk(harm):
-        harm.say(head)
-        flood(harm)
+    def talk(peer):
+        peer.say(head)
+        flood(peer)
 
-    with Harm(talk) as server, little_memory():
-        fetch_in_vain(source_of(server.url))
+    with HostileServer(talk) as server, little_memory():
+        error_of_fetch(source_of(server.url))
     assert server.bytes_sent < 20_000_000  # much of it is in socket buffers
 
 
 def test_a_huge_body_is_refused_with_the_limit_and_not_retried(user_api, stand_in):
-    error = fetch_in_vain(stand_in(fault="huge"))
+    error = error_of_fetch(stand_in(fault="huge"))
 
     assert (type(error), error.problem) == (
         SourceInvalid,
@@ -478,7 +478,7 @@ def test_a_compression_bomb_is_not_fully_unpacked(user_api, stand_in, layers):
     user_api.script(bomb, headers={"Content-Encoding": ", ".join(["gzip"] * layers)})
 
     with little_memory():
-        error = fetch_in_vain(stand_in())
+        error = error_of_fetch(stand_in())
 
     assert isinstance(error, SourceInvalid)
 
@@ -511,8 +511,8 @@ def test_a_compression_bomb_is_not_fully_unpacked(user_api, stand_in, layers):
     ],
 )
 def test_a_nonsensical_answer_is_an_error_of_the_source_like_any_other(source_of, words):
-    with Harm(lambda harm: harm.say(words)) as server:
-        fetch_in_vain(source_of(server.url))
+    with HostileServer(lambda peer: peer.say(words)) as server:
+        error_of_fetch(source_of(server.url))
 
 
 # The URL's secrets
@@ -538,7 +538,7 @@ def test_the_sources_name_is_the_url_without_user_password_and_query(user_api, w
     "fault", ["status-503", "status-404", "truncate", "reset", "delay-5", "trickle", "html", "huge"]
 )
 def test_no_error_shows_the_urls_secrets(with_secrets, fault):
-    error = fetch_in_vain(with_secrets(fault))
+    error = error_of_fetch(with_secrets(fault))
 
     assert "hush" not in f"{error!s} {error!r} {error.args} {vars(error)}"
     assert error.__cause__ is None
@@ -549,7 +549,7 @@ def test_no_error_shows_the_urls_secrets(with_secrets, fault):
     "url", ["http://hush:hush@127.0.0.1:1/?key=hush", "http://hush:hush@.invalid/?key=hush"]
 )
 def test_an_unusable_url_is_not_shown(source_of, url):
-    error = fetch_in_vain(source_of(url))
+    error = error_of_fetch(source_of(url))
 
     assert "hush" not in f"{error!r} {vars(error)}"
     assert error.__context__ is None
@@ -558,6 +558,6 @@ def test_an_unusable_url_is_not_shown(source_of, url):
 def test_no_log_line_shows_the_urls_secrets_even_at_debug(with_secrets, caplog):
     caplog.set_level(logging.DEBUG)
 
-    fetch_in_vain(with_secrets("status-503"))
+    error_of_fetch(with_secrets("status-503"))
 
     assert "hush" not in caplog.text

@@ -535,7 +535,7 @@ def test_a_refused_statement_leaves_the_connection_usable(store, run_id):
 # Postgres goes down and comes back
 
 
-def in_vain(work):
+def expect_unavailable(work):
     with pytest.raises(StoreUnavailable):
         work()
 
@@ -556,7 +556,7 @@ def test_without_postgres_every_query_fails_within_seconds(store, postgres_down)
 
     with postgres_down():
         for _ in range(3):
-            assert seconds_of(lambda: in_vain(lambda: store.get_user(uid(1)))) < 4
+            assert seconds_of(lambda: expect_unavailable(lambda: store.get_user(uid(1)))) < 4
 
 
 def test_the_error_of_an_outage_does_not_show_the_url_and_its_password(store, postgres, postgres_down):
@@ -852,7 +852,7 @@ def test_a_thread_waits_for_a_connection_but_not_forever(store, monkeypatch):
         for _ in range(8):
             held.enter_context(store._pool.connection(5))
 
-        assert seconds_of(lambda: in_vain(lambda: store.get_user(uid(1)))) < 1
+        assert seconds_of(lambda: expect_unavailable(lambda: store.get_user(uid(1)))) < 1
 
     assert store.get_user(uid(1)) is None
 

@@ -10,7 +10,7 @@ from chalicelib import transport
 from chalicelib.cache import Cache
 from chalicelib.errors import StoreUnavailable
 from chalicelib.store import Store
-from tests.integration.tls import in_front_of
+from tests.integration.tls import tls_proxy
 
 AUTHORITY = trustme.CA()
 GOOD = AUTHORITY.issue_cert("127.0.0.1")
@@ -34,8 +34,8 @@ def stores(postgres, valkey, store, authorities):
     @contextlib.contextmanager
     def reach(certificate):
         with (
-            in_front_of(postgres.port, certificate, asks_first=True) as database,
-            in_front_of(valkey.port, certificate, asks_first=False) as redis,
+            tls_proxy(postgres.port, certificate, asks_first=True) as database,
+            tls_proxy(valkey.port, certificate, asks_first=False) as redis,
         ):
             database_url = postgres.url.replace(f":{postgres.port}/", f":{database}/")
             redis_url = valkey.url.replace(f":{valkey.port}/", f":{redis}/")

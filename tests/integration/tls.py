@@ -13,7 +13,7 @@ _POSTGRES_ASKS = (8).to_bytes(4) + (80877103).to_bytes(4)  # its clients ask in 
 
 
 @contextlib.contextmanager
-def in_front_of(port: int, certificate: trustme.LeafCert, *, asks_first: bool) -> Iterator[int]:
+def tls_proxy(port: int, certificate: trustme.LeafCert, *, asks_first: bool) -> Iterator[int]:
     """Terminates TLS and passes the traffic on; yields the port to connect to."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     certificate.configure_cert(context)

@@ -46,7 +46,7 @@ def a_few(scene: Scene, api: Api, case: str) -> list[dict[str, Any]]:
     return [*scene.canaries.people(api, case, 5), *spoiled(scene.canaries, api, 1)]
 
 
-def error_that_tells(text: str) -> Exception:
+def revealing_error(text: str) -> Exception:
     """With the text in its arguments, attributes, notes, cause and context, and in those of its group."""
     try:
         try:
@@ -64,7 +64,7 @@ def test_defects(scene: Scene, api: Api, chosen: dict[str, str], monkeypatch: py
     for owner, step in STEPS if chosen else STEPS[:-1]:
         scene.use_dialect(api)
         people = a_few(scene, api, f"a defect in {step}")
-        error = error_that_tells(json.dumps(people))
+        error = revealing_error(json.dumps(people))
         with monkeypatch.context() as patched:
             patched.setattr(owner, step, mock.Mock(side_effect=error))
             page = Answer(answer(api.page(*people)))

@@ -64,7 +64,7 @@ class Run:
         return held
 
 
-def law_holds(report: Report) -> bool:
+def counts_add_up(report: Report) -> bool:
     return report.fetched == sum(getattr(report, outcome) for outcome in COUNTS)
 
 
@@ -85,7 +85,7 @@ def test_only_the_next_page_is_fetched_while_a_page_is_loaded():
     trial = Run(page(1), page(1, first=1), page(1, first=2))
     second_is_fetched, fetch, load = threading.Event(), trial.source.fetch, trial.store.load_page
 
-    def fetch_and_say_so(number, size):
+    def fetch_and_signal(number, size):
         body = fetch(number, size)
         if number == 2:
             second_is_fetched.set()
@@ -95,7 +95,7 @@ def test_only_the_next_page_is_fetched_while_a_page_is_loaded():
         assert second_is_fetched.wait(10)
         return load(loaded)
 
-    trial.source.fetch, trial.store.load_page = fetch_and_say_so, load_late
+    trial.source.fetch, trial.store.load_page = fetch_and_signal, load_late
 
     assert trial().inserted == 3
     assert trial.journal.index("fetch 3") > trial.journal.index("load 1")
@@ -105,7 +105,7 @@ def test_a_loaded_page_is_cached_without_waiting_for_the_next_one():
     trial = Run(page(1), page(1, first=1))
     is_cached, fetch, put = threading.Event(), trial.source.fetch, trial.cache.put_users
 
-    def put_and_say_so(bodies):
+    def put_and_signal(bodies):
         put(bodies)
         is_cached.set()
 
@@ -113,7 +113,7 @@ def test_a_loaded_page_is_cached_without_waiting_for_the_next_one():
         assert number == 1 or is_cached.wait(10)
         return fetch(number, size)
 
-    trial.cache.put_users, trial.source.fetch = put_and_say_so, fetch_late
+    trial.cache.put_users, trial.source.fetch = put_and_signal, fetch_late
 
     assert trial().inserted == 2
 
@@ -564,7 +564,7 @@ def test_every_record_is_counted_exactly_once():
         "suppressed": 1,
     }
     assert report.fetched == 13
-    assert law_holds(report)
+    assert counts_add_up(report)
 
 
 def test_the_last_of_two_records_of_one_person_is_stored():
