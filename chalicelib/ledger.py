@@ -94,9 +94,8 @@ class KeyTrouble:
         if self.people is None:
             return f"the key of version {self.version} is not the key that this database was written with"
         needed = f"people: {self.people}, erasures: {self.erasures}, sealed records: {self.sealed}"
-        return (
-            f"version {self.version} is missing, but needed ({needed}); set its key to null to give them up"
-        )
+        advice = "put its key back, or null to give it up"
+        return f"version {self.version} is missing, but needed ({needed}); {advice}"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Postgres: people, the ledger of runs, rejects.
 
-Uses no session state (no session lock, temporary table or SET outside a transaction), so any pooler works.
+Uses no session state (locks, temporary tables, SET outside a transaction), so a transaction pooler works.
 """
 
 import json

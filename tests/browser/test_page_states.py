@@ -64,7 +64,7 @@ def test_one_run_and_one_person_are_in_the_singular(seat, bare):
     ("status", "headline"),
     [
         ("failed", "The last run failed."),
-        ("partial", "The last run was only partly loaded."),
+        ("partial", "The last run is partial."),
         ("lost", "The last run was lost."),
     ],
 )
