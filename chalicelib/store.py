@@ -30,6 +30,8 @@ from chalicelib.privacy import TREATMENT_OF
 from chalicelib.stats import FEW_DISTINCT, SMALL_GROUP, risk_view, stats_view
 from chalicelib.views import RejectView, Run, UserView, encode, read_user, user_views
 
+Answer = tuple[list[str], list[tuple[Any, ...]]]  # the columns' names, and the rows
+
 _SQL = Path(__file__).parent / "sql"
 
 # How long a query may take before its connection is cut: a server that hangs reports no error itself.
@@ -146,14 +148,8 @@ class Store:
         self, run_id: str, page: int, rejects: Sequence[RejectRow], key: KeyInUse, seal_days: int = 0
     ) -> None:
         """Stores the rejects of a page that is not loaded. Raises KeysOvertaken, and then stores nothing."""
-        values = {
-            "run_id": run_id,
-            "page": page,
-            "rejects": encode(rejects).decode(),
-            "key": encode(key).decode(),
-            "seal_days": seal_days,
-        }
-        if self._rows("note_rejects", values)[0][0]:
+        values = {"run_id": run_id, "page": page, "rejects": encode(rejects).decode(), "seal_days": seal_days}
+        if self._rows("note_rejects", values | {"key": encode(key).decode()})[0][0]:
             raise KeysOvertaken("note_rejects")
 
     def sealed_pages(self, run_id: str) -> list[int]:
@@ -184,8 +180,8 @@ class Store:
         ``filters`` are those of ``users.sql``: the text for a kept column, the tokens for a tokenised one.
         """
         values = dict.fromkeys(_FILTERS) | dict(filters or {}) | {"limit": limit, "after": after}
-        rows = self._rows("users", values)
-        return list(user_views([*zip(*rows, strict=True)])) if rows else []
+        names, rows = self._ask("users", values)
+        return list(user_views(dict(zip(names, zip(*rows, strict=True), strict=True)))) if rows else []
 
     def erase(self, uid: str, uid_tokens: Sequence[str], key: KeyInUse) -> Erased:
         """Deletes a person and remembers the first token, so that no later load brings the person back.
@@ -208,10 +204,10 @@ class Store:
 
     def list_runs(self, limit: int, after: str | None = None) -> list[Run]:
         """Runs before the given one, newest first."""
-        return [Run(*row) for row in self._rows("runs", {"limit": limit, "after": after})]
+        return [Run(*row) for row in self._rows("runs", {"run_id": None, "limit": limit, "after": after})]
 
     def get_run(self, run_id: str) -> Run | None:
-        rows = self._rows("run", {"run_id": run_id})
+        rows = self._rows("runs", {"run_id": run_id, "limit": 1, "after": None})
         return Run(*rows[0]) if rows else None
 
     def list_rejects(self, run_id: str, limit: int, after: tuple[int, int] | None = None) -> list[RejectView]:
@@ -228,17 +224,21 @@ class Store:
         self._pool.close_idle()
 
     def _rows(self, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        def attempt() -> list[tuple[Any, ...]]:
+        return self._ask(query, values)[1]
+
+    def _ask(self, query: str, values: Mapping[str, Any]) -> Answer:
+        def attempt() -> Answer:
             return translate_errors(query, lambda: self._execute(query, values))
 
         if query in _NEVER_RETRIED:
             return attempt()
         return retrying()(attempt) if query in _RETRIED_FOR_SECONDS else retry_once(attempt)
 
-    def _execute(self, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    def _execute(self, query: str, values: Mapping[str, Any]) -> Answer:
         with self._pool.connection(_SECONDS.get(query, _READ_SECONDS)) as conn, conn.cursor() as cursor:
             cursor.execute(_sql(query), values)
-            return cursor.fetchall() if cursor.description else []
+            names = [column.name for column in cursor.description or ()]
+            return names, cursor.fetchall() if names else []
 
 
 @cache

@@ -214,19 +214,24 @@ class Health(Struct):
     last_success_age_seconds: float | None
 
 
-def user_views(columns: Sequence[Iterable[Any]]) -> Iterator[UserView]:
-    """The views of people, from columns in the order of ``users.sql``."""
-    employments = map(Employment, *columns[11:13])
-    subscriptions = map(Subscription, *columns[13:17])
-    addresses = map(Address, *columns[17:21], columns[23], map(Coordinates, *columns[21:23]))
-    return map(UserView, *columns[:11], employments, subscriptions, addresses)
+def user_views(columns: Mapping[str, Iterable[Any]]) -> Iterator[UserView]:
+    """The views of people, from the stored columns by name."""
+    nested = {
+        "employment": _views(Employment, columns, "employment_"),
+        "subscription": _views(Subscription, columns, "subscription_"),
+        "address": _views(Address, {**columns, "coordinates": _views(Coordinates, columns)}),
+    }
+    return _views(UserView, {**columns, **nested})
+
+
+def _views(view: type[Struct], columns: Mapping[str, Iterable[Any]], prefix: str = "") -> Iterator[Any]:
+    return map(view, *[columns[f"{prefix}{name}"] for name in view.__struct_fields__])
 
 
 def user_drafts(columns: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
     """The JSON bodies of a page's people, by uid, as far as they are known before a load."""
-    uids, *others = columns.values()  # stored columns come in the order of the views
-    drafts = map(encode, user_views([uids, repeat(0), repeat(""), *others]))
-    return dict(zip(uids, drafts, strict=True))
+    drafts = map(encode, user_views({**columns, "version": repeat(0), "updated_at": repeat("")}))
+    return dict(zip(columns["uid"], drafts, strict=True))
 
 
 def user_bodies(
