@@ -88,6 +88,29 @@ def test_migrating_again_changes_nothing(fresh):
     assert fresh.migrate() == []
 
 
+def functions(url):
+    """The definitions of all functions in the database, by name."""
+    connection = psycopg2.connect(url)
+    with contextlib.closing(connection), connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT proname, pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+        )
+        return dict(cursor.fetchall())
+
+
+def test_migrating_redefines_all_functions(fresh, empty_database_url):
+    fresh.migrate()
+    defined = functions(empty_database_url)
+    with psycopg2.connect(empty_database_url) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE OR REPLACE FUNCTION key_version(made token) RETURNS integer RETURN 0")
+    connection.close()
+    assert functions(empty_database_url) != defined
+
+    assert fresh.migrate() == []
+    assert functions(empty_database_url) == defined
+    assert defined.keys() == {path.stem for path in (SQL_FOLDER / "functions").glob("*.sql")}
+
+
 def test_of_two_concurrent_migrations_one_runs_and_the_other_waits(empty_database_url):
     with contextlib.ExitStack() as opened:
         stores = [opened.enter_context(contextlib.closing(Store(empty_database_url))) for _ in range(2)]
