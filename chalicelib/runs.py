@@ -1,6 +1,6 @@
 """Starts runs over the real edges: now, on request, or on schedule.
 
-Imports the pipeline and boto3 late: an HTTP Lambda starts runs, but never loads pandas.
+Imports the pipeline, the edges and aws late: an HTTP Lambda starts runs, but never loads pandas.
 """
 
 from __future__ import annotations

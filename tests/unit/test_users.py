@@ -1,4 +1,4 @@
-"""The record contract: what is valid, what is reported of an invalid record, and that nothing else is."""
+"""The common form of a record: what is valid, what is reported of an invalid record, and that nothing else is."""
 
 import json
 import math
