@@ -1,4 +1,4 @@
-"""The common form of a record: what is valid, what is reported of an invalid record, and that nothing else is."""
+"""Validation: what is valid, what is reported of an invalid record, and that nothing else is."""
 
 import json
 import math
