@@ -85,20 +85,20 @@ def _reload() -> None:
 def _replace(new_settings: config.Settings) -> None:
     """Rebuilds all that had been built. If that fails, raises the error and keeps the old objects in use."""
     singletons: tuple[_Cached[Any], ...] = (settings, store, cache, tokeniser, quarantine, source)
-    before = [(once, once.built) for once in singletons]
-    for once in singletons:
-        once.built = []
+    before = [(cached, cached.built) for cached in singletons]
+    for cached in singletons:
+        cached.built = []
     settings.built.append(new_settings)
     try:
-        for once, built in before:
-            if built or once is store:  # which the cache may need at any moment
-                once()
+        for cached, built in before:
+            if built or cached is store:  # which the cache may need at any moment
+                cached()
     except ConfigError:
-        for once, built in before:
-            once.built = built
+        for cached, built in before:
+            cached.built = built
         raise
-    for once, built in before:
-        if once in (store, cache, source):
+    for cached, built in before:
+        if cached in (store, cache, source):
             for old in built:
                 old.close()
 
@@ -157,8 +157,8 @@ def source() -> Source:
 def reset() -> None:
     """Closes what was built and forgets it, so that changed settings take effect."""
     edges: tuple[_Cached[Any], ...] = (source, cache, store)
-    for edge in (built for once in edges for built in once.built):
+    for edge in (built for cached in edges for built in cached.built):
         edge.close()
-    for once in (*edges, tokeniser, quarantine, settings):
-        once.built.clear()
+    for cached in (*edges, tokeniser, quarantine, settings):
+        cached.built.clear()
     _secret.stale_at = math.inf
