@@ -10,7 +10,7 @@ import pytest
 from chalicelib import opening, people, pipeline
 from chalicelib.edges import Edges, Plan
 from chalicelib.errors import ConfigError, KeysOvertaken
-from chalicelib.ledger import RunRequest
+from chalicelib.ledger import Ending, RunRequest
 from chalicelib.privacy import Tokeniser, refuse_wrong_keys
 from chalicelib.quarantine import Quarantine
 from chalicelib.store import Store
@@ -305,3 +305,27 @@ def test_a_run_that_ends_while_its_last_page_is_being_loaded_sees_the_page(store
         ending.join(20)
 
     assert ended == ["succeeded"]
+
+
+def test_a_run_that_fails_while_its_first_page_is_being_loaded_sees_the_page(store, sql, postgres):
+    run_id = store.open_run(RunRequest("source", "manual", 2), "0" * 16, 1).run_id
+    counts = []
+    with contextlib.closing(psycopg2.connect(postgres.url)) as loading:
+        cursor = loading.cursor()
+        cursor.execute("UPDATE runs SET pages_done = 1 WHERE run_id = %s", (run_id,))
+        ending = threading.Thread(target=lambda: counts.append(store.finish_run(run_id, Ending("partial"))))
+        ending.start()
+        while not sql("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+            assert ending.is_alive()
+        loading.commit()
+        ending.join(20)
+
+    assert [(count.status, count.pages) for count in counts] == [("partial", 1)]
+
+
+def test_a_partial_run_without_a_page_fails_however_often_its_end_is_recorded(store):
+    run_id = store.open_run(RunRequest("source", "manual", 2), "0" * 16, 1).run_id
+
+    ended = [store.finish_run(run_id, Ending("partial")) for _ in range(2)]
+
+    assert [counts.status for counts in ended] == ["failed"] * 2
