@@ -100,8 +100,8 @@ def live_a_day(home: House, runs: int = RUNS) -> None:
             home.sql("UPDATE users SET content_hash = '\\x00' WHERE uid::text = ANY (%s)", changed)
         if number == 20:
             for uid in known[:9]:
-                home.store.erase(uid, [tokeniser.token("uid", uid)], tokeniser.in_use)
-        plan = Plan("schedule", _pages(number), PAGE_SIZE, 0.2)
+                home.store.erase(uid, [tokeniser.token("uid", uid)], tokeniser.key_in_use)
+        plan = Plan("schedule", _pages(number), PAGE_SIZE, max_reject_ratio=0.2)
         pipeline.run(Edges(source, home.store, home.cache, tokeniser), plan)
     _spread(home.sql)
     home.forget_cached()

@@ -5,7 +5,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from chalicelib.ledger import Ending, Opening
+from chalicelib.ledger import Ending, RunRequest
 from tests.browser.house import house
 from tests.fakes import page_load, person
 from tests.integration.api_support import load
@@ -69,9 +69,9 @@ def test_one_run_and_one_person_are_in_the_singular(seat, bare):
     ],
 )
 def test_a_run_that_ended_badly_is_the_headline_whatever_was_skipped_since(seat, bare, status, headline):
-    run_id = bare.store.open_run(Opening("here", "schedule", 1), "", 1).run_id
+    run_id = bare.store.open_run(RunRequest("here", "schedule", 1), "", 1).run_id
     bare.store.load_page(page_load(run_id, person(1)))
-    bare.store.open_run(Opening("here", "schedule", 1), "", 1)  # skipped
+    bare.store.open_run(RunRequest("here", "schedule", 1), "", 1)  # skipped
     bare.store.finish_run(run_id, Ending(status, "page 1: status 503"))
     seat.page.reload()
 
@@ -122,7 +122,7 @@ def test_a_busy_postgres_is_not_reported_as_down(seat, bare):
 
 
 def test_a_run_is_requested_again_after_a_transient_failure(seat, bare):
-    run_id = bare.store.open_run(Opening("here", "manual", 1), "", 1).run_id
+    run_id = bare.store.open_run(RunRequest("here", "manual", 1), "", 1).run_id
     seat.refusals_expected = True
     seat.go(f"#/runs/{run_id}")
     expect(seat(".badge.running")).to_be_visible()
@@ -165,7 +165,7 @@ def test_older_runs_can_be_paged(seat, bare):
 
 def test_during_a_run_the_table_keeps_the_focus(seat, bare):
     bare.sql(_SKIPPED, 5)
-    bare.store.open_run(Opening("here", "manual", 1), "", 1)
+    bare.store.open_run(RunRequest("here", "manual", 1), "", 1)
     seat.page.reload()
     seat.page.get_by_text("Show as table").click()
     link = seat.rows("The last runs, newest first").nth(3).locator("a")
