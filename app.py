@@ -108,7 +108,7 @@ def list_runs(request: Any, query: forms.Runs) -> Response:
 @route("POST", "/runs", scope="operate", body=forms.NewRun, returns=views.RunStarted, status=202)
 def start_run(request: Any, query: forms.NoQuery, body: forms.NewRun) -> Response:
     """Starts a run and does not wait for it."""
-    run = runs.start_run(int(body.pages or 0) or None, int(body.page_size or 0) or None, body.replay or None)
+    run = runs.start_run(body.whole_pages, body.whole_page_size, body.replay or None)
     return answers.started(request, run.run_id, run.status)
 
 

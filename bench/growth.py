@@ -25,8 +25,8 @@ from bench.read.output import as_in_a_lambda
 from bench.servers import Servers
 from chalicelib import pipeline
 from chalicelib.edges import Edges, Plan
+from chalicelib.ledger import MAX_PAGE_SIZE
 from chalicelib.store import Store
-from chalicelib.users import LARGEST_PAGE
 from local import people
 
 FULL, QUICK = (1_000, 10_000, 100_000, 1_000_000), (1_000, 10_000)
@@ -89,7 +89,7 @@ class _Growing:
 
     def stage(self, size: int) -> Stage:
         """Grows the database to this size, in the largest pages allowed, and measures."""
-        page_size = min(LARGEST_PAGE, size - self._stored)
+        page_size = min(MAX_PAGE_SIZE, size - self._stored)
         self._run((size - self._stored) // page_size, page_size)
         stored, peak_mb = self._stored, _peak_mb()
         bodies = [self._source.invent(_PAGE) for _ in range(_PAGES)]

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
@@ -34,6 +35,13 @@ _PAGE_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
+
+_GATEWAY_TITLES = {
+    401: "An API key is required",
+    403: "The key is not valid, or lacks the scope",
+    404: "No such path",
+    413: "Body too large",
+}
 
 _LOCKED = "55P03"  # lock_not_available: the wait for a lock timed out
 
@@ -89,6 +97,13 @@ def problem_of(error: DecantError, request_id: str) -> Response:
     if isinstance(error, StoreError) and error.sqlstate == _LOCKED:
         return problem(503, "Postgres is busy", "nothing was changed; try again", request_id)
     return problem(500, "Internal error", request_id=request_id)
+
+
+def refusal(status: int, request_id: str, **headers: str) -> dict[str, Any]:
+    """An answer that API Gateway (or its emulator) gives by itself, in the form of a handler's answer."""
+    answer = problem(status, _GATEWAY_TITLES.get(status) or HTTPStatus(status).phrase, request_id=request_id)
+    answer.headers |= {**SECURITY, **headers, "X-Request-Id": request_id}
+    return answer.to_dict()
 
 
 def or_404(body: Any) -> Any:

@@ -33,9 +33,12 @@ def version() -> str:
     return contents.hexdigest()
 
 
-def find(of_version: str, name: str) -> Asset | None:
-    """A file of the current version, or None. The name is looked up in a listing, never used as a path."""
+def find(url_version: str, name: str) -> Asset | None:
+    """A file; None if there is none, or if the version in its URL is not the current one.
+
+    The name is looked up in a listing, never used as a path.
+    """
     path = {path.name: path for path in _FOLDER.iterdir() if path.suffix in _MEDIA}.get(name)
-    if path is None or of_version != version():
+    if path is None or url_version != version():
         return None
     return Asset(path.read_text(encoding="utf-8"), _MEDIA[path.suffix])

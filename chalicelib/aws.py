@@ -83,8 +83,8 @@ def max_receive_count(queue_url: str) -> float:
     raise AwsError(f"the queue cannot be read: {problem}")
 
 
-def scheduled_event(detail: dict[str, Any]) -> dict[str, Any]:
-    """An event as EventBridge would send it, so that one function serves both the schedule and a caller."""
+def ingest_event(detail: dict[str, Any]) -> dict[str, Any]:
+    """An event for ``ingest``, as EventBridge would send it: one function serves the schedule and callers."""
     return {
         "version": "0",
         "id": "",

@@ -78,7 +78,7 @@ class Cache:
         self._redis = Connections(url, _TIMEOUT_SECONDS)
         self._state_lock = threading.Lock()
         self._retry_at, self._is_down, self._is_refusing = 0.0, False, False
-        self._flights = Flights()
+        self._flights = SingleFlight()
         self._count_lock = threading.Lock()
         self.counts: Counter[str] = Counter(hits=0, misses=0, fills=0, errors=0)
 
@@ -103,7 +103,7 @@ class Cache:
 
         A full Redis still deletes the person. Later requests do not join a store read that began before.
         """
-        self._flights.leave(uid)
+        self._flights.forget(uid)
         key = _key(uid)
         commands = ("DEL", key), ("SET", key, _ERASED, "EX", _ERASED_SECONDS)
         return bool(self._ask_all(commands, writes=True))
@@ -212,7 +212,7 @@ class Cache:
             _log.warning("redis is unavailable (%s); trying again in %s s", error, _RETRY_SECONDS)
 
 
-class Flights:
+class SingleFlight:
     """Threads that want the same thing concurrently share one call: one makes it, all get its outcome."""
 
     def __init__(self) -> None:
@@ -237,7 +237,7 @@ class Flights:
             mine.cancel()  # after an unexpected exception, so that the others do not wait forever
         return mine.result()
 
-    def leave(self, name: str) -> None:
+    def forget(self, name: str) -> None:
         """Keeps later threads from joining the call in flight; those that have joined get its outcome."""
         with self._lock:
             self._in_flight.pop(name, None)

@@ -42,7 +42,7 @@ _SUBSCRIPTION = {
     "subscription_term": "term",
 }
 _of_user, _of_employment, _of_subscription = (
-    attrgetter(*places.values()) for places in (_TEXT, _EMPLOYMENT, _SUBSCRIPTION)
+    attrgetter(*paths.values()) for paths in (_TEXT, _EMPLOYMENT, _SUBSCRIPTION)
 )
 _NO_EMPLOYMENT, _NO_SUBSCRIPTION = Employment(), Subscription()
 
@@ -61,7 +61,7 @@ def clean(users: list[User]) -> CleanPage:
     is_last = ~pd.Series(uids, dtype=object).duplicated(keep="last")
     last = list(compress(users, is_last))
     text = {name: _tidied(column) for name, column in _raw_text(last).items()}
-    places = [user.address.coordinates for user in last]
+    coordinates = [user.address.coordinates for user in last]
     columns = {
         "uid": list(compress(uids, is_last)),
         **text,
@@ -70,8 +70,8 @@ def clean(users: list[User]) -> CleanPage:
         "birth_year": [user.date_of_birth.year for user in last],
         "zip_prefix": [code and code[:3].rstrip() for code in text["zip_code"]],
         "street": _street(text["street_address"], text["street_name"]),
-        "lat": _tenths([place.lat for place in places]),
-        "lng": _tenths([place.lng for place in places]),
+        "lat": _tenths([point.lat for point in coordinates]),
+        "lng": _tenths([point.lng for point in coordinates]),
     }
     return CleanPage(columns, len(users) - len(last))
 

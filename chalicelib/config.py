@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from chalicelib import transport
 from chalicelib.access import SCOPES
 from chalicelib.errors import ConfigError
-from chalicelib.users import LARGEST_PAGE, MAX_PAGES
+from chalicelib.ledger import MAX_PAGE_SIZE, MAX_PAGES
 
 DEFAULT_SCHEDULE = "rate(5 minutes)"
 
@@ -75,9 +75,9 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         source_authorization=get.header("SOURCE_AUTHORIZATION"),
         source_dialect=values.get("SOURCE_DIALECT") or Settings.source_dialect,
         source_pages=get.integer("SOURCE_PAGES", Settings.source_pages, 1, MAX_PAGES),
-        source_page_size=get.integer("SOURCE_PAGE_SIZE", Settings.source_page_size, 1, LARGEST_PAGE),
-        pii_keys=pii_keys(values.get("PII_KEYS", "")),
-        api_keys=api_keys(values.get("API_KEYS", "")),
+        source_page_size=get.integer("SOURCE_PAGE_SIZE", Settings.source_page_size, 1, MAX_PAGE_SIZE),
+        pii_keys=parse_pii_keys(values.get("PII_KEYS", "")),
+        api_keys=parse_api_keys(values.get("API_KEYS", "")),
         cache_ttl_seconds=get.integer("CACHE_TTL_SECONDS", Settings.cache_ttl_seconds, 1, 86_400),
         max_reject_ratio=get.ratio("MAX_REJECT_RATIO", Settings.max_reject_ratio),
         quarantine_key=get.quarantine_key("QUARANTINE_KEY"),
@@ -183,7 +183,7 @@ def _scheme(url: str) -> str:
     return parts.scheme
 
 
-def pii_keys(text: str) -> dict[int, bytes | None]:
+def parse_pii_keys(text: str) -> dict[int, bytes | None]:
     """Parses PII_KEYS; None stands for the key of a version that was given up. Raises ConfigError."""
     name, problem = "PII_KEYS", 'must be JSON: key versions (from 1) to 32 bytes in base64, as in {"1": "…"}'
     table = _table(name, text, problem)
@@ -196,7 +196,7 @@ def pii_keys(text: str) -> dict[int, bytes | None]:
     return keys
 
 
-def api_keys(text: str) -> dict[str, frozenset[str]]:
+def parse_api_keys(text: str) -> dict[str, frozenset[str]]:
     """Parses API_KEYS. Raises ConfigError."""
     problem = f"must be JSON: SHA-256 hashes in hex to lists of scopes from {', '.join(sorted(SCOPES))}"
     table = _table("API_KEYS", text, problem)

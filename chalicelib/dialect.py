@@ -15,7 +15,8 @@ import msgspec
 from msgspec import Struct
 
 from chalicelib import shapes
-from chalicelib.users import LARGEST_PAGE, User, numeric
+from chalicelib.ledger import MAX_PAGE_SIZE
+from chalicelib.users import User, numeric
 
 T = TypeVar("T", bound=Struct)
 
@@ -29,7 +30,7 @@ _BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?|[\[\]{}]', re.DOTALL)  # and st
 
 
 class TooManyRecords(ValueError):
-    """A page has more than LARGEST_PAGE records."""
+    """A page has more than MAX_PAGE_SIZE records."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Dialect(Generic[T]):
     """
 
     name: str
-    record: type[T]
+    record_type: type[T]
     to_user: Callable[[T], User]
     uid: str
     dropped: tuple[str, ...] = ()
@@ -55,9 +56,9 @@ class Dialect(Generic[T]):
         TooManyRecords."""
         return [self.to_user(record) for record in self._records_in(self._page.decode(body))]
 
-    def decode_one(self, raw: bytes) -> User:
+    def decode_leniently(self, raw: bytes) -> User:
         """One record, without its unknown fields. Raises ValueError if it is wrong."""
-        return self.to_user(self._one.decode(raw))
+        return self.to_user(self._lenient_one.decode(raw))
 
     def decode_each(self, raws: Iterable[bytes]) -> Iterator[User | None]:
         """The records in turn; None for one that is wrong or has an unknown field."""
@@ -79,13 +80,13 @@ class Dialect(Generic[T]):
     def uid_of(self, raw: bytes) -> str | None:
         """The uid of a record, if it has one; the record may be wrong in any way."""
         try:
-            return str(self.make_uid(reduce(getitem, self.uid.split("."), loads(raw))))
+            return str(self.make_uid(reduce(getitem, self.uid.split("."), loads_leniently(raw))))
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
 
     def convert(self, record: Any) -> User:
-        """Like ``decode_one``, for JSON that is already parsed."""
-        return self.to_user(msgspec.convert(record, self.record, dec_hook=numeric))
+        """Like ``decode_leniently``, for JSON that is already parsed."""
+        return self.to_user(msgspec.convert(record, self.record_type, dec_hook=numeric))
 
     def split(self, body: bytes) -> list[bytes]:
         """The records of a page, each as its own JSON. Raises ValueError if there is no list of records, and
@@ -117,7 +118,7 @@ class Dialect(Generic[T]):
         return [bytes(raw) for raw in self._records_in(self._raw_page.decode(body))]
 
     def _split_leniently(self, body: bytes) -> list[Any]:
-        page = loads(body)
+        page = loads_leniently(body)
         if self.envelope is not None:
             page = page.get(self.envelope) if isinstance(page, dict) else None
         if not isinstance(page, list):
@@ -142,23 +143,23 @@ class Dialect(Generic[T]):
 
     @cached_property
     def _known(self) -> shapes.Known:
-        return shapes.known(self.record, self.dropped)
+        return shapes.known(self.record_type, self.dropped)
 
     @cached_property
     def _strict(self) -> type[Struct]:
-        return shapes.strict(self.record, self.dropped)
+        return shapes.strict(self.record_type, self.dropped)
 
     @cached_property
     def _raw_page(self) -> msgspec.json.Decoder[Any]:
         return msgspec.json.Decoder(self._page_of(msgspec.Raw))
 
     @cached_property
-    def _one(self) -> msgspec.json.Decoder[T]:
-        return msgspec.json.Decoder(self.record, dec_hook=numeric)
+    def _lenient_one(self) -> msgspec.json.Decoder[T]:
+        return msgspec.json.Decoder(self.record_type, dec_hook=numeric)
 
 
 def _bounded(records: list[Any]) -> list[Any]:
-    if len(records) > LARGEST_PAGE:
+    if len(records) > MAX_PAGE_SIZE:
         raise TooManyRecords
     return records
 
@@ -186,14 +187,14 @@ def _without_depths(body: bytes, outside: int) -> tuple[bytes, dict[bytes, bytes
 
 
 def _loads_fast(raw: bytes) -> Any:
-    """JSON as msgspec reads it, or as ``loads`` does if msgspec cannot."""
+    """JSON as msgspec reads it, or as ``loads_leniently`` does if msgspec cannot."""
     try:
         return msgspec.json.decode(raw)
     except msgspec.DecodeError:
-        return loads(raw)
+        return loads_leniently(raw)
 
 
-def loads(raw: bytes) -> Any:
+def loads_leniently(raw: bytes) -> Any:
     """JSON as the standard library reads it; bytes that are not UTF-8 become lone surrogates, not errors."""
     return json.loads(raw.decode("utf-8", "surrogateescape"), parse_int=_bounded_int)
 

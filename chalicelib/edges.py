@@ -1,13 +1,13 @@
 """The edges that a run works with, as protocols, and the plan of a run. Pure."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from chalicelib import opening
 from chalicelib.dialect import Dialect
-from chalicelib.ledger import KeyInUse, Loaded, PageLoad, RejectRow, Trigger
+from chalicelib.ledger import KeyInUse, Loaded, PageLoad, RejectRow, Report, ReportStatus, Trigger
 from chalicelib.privacy import Tokeniser
 from chalicelib.quarantine import Quarantine
 from chalicelib.replay import Store as Archive
@@ -28,7 +28,7 @@ class Store(opening.Store, Archive, Protocol):
     def load_page(self, load: PageLoad) -> Loaded | None: ...
     def claim_page(self, run_id: str, page: int) -> bool: ...
     def note_unread(self, run_id: str, unread: str | None) -> None: ...
-    def end_page(self, run_id: str, timings: Mapping[str, float]) -> str | None: ...
+    def finish_page(self, run_id: str, timings: Mapping[str, float]) -> ReportStatus: ...
     def note_rejects(
         self, run_id: str, page: int, rejects: Sequence[RejectRow], key: KeyInUse, seal_days: int
     ) -> None: ...
@@ -42,7 +42,7 @@ class Cache(Protocol):
 
 @dataclass(frozen=True)
 class Edges:
-    """What a run works with. Without a quarantine, only a reject's place, issues and fingerprint are kept."""
+    """What a run works with. Without a quarantine, a reject leaves its position, issues and fingerprint."""
 
     source: Source
     store: Store
@@ -65,3 +65,12 @@ class Plan:
     max_reject_ratio: float
     replay_of: str | None = None
     until: float = math.inf
+
+
+OnPage = Callable[
+    [int, int, Report], None
+]  # called after each page: pages done, pages planned, the run so far
+
+
+def no_progress(done: int, planned: int, report: Report) -> None:
+    """An ``OnPage`` that shows nothing."""

@@ -9,18 +9,12 @@ import sys
 from http import HTTPStatus
 from typing import Any
 
-from chalicelib.answers import SECURITY, problem
+from chalicelib.answers import SECURITY, refusal
 from chalicelib.errors import Unforeseen
 from chalicelib.gate import LARGEST_BODY_BYTES
 
 _log = logging.getLogger("decant.emulator")
 
-_TITLES = {
-    401: "An API key is required",
-    403: "The key is not valid, or lacks the scope",
-    404: "No such path",
-    413: "Body too large",
-}
 _BODILESS = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY")
 
@@ -31,6 +25,7 @@ def correct() -> None:
     if emulator and not hasattr(emulator, "corrected_by_decant"):
         emulator.corrected_by_decant = True
         _correct_gateway(emulator)
+        # In this order: the second wraps the handler's method as the first left it.
         _refuse_cut_bodies(emulator.ChaliceRequestHandler)
         _correct_server(emulator.ChaliceRequestHandler)
         emulator.ThreadedHTTPServer.request_queue_size = 128
@@ -42,13 +37,6 @@ def _log_error(server: Any, request: Any, client_address: Any) -> None:
     error = sys.exc_info()[1]
     if error and not isinstance(error, ConnectionError):
         _log.error("the emulator failed: %s", Unforeseen(error))
-
-
-def refusal(status: int, request_id: str, **headers: str) -> dict[str, Any]:
-    """An answer that the gateway gives by itself, in the form of a handler's answer."""
-    answer = problem(status, _TITLES.get(status) or HTTPStatus(status).phrase, request_id=request_id)
-    answer.headers |= {**SECURITY, **headers, "X-Request-Id": request_id}
-    return answer.to_dict()
 
 
 def _correct_gateway(emulator: Any) -> None:

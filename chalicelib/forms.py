@@ -5,7 +5,7 @@ from typing import Annotated, Any, NamedTuple
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from chalicelib.users import LARGEST_PAGE, MAX_PAGES
+from chalicelib.ledger import MAX_PAGE_SIZE, MAX_PAGES
 
 
 class PathParameter(NamedTuple):
@@ -52,7 +52,7 @@ Street = Annotated[
 
 # JSON has one type of number: 5.0 is as whole as 5.
 Pages = Annotated[float, Meta(ge=1, le=MAX_PAGES, multiple_of=1, examples=[20])]
-PageSize = Annotated[float, Meta(ge=1, le=LARGEST_PAGE, multiple_of=1, examples=[1000])]
+PageSize = Annotated[float, Meta(ge=1, le=MAX_PAGE_SIZE, multiple_of=1, examples=[1000])]
 RunId = Annotated[
     str,
     Meta(
@@ -126,3 +126,12 @@ class NewRun(Struct, forbid_unknown_fields=True):
     pages: Pages | UnsetType = UNSET
     page_size: PageSize | UnsetType = UNSET
     replay: RunId | UnsetType = UNSET
+
+    @property
+    def whole_pages(self) -> int | None:
+        """``pages`` as an int, although JSON may write it as 5.0; None if it was not sent."""
+        return None if self.pages is UNSET else int(self.pages)
+
+    @property
+    def whole_page_size(self) -> int | None:
+        return None if self.page_size is UNSET else int(self.page_size)

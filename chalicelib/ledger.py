@@ -14,9 +14,19 @@ _FAMILY_SIZE = 9  # up to this many records may share a value because their peop
 Trigger = Literal["schedule", "manual", "backfill", "replay"]
 Status = Literal["running", "succeeded", "partial", "failed", "lost", "skipped"]
 
+# Of a report. "ended", never in the ledger, is the answer to a worker that finishes a page of a queued run
+# when the run is not running any more, or is not in the ledger.
+ReportStatus = Literal[Status, "ended"]
+
+# What becomes of a fetched record: in the ledger of a run, the counts of these add up to ``fetched``.
+OUTCOMES = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
+
+MAX_PAGE_SIZE = 5_000  # records
+MAX_PAGES = 100_000  # in a run
+
 
 @dataclass(frozen=True)
-class Opening:
+class RunRequest:
     """A request for a run: its source, what triggered it, and how many pages of what size it is to have.
 
     ``replay_of`` names the run whose sealed rejects it processes; ``queued`` means a queue message per page.
@@ -34,18 +44,18 @@ class Opening:
 class Ending:
     """How a run ended; ``next_page`` is where the next scheduled run begins, if it is set."""
 
-    status: str
+    status: Status
     error: str | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
     next_page: int | None = None
 
 
 @dataclass(frozen=True)
-class OpenRun:
-    """What became of an ``Opening``: ``status`` is ``running`` or ``skipped``; and the page to begin with."""
+class OpenedRun:
+    """What became of a ``RunRequest``: ``status`` is ``running`` or ``skipped``; the page to begin with."""
 
     run_id: str
-    status: str
+    status: Status
     first_page: int = 1
 
 
@@ -83,7 +93,8 @@ class Replay:
 
 @dataclass(frozen=True)
 class KeyTrouble:
-    """A key version that is missing, with counts of rows that need it; or (counts None) whose key changed."""
+    """A missing key version, with counts of the rows that need it. Counts are None if the version is known
+    but its key is another."""
 
     version: int
     people: int | None
@@ -94,9 +105,8 @@ class KeyTrouble:
         if self.people is None:
             return f"the key of version {self.version} is not the key that this database was written with"
         needed = f"people: {self.people}, erasures: {self.erasures}, sealed records: {self.sealed}"
-        return (
-            f"version {self.version} is missing, but needed ({needed}); set its key to null to give them up"
-        )
+        advice = "put its key back, or null to give it up"
+        return f"version {self.version} is missing, but needed ({needed}); {advice}"
 
 
 @dataclass(frozen=True)
@@ -120,7 +130,7 @@ class PageLoad:
     columns: Mapping[str, str] = field(repr=False)
     drafts: Mapping[str, bytes] = field(repr=False)
     rejects: Sequence[RejectRow]
-    duplicates: int
+    duplicate: int
     key: KeyInUse
     seal_days: int = 0
     unknown_fields: int = 0
@@ -128,7 +138,7 @@ class PageLoad:
 
     @property
     def fetched(self) -> int:
-        return len(self.drafts) + self.duplicates + len(self.rejects)
+        return len(self.drafts) + self.duplicate + len(self.rejects)
 
 
 @dataclass(frozen=True)
@@ -148,7 +158,7 @@ class Loaded:
 class Counts:
     """A whole run as the ledger has it: its status, its pages, and both sides of the conservation law."""
 
-    status: str
+    status: Status
     pages: int
     fetched: int
     inserted: int
@@ -175,13 +185,13 @@ class Report:
     """A run so far: pages done, the counts of the conservation law, rejects by (path, rule), and times.
 
     It begins with ``first_page``; if it ran out of time, the next scheduled run begins with ``next_page``.
-    ``timings`` are milliseconds by step. ``unknown_fields`` counts the fields of records that the contract
+    ``timings`` are milliseconds by step. ``unknown_fields`` counts the fields of records that the dialect
     does not know; ``unknown_names`` are those that most records of a page have. ``source_ended`` means that
     the run reached a page after the source's last.
     """
 
     run_id: str
-    status: str
+    status: ReportStatus
     pages: int = 0
     fetched: int = 0
     inserted: int = 0
@@ -224,11 +234,11 @@ class Report:
         """Takes status and counts from the ledger: a page may be loaded although the answer got lost."""
         vars(self).update(asdict(counts))
 
-    def add(self, loaded: Loaded, fetched: int, duplicates: int) -> None:
+    def add(self, loaded: Loaded, fetched: int, duplicate: int) -> None:
         """Counts one loaded page."""
         self.pages += 1
         self.fetched += fetched
-        self.duplicate += duplicates
+        self.duplicate += duplicate
         self.inserted += loaded.inserted
         self.updated += loaded.updated
         self.unchanged += loaded.unchanged

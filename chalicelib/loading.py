@@ -38,7 +38,7 @@ class Loads:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self.end()
+            self.wait()
             self._wait_for_cache()
         finally:
             self._loader.shutdown()
@@ -47,17 +47,17 @@ class Loads:
 
     def begin(self, load: PageLoad) -> None:
         """Begins this load once the one in flight has ended. Raises what that one raises."""
-        self.end()
+        self.wait()
         self._in_flight = load, self._loader.submit(self._load, load)
 
-    def end(self) -> None:
+    def wait(self) -> None:
         """Waits for the load in flight and counts it. Raises StoreError."""
         if self._in_flight is None:
             return
         (load, future), self._in_flight = self._in_flight, None
         loaded = future.result()
         if loaded is not None:  # else another worker, or an earlier try whose answer got lost, loaded it
-            self._report.add(loaded, load.fetched, load.duplicates)
+            self._report.add(loaded, load.fetched, load.duplicate)
         self._on_done()
 
     def _load(self, load: PageLoad) -> Loaded | None:

@@ -58,7 +58,7 @@ def _content(holder: dict[str, Any]) -> str:
 
 
 def _described(schema: dict[str, Any]) -> str:
-    """A schema in a few words, with links to other shapes."""
+    """A schema in a few words, with links to other schemas."""
     if "$ref" in schema:
         name = escape(schema["$ref"].rpartition("/")[2])
         return f'<a href="#{name}">{name}</a>'

@@ -4,7 +4,7 @@ import logging
 from typing import Protocol
 
 from chalicelib.errors import ConfigError, StoreError
-from chalicelib.ledger import Counts, Ending, Opening, OpenRun, Report
+from chalicelib.ledger import Counts, Ending, OpenedRun, Report, RunRequest
 from chalicelib.privacy import KeyLedger, Tokeniser, contract_hash, refuse_wrong_keys
 
 _log = logging.getLogger("decant.opening")
@@ -13,14 +13,14 @@ _log = logging.getLogger("decant.opening")
 class Store(KeyLedger, Protocol):
     """The ledger."""
 
-    def open_run(self, opening: Opening, contract_hash: str, key_version: int) -> OpenRun: ...
+    def open_run(self, request: RunRequest, contract_hash: str, key_version: int) -> OpenedRun: ...
     def finish_run(self, run_id: str, ending: Ending) -> Counts | None: ...
 
 
-def open_run(store: Store, tokeniser: Tokeniser, opening: Opening) -> Report:
+def open_run(store: Store, tokeniser: Tokeniser, request: RunRequest) -> Report:
     """Enters a run into the ledger. Its status is ``running``; ``skipped`` if another run of the source holds
     the lease; ``failed`` if the keys do not fit what is stored, or cannot be checked."""
-    opened = store.open_run(opening, contract_hash(), tokeniser.version)
+    opened = store.open_run(request, contract_hash(), tokeniser.version)
     report = Report(opened.run_id, opened.status, first_page=opened.first_page)
     if report.status != "running":
         return report

@@ -23,7 +23,7 @@ class Store(Protocol):
     """Where people are kept."""
 
     def list_users(self, limit: int, after: str | None, filters: Mapping[str, Any]) -> list[UserView]: ...
-    def check_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]: ...
+    def reconcile_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]: ...
     def erase(self, uid: str, uid_tokens: Sequence[str], key: KeyInUse) -> Erased: ...
 
 
@@ -115,7 +115,7 @@ def erase(store: Store, cache: Cache, tokeniser: Tokeniser, uid: str) -> Receipt
     """
     refuse_wrong_keys(store, tokeniser)
     uid_tokens = tokeniser.candidates("uid", uid)
-    erased = store.erase(uid, uid_tokens, tokeniser.in_use)
+    erased = store.erase(uid, uid_tokens, tokeniser.key_in_use)
     return Receipt(
         uid_token=uid_tokens[0],
         erased_at=erased.erased_at,

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from itertools import count
 
 from chalicelib import opening
-from chalicelib.edges import Edges, Plan
+from chalicelib.edges import Edges, OnPage, Plan, no_progress
 from chalicelib.errors import DecantError, LeaseLost, SourceError, Stopped, TimeUp, Unforeseen
-from chalicelib.ledger import Ending, Opening, Report
+from chalicelib.ledger import Ending, Report, RunRequest, Status
 from chalicelib.loading import Loads
 from chalicelib.prepare import prepare
 
@@ -22,13 +22,6 @@ _MIN_RESERVE_SECONDS = 5.0  # for a page that takes longer than those before it
 _MAX_LOGGED_NAMES = 20
 
 
-def no_progress(done: int, planned: int, report: Report) -> None:
-    pass
-
-
-OnPage = Callable[[int, int, Report], None]
-
-
 def work(edges: Edges, plan: Plan, report: Report, on_page: OnPage = no_progress) -> Report:
     """Processes the pages of an open run in turn. A failure that is recorded in the ledger is not raised.
 
@@ -37,7 +30,7 @@ def work(edges: Edges, plan: Plan, report: Report, on_page: OnPage = no_progress
     """
     started = time.monotonic()
     if report.status == "running":
-        _work(edges, plan, report, on_page)
+        _work_and_finish(edges, plan, report, on_page)
         _log_unknown(report)
     report.seconds = time.monotonic() - started
     _log.info("run %s %s: %s pages, %s records", report.run_id, report.status, report.pages, report.fetched)
@@ -46,8 +39,13 @@ def work(edges: Edges, plan: Plan, report: Report, on_page: OnPage = no_progress
 
 def run(edges: Edges, plan: Plan, on_page: OnPage = no_progress) -> Report:
     """Opens a run and processes it; see ``work``."""
-    size = None if plan.replay_of else plan.page_size
-    request = Opening(edges.source.name, plan.trigger, plan.pages, size, plan.replay_of)
+    request = RunRequest(
+        source=edges.source.name,
+        trigger=plan.trigger,
+        pages=plan.pages,
+        page_size=None if plan.replay_of else plan.page_size,
+        replay_of=plan.replay_of,
+    )
     report = opening.open_run(edges.store, edges.tokeniser, request)
     return work(edges, plan, report, on_page)
 
@@ -61,25 +59,27 @@ def work_queued(edges: Edges, plan: Plan, run_id: str, page: int) -> Report:
     started = time.monotonic()
     report = Report(run_id, "running")
     if edges.store.claim_page(run_id, page):
-        error = _error_of(lambda: _work_page(edges, plan, page, report))
+        error = _error_of(lambda: _work_queued_page(edges, plan, page, report))
         _log_unknown(report)
         if error:
             raise error
-    report.status = edges.store.end_page(run_id, report.timings) or "ended"
+    report.status = edges.store.finish_page(run_id, report.timings)
     report.seconds = time.monotonic() - started
     return report
 
 
-def _work(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
+def _work_and_finish(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
     error = _error_of(lambda: _work_pages(edges, plan, report, on_page))
     if error is None:
-        report.status, report.error = _status_at_end(edges, plan, report)
+        status, report.error = _status_at_end(edges, plan, report)
     else:
-        report.status, report.error = _status_after(error, report), str(error)
+        _log.error("run %s: %s", report.run_id, error)
+        status, report.error = _status_on_error(error), str(error)
         if isinstance(error, TimeUp) and plan.trigger == "schedule":
             report.next_page = error.page
             report.error += "; the next scheduled run continues there"
-    ending = Ending(report.status, report.error, report.timings, report.next_page)
+    report.status = status
+    ending = Ending(status=status, error=report.error, timings=report.timings, next_page=report.next_page)
     counts = edges.store.finish_run(report.run_id, ending)
     if counts:
         report.settle(counts)
@@ -110,9 +110,9 @@ def _work_pages(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> No
     with Loads(edges, report, lambda: on_page(next(done), len(pages), report)) as loads:
         for page in pages:
             began = time.monotonic()
-            _check_time(plan, pages, page, 2 * slowest)
+            _check_time(plan, pages, page, 2 * slowest)  # one step to prepare the page, one to load it
             load = prepare(edges, plan, page, report)
-            loads.end()
+            loads.wait()  # so that `slowest` includes the previous load, and only this page's load is left
             slowest = max(slowest, time.monotonic() - began)
             _check_time(plan, pages, page, slowest)
             if load:
@@ -127,7 +127,7 @@ def _check_time(plan: Plan, pages: Sequence[int], page: int, wanted_seconds: flo
         raise TimeUp(page)
 
 
-def _work_page(edges: Edges, plan: Plan, page: int, report: Report) -> None:
+def _work_queued_page(edges: Edges, plan: Plan, page: int, report: Report) -> None:
     with Loads(edges, report) as loads:
         if load := prepare(edges, plan, page, report):
             if page == plan.pages and edges.source.dialect.ends:
@@ -141,7 +141,7 @@ def _pages(edges: Edges, plan: Plan, report: Report) -> Sequence[int]:
     return range(report.first_page, plan.pages + 1)
 
 
-def _status_at_end(edges: Edges, plan: Plan, report: Report) -> tuple[str, str | None]:
+def _status_at_end(edges: Edges, plan: Plan, report: Report) -> tuple[Status, str | None]:
     if plan.replay_of and edges.store.sealed_pages(plan.replay_of):
         return "partial", "QUARANTINE_KEY does not open all sealed records; the others stay sealed"
     unread = _unread(edges, plan, report)
@@ -155,11 +155,10 @@ def _unread(edges: Edges, plan: Plan, report: Report) -> str | None:
     return f"page {plan.pages}: the source may have more pages than SOURCE_PAGES"
 
 
-def _status_after(error: DecantError, report: Report) -> str:
+def _status_on_error(error: DecantError) -> Status:
     """An external cause (the source, the time limit, a stop signal) makes a run partial, which the ledger
     turns into failed if no page was loaded. Any other error but a lost lease, such as a defect or a page over
     the reject budget, makes it failed."""
-    _log.error("run %s: %s", report.run_id, error)
     if isinstance(error, LeaseLost):
         return "lost"
     return "partial" if isinstance(error, SourceError | TimeUp | Stopped) else "failed"

@@ -8,22 +8,17 @@ from json import JSONDecodeError
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from chalicelib import privacy, views
 from chalicelib.clean import clean
 from chalicelib.dialect import Dialect, TooManyRecords
 from chalicelib.edges import Edges, Plan
 from chalicelib.errors import ConfigError, RejectBudgetExceeded, SourceInvalid
-from chalicelib.ledger import PageLoad, RejectRow, Replay, Report
+from chalicelib.ledger import MAX_PAGE_SIZE, PageLoad, RejectRow, Replay, Report
 from chalicelib.replay import validate_sealed
 from chalicelib.timing import timed
-from chalicelib.users import LARGEST_PAGE
 from chalicelib.validation import ValidPage, validate
 
 _LARGEST_SEALED = 65_536  # bytes; else a hostile source could fill the database with seals
-
-_encode = msgspec.json.Encoder().encode
 
 
 def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | None:
@@ -40,26 +35,26 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
     report.count_unknown(valid.unknown, valid.fetched)
     seal_days = edges.quarantine.days if edges.quarantine else 0
     if rejects and len(rejects) / valid.fetched > plan.max_reject_ratio:
-        edges.store.note_rejects(report.run_id, page, rejects, edges.tokeniser.in_use, seal_days)
+        edges.store.note_rejects(report.run_id, page, rejects, edges.tokeniser.key_in_use, seal_days)
         raise RejectBudgetExceeded(page, len(rejects), valid.fetched)
     with timed(report, "clean"):
         cleaned = clean(valid.users)
     with timed(report, "protect"):
         columns = privacy.protect(cleaned.columns, edges.tokeniser)
-        erasure_tokens = privacy.erasure_tokens(columns["uid"], edges.tokeniser)
+        uid_tokens = privacy.uid_tokens(columns["uid"], edges.tokeniser)
         drafts = views.user_drafts(columns)
-        encoded = columns_json(columns, drafts, erasure_tokens)
+        encoded = columns_json(columns, drafts, uid_tokens)
     return PageLoad(
-        report.run_id,
-        page,
-        encoded,
-        drafts,
-        rejects,
-        cleaned.duplicates,
-        edges.tokeniser.in_use,
-        seal_days,
-        valid.unknown.total(),
-        replay,
+        run_id=report.run_id,
+        page=page,
+        columns=encoded,
+        drafts=drafts,
+        rejects=rejects,
+        duplicate=cleaned.duplicates,
+        key=edges.tokeniser.key_in_use,
+        seal_days=seal_days,
+        unknown_fields=valid.unknown.total(),
+        replay=replay,
     )
 
 
@@ -82,7 +77,7 @@ def _extract(edges: Edges, plan: Plan, page: int, report: Report) -> tuple[Valid
 def _reject_rows(edges: Edges, run_id: str, page: int, valid: ValidPage) -> Iterator[RejectRow]:
     """Rejects as the ledger keeps them.
 
-    Sealed are those that other rules might accept, unless a valid record of the page has the same uid.
+    Seals the rejects that other rules might accept, unless a valid record of the page has the same uid.
     """
     fingerprint, quarantine = edges.tokeniser.fingerprint, edges.quarantine
     valid_uids = {user.uid for user in valid.users} if quarantine and valid.rejects else set[UUID]()
@@ -102,7 +97,7 @@ def _validated(body: bytes, dialect: Dialect[Any], page: int, today: date) -> Va
         valid = validate(body, dialect, today)
         problem = "" if valid.fetched or (dialect.ends and page > 1) else "no records"
     except TooManyRecords:
-        problem = f"more than {LARGEST_PAGE} records"
+        problem = f"more than {MAX_PAGE_SIZE} records"
     except (JSONDecodeError, RecursionError):
         problem = "the body is not valid JSON, or is cut off"
     except ValueError:
@@ -115,7 +110,7 @@ def _validated(body: bytes, dialect: Dialect[Any], page: int, today: date) -> Va
 def columns_json(
     columns: Mapping[str, Sequence[Any]],
     drafts: Mapping[str, bytes],
-    erasure_tokens: Sequence[Sequence[str]],
+    uid_tokens: Sequence[Sequence[str]],
 ) -> dict[str, str]:
     """Each column as a JSON list, and two more: the hash of each row's draft, and its erasure tokens.
 
@@ -125,8 +120,8 @@ def columns_json(
     encoded = {
         **columns,
         "content_hash": [f"\\x{blake2b(draft, digest_size=16).hexdigest()}" for draft in drafts.values()],
-        "erasure_tokens": [f"{{{','.join(tokens)}}}" for tokens in erasure_tokens],
+        "erasure_tokens": [f"{{{','.join(tokens)}}}" for tokens in uid_tokens],
     }
     if len(set(map(len, encoded.values()))) > 1:
         raise ValueError("columns of different lengths")  # Postgres would pad the shorter ones with NULL
-    return {name: _encode(values).decode() for name, values in encoded.items()}
+    return {name: views.encode(values).decode() for name, values in encoded.items()}

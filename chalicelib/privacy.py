@@ -24,7 +24,7 @@ Treatment = Literal["keep", "token", "generalise", "drop"]
 
 @dataclass(frozen=True)
 class Field:
-    """One field of the source's record: its dotted path, its treatment, the column that holds the result.
+    """One field of a ``User``: its dotted path there, its treatment, the column that holds the result.
 
     A dropped field may have a column, which then stays empty.
     """
@@ -59,6 +59,7 @@ CONTRACT = (
     Field("address.coordinates.lng", "generalise", "lng", "rounded to 0.1 degree"),
     Field("address.street_name", "token", "street", "one token with street_address"),
     Field("address.street_address", "token", "street", "one token with street_name"),
+    # Not in a ``User``: dialects drop them. They are listed because GET /contract shows this table.
     Field("id", "drop"),
     Field("password", "drop"),
     Field("avatar", "drop"),
@@ -150,8 +151,8 @@ class Tokeniser:
         return {version: self._make_tokens(version, "proof", [b""])[0] for version in self.versions}
 
     @property
-    def in_use(self) -> KeyInUse:
-        """Tells the ledger which key makes the tokens."""
+    def key_in_use(self) -> KeyInUse:
+        """The key that makes the tokens, as the ledger knows it."""
         return KeyInUse(self.version, self.proofs()[self.version], self.given_up)
 
     def fingerprint(self, raw: bytes) -> str:
@@ -231,18 +232,19 @@ def _treated(column: str, treatment: Treatment, values: Sequence[Any], tokeniser
     return [None] * len(values) if treatment == "drop" else list(values)
 
 
-def erasure_tokens(uids: Sequence[str], tokeniser: Tokeniser) -> list[list[str]]:
+def uid_tokens(uids: Sequence[str], tokeniser: Tokeniser) -> list[list[str]]:
     """For each uid its tokens under all known keys, newest first: how an erased person is recognised."""
     return tokeniser.all_candidates("uid", uids)
 
 
 class KeyLedger(Protocol):
-    """Remembers the keys that stored data was written with."""
+    """Knows the keys that stored data was written with."""
 
-    def check_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> Sequence[object]: ...
+    def reconcile_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> Sequence[object]: ...
 
 
 def refuse_wrong_keys(ledger: KeyLedger, tokeniser: Tokeniser) -> None:
-    """Raises ConfigError if stored data needs other keys: else the erased return and look-ups find nobody."""
-    if troubles := ledger.check_keys(tokeniser.proofs(), tokeniser.given_up):
+    """Reconciles the keys with the ledger, which records the newest. Raises ConfigError if stored data needs
+    others: with wrong keys, erased people would come back, and look-ups would find nobody."""
+    if troubles := ledger.reconcile_keys(tokeniser.proofs(), tokeniser.given_up):
         raise ConfigError("PII_KEYS", "; ".join(map(str, troubles)))

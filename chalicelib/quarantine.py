@@ -1,6 +1,6 @@
 """Sealed rejects: raw records that are not loaded, readable only with a separate key.
 
-AES-256-GCM with a random nonce (NIST SP 800-38D), bound to the record's place in the ledger. Pure.
+AES-256-GCM with a random nonce (NIST SP 800-38D), bound to the record's position in the ledger. Pure.
 """
 
 import secrets
@@ -22,16 +22,16 @@ class Quarantine:
 
     def seal(self, raw: bytes, run_id: str, page: int, position: int) -> bytes:
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, raw, _place(run_id, page, position))
+        return nonce + self._cipher.encrypt(nonce, raw, _associated_data(run_id, page, position))
 
     def open(self, sealed: bytes, run_id: str, page: int, position: int) -> bytes | None:
-        """The record; None if it was sealed with another key or for another place, or was altered."""
+        """The record; None if it was sealed with another key or for another position, or was altered."""
         nonce, encrypted = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
         try:
-            return self._cipher.decrypt(nonce, encrypted, _place(run_id, page, position))
+            return self._cipher.decrypt(nonce, encrypted, _associated_data(run_id, page, position))
         except (InvalidTag, ValueError):
             return None
 
 
-def _place(run_id: str, page: int, position: int) -> bytes:
+def _associated_data(run_id: str, page: int, position: int) -> bytes:
     return f"{run_id}/{page}/{position}".encode()

@@ -1,23 +1,27 @@
-"""Starts runs over the real edges: now, on request, or on schedule."""
+"""Starts runs over the real edges: now, on request, or on schedule.
+
+Imports the pipeline, the edges and aws late: an HTTP Lambda starts runs, but never loads pandas.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from chalicelib import config, wiring
+from chalicelib import config, telemetry, wiring
 from chalicelib.errors import AwsError, ConfigError, DecantError, RequestError, StoreError
-from chalicelib.ledger import Ending, Opening, Report
+from chalicelib.ledger import Ending, Report, RunRequest
 from chalicelib.opening import open_run
 from chalicelib.privacy import refuse_wrong_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterator, Mapping
 
-    from chalicelib.edges import Edges, Plan
+    from chalicelib.edges import Edges, OnPage, Plan
     from chalicelib.ledger import Trigger
 
 _log = logging.getLogger("decant.runs")
@@ -27,13 +31,13 @@ def run_ingest(
     trigger: Trigger,
     pages: int | None = None,
     page_size: int | None = None,
-    on_page: Callable[[int, int, Report], None] | None = None,
+    on_page: OnPage | None = None,
 ) -> Report:
     """Runs once, now. Pages and page size come from the settings unless given."""
     return _run(_plan(trigger, pages, page_size), on_page)
 
 
-def replay(run_id: str, on_page: Callable[[int, int, Report], None] | None = None) -> Report:
+def replay(run_id: str, on_page: OnPage | None = None) -> Report:
     """Puts a run's sealed rejects through today's rules, now. Raises RequestError if there is no such run."""
     return _run(_plan_replay(run_id), on_page)
 
@@ -46,7 +50,8 @@ def start_run(pages: int | None, page_size: int | None, replay_of: str | None) -
     planned = len(_sealed_pages(replay_of)) if replay_of else pages or wiring.settings().source_pages
     size = None if replay_of else page_size or wiring.settings().source_page_size
     queued = not replay_of and _is_for_the_queue(planned)
-    report = _open(Opening(wiring.source().name, trigger, planned, size, replay_of, queued))
+    source = wiring.source().name
+    report = _open(RunRequest(source, trigger, planned, page_size=size, replay_of=replay_of, queued=queued))
     if report.status == "running":
         _hand_over(
             {
@@ -66,10 +71,8 @@ def ingest(order: Mapping[str, Any], context: Any = None) -> Report:
 
     For a queued run it only sends the messages; ``ingest_page`` processes its pages.
     """
-    from chalicelib import telemetry
-
     until = time.monotonic() + _seconds_left(context)
-    report = _run_ordered(order, until) if "run_id" in order else _run_scheduled(until)
+    report = _run_opened(order, until) if "run_id" in order else _run_scheduled(until)
     telemetry.log_run(report)
     return report
 
@@ -79,21 +82,19 @@ def ingest_page(message: Mapping[str, Any], receives: int) -> Report:
 
     A page that fails goes back to the queue; after its last try the ledger records that it was given up.
     """
-    from chalicelib import pipeline, telemetry
+    from chalicelib import pipeline
 
     run_id, page = message["run_id"], message["page"]
     try:
         run = wiring.store().get_run(run_id)
-        if run:
-            _refuse_other_source(run.source)
-        refuse_wrong_keys(wiring.store(), wiring.tokeniser())
+        _refuse_changed_settings(run.source if run else None)
         plan = _plan(message["trigger"], run.pages_planned if run else 0, message["page_size"])
         report = pipeline.work_queued(_edges(), plan, run_id, page)
     except DecantError as error:
         _log.error("run %s, page %s: %s", run_id, page, error)
         if receives >= _max_receive_count():
             wiring.store().fail_page(run_id, page, str(error))
-            report = Report(run_id, wiring.store().end_page(run_id, {}) or "ended", error=str(error))
+            report = Report(run_id, wiring.store().finish_page(run_id, {}), error=str(error))
             telemetry.log_run(report)
         raise
     telemetry.log_run(report)
@@ -110,25 +111,21 @@ def _run_scheduled(until: float) -> Report:
     pages, size = settings.source_pages, settings.source_page_size
     if not _is_for_the_queue(pages):
         return _run(_plan("schedule", pages, size, until=until), None)
-    report = _open(Opening(wiring.source().name, "schedule", pages, size, queued=True))
+    report = _open(RunRequest(wiring.source().name, "schedule", pages, page_size=size, queued=True))
     if report.status == "running":
         _queue_pages(report.run_id, "schedule", pages, size)
     return report
 
 
-def _run_ordered(order: Mapping[str, Any], until: float) -> Report:
+def _run_opened(order: Mapping[str, Any], until: float) -> Report:
     from chalicelib import pipeline
 
     run = wiring.store().get_run(order["run_id"])
     if run is None or run.status != "running":
         return Report(order["run_id"], run.status if run else "lost")  # the order was delivered twice
-    try:
-        _refuse_other_source(run.source)
-        refuse_wrong_keys(wiring.store(), wiring.tokeniser())  # they may not be those that opened the run
+    with _recording_failure(order["run_id"]):
+        _refuse_changed_settings(run.source)
         edges = _edges()
-    except (ConfigError, StoreError) as error:
-        wiring.store().finish_run(order["run_id"], Ending("failed", str(error)))
-        raise
     if order["queued"]:
         _queue_pages(order["run_id"], order["trigger"], order["pages"], order["page_size"])
         return Report(order["run_id"], "running")
@@ -136,14 +133,26 @@ def _run_ordered(order: Mapping[str, Any], until: float) -> Report:
     return pipeline.work(edges, plan, Report(order["run_id"], "running"))
 
 
-def _refuse_other_source(source: str) -> None:
-    """Raises ConfigError if the run's source is not this function's: the wrong pages would be stored."""
-    if source != wiring.source().name:
+def _refuse_changed_settings(source: str | None) -> None:
+    """Raises ConfigError if the settings no longer fit an opened run (of ``source``, if the run is known):
+    with another source, the wrong pages would be stored; and stored data may need other keys."""
+    if source is not None and source != wiring.source().name:
         raise ConfigError("SOURCE_URL", "the run belongs to another source or dialect")
+    refuse_wrong_keys(wiring.store(), wiring.tokeniser())
 
 
-def _open(opening: Opening) -> Report:
-    return open_run(wiring.store(), wiring.tokeniser(), opening)
+@contextlib.contextmanager
+def _recording_failure(run_id: str) -> Iterator[None]:
+    """If the block raises, records in the ledger that the run failed, and why."""
+    try:
+        yield
+    except (AwsError, ConfigError, StoreError) as error:
+        wiring.store().finish_run(run_id, Ending("failed", str(error)))
+        raise
+
+
+def _open(request: RunRequest) -> Report:
+    return open_run(wiring.store(), wiring.tokeniser(), request)
 
 
 def _is_for_the_queue(pages: int) -> bool:
@@ -157,11 +166,8 @@ def _queue_pages(run_id: str, trigger: Trigger, pages: int, page_size: int | Non
 
     message = {"run_id": run_id, "trigger": trigger, "page_size": page_size}
     messages = ({**message, "page": page} for page in range(1, pages + 1))
-    try:
+    with _recording_failure(run_id):
         aws.send(str(wiring.settings().queue_url), messages)
-    except AwsError as error:
-        wiring.store().finish_run(run_id, Ending("failed", str(error)))
-        raise
 
 
 def _max_receive_count() -> float:
@@ -170,10 +176,11 @@ def _max_receive_count() -> float:
     return aws.max_receive_count(str(wiring.settings().queue_url))
 
 
-def _run(plan: Plan, on_page: Callable[[int, int, Report], None] | None) -> Report:
+def _run(plan: Plan, on_page: OnPage | None) -> Report:
     from chalicelib import pipeline
+    from chalicelib.edges import no_progress
 
-    return pipeline.run(_edges(), plan, on_page or pipeline.no_progress)
+    return pipeline.run(_edges(), plan, on_page or no_progress)
 
 
 def _hand_over(order: dict[str, Any]) -> None:
@@ -183,11 +190,8 @@ def _hand_over(order: dict[str, Any]) -> None:
         return
     from chalicelib import aws
 
-    try:
-        aws.invoke_later(f"{function}-ingest", aws.scheduled_event(order))
-    except AwsError as error:
-        wiring.store().finish_run(order["run_id"], Ending("failed", str(error)))
-        raise
+    with _recording_failure(order["run_id"]):
+        aws.invoke_later(f"{function}-ingest", aws.ingest_event(order))
 
 
 def _ingest_in_thread(order: Mapping[str, Any]) -> None:
@@ -215,12 +219,12 @@ def _plan(
 
     settings = wiring.settings()
     return Plan(
-        trigger,
-        settings.source_pages if pages is None else pages,
-        page_size or settings.source_page_size,
-        1.0 if replay_of else settings.max_reject_ratio,  # the records of a replay were all rejects before
-        replay_of,
-        until,
+        trigger=trigger,
+        pages=settings.source_pages if pages is None else pages,
+        page_size=page_size or settings.source_page_size,
+        max_reject_ratio=1.0 if replay_of else settings.max_reject_ratio,  # a replay's records were rejects
+        replay_of=replay_of,
+        until=until,
     )
 
 

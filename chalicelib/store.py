@@ -1,6 +1,6 @@
 """Postgres: people, the ledger of runs, rejects.
 
-Uses no session state (no session lock, temporary table or SET outside a transaction), so any pooler works.
+Uses no session state (locks, temporary tables, SET outside a transaction), so a transaction pooler works.
 """
 
 import json
@@ -19,10 +19,11 @@ from chalicelib.ledger import (
     KeyInUse,
     KeyTrouble,
     Loaded,
-    Opening,
-    OpenRun,
+    OpenedRun,
     PageLoad,
     RejectRow,
+    ReportStatus,
+    RunRequest,
     SealedReject,
 )
 from chalicelib.pool import Pool, retry_once, retrying, translate_errors
@@ -30,27 +31,30 @@ from chalicelib.privacy import TREATMENT_OF
 from chalicelib.stats import FEW_DISTINCT, SMALL_GROUP, risk_view, stats_view
 from chalicelib.views import RejectView, Run, UserView, encode, read_user, user_views
 
+Answer = tuple[list[str], list[tuple[Any, ...]]]  # the columns' names, and the rows
+
 _SQL = Path(__file__).parent / "sql"
 
 # How long a query may take before its connection is cut: a server that hangs reports no error itself.
 _READ_SECONDS = 5.0
 _MIGRATION_SECONDS = 300.0
 _SECONDS = {
-    **dict.fromkeys(("load_page", "note_rejects", "claim_page", "note_unread", "end_page"), 60.0),
+    **dict.fromkeys(("load_page", "note_rejects", "claim_page", "note_unread", "finish_page"), 60.0),
     **dict.fromkeys(("fail_page", "expire_seals"), 60.0),  # each may wait for a load, or for many seals
     "erase": 30.0,
-    **dict.fromkeys(("stats", "risk", "check_keys"), 20.0),
+    **dict.fromkeys(("stats", "risk", "reconcile_keys"), 20.0),
 }
 
 # After a transient failure a query is retried: once and immediately, as its connection may have died while
-# idle, or for several seconds if a run's work is at stake. All queries are idempotent (a page is loaded once
-# however often it is tried), but a second answer of those never retried would not say what the first did.
+# idle, or for several seconds if a run's work is at stake. That is harmless (a page is loaded once however
+# often it is tried), but the rest must not be retried: a second answer would hide what the first try did.
 _RETRIED_FOR_SECONDS = {"load_page", "note_rejects", "finish_run"}
-_NEVER_RETRIED = {"erase", "end_page"}
+_NEVER_RETRIED = {"erase", "finish_page"}
 
 LEASE_SECONDS = 120
 QUEUED_LEASE_SECONDS = 1_800  # longer than a queue hides a message whose worker died
 
+# NULL unless given; psycopg2 ignores those that are no parameter of users.sql.
 _FILTERS = ("plan", "updated_since", *TREATMENT_OF)
 
 
@@ -80,22 +84,23 @@ class Store:
                 cursor.execute(file.read_text(encoding="utf-8"))
             return [file.stem for file in missing]
 
-    def check_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]:
-        """What is wrong with the keys, by their proofs, for the stored data; remembers the newest key."""
+    def reconcile_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]:
+        """Compares keys, by their proofs, with those of the stored data; returns what is wrong. Also records
+        the newest key, forgets unneeded ones, and ends seals that no erasure could find."""
         values = {"proofs": json.dumps(proofs), "newest": max(proofs), "given_up": list(given_up)}
-        return [KeyTrouble(*row) for row in self._rows("check_keys", values)]
+        return [KeyTrouble(*row) for row in self._rows("reconcile_keys", values)]
 
-    def open_run(self, opening: Opening, contract_hash: str, key_version: int) -> OpenRun:
+    def open_run(self, request: RunRequest, contract_hash: str, key_version: int) -> OpenedRun:
         """Opens a run and takes the source's lease, or records that it was skipped. Ends expired seals."""
         self._rows("expire_seals", {})
         values = {
-            **asdict(opening),
+            **asdict(request),
             "run_id": str(uuid4()),
             "contract_hash": contract_hash,
             "key_version": key_version,
-            "lease_seconds": QUEUED_LEASE_SECONDS if opening.queued else LEASE_SECONDS,
+            "lease_seconds": QUEUED_LEASE_SECONDS if request.queued else LEASE_SECONDS,
         }
-        return OpenRun(*self._rows("open_run", values)[0])
+        return OpenedRun(*self._rows("open_run", values)[0])
 
     def load_page(self, load: PageLoad) -> Loaded | None:
         """Loads a page, all or nothing, together with its counts in the ledger. None if it was loaded before.
@@ -107,7 +112,7 @@ class Store:
             "page": load.page,
             **load.columns,
             "rejects": encode(load.rejects).decode(),
-            "duplicate": load.duplicates,
+            "duplicate": load.duplicate,
             "key": encode(load.key).decode(),
             "key_version": load.key.version,
             "seal_days": load.seal_days,
@@ -137,23 +142,17 @@ class Store:
         """Records on a queued run that its source may have more than the run reads; None if not."""
         self._rows("note_unread", {"run_id": run_id, "unread": unread})
 
-    def end_page(self, run_id: str, timings: Mapping[str, float]) -> str | None:
-        """Ends a queued run after its last page. Returns its status; None if it was not running."""
-        rows = self._rows("end_page", {"run_id": run_id, "timings": json.dumps(dict(timings))})
-        return rows[0][0] if rows else None
+    def finish_page(self, run_id: str, timings: Mapping[str, float]) -> ReportStatus:
+        """Adds a queued page's timings; ends the run if it was the last. Returns its status, or "ended"."""
+        rows = self._rows("finish_page", {"run_id": run_id, "timings": json.dumps(dict(timings))})
+        return rows[0][0] if rows else "ended"
 
     def note_rejects(
         self, run_id: str, page: int, rejects: Sequence[RejectRow], key: KeyInUse, seal_days: int = 0
     ) -> None:
         """Stores the rejects of a page that is not loaded. Raises KeysOvertaken, and then stores nothing."""
-        values = {
-            "run_id": run_id,
-            "page": page,
-            "rejects": encode(rejects).decode(),
-            "key": encode(key).decode(),
-            "seal_days": seal_days,
-        }
-        if self._rows("note_rejects", values)[0][0]:
+        values = {"run_id": run_id, "page": page, "rejects": encode(rejects).decode(), "seal_days": seal_days}
+        if self._rows("note_rejects", values | {"key": encode(key).decode()})[0][0]:
             raise KeysOvertaken("note_rejects")
 
     def sealed_pages(self, run_id: str) -> list[int]:
@@ -163,7 +162,7 @@ class Store:
     def sealed_rejects(self, run_id: str, page: int) -> list[SealedReject]:
         """The quarantined records of a page, in the order of the source."""
         rows = self._rows("sealed_rejects", {"run_id": run_id, "page": page})
-        return [SealedReject(place, bytes(sealed), sealed_at) for place, sealed, sealed_at in rows]
+        return [SealedReject(position, bytes(sealed), sealed_at) for position, sealed, sealed_at in rows]
 
     def finish_run(self, run_id: str, ending: Ending) -> Counts | None:
         """Ends a run; None if it was already lost. A partial run without a loaded page becomes failed."""
@@ -184,8 +183,8 @@ class Store:
         ``filters`` are those of ``users.sql``: the text for a kept column, the tokens for a tokenised one.
         """
         values = dict.fromkeys(_FILTERS) | dict(filters or {}) | {"limit": limit, "after": after}
-        rows = self._rows("users", values)
-        return list(user_views([*zip(*rows, strict=True)])) if rows else []
+        names, rows = self._ask("users", values)
+        return list(user_views(dict(zip(names, zip(*rows, strict=True), strict=True)))) if rows else []
 
     def erase(self, uid: str, uid_tokens: Sequence[str], key: KeyInUse) -> Erased:
         """Deletes a person and remembers the first token, so that no later load brings the person back.
@@ -208,10 +207,10 @@ class Store:
 
     def list_runs(self, limit: int, after: str | None = None) -> list[Run]:
         """Runs before the given one, newest first."""
-        return [Run(*row) for row in self._rows("runs", {"limit": limit, "after": after})]
+        return [Run(*row) for row in self._rows("runs", {"run_id": None, "limit": limit, "after": after})]
 
     def get_run(self, run_id: str) -> Run | None:
-        rows = self._rows("run", {"run_id": run_id})
+        rows = self._rows("runs", {"run_id": run_id, "limit": 1, "after": None})
         return Run(*rows[0]) if rows else None
 
     def list_rejects(self, run_id: str, limit: int, after: tuple[int, int] | None = None) -> list[RejectView]:
@@ -228,17 +227,21 @@ class Store:
         self._pool.close_idle()
 
     def _rows(self, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        def attempt() -> list[tuple[Any, ...]]:
+        return self._ask(query, values)[1]
+
+    def _ask(self, query: str, values: Mapping[str, Any]) -> Answer:
+        def attempt() -> Answer:
             return translate_errors(query, lambda: self._execute(query, values))
 
         if query in _NEVER_RETRIED:
             return attempt()
         return retrying()(attempt) if query in _RETRIED_FOR_SECONDS else retry_once(attempt)
 
-    def _execute(self, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    def _execute(self, query: str, values: Mapping[str, Any]) -> Answer:
         with self._pool.connection(_SECONDS.get(query, _READ_SECONDS)) as conn, conn.cursor() as cursor:
             cursor.execute(_sql(query), values)
-            return cursor.fetchall() if cursor.description else []
+            names = [column.name for column in cursor.description or ()]
+            return names, cursor.fetchall() if names else []
 
 
 @cache

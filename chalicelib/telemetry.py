@@ -17,11 +17,10 @@ from typing import Any
 import msgspec
 
 from chalicelib.errors import Unforeseen
-from chalicelib.ledger import Report
+from chalicelib.ledger import OUTCOMES, Report
 
 _NAME = "decant"
 _EMAIL = re.compile(r"[^\s@'\"<>]+@[^\s@'\"<>]+\.[^\s@'\"<>]+")
-_OUTCOMES = ("fetched", "inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
 _UNITS = {"Latency": "Milliseconds", "Seconds": "Seconds"}  # all others are counts
 _STANDARD_FIELDS = {*vars(logging.makeLogRecord({})), "message", "asctime"}  # what every record has
 
@@ -108,7 +107,7 @@ def log_request(method: str, route: str, status: int, source: str, started: floa
 
 def log_run(report: Report) -> None:
     """Writes a run's line."""
-    metrics = {outcome.capitalize(): getattr(report, outcome) for outcome in _OUTCOMES}
+    metrics = {outcome.capitalize(): getattr(report, outcome) for outcome in ("fetched", *OUTCOMES)}
     metrics |= {
         "UnknownFields": report.unknown_fields,
         "Seconds": round(report.seconds, 3),

@@ -1,6 +1,6 @@
-"""What a user is: the record contract.
+"""What a user is: the common form of a record, into which each dialect converts its own.
 
-The contract is the Random Data API's v2 user, as far as Decant uses it. No type holds a field that is not
+It is the Random Data API's v2 user, as far as Decant uses it. No type holds a field that is not
 named here: passwords, card numbers, pictures, and anything that the source adds.
 """
 
@@ -11,9 +11,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from msgspec import Meta, Struct
-
-LARGEST_PAGE = 5_000  # records
-MAX_PAGES = 100_000  # in a run
 
 Text = Annotated[str, Meta(max_length=200)]
 # Characters that no part of an e-mail address holds: spaces, controls, punctuation of mail, invisible ones.

@@ -15,13 +15,28 @@ from typing import Any, get_args
 import msgspec
 
 from chalicelib import shapes
-from chalicelib.dialect import Dialect, loads
+from chalicelib.dialect import Dialect, loads_leniently
 from chalicelib.users import Issue, User, numeric
+
+_BACKSLASH = ord("\\")
+
+# The rule's name, by a part of msgspec's message.
+_RULES = (
+    ("of length", "length"),
+    ("matching regex", "format"),
+    ("Invalid UUID", "uuid"),
+    ("Invalid RFC3339", "date"),
+    ("<=", "range"),
+    (">=", "range"),
+    ("out of range", "range"),
+)
+
+_fields = cache(msgspec.structs.fields)  # ``fields`` itself would compute them again at each call
 
 
 @dataclass(frozen=True)
 class Reject:
-    """A record that is not loaded: its place in the page (from 0), and all that is wrong with it."""
+    """A record that is not loaded: its position in the page (from 0), and all that is wrong with it."""
 
     position: int
     issues: tuple[Issue, ...]
@@ -66,7 +81,7 @@ def validate(body: bytes, dialect: Dialect[Any], today: date) -> ValidPage:
 
 
 def validate_records(records: Mapping[int, bytes], dialect: Dialect[Any], today: date) -> ValidPage:
-    """Sorts records, given by their place in the page, into valid users and rejects."""
+    """Sorts records, given by their position in the page, into valid users and rejects."""
     users, rejects, unknown = list[User](), list[Reject](), Counter[str]()
     decoded = dialect.decode_each(records.values())
     for (position, raw), user in zip(records.items(), decoded, strict=True):
@@ -85,7 +100,7 @@ def validate_records(records: Mapping[int, bytes], dialect: Dialect[Any], today:
 def _rewritten(raw: bytes, dropped: Iterable[str]) -> bytes:
     """A record without its dropped fields. Equal records give equal bytes, however their page was read."""
     try:
-        record = loads(raw)
+        record = loads_leniently(raw)
         for path in dropped:
             _remove(record, *path.split("."))
         return json.dumps(record, sort_keys=True).encode()
@@ -104,20 +119,20 @@ def _remove(value: Any, name: str, *below: str) -> None:
 
 def _examine(raw: bytes, dialect: Dialect[Any], today: date) -> User | tuple[Issue, ...]:
     try:
-        user = dialect.decode_one(raw)
+        user = dialect.decode_leniently(raw)
         if user.date_of_birth <= today and not _may_hide_nul(raw):
             return user
     except (ValueError, RecursionError):
         pass  # the slow way below finds everything that is wrong
     try:
-        record = loads(raw)
+        record = loads_leniently(raw)
     except (ValueError, RecursionError):
         return (Issue("", "json"),)
     return _examine_closely(record, dialect, today)
 
 
 def _examine_closely(record: Any, dialect: Dialect[Any], today: date) -> User | tuple[Issue, ...]:
-    issues = tuple(sorted(set(_struct_issues(record, dialect.record, "", today))))
+    issues = tuple(sorted(set(_struct_issues(record, dialect.record_type, "", today))))
     if issues:
         return issues
     try:
@@ -131,18 +146,15 @@ def _may_hide_nul(body: bytes) -> bool:
     return _BACKSLASH in body and b"\\u0000" in body  # in a record, the second search takes ten times as long
 
 
-_BACKSLASH = ord("\\")
-
-
 def _struct_issues(value: Any, struct: type, path: str, today: date) -> Iterator[Issue]:
     if not isinstance(value, dict):
         yield Issue(path, "type")
         return
-    for known in _fields(struct):
-        field_path = f"{path}.{known.encode_name}" if path else known.encode_name
-        if known.encode_name in value:
-            yield from _value_issues(value[known.encode_name], known.type, field_path, today)
-        elif known.required:
+    for declared in _fields(struct):
+        field_path = f"{path}.{declared.encode_name}" if path else declared.encode_name
+        if declared.encode_name in value:
+            yield from _value_issues(value[declared.encode_name], declared.type, field_path, today)
+        elif declared.required:
             yield Issue(field_path, "required")
 
 
@@ -176,19 +188,6 @@ def _storable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return "\0" not in text
-
-
-_fields = cache(msgspec.structs.fields)  # which computes them again at each call
-
-_RULES = (
-    ("of length", "length"),
-    ("matching regex", "format"),
-    ("Invalid UUID", "uuid"),
-    ("Invalid RFC3339", "date"),
-    ("<=", "range"),
-    (">=", "range"),
-    ("out of range", "range"),
-)
 
 
 def _rule(message: str) -> str:

@@ -1,4 +1,4 @@
-"""The shapes of the API's responses, and their JSON. A loader caches the bytes that a reader builds."""
+"""The shapes of the API's responses, and their JSON: a load caches the same bytes that a read builds."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
@@ -9,6 +9,9 @@ from msgspec import Meta, Struct
 
 from chalicelib.ledger import Status, Trigger
 from chalicelib.users import Issue
+
+encode = msgspec.json.Encoder().encode
+_DRAFTED = b'"version":0,"updated_at":""'  # in the body of a person whose load has not happened yet
 
 Uid = Annotated[str, Meta(examples=["f80b9b0d-c04d-4a77-86b5-43981186a788"])]
 Moment = Annotated[str, Meta(examples=["2026-01-31T12:00:00.000000Z"])]
@@ -65,6 +68,9 @@ class UserView(Struct):
     address: Address
 
 
+read_user = msgspec.json.Decoder(UserView).decode
+
+
 class UserList(Struct):
     """A page of people in the order of their uid; ``next`` is the cursor of the next page."""
 
@@ -111,7 +117,7 @@ class RunList(Struct):
 
 
 class RejectView(Struct):
-    """A record that was not loaded: page (from 1), place in the page (from 0), what was wrong and where.
+    """A record that was not loaded: page (from 1), position in the page (from 0), what was wrong and where.
 
     ``sealed_until`` is set while the quarantine holds it; ``replayed_by`` is the run that replayed it.
     """
@@ -214,19 +220,24 @@ class Health(Struct):
     last_success_age_seconds: float | None
 
 
-def user_views(columns: Sequence[Iterable[Any]]) -> Iterator[UserView]:
-    """The views of people, from columns in the order of ``users.sql``."""
-    employments = map(Employment, *columns[11:13])
-    subscriptions = map(Subscription, *columns[13:17])
-    addresses = map(Address, *columns[17:21], columns[23], map(Coordinates, *columns[21:23]))
-    return map(UserView, *columns[:11], employments, subscriptions, addresses)
+def user_views(columns: Mapping[str, Iterable[Any]]) -> Iterator[UserView]:
+    """The views of people, from the stored columns by name."""
+    nested = {
+        "employment": _views(Employment, columns, "employment_"),
+        "subscription": _views(Subscription, columns, "subscription_"),
+        "address": _views(Address, {**columns, "coordinates": _views(Coordinates, columns)}),
+    }
+    return _views(UserView, {**columns, **nested})
+
+
+def _views(view: type[Struct], columns: Mapping[str, Iterable[Any]], prefix: str = "") -> Iterator[Any]:
+    return map(view, *[columns[f"{prefix}{name}"] for name in view.__struct_fields__])
 
 
 def user_drafts(columns: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
     """The JSON bodies of a page's people, by uid, as far as they are known before a load."""
-    uids, *others = columns.values()  # stored columns come in the order of the views
-    drafts = map(encode, user_views([uids, repeat(0), repeat(""), *others]))
-    return dict(zip(uids, drafts, strict=True))
+    drafts = map(encode, user_views({**columns, "version": repeat(0), "updated_at": repeat("")}))
+    return dict(zip(columns["uid"], drafts, strict=True))
 
 
 def user_bodies(
@@ -237,9 +248,3 @@ def user_bodies(
         uid: drafts[uid].replace(_DRAFTED, f'"version":{version},"updated_at":"{updated_at}"'.encode(), 1)
         for uid, version in versions.items()
     }
-
-
-_DRAFTED = b'"version":0,"updated_at":""'
-
-encode = msgspec.json.Encoder().encode
-read_user = msgspec.json.Decoder(UserView).decode

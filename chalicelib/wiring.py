@@ -33,9 +33,8 @@ SECRET_SECONDS = 300.0  # how old a secret's values may become
 _RETRY_SECONDS = 30.0
 
 
-class _Once(Generic[T]):
-    """A function that is called once, however many threads ask at the same time. Its result is forgotten on
-    demand, and when the secret that it was built from has changed."""
+class _Cached(Generic[T]):
+    """Builds its object on first use, and again after a reload. Concurrent callers get the same object."""
 
     def __init__(self, build: Callable[[], T]) -> None:
         self._build, self.built = build, list[T]()
@@ -61,7 +60,7 @@ class _Secret:
 _secret = _Secret()
 
 
-@_Once
+@_Cached
 def settings() -> config.Settings:
     read = config.read()
     _secret.stale_at = time.monotonic() + SECRET_SECONDS if config.has_secret() else math.inf
@@ -85,33 +84,33 @@ def _reload() -> None:
 
 def _replace(new_settings: config.Settings) -> None:
     """Rebuilds all that had been built. If that fails, raises the error and keeps the old objects in use."""
-    singletons: tuple[_Once[Any], ...] = (settings, store, cache, tokeniser, quarantine, source)
-    before = [(once, once.built) for once in singletons]
-    for once in singletons:
-        once.built = []
+    singletons: tuple[_Cached[Any], ...] = (settings, store, cache, tokeniser, quarantine, source)
+    before = [(cached, cached.built) for cached in singletons]
+    for cached in singletons:
+        cached.built = []
     settings.built.append(new_settings)
     try:
-        for once, built in before:
-            if built or once is store:  # which the cache may need at any moment
-                once()
+        for cached, built in before:
+            if built or cached is store:  # which the cache may need at any moment
+                cached()
     except ConfigError:
-        for once, built in before:
-            once.built = built
+        for cached, built in before:
+            cached.built = built
         raise
-    for once, built in before:
-        if once in (store, cache, source):
+    for cached, built in before:
+        if cached in (store, cache, source):
             for old in built:
                 old.close()
 
 
-@_Once
+@_Cached
 def store() -> Store:
     from chalicelib.store import Store
 
     return Store(settings().database_url)
 
 
-@_Once
+@_Cached
 def cache() -> Cache:
     """The cache in front of the store, through which single people and the statistics are read."""
     from chalicelib.cache import Cache
@@ -129,14 +128,14 @@ class _LazyStore:
         return store().stats()
 
 
-@_Once
+@_Cached
 def tokeniser() -> Tokeniser:
     from chalicelib.privacy import Tokeniser
 
     return Tokeniser(settings().pii_keys)
 
 
-@_Once
+@_Cached
 def quarantine() -> Quarantine | None:
     """What seals and opens rejects; None if no key is set for it."""
     from chalicelib.quarantine import Quarantine
@@ -145,7 +144,7 @@ def quarantine() -> Quarantine | None:
     return Quarantine(key, days) if key else None
 
 
-@_Once
+@_Cached
 def source() -> Source:
     from chalicelib import sources
     from chalicelib.sources.client import Source
@@ -157,9 +156,9 @@ def source() -> Source:
 
 def reset() -> None:
     """Closes what was built and forgets it, so that changed settings take effect."""
-    edges: tuple[_Once[Any], ...] = (source, cache, store)
-    for edge in (built for once in edges for built in once.built):
+    edges: tuple[_Cached[Any], ...] = (source, cache, store)
+    for edge in (built for cached in edges for built in cached.built):
         edge.close()
-    for once in (*edges, tokeniser, quarantine, settings):
-        once.built.clear()
+    for cached in (*edges, tokeniser, quarantine, settings):
+        cached.built.clear()
     _secret.stale_at = math.inf

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from chalicelib.emulator import refusal
+from chalicelib.answers import refusal
 from chalicelib.gate import cors_of
 
 # API Gateway's response types and their statuses. The defaults are for types that are not listed here.

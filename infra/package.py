@@ -41,7 +41,8 @@ def build(stage: str, target: Path) -> None:
     if sys.version_info[:2] != RUNTIME:
         wanted, here = (".".join(map(str, version)) for version in (RUNTIME, sys.version_info[:2]))
         raise PackageError(
-            f"the functions run Python {wanted}, and bytecode works with one version only; this is {here}"
+            f"the functions run Python {wanted}, and bytecode works with one version only; this is {here}: "
+            f"`make package PYTHON=python{wanted}`"
         )
     if stage not in _config()["stages"]:
         raise PackageError(f".chalice/config.json has no stage {stage}")

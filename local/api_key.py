@@ -5,7 +5,7 @@ import json
 import sys
 
 from chalicelib.access import SCOPES, key_hash
-from chalicelib.config import api_keys
+from chalicelib.config import parse_api_keys
 from chalicelib.errors import ConfigError
 from local import keys, settings
 from local.errors import LocalError
@@ -16,7 +16,7 @@ def main() -> int:
     try:
         scopes = _scopes()
         known = settings.chosen().get("API_KEYS") or keys.api_keys(local_folder())
-        all_keys = {digest: sorted(opened) for digest, opened in api_keys(known).items()}
+        all_keys = {digest: sorted(opened) for digest, opened in parse_api_keys(known).items()}
     except (LocalError, ConfigError, OSError) as error:
         print(f"make api-key: {error}.", file=sys.stderr)
         return 1

@@ -17,14 +17,12 @@ from tqdm import tqdm
 
 from chalicelib import runs, telemetry, wiring
 from chalicelib.errors import DecantError
-from chalicelib.ledger import Report, Trigger
-from chalicelib.users import LARGEST_PAGE, MAX_PAGES
+from chalicelib.ledger import MAX_PAGE_SIZE, MAX_PAGES, OUTCOMES, Report, Trigger
 from local import lock, settings, signals
 from local.errors import LocalError
 from local.folders import local_folder
 from local.stack import running_stack
 
-_OUTCOMES = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
 _REASONS_SHOWN = 5
 
 
@@ -48,7 +46,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local.ingest", description="Runs one ingest now.")
     parser.add_argument("--pages", type=_at_most(MAX_PAGES), help="number of pages (default: SOURCE_PAGES)")
     parser.add_argument(
-        "--size", type=_at_most(LARGEST_PAGE), help="records per page (default: SOURCE_PAGE_SIZE)"
+        "--size", type=_at_most(MAX_PAGE_SIZE), help="records per page (default: SOURCE_PAGE_SIZE)"
     )
     parser.add_argument(
         "--replay", type=_run_id, metavar="RUN", help="validate this run's sealed rejects again"
@@ -121,7 +119,7 @@ def table(report: Report, replay: bool = False) -> Iterator[str]:
         return
     yield f"  pages       {report.pages:>9,}"
     yield f"  fetched     {report.fetched:>9,}"
-    for sign, outcome in zip("=+++++", _OUTCOMES, strict=True):
+    for sign, outcome in zip("=+++++", OUTCOMES, strict=True):
         yield f"  {sign} {outcome:<10}{getattr(report, outcome):>9,}"
     reasons = sorted(report.rejects_by_rule.items(), key=lambda item: (-item[1], item[0]))
     for (path, rule), count in reasons[:_REASONS_SHOWN]:

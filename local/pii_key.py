@@ -2,7 +2,7 @@
 
 import sys
 
-from chalicelib.config import pii_keys
+from chalicelib.config import parse_pii_keys
 from chalicelib.errors import ConfigError
 from local import keys, settings
 from local.errors import LocalError
@@ -29,7 +29,7 @@ def main() -> int:
                 "the keys are in the secret SECRET_ID; put their JSON into PII_KEYS and leave SECRET_ID out"
             )
         known = chosen or keys.pii_keys(folder)
-        pii_keys(known)
+        parse_pii_keys(known)
         fresh = keys.with_fresh_pii_key(known)
         if not chosen:
             write_private(keys.pii_keys_file(folder), fresh + "\n")
@@ -41,7 +41,7 @@ def main() -> int:
         print(f"PII_KEYS='{fresh}'")
     else:
         print(f"Added to {keys.pii_keys_file(folder)}.")
-    print(_NEXT.format(version=max(pii_keys(fresh))))
+    print(_NEXT.format(version=max(parse_pii_keys(fresh))))
     return 0
 
 

@@ -64,7 +64,7 @@ def copied(folder: Path) -> Iterator[Checkout]:
         shutil.copy2(ROOT / name, folder / name)
     (folder / ".venv").mkdir()
     for part in Path(sys.prefix).iterdir():
-        if part.name != "installed":
+        if not part.name.startswith("installed"):
             (folder / ".venv" / part.name).symlink_to(part)
     (folder / ".venv" / "installed").touch()
     checkout = Checkout(folder)

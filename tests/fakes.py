@@ -18,10 +18,11 @@ from chalicelib.ledger import (
     KeyInUse,
     KeyTrouble,
     Loaded,
-    Opening,
-    OpenRun,
+    OpenedRun,
     PageLoad,
     RejectRow,
+    ReportStatus,
+    RunRequest,
     SealedReject,
 )
 from chalicelib.prepare import columns_json
@@ -75,7 +76,7 @@ def person(number: int, **changed: Any) -> dict[str, Any]:
     } | changed
 
 
-KEY = Tokeniser({1: PII_KEY}).in_use  # the key that made the loads below, unless another is given
+KEY = Tokeniser({1: PII_KEY}).key_in_use  # the key that made the loads below, unless another is given
 
 
 def reject(position: int, path: str = "email", rule: str = "format", letter: str = "r") -> RejectRow:
@@ -88,14 +89,22 @@ def page_load(
     page: int = 1,
     rejects: Sequence[RejectRow] = (),
     duplicates: int = 0,
-    erasure_tokens: Sequence[Sequence[str]] | None = None,
+    uid_tokens: Sequence[Sequence[str]] | None = None,
     key: KeyInUse | None = None,
 ) -> PageLoad:
     columns = {name: [row[name] for row in people] for name in person(0)}
     drafts = views.user_drafts(columns)
-    tokens = [[]] * len(people) if erasure_tokens is None else erasure_tokens
+    tokens = [[]] * len(people) if uid_tokens is None else uid_tokens
     written = columns_json(columns, drafts, tokens)
-    return PageLoad(run_id, page, written, drafts, rejects, duplicates, key or KEY)
+    return PageLoad(
+        run_id=run_id,
+        page=page,
+        columns=written,
+        drafts=drafts,
+        rejects=rejects,
+        duplicate=duplicates,
+        key=key or KEY,
+    )
 
 
 class FakeSource:
@@ -134,15 +143,15 @@ class FakeStore:
         self._counts: dict[str, Counter[str]] = {}
         self.key_troubles: list[KeyTrouble] = []
 
-    def open_run(self, opening: Opening, contract_hash: str, key_version: int) -> OpenRun:
+    def open_run(self, request: RunRequest, contract_hash: str, key_version: int) -> OpenedRun:
         self._do("open")
-        rivals = (run for run in self.runs.values() if run["source"] == opening.source)
+        rivals = (run for run in self.runs.values() if run["source"] == request.source)
         taken = any(run["status"] == "running" for run in rivals)
         run_id, status = uid(len(self.runs) + 1), "skipped" if taken else "running"
         self.runs[run_id] = {
-            "source": opening.source,
-            "trigger": opening.trigger,
-            "pages": opening.pages,
+            "source": request.source,
+            "trigger": request.trigger,
+            "pages": request.pages,
             "contract_hash": contract_hash,
             "key_version": key_version,
             "status": status,
@@ -150,7 +159,7 @@ class FakeStore:
             "timings": {},
         }
         self._counts[run_id] = Counter({count.name: 0 for count in fields(Counts) if count.name != "status"})
-        return OpenRun(run_id, status)
+        return OpenedRun(run_id, status)
 
     def load_page(self, load: PageLoad) -> Loaded:
         self._do(f"load {load.page}")
@@ -163,7 +172,7 @@ class FakeStore:
         columns = {name: json.loads(column) for name, column in load.columns.items()}
         for row in zip(*columns.values(), strict=True):
             counts[self._upsert(dict(zip(columns, row, strict=True)), versions)] += 1
-        counts |= {"rejected": len(load.rejects), "duplicate": load.duplicates}
+        counts |= {"rejected": len(load.rejects), "duplicate": load.duplicate}
         self._counts[load.run_id].update({"pages": 1, "fetched": counts.total(), **counts})
         return Loaded(
             counts["inserted"],
@@ -191,10 +200,10 @@ class FakeStore:
     def note_unread(self, run_id: str, unread: str | None) -> None:
         raise NotImplementedError("queued runs are tested in Postgres")
 
-    def end_page(self, run_id: str, timings: Mapping[str, float]) -> str | None:
+    def finish_page(self, run_id: str, timings: Mapping[str, float]) -> ReportStatus:
         raise NotImplementedError("queued runs are tested in Postgres")
 
-    def check_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]:
+    def reconcile_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]:
         return self.key_troubles
 
     def sealed_pages(self, run_id: str) -> list[int]:

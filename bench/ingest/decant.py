@@ -43,7 +43,7 @@ class Decant(Way):
         self._cache = Cache(servers.redis_url, self._store, _TTL_SECONDS)
         self.edges = Edges(_Memory(pages), self._store, self._cache, Tokeniser({1: PII_KEY}))
         self._plan = Plan("manual", len(pages.bodies), pages.page_size, max_reject_ratio=0.2)
-        self._report = Report("", "")
+        self._report = Report("", "running")
         self._log_level = _log.level
         _log.setLevel(logging.ERROR)  # runs warn of the unknown fields in these records
 

@@ -10,7 +10,7 @@ from bench.servers import Servers
 
 
 class ToSql(Way):
-    """Appends, so a replay would double everything. Removes a person's duplicates within a page."""
+    """Appends, so a second load would duplicate everything. Removes a person's duplicates within a page."""
 
     users, addresses, cached = "pandas.users", "pandas.users_address", False
 

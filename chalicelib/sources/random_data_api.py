@@ -1,4 +1,4 @@
-"""The Random Data API's v2 users: a bare list of records with the field names of the contract.
+"""The Random Data API's v2 users: a bare list of records with the field names of ``User``.
 
 Source: https://random-data-api.com/documentation
 """

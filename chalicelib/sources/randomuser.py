@@ -1,4 +1,4 @@
-"""randomuser.me 1.4: an envelope of records whose names, nesting and types differ from the contract's.
+"""randomuser.me 1.4: an envelope of records whose names, nesting and types differ from a ``User``'s.
 
 Coordinates are strings, a postcode is a number or a string, an id may be null. It has no employment and no
 subscription. Source: https://randomuser.me/documentation
@@ -74,7 +74,7 @@ def query(page: int, size: int) -> dict[str, int]:
 
 
 def to_user(record: RandomUser) -> User:
-    """Converts a record to the contract. A seed in the source's URL makes its pages deterministic."""
+    """Converts a record to a ``User``. A seed in the source's URL makes its pages deterministic."""
     return User(
         uid=record.login.uuid,
         first_name=record.name.first,

@@ -11,7 +11,7 @@ const HEADLINES = {
   silent: ["Decant does not answer.", "The server or the network is unavailable. This page keeps trying."],
 };
 const ENDED_BADLY = {
-  partial: "The last run was only partly loaded.",
+  partial: "The last run is partial.",
   failed: "The last run failed.",
   lost: "The last run was lost.",
 };
@@ -24,16 +24,16 @@ export function nowPart() {
   const known = {};
   const update = (news) => {
     Object.assign(known, news);
-    const [headline, ...told] = howItStands(known);
+    const [headline, ...lines] = summary(known);
     title.textContent = headline;
-    fill(text, told);
+    fill(text, lines);
     fill(figures, figure("People stored", people(known)), figure("Last successful run", lastGood(known)), figure("Rejected", rejected(known)), figure("Found in Redis", hits(known)));
   };
   return { node: element("section", { class: "now" }, title, text, figures), update };
 }
 
 /** A headline and its explanation: about the servers first, then about the newest run that was not skipped. */
-function howItStands({ health, runs }) {
+function summary({ health, runs }) {
   if (health === undefined) return ["Loading …"];
   const status = health?.status ?? "silent";
   if (status !== "ok" || !runs) return HEADLINES[status];

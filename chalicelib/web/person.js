@@ -60,7 +60,7 @@ export function personView(place, signal, uid) {
       const answer = await ask(`users/${uid}`, { signal });
       asks.push(answer);
       whence.hidden = false;
-      fill(history, told(asks));
+      fill(history, answered(asks));
       announce(`${sourceOf(answer)}, ${duration(answer.milliseconds)}.`);
       fill(body, drawn(answer.data), eraseButton(answer.data.uid, signal, (receipt) => { whence.remove(); fill(body, receipt); }));
     } catch (error) {
@@ -76,7 +76,7 @@ export function personView(place, signal, uid) {
 const sourceOf = ({ source }) => (source === "redis" ? "Redis" : "Postgres");
 
 /** Each answer with its source, its time, and a bar in proportion to it. */
-function told(asks) {
+function answered(asks) {
   const slowest = Math.max(...asks.map(({ milliseconds }) => milliseconds));
   return asks.map(({ source, milliseconds }) => element(
     "li",

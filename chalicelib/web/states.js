@@ -15,7 +15,7 @@ export function empty(title, text, ...more) {
 /** A failed request in words, with a button to go on if there is something to try. */
 export function failure(error, again) {
   if (!(error instanceof Refusal)) throw error;
-  const { title, text } = told(error);
+  const { title, text } = explain(error);
   return element(
     "div",
     { class: "state failed", role: "alert" },
@@ -30,7 +30,7 @@ export function failure(error, again) {
 export function complaint(error, scope) {
   if (!(error instanceof Refusal)) throw error;
   if (isClosed(error)) return `This key does not have the scope “${scope}”, or is no longer valid.`;
-  const { title, text } = told(error);
+  const { title, text } = explain(error);
   return `${title}. ${text}`;
 }
 
@@ -40,7 +40,7 @@ export const isClosed = (error) => error.status === 401 || error.status === 403;
 const isAway = (error) => error.status === 0 || isWithoutPostgres(error);
 const isWithoutPostgres = (error) => error.status === 503 && !error.detail;
 
-function told(error) {
+function explain(error) {
   if (isClosed(error)) {
     return { title: "This key has no access", text: "This view needs a key with the scope “read”. Yours does not have it, or is no longer valid." };
   }

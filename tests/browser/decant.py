@@ -100,8 +100,8 @@ def simulate_a_day(decant: Decant, runs: int = RUNS) -> None:
             decant.sql("UPDATE users SET content_hash = '\\x00' WHERE uid::text = ANY (%s)", changed)
         if number == 20:
             for uid in known[:9]:
-                decant.store.erase(uid, [tokeniser.token("uid", uid)], tokeniser.in_use)
-        plan = Plan("schedule", _pages(number), PAGE_SIZE, 0.2)
+                decant.store.erase(uid, [tokeniser.token("uid", uid)], tokeniser.key_in_use)
+        plan = Plan("schedule", _pages(number), PAGE_SIZE, max_reject_ratio=0.2)
         pipeline.run(Edges(source, decant.store, decant.cache, tokeniser), plan)
     _spread(decant.sql)
     decant.forget_cached()

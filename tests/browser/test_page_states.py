@@ -5,7 +5,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from chalicelib.ledger import Ending, Opening
+from chalicelib.ledger import Ending, RunRequest
 from tests.browser.decant import start_decant
 from tests.fakes import page_load, person
 from tests.integration.api_support import load
@@ -64,14 +64,14 @@ def test_one_run_and_one_person_are_in_the_singular(bare_tab, bare):
     ("status", "headline"),
     [
         ("failed", "The last run failed."),
-        ("partial", "The last run was only partly loaded."),
+        ("partial", "The last run is partial."),
         ("lost", "The last run was lost."),
     ],
 )
 def test_a_run_that_ended_badly_is_the_headline_whatever_was_skipped_since(bare_tab, bare, status, headline):
-    run_id = bare.store.open_run(Opening("here", "schedule", 1), "", 1).run_id
+    run_id = bare.store.open_run(RunRequest("here", "schedule", 1), "", 1).run_id
     bare.store.load_page(page_load(run_id, person(1)))
-    bare.store.open_run(Opening("here", "schedule", 1), "", 1)  # skipped
+    bare.store.open_run(RunRequest("here", "schedule", 1), "", 1)  # skipped
     bare.store.finish_run(run_id, Ending(status, "page 1: status 503"))
     bare_tab.page.reload()
 
@@ -124,7 +124,7 @@ def test_a_busy_postgres_is_not_reported_as_down(bare_tab, bare):
 
 
 def test_a_run_is_requested_again_after_a_transient_failure(bare_tab, bare):
-    run_id = bare.store.open_run(Opening("here", "manual", 1), "", 1).run_id
+    run_id = bare.store.open_run(RunRequest("here", "manual", 1), "", 1).run_id
     bare_tab.refusals_expected = True
     bare_tab.go(f"#/runs/{run_id}")
     expect(bare_tab(".badge.running")).to_be_visible()
@@ -167,7 +167,7 @@ def test_older_runs_can_be_paged(bare_tab, bare):
 
 def test_during_a_run_the_table_keeps_the_focus(bare_tab, bare):
     bare.sql(_SKIPPED, 5)
-    bare.store.open_run(Opening("here", "manual", 1), "", 1)
+    bare.store.open_run(RunRequest("here", "manual", 1), "", 1)
     bare_tab.page.reload()
     bare_tab.page.get_by_text("Show as table").click()
     link = bare_tab.rows("The last runs, newest first").nth(3).locator("a")

@@ -25,7 +25,6 @@ from tests.waiting import until
 ROOT = Path(__file__).parent.parent.parent
 START_SECONDS, STOP_SECONDS = 390, 90
 STACK = "decant-localstack"
-OUTCOMES = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
 
 
 def command(folder, *argv, seconds=START_SECONDS, **chosen):

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.e2e.cloud import OUTCOMES, STACK
+from chalicelib.ledger import OUTCOMES
+from tests.e2e.cloud import STACK
 from tests.keys import API_KEY
 
 pytestmark = pytest.mark.timeout(500)

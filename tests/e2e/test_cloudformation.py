@@ -8,10 +8,10 @@ import boto3
 import psycopg2
 import pytest
 
+from chalicelib.ledger import OUTCOMES
 from infra import deploy, package, secret, stacks
 from local import settings
 from local.deployment import DUMMY_CREDENTIALS
-from tests.e2e.cloud import OUTCOMES
 from tests.keys import API_KEY
 
 if sys.version_info[:2] != package.RUNTIME:

@@ -5,8 +5,9 @@ from urllib.parse import urljoin
 
 import pytest
 
-from chalicelib.aws import scheduled_event
-from tests.e2e.cloud import OUTCOMES, STACK, command
+from chalicelib.aws import ingest_event
+from chalicelib.ledger import OUTCOMES
+from tests.e2e.cloud import STACK, command
 from tests.e2e.conftest import READER
 from tests.keys import API_KEY, KEY_WITHOUT_SCOPES
 from tests.waiting import until
@@ -168,6 +169,6 @@ def test_an_ingest_that_is_killed_is_reported_and_the_next_invocation_works(clou
     assert cloud.kill(function)
 
     until(lambda: "Runtime exited with error: signal: killed" in "".join(cloud.logged(function)))
-    said, error = cloud.invoke(function, scheduled_event({}))
+    said, error = cloud.invoke(function, ingest_event({}))
     assert error is None
     assert said["status"] in ("skipped", "succeeded")

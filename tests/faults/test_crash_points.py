@@ -12,7 +12,8 @@ from tests.faults.wire import at
 pytestmark = pytest.mark.timeout(600)  # a loop over all steps, with processes at each
 
 STEPS = {
-    "open_run", "check_keys", "fetch", "validate", "clean", "protect", "load_page", "put_users", "finish_run",
+    "open_run", "reconcile_keys", "fetch", "validate", "clean", "protect", "load_page", "put_users",
+    "finish_run",
 }  # fmt: skip
 
 

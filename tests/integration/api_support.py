@@ -14,7 +14,7 @@ import chalice.test  # before app: Chalice's emulator is corrected only if it is
 import app
 from chalicelib import assets
 from chalicelib.access import SCOPES
-from chalicelib.ledger import Ending, Opening
+from chalicelib.ledger import Ending, RunRequest
 from chalicelib.telemetry import NoValues
 from tests.fakes import page_load, person, token, uid
 from tests.keys import API_KEY, KEY_WITHOUT_SCOPES
@@ -141,7 +141,7 @@ def sample_path(path):
 
 def load(store, *people, source="test", **how):
     """Loads rows as a run does; returns the run's id and the result of the load."""
-    run = store.open_run(Opening(source, "manual", 1), "0" * 16, 1)
+    run = store.open_run(RunRequest(source, "manual", 1), "0" * 16, 1)
     loaded = store.load_page(page_load(run.run_id, *people, **how))
     store.finish_run(run.run_id, Ending("succeeded"))
     return run.run_id, loaded

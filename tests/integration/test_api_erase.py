@@ -12,7 +12,7 @@ import pytest
 
 from chalicelib import people, privacy, runs
 from chalicelib.cache import Cache
-from chalicelib.ledger import Opening
+from chalicelib.ledger import RunRequest
 from tests.builders import RANDOM_DATA_API
 from tests.fakes import page_load, person, uid
 from tests.integration.api_support import ERASE, load, pii_keys
@@ -226,13 +226,13 @@ def containers(valkey, redis_client, store):
 def test_an_erasure_wins_against_a_load_and_readers_in_any_order(store, sql, redis_client, containers):
     """Either may get a head start; what counts is the order in which Postgres executes them."""
     tokeniser = privacy.Tokeniser(OLD)
-    run = store.open_run(Opening("race", "manual", 2 * ROUNDS), "0" * 16, 1)
+    run = store.open_run(RunRequest("race", "manual", 2 * ROUNDS), "0" * 16, 1)
     suppressed, errors, pages = 0, [], itertools.count(1)
 
     def load_again(number, version):
         row = person(number, birth_year=1900 + version)
-        tokens = privacy.erasure_tokens([row["uid"]], tokeniser)
-        loaded = store.load_page(page_load(run.run_id, row, page=next(pages), erasure_tokens=tokens))
+        tokens = privacy.uid_tokens([row["uid"]], tokeniser)
+        loaded = store.load_page(page_load(run.run_id, row, page=next(pages), uid_tokens=tokens))
         bodies = {
             who: b'{"uid":"%s","version":%d}' % (who.encode(), version)
             for who, version in loaded.versions.items()

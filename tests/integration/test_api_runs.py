@@ -13,7 +13,7 @@ from chalice.local import LambdaContext
 
 import app
 from chalicelib import privacy, runs, wiring
-from chalicelib.ledger import Ending, Opening
+from chalicelib.ledger import Ending, RunRequest
 from tests.builders import RANDOM_DATA_API
 from tests.fakes import page_load, person, reject, token, uid
 from tests.integration.api_support import OPERATE, READ, load
@@ -386,7 +386,7 @@ def test_an_unknown_run_is_a_problem(api):
 
 
 def test_a_run_whose_lease_expired_is_lost(api, store, sql):
-    run = store.open_run(Opening("lost", "manual", 1), "0" * 16, 1)
+    run = store.open_run(RunRequest("lost", "manual", 1), "0" * 16, 1)
     sql.expire_leases()
 
     assert api.get(f"/runs/{run.run_id}").json["status"] == "lost"
@@ -396,7 +396,7 @@ def test_a_run_whose_lease_expired_is_lost(api, store, sql):
 @pytest.fixture
 def refused(store):
     """A run that rejected five records on two pages."""
-    run = store.open_run(Opening("refusing", "manual", 2), "0" * 16, 1)
+    run = store.open_run(RunRequest("refusing", "manual", 2), "0" * 16, 1)
     for page in (1, 2):
         rejects = [reject(position, rule="format") for position in ((7, 2, 5) if page == 1 else (1, 0))]
         store.load_page(page_load(run.run_id, person(page), page=page, rejects=rejects))

@@ -11,7 +11,7 @@ import pytest
 
 from chalicelib import privacy, wiring
 from chalicelib.cache import Cache
-from chalicelib.ledger import Ending, Opening
+from chalicelib.ledger import Ending, RunRequest
 from tests.concurrency import at_once
 from tests.fakes import key, person, token
 from tests.integration.api_support import crowd, load, pii_keys
@@ -231,7 +231,7 @@ def test_health_is_ok_when_all_is_well(api):
 def test_health_shows_how_long_ago_a_run_last_succeeded(api, store, sql):
     load(store, person(1))
     sql("UPDATE runs SET finished_at = now() - interval '90 seconds'")
-    run = store.open_run(Opening("another", "manual", 1), "0" * 16, 1)
+    run = store.open_run(RunRequest("another", "manual", 1), "0" * 16, 1)
     store.finish_run(run.run_id, Ending("failed", "it failed"))
 
     assert 90 <= api.get("/health").json["last_success_age_seconds"] < 100

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.ledger import Opening
+from chalicelib.ledger import RunRequest
 from tests.fakes import KEY, page_load, person, uid
 from tests.integration.api_support import ROOT, crowd, load, pii_keys
 from tests.keys import PII_KEY
@@ -617,7 +617,7 @@ class Writer(threading.Thread):
 
     def run(self):
         try:
-            run = self._store.open_run(Opening("writer", "manual", 1_000), "0" * 16, 1)
+            run = self._store.open_run(RunRequest("writer", "manual", 1_000), "0" * 16, 1)
             while not self._ended.is_set():
                 self.rounds += 1
                 self._round(run.run_id)

@@ -17,13 +17,12 @@ from chalice.test import Client
 import app
 from chalicelib import aws, runs, wiring
 from chalicelib.errors import AwsError, ConfigError, DecantError, SourceUnavailable, StoreError
-from chalicelib.ledger import Ending, Opening
+from chalicelib.ledger import OUTCOMES, Ending, RunRequest
 from tests.builders import RANDOM_DATA_API
 from tests.fakes import page_load, person, uid
 from tests.integration.api_support import ROOT, pii_keys
 from tests.keys import PII_KEY
 
-COUNTS = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
 PAGES, SIZE, MOST_RECEIVES = 12, 5, 3
 
 
@@ -115,7 +114,7 @@ def waiting(sqs, url):
 
 def ledger(sql, run_id):
     (row,) = sql("SELECT to_jsonb(runs) FROM runs WHERE run_id = %s", run_id)
-    assert row[0]["fetched"] == sum(row[0][count] for count in COUNTS)
+    assert row[0]["fetched"] == sum(row[0][count] for count in OUTCOMES)
     return row[0]
 
 
@@ -221,16 +220,16 @@ def test_a_worker_that_dies_between_the_load_and_the_end_of_its_page_loses_nothi
     run_id = start()
     store, ends = wiring.store(), 0
     with pytest.MonkeyPatch.context() as patched:
-        ended = store.end_page
+        ended = store.finish_page
 
         def die_first(*what):
             nonlocal ends
             ends += 1
             if ends % 2:
-                raise StoreError("end_page")
+                raise StoreError("finish_page")
             return ended(*what)
 
-        patched.setattr(store, "end_page", die_first)
+        patched.setattr(store, "finish_page", die_first)
         worker.work_off()
 
     run = ledger(sql, run_id)
@@ -282,7 +281,7 @@ def test_after_a_redrive_the_run_is_complete(start, worker, sqs, queue, dead, sq
 def test_a_run_is_not_reopened_while_another_is_running(start, worker, sqs, queue, sql, broken_page):
     run_id = start()
     worker.work_off()
-    other = wiring.store().open_run(Opening(wiring.source().name, "manual", 1), "0" * 16, 1)
+    other = wiring.store().open_run(RunRequest(wiring.source().name, "manual", 1), "0" * 16, 1)
 
     with pytest.raises(StoreError, match="one_run_per_source"):
         runs.ingest_page(message_of(run_id, 4), 1)
@@ -468,7 +467,9 @@ def test_an_order_whose_keys_cannot_be_compared_fails(sqs, sql, monkeypatch):
     orders = []
     monkeypatch.setattr(runs, "_hand_over", orders.append)
     run_id = runs.start_run(1, SIZE, None).run_id
-    monkeypatch.setattr(wiring.store(), "check_keys", shaken(wiring.store().check_keys, AlwaysFailing()))
+    monkeypatch.setattr(
+        wiring.store(), "reconcile_keys", shaken(wiring.store().reconcile_keys, AlwaysFailing())
+    )
 
     with pytest.raises(StoreError):
         runs.ingest(orders[0])
@@ -492,18 +493,18 @@ def test_an_order_that_fails_because_of_a_setting_says_why_in_the_ledger(app_env
 
 def test_a_run_with_redriven_pages_does_not_end_while_one_is_in_progress(app_environment, sql):
     store = wiring.store()
-    run_id = store.open_run(Opening("here", "backfill", 3, queued=True), "0" * 16, 1).run_id
+    run_id = store.open_run(RunRequest("here", "backfill", 3, queued=True), "0" * 16, 1).run_id
     for page in (1, 2, 3):
         store.fail_page(run_id, page, "it failed")
-    assert store.end_page(run_id, {}) == "failed"
+    assert store.finish_page(run_id, {}) == "failed"
 
     assert store.claim_page(run_id, 2)  # by a slow worker
     assert store.claim_page(run_id, 3)
     store.load_page(page_load(run_id, person(1), page=3))
-    assert store.end_page(run_id, {}) == "running"
+    assert store.finish_page(run_id, {}) == "running"
     store.load_page(page_load(run_id, person(2), page=2))
 
-    assert store.end_page(run_id, {}) == "partial"  # page 1 was given up
+    assert store.finish_page(run_id, {}) == "partial"  # page 1 was given up
     assert ledger(sql, run_id)["error"].startswith("1 of 3 pages were given up")
 
 
@@ -570,7 +571,7 @@ def test_pages_sent_before_the_sending_failed_do_not_reopen_the_run(
 def test_a_run_whose_final_write_was_lost_still_succeeds(start, sql, monkeypatch):
     run_id = start()
     with monkeypatch.context() as patched:
-        patched.setattr(wiring.store(), "end_page", lambda *what: None)
+        patched.setattr(wiring.store(), "finish_page", lambda *what: "ended")
         for page in range(1, PAGES + 1):
             runs.ingest_page(message_of(run_id, page), 1)
     sql.expire_leases()
@@ -633,7 +634,7 @@ def test_after_a_redrive_a_run_has_still_not_reached_the_sources_end(ending, que
     for message in pages[:2]:
         runs.ingest_page(message, 1)
     store.fail_page(run_id, 2, "it failed")
-    assert (store.end_page(run_id, {}), ledger(sql, run_id)["error"][:4]) == ("partial", "1 of")
+    assert (store.finish_page(run_id, {}), ledger(sql, run_id)["error"][:4]) == ("partial", "1 of")
     runs.ingest_page(pages[2], 1)
 
     run = ledger(sql, run_id)
@@ -646,16 +647,16 @@ def test_a_run_that_ends_while_its_last_page_is_in_progress_has_still_not_reache
 ):
     """Another page ends the run between the load and the end of the last page."""
     ending(last=4, pages=3)
-    run_id, end_page = runs.ingest({}).run_id, wiring.store().end_page
+    run_id, finish_page = runs.ingest({}).run_id, wiring.store().finish_page
     pages = [{**message_of(run_id, page), "trigger": "schedule"} for page in (1, 2, 3)]
     runs.ingest_page(pages[0], 1)
 
     def after_another(*what):
-        monkeypatch.setattr(wiring.store(), "end_page", end_page)
+        monkeypatch.setattr(wiring.store(), "finish_page", finish_page)
         runs.ingest_page(pages[1], 1)
-        return end_page(*what)
+        return finish_page(*what)
 
-    monkeypatch.setattr(wiring.store(), "end_page", after_another)
+    monkeypatch.setattr(wiring.store(), "finish_page", after_another)
     runs.ingest_page(pages[2], 1)
 
     run = ledger(sql, run_id)
@@ -693,7 +694,7 @@ def test_a_run_whose_final_write_was_lost_has_still_not_reached_the_sources_end(
     for page in (3, 1):
         runs.ingest_page({**message_of(run_id, page), "trigger": "schedule"}, 1)
     with monkeypatch.context() as patched:
-        patched.setattr(wiring.store(), "end_page", lambda *what: None)
+        patched.setattr(wiring.store(), "finish_page", lambda *what: "ended")
         runs.ingest_page({**message_of(run_id, 2), "trigger": "schedule"}, 1)
     sql.expire_leases()
 
@@ -714,7 +715,7 @@ def test_counts_add_up_and_nothing_is_lost_whatever_the_deliveries_and_failures(
     """Messages arrive in any order, several times, with a failure before or after any step."""
     chance = random.Random(seed)  # noqa: S311  the same each time
     run_id = start()
-    edges = (wiring.source(), "fetch"), (wiring.store(), "load_page"), (wiring.store(), "end_page")
+    edges = (wiring.source(), "fetch"), (wiring.store(), "load_page"), (wiring.store(), "finish_page")
     with pytest.MonkeyPatch.context() as patched:
         for edge, name in edges:
             patched.setattr(edge, name, shaken(getattr(edge, name), chance))

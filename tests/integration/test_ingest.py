@@ -20,7 +20,6 @@ from tests.builders import MISSING, RANDOM_DATA_API
 from tests.fakes import person, uid
 from tests.keys import PII_KEY
 
-COUNTS = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
 OTHER_KEY = PII_KEY[::-1]
 both = pytest.mark.parametrize("dialect", ["random-data-api", "randomuser"])
 

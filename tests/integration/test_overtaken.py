@@ -10,7 +10,7 @@ import pytest
 from chalicelib import opening, people, pipeline
 from chalicelib.edges import Edges, Plan
 from chalicelib.errors import ConfigError, KeysOvertaken
-from chalicelib.ledger import Opening
+from chalicelib.ledger import Ending, RunRequest
 from chalicelib.privacy import Tokeniser, refuse_wrong_keys
 from chalicelib.quarantine import Quarantine
 from chalicelib.store import Store
@@ -21,7 +21,7 @@ from tests.keys import PII_KEY
 KEYS = {1: PII_KEY, 2: b"2" * 32}
 FIRST, BOTH, SECOND = Tokeniser({1: KEYS[1]}), Tokeniser(KEYS), Tokeniser({2: KEYS[2]})
 QUARANTINE = Quarantine(b"q" * 32, days=7)
-OVERTAKEN = "PII_KEYS: newer or different keys are in use; the next run needs them"
+OVERTAKEN = "PII_KEYS: newer or different keys are in use; this run cannot continue"
 
 
 class Cache(FakeCache):
@@ -57,12 +57,12 @@ def page(*numbers, **changes):
 
 def run(store, tokeniser, *bodies, source=None, quarantine=QUARANTINE, budget=1.0):
     edges = Edges(source or FakeSource(*bodies), store, Cache(), tokeniser, quarantine)
-    return pipeline.run(edges, Plan("manual", len(bodies), 10, budget))
+    return pipeline.run(edges, Plan("manual", len(bodies), 10, max_reject_ratio=budget))
 
 
 def replay(store, run_id, source=None):
     edges = Edges(source or FakeSource(), store, Cache(), FIRST, QUARANTINE)
-    return pipeline.run(edges, Plan("replay", 1, 10, 1.0, run_id))
+    return pipeline.run(edges, Plan("replay", 1, 10, max_reject_ratio=1.0, replay_of=run_id))
 
 
 def seals(sql):
@@ -126,9 +126,9 @@ def test_an_erasure_that_was_overtaken_by_newer_keys_erases_nothing(store, sql):
 
 
 def test_a_page_refused_for_its_older_keys_leaves_the_recorded_rejects(store, sql):
-    run_id = store.open_run(Opening("source", "manual", 1), "0" * 16, 1).run_id
+    run_id = store.open_run(RunRequest("source", "manual", 1), "0" * 16, 1).run_id
     store.note_rejects(run_id, 1, [reject(0), reject(1)], KEY)
-    store.check_keys(BOTH.proofs(), [])
+    store.reconcile_keys(BOTH.proofs(), [])
     noted = sql("SELECT * FROM rejects ORDER BY position")
 
     with pytest.raises(KeysOvertaken):
@@ -137,20 +137,22 @@ def test_a_page_refused_for_its_older_keys_leaves_the_recorded_rejects(store, sq
         store.note_rejects(run_id, 1, [reject(0)], KEY)
 
     assert sql("SELECT * FROM rejects ORDER BY position") == noted
-    assert store.load_page(page_load(run_id, person(1), rejects=[reject(0)], key=BOTH.in_use)).rejected == 1
+    assert (
+        store.load_page(page_load(run_id, person(1), rejects=[reject(0)], key=BOTH.key_in_use)).rejected == 1
+    )
     assert sql("SELECT position FROM rejects") == [(0,)]
 
 
 def test_a_page_is_not_loaded_with_another_key_of_the_same_version(store, sql):
-    report = opening.open_run(store, FIRST, Opening(FakeSource.name, "manual", 1))
+    report = opening.open_run(store, FIRST, RunRequest(FakeSource.name, "manual", 1))
     edges = Edges(FakeSource(page(1)), store, Cache(), Tokeniser({1: b"!" * 32}))
 
-    assert pipeline.work(edges, Plan("manual", 1, 10, 1.0), report).status == "failed"
+    assert pipeline.work(edges, Plan("manual", 1, 10, max_reject_ratio=1.0), report).status == "failed"
     assert sql("SELECT count(*) FROM users") == [(0,)]
 
 
 def test_a_newer_version_is_not_forgotten_before_anybody_is_stored_under_it(store, sql):
-    opening.open_run(store, BOTH, Opening(FakeSource.name, "manual", 1))
+    opening.open_run(store, BOTH, RunRequest(FakeSource.name, "manual", 1))
 
     with pytest.raises(ConfigError, match="version 2 is missing"):
         refuse_wrong_keys(store, FIRST)
@@ -207,7 +209,7 @@ def test_a_seal_that_expires_while_it_is_replayed_is_not_renewed(store, sql):
 
     def expire():
         sql("UPDATE rejects SET sealed_until = now() - interval '1 second' WHERE sealed IS NOT NULL")
-        store.open_run(Opening("another source", "manual", 1), "0" * 16, 1)
+        store.open_run(RunRequest("another source", "manual", 1), "0" * 16, 1)
 
     report = replay(Interrupted(store, expire), run_id)
 
@@ -248,7 +250,7 @@ def test_a_record_replayed_twice_keeps_the_date_of_its_first_seal(store, sql):
 
 def test_a_replay_does_not_count_as_a_success_of_the_source(store):
     edges = Edges(FakeSource(page(5, email="none")), store, Cache(), FIRST, QUARANTINE)
-    run_id = pipeline.run(edges, Plan("manual", 1, 10, 0.1)).run_id
+    run_id = pipeline.run(edges, Plan("manual", 1, 10, max_reject_ratio=0.1)).run_id
 
     assert replay(store, run_id).status == "succeeded"
     assert store.last_success_age() is None
@@ -256,7 +258,7 @@ def test_a_replay_does_not_count_as_a_success_of_the_source(store):
 
 @pytest.mark.parametrize("thinks_it_empty", [False, True])
 def test_a_run_opens_however_many_seals_expire(store, sql, thinks_it_empty):
-    run_id = store.open_run(Opening("source", "manual", 1), "0" * 16, 1).run_id
+    run_id = store.open_run(RunRequest("source", "manual", 1), "0" * 16, 1).run_id
 
     def seal():
         sql(
@@ -273,7 +275,7 @@ def test_a_run_opens_however_many_seals_expire(store, sql, thinks_it_empty):
         seal()
 
     for left in (15_000, 5_000, 0):
-        store.open_run(Opening("another", "manual", 1), "0" * 16, 1)
+        store.open_run(RunRequest("another", "manual", 1), "0" * 16, 1)
         assert seals(sql) == left
 
 
@@ -281,7 +283,7 @@ def test_a_run_opens_however_many_seals_expire(store, sql, thinks_it_empty):
 
 
 def test_rejects_are_not_recorded_for_a_page_that_another_worker_loaded(store, sql):
-    run_id = store.open_run(Opening("source", "manual", 2, queued=True), "0" * 16, 1).run_id
+    run_id = store.open_run(RunRequest("source", "manual", 2, queued=True), "0" * 16, 1).run_id
     store.load_page(page_load(run_id, person(1), rejects=[reject(0)]))
 
     store.note_rejects(run_id, 1, [reject(0), reject(5)], KEY)
@@ -290,7 +292,7 @@ def test_rejects_are_not_recorded_for_a_page_that_another_worker_loaded(store, s
 
 
 def test_a_run_that_ends_while_its_last_page_is_being_loaded_sees_the_page(store, sql, postgres):
-    run_id = store.open_run(Opening("source", "manual", 2, queued=True), "0" * 16, 1).run_id
+    run_id = store.open_run(RunRequest("source", "manual", 2, queued=True), "0" * 16, 1).run_id
     store.load_page(page_load(run_id, person(1)))
     store.fail_page(run_id, 2, "page 2: status 500")
     ended = []
@@ -298,7 +300,7 @@ def test_a_run_that_ends_while_its_last_page_is_being_loaded_sees_the_page(store
         cursor = loading.cursor()
         cursor.execute("UPDATE runs SET pages_done = 2 WHERE run_id = %s", (run_id,))
         cursor.execute("UPDATE pages SET error = NULL WHERE run_id = %s", (run_id,))
-        ending = threading.Thread(target=lambda: ended.append(store.end_page(run_id, {})))
+        ending = threading.Thread(target=lambda: ended.append(store.finish_page(run_id, {})))
         ending.start()
         while not sql("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
             assert ending.is_alive()
@@ -306,3 +308,27 @@ def test_a_run_that_ends_while_its_last_page_is_being_loaded_sees_the_page(store
         ending.join(20)
 
     assert ended == ["succeeded"]
+
+
+def test_a_run_that_fails_while_its_first_page_is_being_loaded_sees_the_page(store, sql, postgres):
+    run_id = store.open_run(RunRequest("source", "manual", 2), "0" * 16, 1).run_id
+    counts = []
+    with contextlib.closing(psycopg2.connect(postgres.url)) as loading:
+        cursor = loading.cursor()
+        cursor.execute("UPDATE runs SET pages_done = 1 WHERE run_id = %s", (run_id,))
+        ending = threading.Thread(target=lambda: counts.append(store.finish_run(run_id, Ending("partial"))))
+        ending.start()
+        while not sql("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+            assert ending.is_alive()
+        loading.commit()
+        ending.join(20)
+
+    assert [(count.status, count.pages) for count in counts] == [("partial", 1)]
+
+
+def test_a_partial_run_without_a_page_fails_however_often_its_end_is_recorded(store):
+    run_id = store.open_run(RunRequest("source", "manual", 2), "0" * 16, 1).run_id
+
+    ended = [store.finish_run(run_id, Ending("partial")) for _ in range(2)]
+
+    assert [counts.status for counts in ended] == ["failed"] * 2

@@ -13,6 +13,7 @@ import pytest
 
 from chalicelib import prepare, runs, sources, wiring
 from chalicelib.errors import RequestError
+from chalicelib.ledger import OUTCOMES
 from tests.builders import APIS, RANDOM_DATA_API
 from tests.fakes import uid
 from tests.integration.api_support import pii_keys
@@ -20,7 +21,6 @@ from tests.keys import PII_KEY
 
 KEY = base64.b64encode(b"a key of the quarantine, 32 byte").decode()
 BAD = "no-address-of-anybody"
-COUNTS = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
 
 both = pytest.mark.parametrize("api_", APIS, ids=str)
 
@@ -72,7 +72,7 @@ def without_dropped(api_, record):
 
 
 def counts_add_up(sql):
-    return sql(f"SELECT bool_and(fetched = {' + '.join(COUNTS)}) FROM runs") == [(True,)]
+    return sql(f"SELECT bool_and(fetched = {' + '.join(OUTCOMES)}) FROM runs") == [(True,)]
 
 
 @both

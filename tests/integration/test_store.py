@@ -18,7 +18,7 @@ from chalicelib import pool as pool_module
 from chalicelib import store as store_module
 from chalicelib.clean import clean
 from chalicelib.errors import LeaseLost, StoreError, StoreUnavailable
-from chalicelib.ledger import Ending, Opening
+from chalicelib.ledger import OUTCOMES, Ending, RunRequest
 from chalicelib.store import LEASE_SECONDS, Store
 from chalicelib.validation import validate
 from tests.builders import RANDOM_DATA_API
@@ -29,7 +29,6 @@ from tests.waiting import until
 
 SQL_FOLDER = Path(store_module.__file__).parent / "sql"
 MIGRATIONS = sorted(file.stem for file in (SQL_FOLDER / "migrations").glob("*.sql"))
-COUNTS = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
 
 
 @pytest.fixture
@@ -38,7 +37,7 @@ def run_id(store):
 
 
 def open_run(store, source="here"):
-    opened = store.open_run(Opening(source, "manual", 2), "a hash", 1)
+    opened = store.open_run(RunRequest(source, "manual", 2), "a hash", 1)
     assert opened.status == "running"
     return opened.run_id
 
@@ -70,6 +69,29 @@ def test_migrating_again_changes_nothing(fresh):
     fresh.migrate()
 
     assert fresh.migrate() == []
+
+
+def functions(url):
+    """The definitions of all functions in the database, by name."""
+    connection = psycopg2.connect(url)
+    with contextlib.closing(connection), connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT proname, pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+        )
+        return dict(cursor.fetchall())
+
+
+def test_migrating_redefines_all_functions(fresh, empty_database_url):
+    fresh.migrate()
+    defined = functions(empty_database_url)
+    with psycopg2.connect(empty_database_url) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE OR REPLACE FUNCTION key_version(made token) RETURNS integer RETURN 0")
+    connection.close()
+    assert functions(empty_database_url) != defined
+
+    assert fresh.migrate() == []
+    assert functions(empty_database_url) == defined
+    assert defined.keys() == {path.stem for path in (SQL_FOLDER / "functions").glob("*.sql")}
 
 
 def test_of_two_concurrent_migrations_one_runs_and_the_other_waits(empty_database_url):
@@ -213,7 +235,7 @@ def test_an_erased_person_stays_out_whichever_key_made_the_token(store, sql, run
             run_id,
             person(1),
             person(2),
-            erasure_tokens=privacy.erasure_tokens([uid(1), uid(2)], tokeniser),
+            uid_tokens=privacy.uid_tokens([uid(1), uid(2)], tokeniser),
         )
     )
 
@@ -235,7 +257,7 @@ def test_the_ledger_counts_what_became_of_every_record(store, run_id):
 
     run = store.get_run(run_id)
 
-    assert {name: getattr(run, name) for name in COUNTS} == {
+    assert {name: getattr(run, name) for name in OUTCOMES} == {
         "inserted": 3,
         "updated": 1,
         "unchanged": 1,
@@ -297,7 +319,7 @@ def test_a_corrected_page_can_be_loaded(store, run_id):
     assert store.load_page(page_load(run_id, person(1))).inserted == 1
 
 
-@pytest.mark.parametrize("count", ["fetched", *COUNTS])
+@pytest.mark.parametrize("count", ["fetched", *OUTCOMES])
 def test_the_database_refuses_a_run_whose_counts_do_not_add_up(store, sql, run_id, count):
     store.load_page(page_load(run_id, person(1)))
     store.finish_run(run_id, Ending("succeeded"))
@@ -336,7 +358,7 @@ def test_the_database_rounds_coordinates_to_a_tenth_of_a_degree(store, sql, run_
 
 
 def test_a_second_run_of_a_source_is_recorded_as_skipped(store, run_id):
-    second = store.open_run(Opening("here", "schedule", 1), "a hash", 1)
+    second = store.open_run(RunRequest("here", "schedule", 1), "a hash", 1)
 
     assert (second.status, store.get_run(second.run_id).status) == ("skipped", "skipped")
     assert (
@@ -347,7 +369,7 @@ def test_a_second_run_of_a_source_is_recorded_as_skipped(store, run_id):
 
 
 def test_of_many_concurrent_openings_one_gets_the_lease(store):
-    opened = at_once(*[lambda: store.open_run(Opening("here", "manual", 1), "a hash", 1)] * 6)
+    opened = at_once(*[lambda: store.open_run(RunRequest("here", "manual", 1), "a hash", 1)] * 6)
 
     assert sorted(run.status for run in opened) == ["running", *["skipped"] * 5]
 
@@ -355,7 +377,7 @@ def test_of_many_concurrent_openings_one_gets_the_lease(store):
 def test_a_run_whose_lease_expired_is_lost_once_another_starts(store, sql, run_id):
     sql.expire_leases()
 
-    second = store.open_run(Opening("here", "manual", 1), "a hash", 1)
+    second = store.open_run(RunRequest("here", "manual", 1), "a hash", 1)
 
     assert (store.get_run(run_id).status, store.get_run(run_id).error) == ("lost", "the lease ran out")
     assert second.status == "running"
@@ -379,7 +401,7 @@ def test_a_run_whose_lease_expired_is_shown_as_lost_before_another_starts(store,
 def test_a_lease_is_not_taken_over_before_it_expires(store, sql, run_id):
     sql("UPDATE runs SET lease_expires_at = now() + interval '2 seconds'")
 
-    assert store.open_run(Opening("here", "manual", 1), "a hash", 1).status == "skipped"
+    assert store.open_run(RunRequest("here", "manual", 1), "a hash", 1).status == "skipped"
 
 
 def test_a_load_renews_the_lease(store, sql, run_id):
@@ -417,7 +439,7 @@ def test_a_finished_run_frees_its_source_and_says_why_it_ended(store, run_id):
 
     run = store.get_run(run_id)
     assert (run.status, run.error, run.timings) == ("failed", "page 1: status 503", {"fetch": 20.25})
-    assert store.open_run(Opening("here", "manual", 1), "a hash", 1).status == "running"
+    assert store.open_run(RunRequest("here", "manual", 1), "a hash", 1).status == "running"
 
 
 def test_the_newest_runs_are_listed_first(store):
@@ -711,7 +733,7 @@ def test_no_query_scans_all_people_even_if_planned_on_empty_tables(postgres, sql
     before, others = sql(scans), sql(connected)
 
     with contextlib.closing(Store(postgres.url)) as store:  # on new connections, which have no cached plans
-        run = store.open_run(Opening("source", "manual", 3), "hash", 1)
+        run = store.open_run(RunRequest("source", "manual", 3), "hash", 1)
         for number in range(3):
             for _ in range(10):  # after a few executions, Postgres caches the plan
                 store.get_user(uid(1))
@@ -750,14 +772,14 @@ def test_a_load_planned_on_small_tables_reads_only_the_rows_of_its_page(postgres
     others = sql(connected)
 
     with contextlib.closing(Store(postgres.url)) as store:
-        run = store.open_run(Opening("here", "manual", 2), "hash", 1)
+        run = store.open_run(RunRequest("here", "manual", 2), "hash", 1)
         store.load_page(page_load(run.run_id, person(1), person(2, **last)))
         sql(GROW.format(many=many, sealed="'sealed', now()"))
         sql("SELECT pg_stat_force_next_flush()")  # counts what this connection did so far
         before = sql(rows)[0][0], sql(entries)[0][0]
         people = [person(1, city="Å"), person(2, city="Å", **last), person(3), person(4)]
         tokens = [[f"v2_{n:->24}", f"v1_{n:->24}"] for n in (many + 1, many + 2, many - 1, many)]
-        loaded = store.load_page(page_load(run.run_id, *people, page=2, erasure_tokens=tokens))
+        loaded = store.load_page(page_load(run.run_id, *people, page=2, uid_tokens=tokens))
 
     assert (loaded.updated, loaded.suppressed) == (2, 2)
     until(lambda: sql(connected) == others)  # a connection reports its reads when it closes
@@ -793,7 +815,7 @@ def after_waiting(request, postgres, sql):
 
 def test_a_load_that_waited_for_an_erasure_respects_it_in_any_isolation(after_waiting, run_id, tokeniser):
     token = tokeniser.token("uid", uid(1))
-    load = page_load(run_id, person(1), erasure_tokens=[[token]])
+    load = page_load(run_id, person(1), uid_tokens=[[token]])
 
     loaded = after_waiting(lambda stricter: stricter.load_page(load), ERASING, token)
 
@@ -990,14 +1012,14 @@ def test_repeating_an_opening_whose_answer_was_lost_succeeds(store, sql, monkeyp
 
     monkeypatch.setattr(store, "_execute", lose_the_first_answer)
 
-    opened = store.open_run(Opening("here", "manual", 3), "hash", 1)
+    opened = store.open_run(RunRequest("here", "manual", 3), "hash", 1)
 
     assert (opened.status, opened.first_page) == ("running", 1)
     assert sql("SELECT run_id::text, status, pages_planned FROM runs") == [(opened.run_id, "running", 3)]
 
 
 def test_a_retried_opening_still_resumes_where_another_run_stopped(store, monkeypatch):
-    stopped = store.open_run(Opening("here", "schedule", 3, 100), "hash", 1).run_id
+    stopped = store.open_run(RunRequest("here", "schedule", 3, page_size=100), "hash", 1).run_id
     store.finish_run(stopped, Ending("partial", "the run ran out of time", next_page=2))
     ask = store._execute
 
@@ -1008,7 +1030,7 @@ def test_a_retried_opening_still_resumes_where_another_run_stopped(store, monkey
 
     monkeypatch.setattr(store, "_execute", twice)
 
-    opened = store.open_run(Opening("here", "schedule", 3, 100), "hash", 1)
+    opened = store.open_run(RunRequest("here", "schedule", 3, page_size=100), "hash", 1)
 
     assert (opened.status, opened.first_page) == ("running", 2)
 
@@ -1033,7 +1055,7 @@ def test_a_store_that_is_connected_to_a_standby_looks_for_the_primary(store, rea
 
     read_only()
 
-    assert store.open_run(Opening("here", "manual", 1), "hash", 1).status == "running"
+    assert store.open_run(RunRequest("here", "manual", 1), "hash", 1).status == "running"
 
 
 def test_a_refused_connection_is_reported_with_its_sqlstate(postgres, store, sql):

@@ -7,10 +7,9 @@ import time
 import pytest
 
 from chalicelib import pipeline, runs, wiring
-from chalicelib.ledger import Opening
+from chalicelib.ledger import OUTCOMES, RunRequest
 
 PAGES, SIZE = 7, 3
-COUNTS = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
 
 
 class Context:
@@ -70,7 +69,7 @@ def test_a_run_whose_time_is_up_stops_between_pages_and_the_next_runs_resume(slo
     assert reports[0].error == "the run ran out of time before page 4; the next scheduled run continues there"
     held = sql("SELECT pages_planned, pages_done, next_page FROM runs ORDER BY started_at")
     assert held == [(7, 3, 4), (4, 3, 7), (1, 1, None)]
-    assert sql(f"SELECT bool_and(fetched = {' + '.join(COUNTS)}) FROM runs") == [(True,)]
+    assert sql(f"SELECT bool_and(fetched = {' + '.join(OUTCOMES)}) FROM runs") == [(True,)]
     assert json.dumps([report.summary() for report in reports])
 
 
@@ -96,7 +95,7 @@ def test_after_the_last_part_the_next_run_starts_from_the_first_page(slow):
 
 def test_a_skipped_run_between_the_parts_changes_nothing(slow, sql):
     runs.ingest({}, Context(45))
-    other = wiring.store().open_run(Opening(wiring.source().name, "manual", 1), "0" * 16, 1)
+    other = wiring.store().open_run(RunRequest(wiring.source().name, "manual", 1), "0" * 16, 1)
     assert runs.ingest({}, Context(900)).status == "skipped"
     sql("DELETE FROM runs WHERE run_id = %s", other.run_id)
     slow.clear()
@@ -133,7 +132,7 @@ def test_a_run_with_a_future_start_time_is_not_resumed(slow, sql):
 
 def test_a_scheduled_run_does_not_resume_a_manual_one_and_the_error_does_not_promise_it(slow):
     order = {"trigger": "backfill", "pages": PAGES, "page_size": 1, "replay_of": None, "queued": False}
-    opened = wiring.store().open_run(Opening(wiring.source().name, "backfill", PAGES), "0" * 16, 1)
+    opened = wiring.store().open_run(RunRequest(wiring.source().name, "backfill", PAGES), "0" * 16, 1)
 
     stopped = runs.ingest({"run_id": opened.run_id, **order}, Context(45))
 

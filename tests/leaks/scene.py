@@ -12,7 +12,7 @@ import redis
 
 from chalicelib import runs, wiring
 from chalicelib.errors import DecantError
-from chalicelib.ledger import Opening, Report
+from chalicelib.ledger import Report, RunRequest
 from chalicelib.opening import open_run
 from local import settings
 from tests.builders import Api
@@ -64,7 +64,7 @@ class Scene:
         """The same for a queued run of one page, as if its message were delivered for the last time."""
         self.system.source.script(*answers)
         source, store, tokeniser = wiring.source(), wiring.store(), wiring.tokeniser()
-        opened = open_run(store, tokeniser, Opening(source.name, "manual", 1, queued=True))
+        opened = open_run(store, tokeniser, RunRequest(source.name, "manual", 1, queued=True))
         message = {"run_id": opened.run_id, "page": 1, "trigger": "manual", "page_size": None}
         return self._outcome_of(lambda: runs.ingest_page(message, sys.maxsize))
 

@@ -1,4 +1,4 @@
-"""The search for a Python, with fake interpreters: scripts that claim a version, or refuse to start."""
+"""The search for a Python, and what make installs with it. The interpreters are fakes, in shell."""
 
 import os
 import shutil
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
+needs_make = pytest.mark.skipif(not shutil.which("make"), reason="there is no make")
 SHIM = "echo 'this shim knows no such version' >&2\nexit 127\n"
 
 
@@ -139,7 +140,7 @@ def test_a_real_interpreter_passes_the_check(machine):
     assert machine.found(PYTHON=str(real)) == str(real)
 
 
-@pytest.mark.skipif(not shutil.which("make"), reason="the Makefile's part of it wants make")
+@needs_make
 def test_make_stops_with_the_error_message(tmp_path):
     (tmp_path / "local").mkdir()
     for name in ("Makefile", "requirements.txt", "requirements-local.txt", "local/find_python.sh"):
@@ -154,3 +155,54 @@ def test_make_stops_with_the_error_message(tmp_path):
     assert done.returncode != 0
     assert "PYTHON=/nowhere/python does not start" in done.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """The Makefile, with a Python that notes what pip is asked to install and succeeds at everything."""
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\n[ "$3" != install ] || echo "$@" | sed "s/.* //" >> installed\n')
+    python.chmod(0o755)
+    for name in ("Makefile", "requirements.txt", "requirements-local.txt", "requirements-dev.txt"):
+        shutil.copy(ROOT / name, tmp_path / name)
+        os.utime(tmp_path / name, (1, 1))
+    os.utime(python, (1, 1))
+    return tmp_path
+
+
+def installs(checkout, target):
+    """The requirement files that `make` installs for a target."""
+    noted = checkout / "installed"
+    noted.unlink(missing_ok=True)
+    environment = {"PATH": os.defpath, "HOME": str(checkout)}
+    subprocess.run(
+        [shutil.which("make"), target], cwd=checkout, env=environment, capture_output=True, check=True
+    )
+    return noted.read_text().split() if noted.exists() else []
+
+
+@needs_make
+def test_a_target_installs_what_it_needs_once(checkout):
+    assert installs(checkout, "run") == ["requirements-local.txt"]
+    assert installs(checkout, "run") == []
+    assert installs(checkout, "format") == ["requirements-dev.txt"]
+    assert installs(checkout, "format") == []
+
+
+@needs_make
+@pytest.mark.parametrize(
+    ("changed", "for_run", "for_format"),
+    [
+        ("requirements.txt", ["requirements-local.txt"], ["requirements-dev.txt"]),
+        ("requirements-local.txt", ["requirements-local.txt"], ["requirements-dev.txt"]),
+        ("requirements-dev.txt", [], ["requirements-dev.txt"]),
+    ],
+)
+def test_a_changed_list_is_installed_again(checkout, changed, for_run, for_format):
+    installs(checkout, "format")
+    for stamp in (checkout / ".venv").glob("installed*"):
+        os.utime(stamp, (2, 2))
+    os.utime(checkout / changed, (3, 3))
+
+    assert (installs(checkout, "run"), installs(checkout, "format")) == (for_run, for_format)

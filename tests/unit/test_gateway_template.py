@@ -6,7 +6,7 @@ import chalice.local
 import pytest
 
 import app
-from chalicelib import emulator, openapi
+from chalicelib import answers, openapi
 from infra import package
 from infra.gateway import STATUSES, template
 
@@ -39,7 +39,7 @@ def test_the_deployed_gateway_and_the_corrected_emulator_refuse_alike(kind, said
 
     assert RESPONSES[kind]["statusCode"] == str(status)
     assert deployed == {"title": title, "status": status, "request_id": "$context.requestId"}
-    assert json.loads(emulator.refusal(status, "an-id")["body"]) == {**deployed, "request_id": "an-id"}
+    assert json.loads(answers.refusal(status, "an-id")["body"]) == {**deployed, "request_id": "an-id"}
 
 
 @pytest.mark.parametrize("kind", RESPONSES)

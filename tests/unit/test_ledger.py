@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.ledger import Erased, Loaded, OpenRun, PageLoad, RejectRow, Report
+from chalicelib.ledger import Erased, Loaded, OpenedRun, PageLoad, RejectRow, Report
 from chalicelib.prepare import columns_json
 from chalicelib.users import Issue
 from tests.fakes import key, page_load, person
@@ -48,7 +48,7 @@ def test_a_new_report_counts_nothing():
 def test_a_page_is_added_to_every_count():
     report = Report("run", "running")
     report.add(
-        loaded(inserted=1, updated=2, unchanged=4, suppressed=8, rejected=16), fetched=63, duplicates=32
+        loaded(inserted=1, updated=2, unchanged=4, suppressed=8, rejected=16), fetched=63, duplicate=32
     )
     assert (report.pages, report.fetched) == (1, 63)
     assert (report.inserted, report.updated, report.unchanged) == (1, 2, 4)
@@ -58,8 +58,8 @@ def test_a_page_is_added_to_every_count():
 @given(pages=st.lists(st.tuples(counts, counts, counts, counts, counts, counts)))
 def test_if_every_page_adds_up_the_report_adds_up(pages):
     report = Report("run", "running")
-    for *kinds, duplicates in pages:
-        report.add(loaded(*kinds), sum(kinds) + duplicates, duplicates)
+    for *kinds, duplicate in pages:
+        report.add(loaded(*kinds), sum(kinds) + duplicate, duplicate)
     kinds = (report.inserted, report.updated, report.unchanged, report.suppressed, report.rejected)
     assert report.fetched == sum(kinds) + report.duplicate == sum(map(sum, pages))
     assert report.pages == len(pages)
@@ -92,7 +92,15 @@ def test_reports_share_no_state():
 
 def test_the_repr_of_a_load_shows_no_row():
     row = RejectRow(3, (Issue("email", "format"),), "v1_fingerprint")
-    load = PageLoad("run", 1, {"city": '["a-city"]'}, {"a-uid": b"a-draft"}, [row], 0, key(1))
+    load = PageLoad(
+        run_id="run",
+        page=1,
+        columns={"city": '["a-city"]'},
+        drafts={"a-uid": b"a-draft"},
+        rejects=[row],
+        duplicate=0,
+        key=key(1),
+    )
     assert "a-city" not in f"{load!r} {load}"
     assert "a-draft" not in f"{load!r} {load}"
     done = Loaded(1, 0, 0, 0, 1, "2024-02-29T12:00:00Z", {"a-uid": 1})
@@ -102,9 +110,9 @@ def test_the_repr_of_a_load_shows_no_row():
 # The columns of a load
 
 
-def written(columns: dict[str, list[Any]], erasure_tokens: list[list[str]]) -> dict[str, str]:
+def written(columns: dict[str, list[Any]], uid_tokens: list[list[str]]) -> dict[str, str]:
     drafts = {uid: b"a draft of " + uid.encode() for uid in columns["uid"]}
-    return columns_json(columns, drafts, erasure_tokens)
+    return columns_json(columns, drafts, uid_tokens)
 
 
 def hashes(*changes: dict[str, Any]) -> list[str]:
@@ -166,12 +174,12 @@ def test_a_hash_depends_on_the_content_alone_and_not_on_the_known_keys():
 
 
 @pytest.mark.parametrize(
-    ("columns", "erasure_tokens"),
+    ("columns", "uid_tokens"),
     [({"uid": ["a", "b"], "city": ["x"]}, [[], []]), ({"uid": ["a", "b"]}, [["v1_token"]])],
 )
-def test_columns_of_different_lengths_are_an_error(columns, erasure_tokens):
+def test_columns_of_different_lengths_are_an_error(columns, uid_tokens):
     with pytest.raises(ValueError, match="different lengths"):
-        written(columns, erasure_tokens)
+        written(columns, uid_tokens)
 
 
 def test_a_person_cannot_be_loaded_twice_in_a_page():
@@ -182,9 +190,9 @@ def test_a_person_cannot_be_loaded_twice_in_a_page():
 @pytest.mark.parametrize(
     "passed",
     [
-        OpenRun("run", "running"),
+        OpenedRun("run", "running"),
         RejectRow(0, (), "v1_fingerprint"),
-        PageLoad("run", 1, {}, {}, [], duplicates=0, key=key(1)),
+        PageLoad(run_id="run", page=1, columns={}, drafts={}, rejects=[], duplicate=0, key=key(1)),
         loaded(0, 0, 0, 0, 0),
         Erased("2024-02-29T12:00:00Z", 1, 1, 0, []),
     ],

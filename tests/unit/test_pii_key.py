@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from chalicelib.config import pii_keys
+from chalicelib.config import parse_pii_keys
 from local import pii_key, settings
 
 
@@ -22,7 +22,7 @@ def test_a_new_key_is_added_to_a_laptops_key_file(folder, capsys):
     assert [pii_key.main(), pii_key.main()] == [0, 0]
 
     file = folder / "pii-keys.json"
-    keys = pii_keys(file.read_text(encoding="utf-8"))
+    keys = parse_pii_keys(file.read_text(encoding="utf-8"))
     assert sorted(keys) == [1, 2, 3]
     assert len(set(keys.values())) == 3
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -50,7 +50,7 @@ def test_configured_keys_are_kept_and_the_new_setting_is_printed(folder, monkeyp
     assert pii_key.main() == 0
 
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("PII_KEYS=")]
-    keys = pii_keys(shlex.split(line)[0].removeprefix("PII_KEYS="))
+    keys = parse_pii_keys(shlex.split(line)[0].removeprefix("PII_KEYS="))
     assert (keys.keys(), keys[7], keys[5]) == ({5, 7, 8}, b"7" * 32, None)
     assert list(folder.iterdir()) == []
 

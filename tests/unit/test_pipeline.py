@@ -15,7 +15,7 @@ import pytest
 
 from chalicelib import pipeline, privacy
 from chalicelib.errors import LeaseLost, SourceUnavailable, Stopped, StoreError, StoreUnavailable, Unforeseen
-from chalicelib.ledger import Opening, Report, Trigger
+from chalicelib.ledger import OUTCOMES, Report, RunRequest, Trigger
 from chalicelib.pipeline import Edges, Plan, run
 from tests.builders import MISSING, RANDOM_DATA_API
 from tests.fakes import FakeCache, FakeSource, FakeStore, uid
@@ -23,7 +23,6 @@ from tests.keys import PII_KEY
 
 VALUE = "willodean.welch@email.com"  # must not appear in any error
 STEPS = ["fetch", "validate", "clean", "protect", "load", "cache"]
-COUNTS = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
 
 
 def record(number: int, **changes: Any) -> dict[str, Any]:
@@ -48,7 +47,7 @@ class Run:
         self.store = FakeStore(self.journal, failing)
         self.cache = FakeCache(self.journal)
         self.tokeniser = privacy.Tokeniser({1: PII_KEY})
-        self.plan = Plan("manual", len(bodies), 100, ratio)
+        self.plan = Plan("manual", len(bodies), 100, max_reject_ratio=ratio)
         self.progress: list[tuple[int, int, int]] = []
 
     def __call__(self) -> Report:
@@ -65,7 +64,7 @@ class Run:
 
 
 def counts_add_up(report: Report) -> bool:
-    return report.fetched == sum(getattr(report, outcome) for outcome in COUNTS)
+    return report.fetched == sum(getattr(report, outcome) for outcome in OUTCOMES)
 
 
 def test_pages_are_stored_in_order_and_each_is_cached_after_it_is_stored():
@@ -140,7 +139,7 @@ def test_the_ledger_records_a_runs_plan_when_it_starts():
 
 def test_the_planned_pages_are_fetched_from_the_first_in_the_planned_size():
     trial = Run(page(1), page(1), page(1))
-    trial.plan = Plan("backfill", 3, 17, 0.2)
+    trial.plan = Plan("backfill", 3, 17, max_reject_ratio=0.2)
 
     trial()
 
@@ -377,7 +376,7 @@ def test_an_invalid_page_fails_the_run_and_is_not_repeated_in_the_error(body, er
 
 def test_a_run_is_skipped_without_a_fetch_while_another_of_its_source_runs():
     trial = Run(page(1))
-    trial.store.open_run(Opening(trial.source.name, "schedule", 1), "hash", 1)
+    trial.store.open_run(RunRequest(trial.source.name, "schedule", 1), "hash", 1)
     trial.journal.clear()
 
     report = trial()
@@ -554,7 +553,7 @@ def test_every_record_is_counted_exactly_once():
 
     report = trial()
 
-    outcomes = {name: getattr(report, name) for name in COUNTS}
+    outcomes = {name: getattr(report, name) for name in OUTCOMES}
     assert outcomes == {
         "inserted": 3 + 5,
         "updated": 1,

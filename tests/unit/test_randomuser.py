@@ -205,7 +205,7 @@ def test_an_insurance_number_may_be_missing_at_each_level(changes):
 
 
 def test_passwords_and_pictures_are_never_decoded():
-    fields = RANDOMUSER.dialect.record.__struct_fields__
+    fields = RANDOMUSER.dialect.record_type.__struct_fields__
     assert set(fields) == {"gender", "name", "location", "email", "login", "dob", "phone", "id"}
     assert randomuser.Login.__struct_fields__ == ("uuid", "username")
 

@@ -1,4 +1,4 @@
-"""The record contract: what is valid, what is reported of an invalid record, and that nothing else is."""
+"""Validation: what is valid, what is reported of an invalid record, and that nothing else is."""
 
 import json
 import math
@@ -715,7 +715,9 @@ def test_no_user_has_impossible_coordinates(api, degrees):
 @both
 def test_no_repr_shows_a_records_values(api):
     record = api.record()
-    raw = msgspec.json.decode(json.dumps(record), type=api.dialect.record, dec_hook=lambda kind, v: kind(v))
+    raw = msgspec.json.decode(
+        json.dumps(record), type=api.dialect.record_type, dec_hook=lambda kind, v: kind(v)
+    )
     user = api.user()
     parts = [raw, user, user.address, user.address.coordinates, user.employment, user.subscription]
     parts += [getattr(raw, name) for name in raw.__struct_fields__ if name not in (api.email, "gender")]

@@ -106,11 +106,11 @@ WITH sealed AS MATERIALIZED (
         FOR UPDATE SKIP LOCKED
     ) AS remembered
     WHERE is_erased
-), renewed AS (
+), erasures_inserted AS (
     INSERT INTO erasures (uid_token, erased_at)
     SELECT uid_token, min(erased_at) FROM recognised GROUP BY uid_token ORDER BY uid_token
     ON CONFLICT DO NOTHING
-), outdated AS (
+), erasures_deleted AS (
     DELETE FROM erasures WHERE uid_token = ANY (ARRAY(SELECT old_token FROM recognised))
 ), inserted AS ( -- if another load inserted one of them first, this load fails and is retried
     INSERT INTO users (
@@ -160,11 +160,11 @@ WITH sealed AS MATERIALIZED (
             )
         )
     RETURNING users.uid, users.version
-), housed AS (
+), address_inserted AS (
     INSERT INTO users_address (uid, city, state, country, zip_prefix, lat, lng, street)
     SELECT uid, city, state, country, zip_prefix, lat, lng, street FROM page
     WHERE NOT is_erased AND known_hash IS NULL
-), moved AS (
+), address_updated AS (
     UPDATE users_address SET
         city = page.city,
         state = page.state,
@@ -175,28 +175,28 @@ WITH sealed AS MATERIALIZED (
         street = page.street
     FROM page
     WHERE users_address.uid = page.uid AND page.uid IN (SELECT uid FROM updated)
-), kept AS (
+), reject_rows AS (
     SELECT *, unless_erased(sealed, uid_tokens) AS seal
     FROM json_to_recordset(load_page.rejects) AS reject (
         position integer, issues jsonb, fingerprint token, sealed text, uid_tokens text[]
     )
-), forgotten AS ( -- the rejects that an earlier try at this page stored; they are replaced
+), rejects_deleted AS ( -- the rejects that an earlier try at this page stored; they are replaced
     DELETE FROM rejects
     WHERE run_id = load_page.run_id AND page = load_page.page AND EXISTS (SELECT FROM claimed)
     RETURNING position
-), refused AS ( -- after all of the deletions, since both have the same keys
+), rejects_inserted AS ( -- after all of the deletions, since both have the same keys
     INSERT INTO rejects (
         run_id, page, position, issues, fingerprint, sealed, uid_token, sealed_until, created_at
     )
     SELECT
-        run.run_id, load_page.page, kept.position, kept.issues, kept.fingerprint, seal,
-        CASE WHEN seal IS NOT NULL THEN kept.uid_tokens[1] END,
+        run.run_id, load_page.page, reject_rows.position, reject_rows.issues, reject_rows.fingerprint, seal,
+        CASE WHEN seal IS NOT NULL THEN reject_rows.uid_tokens[1] END,
         CASE WHEN seal IS NOT NULL
             THEN coalesce(earlier.sealed_until, now() + load_page.seal_days * interval '1 day')
         END,
         coalesce(earlier.created_at, now())
-    FROM claimed AS run CROSS JOIN (SELECT count(*) FROM forgotten) AS gone
-        CROSS JOIN kept LEFT JOIN sealed AS earlier USING (position)
+    FROM claimed AS run CROSS JOIN (SELECT count(*) FROM rejects_deleted) AS gone
+        CROSS JOIN reject_rows LEFT JOIN sealed AS earlier USING (position)
     RETURNING position
 ), replayed AS (
     UPDATE rejects SET sealed = NULL, sealed_until = NULL, uid_token = NULL, replayed_by = claimed.run_id
@@ -206,35 +206,35 @@ WITH sealed AS MATERIALIZED (
     SELECT
         (SELECT count(*) FROM inserted) AS inserted,
         (SELECT count(*) FROM updated) AS updated,
-        (SELECT count(*) FROM refused) AS rejected,
+        (SELECT count(*) FROM rejects_inserted) AS rejected,
         count(*) FILTER (WHERE is_erased) AS suppressed,
         count(*) AS sent
     FROM page
-), tally AS MATERIALIZED ( -- otherwise the page would be counted again at each use
+), totals AS MATERIALIZED ( -- otherwise the page would be counted again at each use
     SELECT
         inserted, updated, sent - inserted - updated - suppressed AS unchanged, suppressed, rejected,
         sent + rejected + load_page.duplicate AS fetched
     FROM counts
-), counted AS (
+), run_updated AS (
     UPDATE runs SET
         pages_done = pages_done + 1,
-        fetched = runs.fetched + tally.fetched,
-        inserted = runs.inserted + tally.inserted,
-        updated = runs.updated + tally.updated,
-        unchanged = runs.unchanged + tally.unchanged,
+        fetched = runs.fetched + totals.fetched,
+        inserted = runs.inserted + totals.inserted,
+        updated = runs.updated + totals.updated,
+        unchanged = runs.unchanged + totals.unchanged,
         duplicate = runs.duplicate + load_page.duplicate,
-        rejected = runs.rejected + tally.rejected,
-        suppressed = runs.suppressed + tally.suppressed,
+        rejected = runs.rejected + totals.rejected,
+        suppressed = runs.suppressed + totals.suppressed,
         unknown_fields = unknown_fields + load_page.unknown_fields,
         lease_expires_at = clock_timestamp() + lease_seconds * interval '1 second'
-    FROM claimed, tally
+    FROM claimed, totals
     WHERE runs.run_id = load_page.run_id
-    RETURNING tally.*
+    RETURNING totals.*
 )
 SELECT
     inserted, updated, unchanged, suppressed, rejected, iso_utc(now()),
     (SELECT coalesce(string_agg(uid::text, ' '), '') FROM inserted),
     (SELECT coalesce(json_object_agg(uid, version), '{}') FROM updated)
-FROM counted;
+FROM run_updated;
 END
 $$;

@@ -13,21 +13,21 @@ WITH overtaken AS (
     WHERE run_id = %(run_id)s AND status = 'running' AND lease_expires_at > clock_timestamp()
         AND NOT (SELECT is_so FROM overtaken)
         AND NOT EXISTS (SELECT FROM pages WHERE run_id = %(run_id)s AND page = %(page)s AND error IS NULL)
-), forgotten AS ( -- the rejects that an earlier try at this page stored; they are replaced
+), rejects_deleted AS ( -- the rejects that an earlier try at this page stored; they are replaced
     DELETE FROM rejects
     WHERE run_id = %(run_id)s AND page = %(page)s AND EXISTS (SELECT FROM run)
     RETURNING position
-), kept AS (
+), reject_rows AS (
     SELECT *, unless_erased(sealed, uid_tokens) AS seal
     FROM json_to_recordset(%(rejects)s) AS reject (
         position integer, issues jsonb, fingerprint token, sealed text, uid_tokens text[]
     )
-), noted AS ( -- after all of the deletions, since both have the same keys
+), rejects_inserted AS ( -- after all of the deletions, since both have the same keys
     INSERT INTO rejects (run_id, page, position, issues, fingerprint, sealed, uid_token, sealed_until)
     SELECT
         run_id, %(page)s, position, issues, fingerprint, seal,
         CASE WHEN seal IS NOT NULL THEN uid_tokens[1] END,
         CASE WHEN seal IS NOT NULL THEN now() + %(seal_days)s * interval '1 day' END
-    FROM run CROSS JOIN (SELECT count(*) FROM forgotten) AS gone CROSS JOIN kept
+    FROM run CROSS JOIN (SELECT count(*) FROM rejects_deleted) AS gone CROSS JOIN reject_rows
 )
 SELECT is_so FROM overtaken;
