@@ -111,7 +111,7 @@ def table(report: Report, replay: bool = False) -> Iterator[str]:
     if report.error:
         yield f"  error       {report.error}"
     if report.status == "skipped":
-        yield "  another run of this source is under way, or died and its lease has not expired"
+        yield "  another run of this source is in progress, or died and its lease has not expired"
         return
     if replay and not report.fetched:
         if not report.error:

@@ -15,6 +15,6 @@ def test_two_schedulers_a_manual_run_and_a_backfill_at_once(trial: Trial):
 
     assert sorted(run.wait().ended for run in runs) == ["skipped"] * 3 + ["succeeded"]
     assert trial.sql("SELECT DISTINCT error FROM runs WHERE status = 'skipped'") == [
-        ("another run of this source is under way, or died and its lease has not expired",)
+        ("another run of this source is in progress, or died and its lease has not expired",)
     ]
     assert trial.problems() == []

@@ -363,7 +363,7 @@ def test_a_second_run_of_a_source_is_recorded_as_skipped(store, run_id):
     assert (second.status, store.get_run(second.run_id).status) == ("skipped", "skipped")
     assert (
         store.get_run(second.run_id).error
-        == "another run of this source is under way, or died and its lease has not expired"
+        == "another run of this source is in progress, or died and its lease has not expired"
     )
     assert store.get_run(run_id).status == "running"
 

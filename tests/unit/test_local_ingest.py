@@ -148,7 +148,7 @@ def test_a_replay_that_cannot_open_the_seals_does_not_claim_that_there_are_none(
 def test_a_skipped_run_has_nothing_to_count():
     assert list(ingest.table(Report("r1", "skipped"))) == [
         "Ingest skipped in 0.00 s (run r1)",
-        "  another run of this source is under way, or died and its lease has not expired",
+        "  another run of this source is in progress, or died and its lease has not expired",
     ]
 
 

@@ -53,7 +53,7 @@ WITH earlier AS (
         run_id, source, trigger, contract_hash, key_version, pages_planned, page_size, replay_of, queued,
         lease_seconds, status, finished_at, error
     )
-    SELECT wanted.*, 'skipped', now(), 'another run of this source is under way, or died and its lease has not expired'
+    SELECT wanted.*, 'skipped', now(), 'another run of this source is in progress, or died and its lease has not expired'
     FROM wanted
     WHERE NOT EXISTS (SELECT FROM opened)
     RETURNING run_id, status
