@@ -25,8 +25,8 @@ from bench.read.output import as_in_a_lambda
 from bench.servers import Servers
 from chalicelib import pipeline
 from chalicelib.edges import Edges, Plan
-from chalicelib.ledger import MAX_PAGE_SIZE
 from chalicelib.store import Store
+from chalicelib.users import MAX_PAGE_SIZE
 from local import people
 
 FULL, QUICK = (1_000, 10_000, 100_000, 1_000_000), (1_000, 10_000)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from chalicelib import transport
 from chalicelib.access import SCOPES
 from chalicelib.errors import ConfigError
-from chalicelib.ledger import MAX_PAGE_SIZE, MAX_PAGES
+from chalicelib.users import MAX_PAGE_SIZE, MAX_PAGES
 
 DEFAULT_SCHEDULE = "rate(5 minutes)"
 

@@ -15,8 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from chalicelib import shapes
-from chalicelib.ledger import MAX_PAGE_SIZE
-from chalicelib.users import User, numeric
+from chalicelib.users import MAX_PAGE_SIZE, User, numeric
 
 T = TypeVar("T", bound=Struct)
 
@@ -56,9 +55,9 @@ class Dialect(Generic[T]):
         TooManyRecords."""
         return [self.to_user(record) for record in self._records_in(self._page.decode(body))]
 
-    def decode_leniently(self, raw: bytes) -> User:
+    def decode_ignoring_unknown(self, raw: bytes) -> User:
         """One record, without its unknown fields. Raises ValueError if it is wrong."""
-        return self.to_user(self._lenient_one.decode(raw))
+        return self.to_user(self._ignoring_unknown.decode(raw))
 
     def decode_each(self, raws: Iterable[bytes]) -> Iterator[User | None]:
         """The records in turn; None for one that is wrong or has an unknown field."""
@@ -85,7 +84,7 @@ class Dialect(Generic[T]):
             return None
 
     def convert(self, record: Any) -> User:
-        """Like ``decode_leniently``, for JSON that is already parsed."""
+        """Like ``decode_ignoring_unknown``, for JSON that is already parsed."""
         return self.to_user(msgspec.convert(record, self.record_type, dec_hook=numeric))
 
     def split(self, body: bytes) -> list[bytes]:
@@ -154,7 +153,7 @@ class Dialect(Generic[T]):
         return msgspec.json.Decoder(self._page_of(msgspec.Raw))
 
     @cached_property
-    def _lenient_one(self) -> msgspec.json.Decoder[T]:
+    def _ignoring_unknown(self) -> msgspec.json.Decoder[T]:
         return msgspec.json.Decoder(self.record_type, dec_hook=numeric)
 
 

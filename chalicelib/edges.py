@@ -67,9 +67,8 @@ class Plan:
     until: float = math.inf
 
 
-OnPage = Callable[
-    [int, int, Report], None
-]  # called after each page: pages done, pages planned, the run so far
+# Called after each page: pages done, pages planned, the run so far.
+OnPage = Callable[[int, int, Report], None]
 
 
 def no_progress(done: int, planned: int, report: Report) -> None:

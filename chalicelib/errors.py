@@ -106,7 +106,7 @@ class KeysOvertaken(StoreError):
     """The database has meanwhile been written with newer keys, or with another key of this version."""
 
     def __str__(self) -> str:
-        return "PII_KEYS: newer or different keys are in use; this run cannot continue"
+        return "PII_KEYS: newer or different keys are in use; nothing was written"
 
 
 class SealsGone(StoreError):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, NamedTuple
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from chalicelib.ledger import MAX_PAGE_SIZE, MAX_PAGES
+from chalicelib.users import MAX_PAGE_SIZE, MAX_PAGES
 
 
 class PathParameter(NamedTuple):

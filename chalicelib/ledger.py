@@ -15,14 +15,11 @@ Trigger = Literal["schedule", "manual", "backfill", "replay"]
 Status = Literal["running", "succeeded", "partial", "failed", "lost", "skipped"]
 
 # Of a report. "ended", never in the ledger, is the answer to a worker that finishes a page of a queued run
-# when the run is not running any more, or is not in the ledger.
+# when the run is not running any more, is not queued, or is not in the ledger.
 ReportStatus = Literal[Status, "ended"]
 
 # What becomes of a fetched record: in the ledger of a run, the counts of these add up to ``fetched``.
 OUTCOMES = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
-
-MAX_PAGE_SIZE = 5_000  # records
-MAX_PAGES = 100_000  # in a run
 
 
 @dataclass(frozen=True)

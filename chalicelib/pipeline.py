@@ -171,4 +171,4 @@ def _log_unknown(report: Report) -> None:
     names = sorted(report.unknown_names)[:_MAX_LOGGED_NAMES]
     suffix = f": {', '.join(names)}" if names else ""
     fields = report.unknown_fields
-    _log.warning("run %s dropped %s fields that are not in the contract%s", report.run_id, fields, suffix)
+    _log.warning("run %s dropped %s fields that are not in the dialect%s", report.run_id, fields, suffix)

@@ -13,9 +13,10 @@ from chalicelib.clean import clean
 from chalicelib.dialect import Dialect, TooManyRecords
 from chalicelib.edges import Edges, Plan
 from chalicelib.errors import ConfigError, RejectBudgetExceeded, SourceInvalid
-from chalicelib.ledger import MAX_PAGE_SIZE, PageLoad, RejectRow, Replay, Report
+from chalicelib.ledger import PageLoad, RejectRow, Replay, Report
 from chalicelib.replay import validate_sealed
 from chalicelib.timing import timed
+from chalicelib.users import MAX_PAGE_SIZE
 from chalicelib.validation import ValidPage, validate
 
 _LARGEST_SEALED = 65_536  # bytes; else a hostile source could fill the database with seals
@@ -41,9 +42,9 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
         cleaned = clean(valid.users)
     with timed(report, "protect"):
         columns = privacy.protect(cleaned.columns, edges.tokeniser)
-        uid_tokens = privacy.uid_tokens(columns["uid"], edges.tokeniser)
+        erasure_tokens = privacy.erasure_tokens(columns["uid"], edges.tokeniser)
         drafts = views.user_drafts(columns)
-        encoded = columns_json(columns, drafts, uid_tokens)
+        encoded = columns_json(columns, drafts, erasure_tokens)
     return PageLoad(
         run_id=report.run_id,
         page=page,
@@ -110,7 +111,7 @@ def _validated(body: bytes, dialect: Dialect[Any], page: int, today: date) -> Va
 def columns_json(
     columns: Mapping[str, Sequence[Any]],
     drafts: Mapping[str, bytes],
-    uid_tokens: Sequence[Sequence[str]],
+    erasure_tokens: Sequence[Sequence[str]],
 ) -> dict[str, str]:
     """Each column as a JSON list, and two more: the hash of each row's draft, and its erasure tokens.
 
@@ -120,7 +121,7 @@ def columns_json(
     encoded = {
         **columns,
         "content_hash": [f"\\x{blake2b(draft, digest_size=16).hexdigest()}" for draft in drafts.values()],
-        "erasure_tokens": [f"{{{','.join(tokens)}}}" for tokens in uid_tokens],
+        "erasure_tokens": [f"{{{','.join(tokens)}}}" for tokens in erasure_tokens],
     }
     if len(set(map(len, encoded.values()))) > 1:
         raise ValueError("columns of different lengths")  # Postgres would pad the shorter ones with NULL

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import config, telemetry, wiring
-from chalicelib.errors import AwsError, ConfigError, DecantError, RequestError, StoreError
+from chalicelib.errors import ConfigError, DecantError, RequestError
 from chalicelib.ledger import Ending, Report, RunRequest
 from chalicelib.opening import open_run
 from chalicelib.privacy import refuse_wrong_keys
@@ -146,7 +146,7 @@ def _recording_failure(run_id: str) -> Iterator[None]:
     """If the block raises, records in the ledger that the run failed, and why."""
     try:
         yield
-    except (AwsError, ConfigError, StoreError) as error:
+    except DecantError as error:
         wiring.store().finish_run(run_id, Ending("failed", str(error)))
         raise
 

@@ -7,14 +7,7 @@ from msgspec import Struct
 from chalicelib.views import Moment
 
 QUASI_IDENTIFIERS = ("birth_year", "zip_prefix", "city", "gender", "employment_title")  # as in risk.sql
-_DISTRIBUTIONS = (  # as in stats.sql
-    "country",
-    "birth_decade",
-    "plan",
-    "gender",
-    "key_version",
-    "erasure_key_version",
-)
+_OTHERS = ("total", "computed_at", "risk")  # fields of Stats that are not distributions
 SMALL_GROUP = 5
 FEW_DISTINCT = 1_000  # at most this many distinct tokens are repetitive, if there are many more people
 
@@ -84,7 +77,7 @@ def stats_view(
     total: int, computed_at: str, counts: Sequence[tuple[str, str | None, int]], risk: Risk
 ) -> Stats:
     """The view of the result of ``stats.sql``: the total, the time, and (kind, value, count)."""
-    kinds: dict[str, list[Count]] = {kind: [] for kind in _DISTRIBUTIONS}
+    kinds: dict[str, list[Count]] = {kind: [] for kind in Stats.__struct_fields__ if kind not in _OTHERS}
     for kind, value, count in counts:
         kinds[kind].append(Count(value, count))
     return Stats(total, computed_at, risk, **kinds)

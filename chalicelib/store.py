@@ -31,7 +31,7 @@ from chalicelib.privacy import TREATMENT_OF
 from chalicelib.stats import FEW_DISTINCT, SMALL_GROUP, risk_view, stats_view
 from chalicelib.views import RejectView, Run, UserView, encode, read_user, user_views
 
-Answer = tuple[list[str], list[tuple[Any, ...]]]  # the columns' names, and the rows
+_Result = tuple[list[str], list[tuple[Any, ...]]]  # the columns' names, and the rows
 
 _SQL = Path(__file__).parent / "sql"
 
@@ -47,7 +47,7 @@ _SECONDS = {
 
 # After a transient failure a query is retried: once and immediately, as its connection may have died while
 # idle, or for several seconds if a run's work is at stake. That is harmless (a page is loaded once however
-# often it is tried), but the rest must not be retried: a second answer would hide what the first try did.
+# often it is tried), but for those never retried: their second answer would hide what the first try did.
 _RETRIED_FOR_SECONDS = {"load_page", "note_rejects", "finish_run"}
 _NEVER_RETRIED = {"erase", "finish_page"}
 
@@ -229,15 +229,15 @@ class Store:
     def _rows(self, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         return self._ask(query, values)[1]
 
-    def _ask(self, query: str, values: Mapping[str, Any]) -> Answer:
-        def attempt() -> Answer:
+    def _ask(self, query: str, values: Mapping[str, Any]) -> _Result:
+        def attempt() -> _Result:
             return translate_errors(query, lambda: self._execute(query, values))
 
         if query in _NEVER_RETRIED:
             return attempt()
         return retrying()(attempt) if query in _RETRIED_FOR_SECONDS else retry_once(attempt)
 
-    def _execute(self, query: str, values: Mapping[str, Any]) -> Answer:
+    def _execute(self, query: str, values: Mapping[str, Any]) -> _Result:
         with self._pool.connection(_SECONDS.get(query, _READ_SECONDS)) as conn, conn.cursor() as cursor:
             cursor.execute(_sql(query), values)
             names = [column.name for column in cursor.description or ()]

@@ -119,7 +119,7 @@ def _remove(value: Any, name: str, *below: str) -> None:
 
 def _examine(raw: bytes, dialect: Dialect[Any], today: date) -> User | tuple[Issue, ...]:
     try:
-        user = dialect.decode_leniently(raw)
+        user = dialect.decode_ignoring_unknown(raw)
         if user.date_of_birth <= today and not _may_hide_nul(raw):
             return user
     except (ValueError, RecursionError):

@@ -81,7 +81,7 @@ class UserList(Struct):
 class Run(Struct):
     """One run in the ledger. ``fetched`` equals the sum of the six counts after it; times are in UTC.
 
-    ``unknown_fields`` counts fields that were dropped because the contract does not know them; a field counts
+    ``unknown_fields`` counts fields that were dropped because the dialect does not know them; a field counts
     once for each record that has it.
     """
 

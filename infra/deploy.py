@@ -58,7 +58,7 @@ def destroy(stage: str, session: Any, everything: bool, ask: Asks) -> None:
     for stack in doomed:
         print(f"{stack.name} would be deleted:")
         print(*(f"! {resource}" for resource in stack.resources()), sep="\n")
-    kept = "Postgres' password and a final snapshot of it" if everything else "Postgres and the cache"
+    kept = "Postgres' password and a final snapshot of Postgres" if everything else "Postgres and the cache"
     print(f"Messages in the queues are lost. Settings, packages, {kept} are kept.")
     if not ask(f"Delete {' and '.join(stack.name for stack in doomed)}?"):
         raise DeployError("nothing was deleted")

@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from chalicelib import runs, telemetry, wiring
 from chalicelib.errors import DecantError
-from chalicelib.ledger import MAX_PAGE_SIZE, MAX_PAGES, OUTCOMES, Report, Trigger
+from chalicelib.ledger import OUTCOMES, Report, Trigger
+from chalicelib.users import MAX_PAGE_SIZE, MAX_PAGES
 from local import lock, settings, signals
 from local.errors import LocalError
 from local.folders import local_folder
@@ -129,7 +130,7 @@ def table(report: Report, replay: bool = False) -> Iterator[str]:
     if report.unknown_fields:
         names = ", ".join(sorted(report.unknown_names)[:_REASONS_SHOWN])
         suffix = f": {names}" if names else ""
-        yield f"  unknown     {report.unknown_fields:>9,}  dropped, not in the contract{suffix}"
+        yield f"  unknown     {report.unknown_fields:>9,}  dropped, not in the dialect{suffix}"
 
 
 if __name__ == "__main__":

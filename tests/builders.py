@@ -67,7 +67,7 @@ class Api:
         return day + self.time_of_birth
 
     def user(self, changes: Mapping[str, Any] | None = None) -> User:
-        return self.dialect.decode_leniently(_json(self.record(changes)))
+        return self.dialect.decode_ignoring_unknown(_json(self.record(changes)))
 
 
 RANDOM_DATA_API = Api(

@@ -89,12 +89,12 @@ def page_load(
     page: int = 1,
     rejects: Sequence[RejectRow] = (),
     duplicates: int = 0,
-    uid_tokens: Sequence[Sequence[str]] | None = None,
+    erasure_tokens: Sequence[Sequence[str]] | None = None,
     key: KeyInUse | None = None,
 ) -> PageLoad:
     columns = {name: [row[name] for row in people] for name in person(0)}
     drafts = views.user_drafts(columns)
-    tokens = [[]] * len(people) if uid_tokens is None else uid_tokens
+    tokens = [[]] * len(people) if erasure_tokens is None else erasure_tokens
     written = columns_json(columns, drafts, tokens)
     return PageLoad(
         run_id=run_id,

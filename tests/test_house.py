@@ -101,7 +101,7 @@ MAY_IMPORT = {
     "pool": {"errors"},
     "cache": {"errors", "redis_connections", "views"},
     "redis_connections": {"errors"},
-    "config": {"access", "aws", "errors", "ledger", "transport"},
+    "config": {"access", "aws", "errors", "transport", "users"},
     "aws": {"errors"},
     "sources.__init__": {"errors"} | DIALECTS,
     "sources.client": {"dialect", "errors", "transport"},
@@ -111,7 +111,7 @@ MAY_IMPORT = {
     "transport": set(),
     "shapes": set(),
     "users": set(),
-    "dialect": {"ledger", "shapes", "users"},
+    "dialect": {"shapes", "users"},
     "validation": {"dialect", "shapes", "users"},
     "privacy": {"errors", "ledger", "token_rules"},
     "token_rules": set(),
@@ -120,7 +120,7 @@ MAY_IMPORT = {
     "ledger": {"users"},
     "views": {"ledger", "users"},
     "stats": {"views"},
-    "forms": {"ledger"},
+    "forms": {"users"},
 }
 
 OWNERS = {

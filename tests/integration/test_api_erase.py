@@ -231,8 +231,8 @@ def test_an_erasure_wins_against_a_load_and_readers_in_any_order(store, sql, red
 
     def load_again(number, version):
         row = person(number, birth_year=1900 + version)
-        tokens = privacy.uid_tokens([row["uid"]], tokeniser)
-        loaded = store.load_page(page_load(run.run_id, row, page=next(pages), uid_tokens=tokens))
+        tokens = privacy.erasure_tokens([row["uid"]], tokeniser)
+        loaded = store.load_page(page_load(run.run_id, row, page=next(pages), erasure_tokens=tokens))
         bodies = {
             who: b'{"uid":"%s","version":%d}' % (who.encode(), version)
             for who, version in loaded.versions.items()

@@ -99,7 +99,7 @@ def test_a_load_leaves_out_erased_people(database, run_id):
     database.erase(token("x"))
 
     loaded = database.store.load_page(
-        page_load(run_id, person(1), person(2), uid_tokens=[[token("y"), token("x")], [token("z")]])
+        page_load(run_id, person(1), person(2), erasure_tokens=[[token("y"), token("x")], [token("z")]])
     )
 
     assert (counts(loaded), database.people()) == ((1, 0, 0, 1, 0), [uid(2)])
@@ -131,8 +131,8 @@ def test_a_lost_run_loads_nothing_and_stays_lost(database, run_id):
 def test_ending_a_run_returns_all_its_counts(database, run_id):
     database.erase(token("x"))
     people = [person(1), person(2), person(3)]
-    uid_tokens = [[token("x")], [token("y")], [token("z")]]
-    database.store.load_page(page_load(run_id, *people, uid_tokens=uid_tokens, duplicates=4))
+    erasure_tokens = [[token("x")], [token("y")], [token("z")]]
+    database.store.load_page(page_load(run_id, *people, erasure_tokens=erasure_tokens, duplicates=4))
     database.store.load_page(page_load(run_id, person(2, city="Å"), person(3), rejects=[reject(5)], page=2))
 
     counted = database.store.finish_run(run_id, Ending("succeeded"))

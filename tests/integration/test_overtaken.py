@@ -21,7 +21,7 @@ from tests.keys import PII_KEY
 KEYS = {1: PII_KEY, 2: b"2" * 32}
 FIRST, BOTH, SECOND = Tokeniser({1: KEYS[1]}), Tokeniser(KEYS), Tokeniser({2: KEYS[2]})
 QUARANTINE = Quarantine(b"q" * 32, days=7)
-OVERTAKEN = "PII_KEYS: newer or different keys are in use; this run cannot continue"
+OVERTAKEN = "PII_KEYS: newer or different keys are in use; nothing was written"
 
 
 class Cache(FakeCache):

@@ -235,7 +235,7 @@ def test_an_erased_person_stays_out_whichever_key_made_the_token(store, sql, run
             run_id,
             person(1),
             person(2),
-            uid_tokens=privacy.uid_tokens([uid(1), uid(2)], tokeniser),
+            erasure_tokens=privacy.erasure_tokens([uid(1), uid(2)], tokeniser),
         )
     )
 
@@ -779,7 +779,7 @@ def test_a_load_planned_on_small_tables_reads_only_the_rows_of_its_page(postgres
         before = sql(rows)[0][0], sql(entries)[0][0]
         people = [person(1, city="Å"), person(2, city="Å", **last), person(3), person(4)]
         tokens = [[f"v2_{n:->24}", f"v1_{n:->24}"] for n in (many + 1, many + 2, many - 1, many)]
-        loaded = store.load_page(page_load(run.run_id, *people, page=2, uid_tokens=tokens))
+        loaded = store.load_page(page_load(run.run_id, *people, page=2, erasure_tokens=tokens))
 
     assert (loaded.updated, loaded.suppressed) == (2, 2)
     until(lambda: sql(connected) == others)  # a connection reports its reads when it closes
@@ -815,7 +815,7 @@ def after_waiting(request, postgres, sql):
 
 def test_a_load_that_waited_for_an_erasure_respects_it_in_any_isolation(after_waiting, run_id, tokeniser):
     token = tokeniser.token("uid", uid(1))
-    load = page_load(run_id, person(1), uid_tokens=[[token]])
+    load = page_load(run_id, person(1), erasure_tokens=[[token]])
 
     loaded = after_waiting(lambda stricter: stricter.load_page(load), ERASING, token)
 

@@ -32,7 +32,7 @@ STEPS = (
     (prepare, "validate"),
     (prepare, "clean"),
     (privacy, "protect"),
-    (privacy, "uid_tokens"),
+    (privacy, "erasure_tokens"),
     (privacy.Tokeniser, "fingerprint"),
     (store.Store, "load_page"),
     (views, "user_drafts"),

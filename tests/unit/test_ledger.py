@@ -110,9 +110,9 @@ def test_the_repr_of_a_load_shows_no_row():
 # The columns of a load
 
 
-def written(columns: dict[str, list[Any]], uid_tokens: list[list[str]]) -> dict[str, str]:
+def written(columns: dict[str, list[Any]], erasure_tokens: list[list[str]]) -> dict[str, str]:
     drafts = {uid: b"a draft of " + uid.encode() for uid in columns["uid"]}
-    return columns_json(columns, drafts, uid_tokens)
+    return columns_json(columns, drafts, erasure_tokens)
 
 
 def hashes(*changes: dict[str, Any]) -> list[str]:
@@ -174,12 +174,12 @@ def test_a_hash_depends_on_the_content_alone_and_not_on_the_known_keys():
 
 
 @pytest.mark.parametrize(
-    ("columns", "uid_tokens"),
+    ("columns", "erasure_tokens"),
     [({"uid": ["a", "b"], "city": ["x"]}, [[], []]), ({"uid": ["a", "b"]}, [["v1_token"]])],
 )
-def test_columns_of_different_lengths_are_an_error(columns, uid_tokens):
+def test_columns_of_different_lengths_are_an_error(columns, erasure_tokens):
     with pytest.raises(ValueError, match="different lengths"):
-        written(columns, uid_tokens)
+        written(columns, erasure_tokens)
 
 
 def test_a_person_cannot_be_loaded_twice_in_a_page():

@@ -126,7 +126,7 @@ def warnings(caplog, fetched: int, **unknown: int) -> list[str]:
 
 def test_fields_that_most_records_have_are_named(caplog):
     assert warnings(caplog, 100, shoe_size=98, address__floor2=51) == [
-        "run run dropped 149 fields that are not in the contract: address.floor2, shoe_size"
+        "run run dropped 149 fields that are not in the dialect: address.floor2, shoe_size"
     ]
 
 
@@ -134,7 +134,7 @@ def test_fields_that_most_records_have_are_named(caplog):
     "name", ["zoe@example.com", "Zoë", "555-4711", "5554711", "zoe91", "a b", "", "Zoe\nquix", "a" * 100]
 )
 def test_a_name_that_may_be_a_value_is_counted_and_not_shown(caplog, name):
-    assert warnings(caplog, 100, **{name: 98}) == ["run run dropped 98 fields that are not in the contract"]
+    assert warnings(caplog, 100, **{name: 98}) == ["run run dropped 98 fields that are not in the dialect"]
 
 
 @pytest.mark.parametrize(("fetched", "count"), [(1, 1), (2, 2), (9, 9), (100, 50), (100, 2)])
