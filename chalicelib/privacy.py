@@ -76,13 +76,9 @@ def _by_column(contract: Sequence[Field]) -> dict[str, Treatment]:
         if field.column and treatments.setdefault(field.column, field.treatment) != field.treatment:
             raise ValueError(f"the contract treats the column {field.column} in two ways")
         if field.treatment == "generalise" and field.column not in GENERALISED:
-            raise ValueError(
-                f"nothing generalises {field.path}: do so in clean.py and add its column to GENERALISED"
-            )
+            raise ValueError(f"nothing generalises {field.path}: see clean.py, and name it in GENERALISED")
         if field.column in GENERALISED and field.treatment not in ("generalise", "drop"):
-            raise ValueError(
-                f"{field.path} is already generalised: its treatment cannot be {field.treatment}"
-            )
+            raise ValueError(f"{field.path} is already generalised: it cannot be called {field.treatment}")
         if field.column == "uid" and field.treatment != "keep":
             raise ValueError("uid is the primary key and must be kept")
     return treatments

@@ -15,10 +15,7 @@ _DRAFTED = b'"version":0,"updated_at":""'  # in the body of a person whose load 
 
 Uid = Annotated[str, Meta(examples=["f80b9b0d-c04d-4a77-86b5-43981186a788"])]
 Moment = Annotated[str, Meta(examples=["2026-01-31T12:00:00.000000Z"])]
-Token = Annotated[
-    str,
-    Meta(description="A keyed token of the value.", examples=["v1_v37AnHWtXEslvC6rKRkQd8As"]),
-]
+Token = Annotated[str, Meta(description="A keyed token.", examples=["v1_v37AnHWtXEslvC6rKRkQd8As"])]
 
 
 class Coordinates(Struct):
@@ -150,8 +147,7 @@ class Receipt(Struct):
     """What was erased and where. ``uid_token`` is what is remembered of the person, apart from keyed
     fingerprints of rejected records.
 
-    ``cache_cleared`` is false if Redis was unavailable: what it holds expires within
-    ``cache_gone_within_seconds``.
+    ``cache_cleared`` is false if Redis was unavailable: its entry expires in ``cache_gone_within_seconds``.
     """
 
     uid_token: Token
