@@ -20,6 +20,8 @@ class Bare:
         self._redis = redis.Redis.from_url(servers.redis_url)
         self._held: Any = self._redis.connection_pool.get_connection()
         self._database = psycopg2.connect(servers.database_url)
+        self._autocommitting = psycopg2.connect(servers.database_url)
+        self._autocommitting.autocommit = True
 
     def pooled_get(self, uids: Sequence[str]) -> Callable[[], Any]:
         keys = cycle([f"user:{uid}" for uid in uids])
@@ -28,11 +30,7 @@ class Bare:
     def held_get(self, uids: Sequence[str]) -> Callable[[], Any]:
         keys = cycle([f"user:{uid}" for uid in uids])
 
-        def get() -> Any:
-            self._held.send_command("GET", next(keys))
-            return self._held.read_response()
-
-        return get
+        return lambda: self._ask("GET", next(keys))
 
     def select(self, query: str, values: Sequence[object]) -> Callable[[], Any]:
         each = cycle(values)
@@ -44,9 +42,29 @@ class Bare:
 
         return select
 
+    def miss(self, uids: Sequence[str]) -> Callable[[], Any]:
+        """What Decant asks for a person who is not in Redis, one by one on held connections."""
+        each = cycle(uids)
+
+        def miss() -> Any:
+            uid = next(each)
+            self._ask("GET", f"user:{uid}")
+            with self._autocommitting.cursor() as cursor:
+                cursor.execute("SELECT person(%s)", (uid,))
+                [[body]] = cursor.fetchall()
+            self._ask("SET", f"user:{uid}", body, "NX", "PX", 60_000)
+            return body
+
+        return miss
+
     def forget_all(self) -> None:
         self._redis.flushall()
 
     def close(self) -> None:
         self._redis.close()
         self._database.close()
+        self._autocommitting.close()
+
+    def _ask(self, *command: str | int) -> Any:
+        self._held.send_command(*command)
+        return self._held.read_response()

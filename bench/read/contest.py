@@ -43,6 +43,7 @@ NAMES = {name: title for name, (_, _, title) in HANDLERS.items()} | {
     "GET, held": "bare Redis GET, one held connection",
     "GET, pooled": "bare Redis GET, redis-py's pool",
     "SELECT": "bare SELECT in a transaction, psycopg2",
+    "GET, SELECT, SET": "bare GET, SELECT of Decant's function, and SET, held connections",
     "authorizer": "Decant's authorizer, once a minute per key",
 }
 
@@ -160,7 +161,10 @@ def _hot(bare: Bare, handlers: Handlers, uids: Sequence[str], calls: int) -> dic
 
 def _miss(bare: Bare, handlers: Handlers, uids: Sequence[str], calls: int) -> dict[str, Reader]:
     """No person is asked for twice in a turn."""
-    readers = {"SELECT": Reader(bare.select(_ONE, uids), calls)}
+    readers = {
+        "SELECT": Reader(bare.select(_ONE, uids), calls),
+        "GET, SELECT, SET": Reader(bare.miss(uids), calls, bare.forget_all),
+    }
     for name, ask in _callers(handlers, [events.get_user(uid) for uid in uids]):
         good = _from_postgres if name == "decant" else _is_ok
         readers[name] = Reader(ask, calls, bare.forget_all, good)

@@ -35,7 +35,7 @@ from chalicelib.errors import SourceInvalid, SourceUnavailable
 # At DEBUG urllib3 logs the query, which may hold a key; its warnings hold headers and the whole URL.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 
-_ACCEPT = {"Accept": "application/json", "User-Agent": "decant"}
+_HEADERS = {**requests.utils.default_headers(), "Accept": "application/json", "User-Agent": "decant"}
 _JSON_TYPES = ("application/json", "text/json")
 _CHUNK_BYTES = 65_536
 
@@ -137,10 +137,11 @@ class Source:
         raise problem  # outside the except clauses, since their errors hold the whole URL
 
     def _send(self, page: int, size: int) -> requests.Response:
-        """The response's head. Bypasses ``Session.send``, which reads a redirect's body without a limit."""
+        """The response's head. Bypasses two of the session's methods: ``send``, which reads a redirect's body
+        without a limit, and ``prepare_request``, which prefers the password of a ``.netrc`` to the URL's."""
         query = dict(self._query(page, size))
-        request = requests.Request("GET", self._url, _ACCEPT, params=query, auth=self._auth)
-        prepared = self._session.prepare_request(request)
+        request = requests.Request("GET", self._url, _HEADERS, params=query, auth=self._auth)
+        prepared = request.prepare()
         settings: Any = self._session.merge_environment_settings(prepared.url, {}, True, None, None)
         return self._adapter.send(prepared, timeout=(self._limits.connect, self._limits.read), **settings)
 

@@ -39,7 +39,7 @@ export function personView(place, signal, uid) {
   const history = element("ol", { class: "asks" });
   const again = element("button", { type: "button", click: () => look() }, "Load again");
   const body = element("div", {}, loading("the person"));
-  const whence = element(
+  const origin = element(
     "section",
     { class: "card", hidden: true },
     element("div", { class: "part-head" }, element("h2", {}, "Source and response time"), again),
@@ -50,7 +50,7 @@ export function personView(place, signal, uid) {
     element("p", { class: "back" }, element("a", { href: "#/people" }, "All people")),
     element("h1", { tabindex: -1 }, "Person"),
     element("p", { class: "lead" }, element("code", {}, uid)),
-    whence,
+    origin,
     body,
   );
   async function look() {
@@ -59,10 +59,10 @@ export function personView(place, signal, uid) {
     try {
       const answer = await ask(`users/${uid}`, { signal });
       asks.push(answer);
-      whence.hidden = false;
+      origin.hidden = false;
       fill(history, answered(asks));
       announce(`${sourceOf(answer)}, ${duration(answer.milliseconds)}.`);
-      fill(body, drawn(answer.data), eraseButton(answer.data.uid, signal, (receipt) => { whence.remove(); fill(body, receipt); }));
+      fill(body, drawn(answer.data), eraseButton(answer.data.uid, signal, (receipt) => { origin.remove(); fill(body, receipt); }));
     } catch (error) {
       if (error.name !== "AbortError") fill(body, failure(error, look));
     } finally {

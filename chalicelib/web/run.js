@@ -16,7 +16,7 @@ const STEPS = ["fetch", "validate", "clean", "protect", "load", "cache"];
 export function runView(place, signal, runId) {
   const title = element("h1", { tabindex: -1 }, "Run");
   const body = element("div", {}, loading("the run"));
-  fill(place, element("p", { class: "back" }, element("a", { href: "#/" }, "All runs")), title, body);
+  fill(place, element("p", { class: "back" }, element("a", { href: "#/runs" }, "All runs")), title, body);
   let running = false;
   let refusal = null;
   poll(async () => {

@@ -146,25 +146,41 @@ def test_a_page_is_what_the_api_sent_byte_for_byte(user_api, stand_in, dialect):
     assert len(records(body, dialect)) == 7
 
 
-def test_a_configured_authorization_header_wins_over_the_user_in_the_url(source_of, monkeypatch, tmp_path):
+@pytest.fixture
+def authorization_of(source_of, monkeypatch, tmp_path):
+    """The Authorization headers that a source sends to a remote host, which a user's .netrc names too."""
     (tmp_path / "netrc").write_text("default login nobody password nothing")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    heard = []
 
-    def talk(peer):
-        heard.append(peer.heard)
-        peer.say(OK + b"Content-Length: 2\r\n\r\n[]")
+    def fetch(url, **options):
+        heard = []
 
-    with HostileServer(talk) as server:
-        url = server.url.replace("://", "://user:password@")
-        source_of(url, authorization="Bearer of-the-source").fetch(1, 1)
-        source_of(url).fetch(1, 1)
+        def talk(peer):
+            heard.append(peer.heard)
+            peer.say(OK + b"Content-Length: 2\r\n\r\n[]")
 
-    sent = [[line for line in one.split(b"\r\n") if line.startswith(b"Authorization")] for one in heard]
-    assert sent == [
-        [b"Authorization: Bearer of-the-source"],
-        [b"Authorization: Basic " + b64encode(b"user:password")],
-    ]
+        with HostileServer(talk) as proxy:
+            monkeypatch.setenv("http_proxy", proxy.url)
+            source_of(url, **options).fetch(1, 1)
+        return [line for one in heard for line in one.split(b"\r\n") if line.startswith(b"Authorization")]
+
+    return fetch
+
+
+def test_a_configured_authorization_header_wins_over_the_user_in_the_url(authorization_of):
+    sent = authorization_of("http://user:password@users.example/", authorization="Bearer of-the-source")
+
+    assert sent == [b"Authorization: Bearer of-the-source"]
+
+
+def test_the_user_in_the_url_wins_over_a_netrc(authorization_of):
+    sent = authorization_of("http://user:password@users.example/")
+
+    assert sent == [b"Authorization: Basic " + b64encode(b"user:password")]
+
+
+def test_no_password_of_a_netrc_is_sent(authorization_of):
+    assert authorization_of("http://users.example/") == []
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
