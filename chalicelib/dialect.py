@@ -189,7 +189,7 @@ def _loads_fast(raw: bytes) -> Any:
     """JSON as msgspec reads it, or as ``loads_leniently`` does if msgspec cannot."""
     try:
         return msgspec.json.decode(raw)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return loads_leniently(raw)
 
 

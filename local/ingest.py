@@ -134,5 +134,6 @@ def table(report: Report, replay: bool = False) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    logging.getLogger("decant.pipeline").setLevel(logging.CRITICAL)  # its messages are in the report
+    for name in ("decant.opening", "decant.pipeline"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # their messages are in the report
     sys.exit(main())

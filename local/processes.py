@@ -121,8 +121,11 @@ def how_it_ended(status: int | None) -> str:
 
 
 def _open_log(path: Path) -> Any:
-    """Truncates the log at each start, so that it cannot grow without bound."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+    """A new log for each start, so that none grows without bound. The previous one is kept beside it: it may
+    show why the process died."""
+    with contextlib.suppress(FileNotFoundError):
+        path.replace(path.with_name(f"{path.name}.1"))
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     return os.fdopen(descriptor, "ab")
 
 

@@ -124,6 +124,8 @@ class Source:
             with self._send(page, size) as response:
                 _check(response, page)
                 return self._body(response, page, size, deadline)
+        except _Transient as error:
+            problem = error
         except (requests.ConnectionError, requests.Timeout) as error:
             problem = _Transient(f"no answer: {type(error).__name__}")
         except urllib3.exceptions.HTTPError as error:

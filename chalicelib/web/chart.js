@@ -63,12 +63,17 @@ function bar(run, scale) {
 
 function segments(run, { most, inShares }, x, width) {
   const sum = total(run);
-  const unit = sum ? TALL / (inShares ? sum : most) : 0;
+  if (!sum) return [];
+  const unit = TALL / (inShares ? sum : most);
+  const kinds = KINDS.filter(({ name }) => run[name]).reverse();
+  const heights = kinds.map(({ name }) => Math.max(run[name] * unit, LEAST));
+  const excess = heights.reduce((one, other) => one + other) - sum * unit; // the tallest makes room for the least
+  const tallest = heights.indexOf(Math.max(...heights));
+  heights[tallest] = Math.max(heights[tallest] - excess, LEAST);
   let y = TOP + TALL;
-  return KINDS.filter(({ name }) => run[name]).reverse().map(({ name }) => {
-    const height = Math.min(Math.max(run[name] * unit, LEAST), y - TOP);
-    y -= height;
-    return svg("rect", { class: `kind ${name}`, x, y, width, height });
+  return kinds.map(({ name }, at) => {
+    y -= heights[at];
+    return svg("rect", { class: `kind ${name}`, x, y, width, height: heights[at] });
   });
 }
 

@@ -70,6 +70,22 @@ def test_a_bar_is_stacked_from_the_counts_and_labelled_with_them(tab, decant):
     assert all(f"{run[kind]} {kind}" in said for kind in drawn)
 
 
+_DRAWN = """async (counts) => {
+    const module = document.querySelector('link[rel="modulepreload"][href$="/chart.js"]');
+    const { draw } = await import(module.href);
+    const run = { run_id: "a", status: "succeeded", started_at: new Date().toISOString(), ...counts };
+    const parts = draw([run], false, 300).picture.querySelectorAll(".kind");
+    return [...parts].map((part) => [part.classList[1], part.height.baseVal.value]);
+}"""
+
+
+def test_the_smallest_count_is_visible_beside_the_largest(tab):
+    counts = dict.fromkeys(KINDS, 0) | {"inserted": 1, "unchanged": 9_992, "rejected": 7, "fetched": 10_000}
+    drawn = dict(tab.page.evaluate(_DRAWN, counts))
+
+    assert drawn == {"inserted": 2, "rejected": 2, "unchanged": 186}
+
+
 def test_in_the_shares_mode_all_bars_have_the_same_height(tab, decant):
     tab.page.get_by_text("Shares", exact=True).click()
 

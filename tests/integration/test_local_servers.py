@@ -430,6 +430,17 @@ def test_a_child_that_ends_while_starting_is_reported_with_its_log(tmp_path):
         child.wait_until(lambda: False, 10)
 
 
+def test_the_log_of_the_previous_start_is_kept(tmp_path):
+    log = tmp_path / "child.log"
+    for word in ("first", "second", "third"):
+        processes.Child("child", ["/bin/echo", word], env={}, cwd=tmp_path, log=log).wait()
+
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "child.log": "third\n",
+        "child.log.1": "second\n",
+    }
+
+
 def test_waiting_for_a_child_to_be_ready_has_a_time_limit(tmp_path):
     child = processes.Child(
         "slow", [sys.executable, "-c", "import time; time.sleep(60)"], env={}, cwd=tmp_path

@@ -417,6 +417,13 @@ def test_a_fetch_ends_with_the_pages_time_wherever_the_server_is_slow(source_of,
         error_of_fetch(source_of(server.url))
 
 
+def test_a_head_that_is_too_slow_is_not_called_cut_off(source_of):
+    with HostileServer(trickle_headers) as server:
+        problem = error_of_fetch(source_of(server.url)).problem
+
+    assert problem == f"it took longer than {LIMITS.page} s"
+
+
 # A fetch holds little in memory, whatever the server sends
 
 

@@ -56,12 +56,13 @@ def test_unknown_fields_are_counted_in_rejects_and_in_valid_records(api, bad):
 
 
 @both
-@pytest.mark.parametrize("value", ["\ud800", "\0", 10**400, b"NaN", b"1e999", b"[" * 500 + b"]" * 500])
+@pytest.mark.parametrize(
+    "value", ["\ud800", "\0", 10**400, b"NaN", b"1e999", b"[" * 500 + b"]" * 500, b'"\xff"']
+)
 def test_an_unknown_field_is_counted_whatever_its_value_and_affects_no_other_record(api, value):
     page = validate(api.page(api.record({"shoe_size": value}), api.record()), api.dialect, TODAY)
 
-    assert [len(page.users), len(page.rejects)] in ([2, 0], [1, 1])  # NUL and broken JSON make a reject
-    assert dict(page.unknown) in ({"shoe_size": 1}, {})
+    assert (len(page.users), dict(page.unknown)) == (2, {"shoe_size": 1})
 
 
 @both
