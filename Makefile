@@ -105,6 +105,7 @@ clean: ## Remove local data, keys and caches (.venv stays)
 # is gone or differs in version from the one that PYTHON names.
 .venv/installed: requirements.txt requirements-local.txt $(PY) $(if $(PYTHON),.venv/of-$(subst /,-,$(PYTHON)))
 	@echo "Installing …"
+	@$(PY) -m ensurepip >/dev/null # its own installation may have been interrupted
 	@$(PY) -m pip install -qq --disable-pip-version-check -r requirements-local.txt
 	@touch $@
 

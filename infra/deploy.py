@@ -172,6 +172,9 @@ def main() -> int:
     except (DeployError, BotoCoreError, ClientError) as error:
         print(f"make {options.what}: {str(error).rstrip('.')}.", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"\nmake {options.what}: stopped. What CloudFormation has begun continues.", file=sys.stderr)
+        return 130
     return 0
 
 

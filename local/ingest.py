@@ -84,10 +84,16 @@ def _servers() -> Iterator[None]:
         os.environ.update(chosen)
         yield
     else:
+        signals.defer()  # while servers start and stop
         with lock.hold(folder, "make ingest"), running_stack(folder, chosen) as stack:
             os.environ.update(stack.settings)
             wiring.store().migrate()
-            yield
+            signals.interrupt()
+            try:
+                signals.check()
+                yield
+            finally:
+                signals.defer()
 
 
 def _ingest(pages: int | None, size: int | None, replay_of: str | None) -> Report:

@@ -72,6 +72,7 @@ def _start_keeper(folder: Path, undo: contextlib.ExitStack) -> None:
     """Starts the keeper, which outlives this command unless ``undo`` is executed."""
     port = ports.requested() or (processes.free_port() if processes.listening(_USUAL_PORT) else _USUAL_PORT)
     ports.refuse_taken(port, COMMAND)
+    settings.withdraw(folder)
     keeper = Child(
         "LocalStack's keeper",
         [sys.executable, "-m", "local.localstack_keeper", "--port", str(port)],

@@ -73,9 +73,9 @@ def _localstack(stack: Stack, port: int) -> Iterator[str]:
         cwd=stack.folder,
         log=stack.logs / "localstack.log",
     )
-    processes.record(record_file(stack.folder), child)
     stack.servers.append(child)
     try:
+        processes.record(record_file(stack.folder), child)
         child.wait_until(lambda: _is_ready(endpoint, child), _START_SECONDS)
         yield endpoint
     finally:

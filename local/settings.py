@@ -42,11 +42,16 @@ def published(folder: Path) -> dict[str, str]:
 @contextlib.contextmanager
 def publish(folder: Path, settings: Mapping[str, str]) -> Iterator[None]:
     """Lets other commands of this checkout find the servers, for as long as they run."""
-    path = write(folder, settings)
+    write(folder, settings)
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        withdraw(folder)
+
+
+def withdraw(folder: Path) -> None:
+    """Removes what a killed process had published."""
+    (folder / "env").unlink(missing_ok=True)
 
 
 def write(folder: Path, settings: Mapping[str, str]) -> Path:

@@ -42,7 +42,11 @@ class Stack:
             cwd=ROOT,
             log=self.logs / log if log else None,
         )
-        processes.record(record_file(self.folder), child)
+        try:
+            processes.record(record_file(self.folder), child)
+        except BaseException:
+            child.stop()
+            raise
         return child
 
     def restart(self, server: Watched) -> None:
@@ -70,6 +74,7 @@ def running_stack(folder: Path, chosen: Mapping[str, str]) -> Iterator[Stack]:
     """Provides servers and keys for every setting that is not set. The caller holds the folder's lock."""
     stack = Stack(folder, dict(chosen))
     processes.end_recorded(record_file(folder))
+    settings.withdraw(folder)
     with contextlib.ExitStack() as running:
         running.callback(record_file(folder).unlink, missing_ok=True)
         if "SECRET_ID" not in chosen:  # a secret holds all settings and takes precedence

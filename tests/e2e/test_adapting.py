@@ -86,8 +86,10 @@ def members():
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
         threading.Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_port}/v1/members"
-        server.shutdown()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/v1/members"
+        finally:
+            server.shutdown()
 
 
 @pytest.fixture(scope="module")

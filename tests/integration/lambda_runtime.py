@@ -19,7 +19,6 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-_PREFIX = "/2018-06-01/runtime"
 _BROUGHT_BY_AWS = ("awslambdaric", "boto3")
 
 

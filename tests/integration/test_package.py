@@ -219,8 +219,9 @@ def hash_of(file):
 
 def test_cloudformation_accepts_the_template(built):
     lint = [Path(sys.executable).with_name("cfn-lint"), built / "sam.json"]
+    done = subprocess.run(lint, capture_output=True, text=True, check=False)
 
-    assert subprocess.run(lint, stdout=subprocess.PIPE, text=True, check=False).stdout == ""
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_functions_with_new_code_wait_for_its_migration(resources):

@@ -134,7 +134,8 @@ def _files(system: System) -> Iterator[Place]:
     for folder in (system.work, system.temporary, system.valkey.log.parent):
         yield from _below(folder)
     for path in (Path(os.fsdecode(line)) for line in sorted(opened)):
-        if path.is_file() and path.stat().st_size < _LARGEST_FILE:
+        if path.is_file():
+            assert path.stat().st_size < _LARGEST_FILE, path
             yield str(path), path.read_bytes()
 
 

@@ -252,3 +252,14 @@ def test_an_error_is_reported_in_one_sentence(monkeypatch, capsys, tmp_path, arg
 
     assert deploy.main() == 1
     assert capsys.readouterr().err.startswith(message)
+
+
+def test_ctrl_c_says_that_cloudformation_goes_on(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(deploy, "destroy", interrupted)
+    monkeypatch.setattr(sys, "argv", ["deploy", "destroy"])
+
+    assert deploy.main() == 130
+    assert "What CloudFormation has begun continues." in capsys.readouterr().err

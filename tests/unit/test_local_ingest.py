@@ -2,13 +2,17 @@
 
 import os
 from collections import Counter
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
 from chalicelib import runs
 from chalicelib.errors import ConfigError
 from chalicelib.ledger import Report
-from local import ingest, lock, settings
+from local import ingest, keys, lock, settings
+from local.errors import LocalError
+from local.stack import running_stack
 
 
 @pytest.fixture
@@ -42,6 +46,10 @@ def call(folder, monkeypatch):
         return ingest.main(), seen
 
     return call
+
+
+def refuse(*_):
+    raise LocalError("stopped here")
 
 
 def a_report(**changes):
@@ -163,6 +171,24 @@ def test_the_environment_wins_over_the_env_file(folder, call):
     assert seen["settings"]["REDIS_URL"] is None
 
 
+def test_no_signal_interrupts_while_its_own_servers_start_and_stop(folder, call, monkeypatch):
+    handled = []
+    monkeypatch.setattr(ingest.signals, "defer", lambda: handled.append("deferred"))
+    monkeypatch.setattr(ingest.signals, "interrupt", lambda: handled.append("interrupts"))
+    monkeypatch.setattr(ingest.wiring, "store", lambda: SimpleNamespace(migrate=lambda: None))
+
+    @contextmanager
+    def servers(*_):
+        handled.append("start")
+        yield SimpleNamespace(settings={})
+        handled.append("stop")
+
+    monkeypatch.setattr(ingest, "running_stack", servers)
+    call(report=a_report())
+
+    assert handled == ["interrupts", "deferred", "start", "interrupts", "deferred", "stop"]
+
+
 def test_the_servers_and_keys_of_a_running_stack_are_used(folder, call):
     os.environ["SOURCE_PAGES"] = "7"
     with (
@@ -196,7 +222,11 @@ def test_the_published_settings_of_a_killed_stack_are_ignored(configured, folder
     assert seen["settings"]["PII_KEYS"] is None
 
 
-def test_a_stack_that_is_still_starting_is_not_disturbed(folder, call, capsys):
+def test_a_stack_that_is_still_starting_is_not_disturbed(folder, call, capsys, monkeypatch):
+    (folder / "env").write_text("DATABASE_URL=postgresql://killed\n")
+    monkeypatch.setattr(keys, "pii_keys", refuse)  # what a stack asks for first
+    with lock.hold(folder, "make run"), pytest.raises(LocalError), running_stack(folder, {}):
+        pass
     with lock.hold(folder, "make run"):
         status, _ = call(report=a_report())
 

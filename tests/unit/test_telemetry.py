@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from chalicelib import telemetry
 from chalicelib.ledger import Report
 from chalicelib.telemetry import NoValues
 
 ROOT = Path(__file__).parent.parent.parent
+APP = ROOT / "infra/app.yaml"
 
 
 def line_of(capsys):
@@ -119,13 +121,38 @@ def test_the_line_of_a_run_holds_its_counts(capsys):
 
 
 @pytest.mark.parametrize(
-    ("status", "failed"),
-    [("succeeded", 0), ("skipped", 0), ("partial", 1), ("failed", 1), ("lost", 1)],
+    ("status", "succeeded", "failed"),
+    [("succeeded", 1, 0), ("skipped", 0, 0), ("partial", 0, 1), ("failed", 0, 1), ("lost", 0, 1)],
 )
-def test_a_run_that_did_not_complete_counts_as_failed(capsys, status, failed):
+def test_a_run_that_did_not_complete_counts_as_failed(capsys, status, succeeded, failed):
     telemetry.log_run(Report("an-id", status))
 
-    assert line_of(capsys)["Failed"] == failed
+    line = line_of(capsys)
+    assert (line["Succeeded"], line["Failed"]) == (succeeded, failed)
+
+
+ALARMS = {
+    name: resource["Properties"]
+    for name, resource in yaml.safe_load(APP.read_text(encoding="utf-8"))["Resources"].items()
+    if resource.get("Properties", {}).get("Namespace") == "Decant"
+}
+
+
+@pytest.mark.parametrize("alarm", ["NoRunSucceeded", "RunFailed"])
+def test_an_alarm_about_runs_watches_a_metric_of_their_lines(capsys, alarm):
+    telemetry.log_run(Report("an-id", "failed"))
+    line = line_of(capsys)
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+
+    assert ALARMS[alarm]["MetricName"] in metrics_of(line)
+    assert directive["Namespace"] == "Decant"
+    assert {one["Name"]: one["Value"] for one in ALARMS[alarm]["Dimensions"]} == {
+        name: line[name] for name in directive["Dimensions"][0]
+    }
+
+
+def test_no_other_alarm_is_about_our_own_metrics():
+    assert set(ALARMS) == {"NoRunSucceeded", "RunFailed"}
 
 
 # The filter
