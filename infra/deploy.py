@@ -4,7 +4,7 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -39,8 +39,7 @@ def deploy(
     _change(base, template, common, ask)
     base.protect()
     outputs = base.outputs()
-    changed = secret.complete(session.client("secretsmanager"), outputs, settings)
-    print(f"Settings: {', '.join(changed) + ' set' if changed else 'unchanged'}.")
+    _set(session.client("secretsmanager"), outputs, settings, ask)
     uploaded, artifact = _upload(session.client("s3"), outputs["ArtifactBucket"], ROOT / "build" / stage)
     names = ("ArtifactBucket", "SubnetIds", "SecurityGroupId", "SettingsSecretArn")
     known = {name: outputs[name] for name in names} | {"ArtifactKey": artifact}
@@ -89,6 +88,17 @@ def _change(stack: Stack, template: Mapping[str, str], parameters: Mapping[str, 
         raise DeployError(f"{stack.name} was not changed")
     print("This takes a few minutes …")
     stack.execute(plan)
+
+
+def _set(secretsmanager: Any, outputs: Mapping[str, str], settings: Mapping[str, Any], ask: Asks) -> None:
+    """Asks first: the functions of an existing app read the secret within minutes."""
+
+    def approve(names: Sequence[str]) -> bool:
+        print(f"Settings: {', '.join(names)} would be set.")
+        return ask("Set them?")
+
+    if not secret.complete(secretsmanager, outputs, settings, approve):
+        print("Settings: unchanged.")
 
 
 def _parameters(template: Path) -> list[str]:

@@ -6,7 +6,7 @@ Settings that a user put in stay. The stores' addresses follow the base stack. T
 import base64
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -20,16 +20,23 @@ from infra.errors import DeployError
 AUTHORITIES = PurePosixPath(IN_LAMBDA, "certifi/cacert.pem")
 
 
-def complete(secretsmanager: Any, base: Mapping[str, str], given: Mapping[str, Any]) -> list[str]:
+def complete(
+    secretsmanager: Any,
+    base: Mapping[str, str],
+    given: Mapping[str, Any],
+    approve: Callable[[Sequence[str]], bool] = lambda _names: True,
+) -> list[str]:
     """Brings the secret up to date and returns the names that changed. Raises DeployError.
 
-    ``base`` are the base stack's outputs, ``given`` are settings to set.
+    ``base`` are the base stack's outputs, ``given`` are settings to set. ``approve`` is asked first.
     """
     current = _read(secretsmanager, base["SettingsSecretArn"])
     wanted = {"PII_KEYS": {"1": _new_key()}} | current | dict(given) | _stores(secretsmanager, base)
     _check(current, wanted)
     changed = sorted(name for name in wanted if wanted[name] != current.get(name))
     if changed:
+        if not approve(changed):
+            raise DeployError("the settings were not changed")
         secretsmanager.put_secret_value(SecretId=base["SettingsSecretArn"], SecretString=json.dumps(wanted))
     return changed
 

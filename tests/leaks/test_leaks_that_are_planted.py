@@ -226,7 +226,7 @@ def named(ground):
 
 @planted("requests to the source", "a header")
 def sent(ground):
-    ground.patch.setitem(client._ACCEPT, "X-User", ground.text)
+    ground.patch.setitem(client._HEADERS, "X-User", ground.text)
     ground.scene.use_dialect(RANDOM_DATA_API)
     assert ground.scene.ingest() == "failed"
 

@@ -190,8 +190,10 @@ def test_it_announces_its_changes_before_it_asks_and_shows_no_value(session, cap
     deploy.deploy("prod", session, {}, SETTINGS, ask)
     said = "".join(seen) + capsys.readouterr().out
 
-    assert all("Add      AWS::SQS::Queue" in before for before in seen)
-    assert "Settings: DATABASE_URL, PII_KEYS, REDIS_URL, SOURCE_URL set." in said
+    base, wanted, app = seen
+    assert "Add      AWS::SQS::Queue" in base
+    assert wanted.endswith("Settings: DATABASE_URL, PII_KEYS, REDIS_URL, SOURCE_URL would be set.\n")
+    assert "Add      AWS::SQS::Queue" in app
     assert said.endswith("Decant is running at https://decant.example/api/\n")
     assert not any(value in said for value in ("a-password", "a-token", "of-the-source"))
 
@@ -201,6 +203,14 @@ def test_answering_no_changes_nothing(session):
         deploy.deploy("prod", session, {}, SETTINGS, no)
 
     assert steps() == [("plan", "decant-prod-base"), ("discard", "decant-prod-base")]
+
+
+def test_no_setting_is_changed_without_an_answer(session):
+    with pytest.raises(DeployError, match="the settings were not changed"):
+        deploy.deploy("prod", session, {}, SETTINGS, lambda question: question != "Set them?")
+
+    assert secret_of(session) == {}
+    assert ("plan", "decant-prod") not in steps()
 
 
 def test_an_app_without_its_settings_is_not_deployed(session):
