@@ -101,12 +101,13 @@ class Cache:
     def forget_user(self, uid: str) -> bool:
         """Replaces a person with an erasure mark, which no load or read overwrites; False if Redis fails.
 
-        A full Redis still deletes the person. Later requests do not join a store read that began before.
+        Redis is asked even if it has just failed; a full one still deletes the person. Later requests do not
+        join a store read that began before.
         """
         self._flights.forget(uid)
         key = _key(uid)
         commands = ("DEL", key), ("SET", key, _ERASED, "EX", _ERASED_SECONDS)
-        return bool(self._ask_all(commands, writes=True))
+        return bool(self._ask_all(commands, writes=True, even_if_down=True))
 
     @property
     def longest_ttl_seconds(self) -> int:
@@ -182,8 +183,10 @@ class Cache:
         answers = self._ask_all([command], writes)
         return answers[0] if answers else None
 
-    def _ask_all(self, commands: Iterable[Command], writes: bool) -> list[Any] | None:
-        if not self._may_ask():
+    def _ask_all(
+        self, commands: Iterable[Command], writes: bool, even_if_down: bool = False
+    ) -> list[Any] | None:
+        if not (even_if_down or self._may_ask()):
             return None
         try:
             answers = self._redis.ask(*commands)

@@ -48,7 +48,7 @@ class Known:
 def known(struct: type[Struct], dropped: Collection[str]) -> Known:
     """The fields of a struct and the dotted paths of ``dropped`` ones, below which every field is known."""
     fields = msgspec.structs.fields(struct)
-    inner = {field.name: nested(field.type) for field in fields}
+    inner = {field.encode_name: nested(field.type) for field in fields}
     below = {name: known(kind, _below(dropped, name)) for name, kind in inner.items() if kind}
     return Known(frozenset(inner) | _names(dropped), below)
 

@@ -316,6 +316,15 @@ def full(client):
         client.config_set("maxmemory", held["maxmemory"])
 
 
+def test_an_erasure_asks_redis_even_if_it_has_just_refused_a_write(cache, redis_client):
+    cache.put_users({WHO: body(1)})
+    with full(redis_client):
+        cache.put_users({uid(2): body(1, uid(2))})
+
+    assert cache.forget_user(WHO) is True
+    assert redis_client.get(KEY) == b"erased"
+
+
 @contextmanager
 def replica(client):
     client.replicaof("127.0.0.1", 1)

@@ -14,6 +14,7 @@ import pytest
 from chalicelib import prepare, runs, sources, wiring
 from chalicelib.errors import RequestError
 from chalicelib.ledger import OUTCOMES
+from chalicelib.store import Store
 from tests.builders import APIS, RANDOM_DATA_API
 from tests.fakes import uid
 from tests.integration.api_support import pii_keys
@@ -285,6 +286,20 @@ def test_expired_seals_are_not_replayed_and_the_next_run_removes_them(refused, s
     assert runs.replay(refused).fetched == 0
     assert sealed(sql) == []
     assert sql("SELECT count(*) FROM rejects") == [(2,)]
+
+
+def test_a_replay_that_outlives_its_lease_is_lost_and_its_seals_stay(refused, sql, change_rules, monkeypatch):
+    change_rules()
+    load_page = Store.load_page
+
+    def too_late(store, load):
+        sql("UPDATE runs SET lease_expires_at = now() - interval '1 second' WHERE status = 'running'")
+        return load_page(store, load)
+
+    monkeypatch.setattr(Store, "load_page", too_late)
+
+    assert runs.replay(refused).status == "lost"
+    assert sealed(sql) == [(1,), (2,)]
 
 
 def test_records_sealed_with_another_key_stay_and_the_replay_says_so(refused, sql, app_environment):

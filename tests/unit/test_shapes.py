@@ -9,8 +9,9 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET, Struct, UnsetType
 
-from chalicelib import pipeline
+from chalicelib import pipeline, shapes
 from chalicelib.ledger import Report
 from chalicelib.privacy import CONTRACT
 from chalicelib.sources import random_data_api
@@ -43,6 +44,15 @@ def test_an_unknown_field_is_counted_by_its_path_and_affects_nothing_else(api):
 
     assert dict(page.unknown) == {"shoe_size": 2, f"{nested}.altitude": 2}
     assert facts(page.users) == facts(validate(api.page(*[api.record()] * 3), api.dialect, TODAY).users)
+
+
+class _CamelCase(Struct, rename="camel"):
+    shoe_size: int
+    home_address: UnsetType | dict[str, str] = UNSET
+
+
+def test_a_fields_name_is_the_one_in_json():
+    assert shapes.known(_CamelCase, ["creditCard"]).names == {"shoeSize", "homeAddress", "creditCard"}
 
 
 @both
