@@ -166,7 +166,7 @@ def markdown(found: Starts) -> str:
     for name, start in STARTS.items():
         compiled, uncompiled = found[name, True], found[name, False]
         fastest, slowest = (f"{seconds * 1000:,.0f}" for seconds in compiled.spread)
-        ratio = compiled.median / found["chalice", True].median
+        ratio = compiled.ratio_to(found["chalice", True])
         figures = f"{compiled.median * 1000:,.0f} | {fastest} – {slowest} | {uncompiled.median * 1000:,.0f}"
         lines.append(f"| {start.title} | {figures} | {ratio:.2f} |")
     return "\n".join(lines)

@@ -30,6 +30,10 @@ class Turns:
     def spread(self) -> tuple[float, float]:
         return min(self.seconds), max(self.seconds)
 
+    def ratio_to(self, other: "Turns") -> float:
+        """The median of the rounds' ratios: within a round, the machine is equally busy for all."""
+        return median(own / theirs for own, theirs in zip(self.seconds, other.seconds, strict=True))
+
 
 Name = TypeVar("Name", bound=Hashable)
 T = TypeVar("T", bound=Competitor)

@@ -125,12 +125,12 @@ class Dialect(Generic[T]):
         return _bounded(page)
 
     def _records_in(self, page: Any) -> list[Any]:
-        return _bounded(page if self.envelope is None else getattr(page, self.envelope))
+        return _bounded(page if self.envelope is None else page.records)
 
     def _page_of(self, item: Any) -> Any:
         if self.envelope is None:
             return list[item]
-        return msgspec.defstruct("Envelope", [(self.envelope, list[item])])
+        return msgspec.defstruct("Envelope", [("records", list[item], msgspec.field(name=self.envelope))])
 
     @cached_property
     def _page(self) -> msgspec.json.Decoder[Any]:

@@ -7,10 +7,18 @@ from typing import Any, Protocol
 
 from chalicelib import opening
 from chalicelib.dialect import Dialect
-from chalicelib.ledger import KeyInUse, Loaded, PageLoad, RejectRow, Report, ReportStatus, Trigger
+from chalicelib.ledger import (
+    KeyInUse,
+    Loaded,
+    PageLoad,
+    RejectRow,
+    Report,
+    ReportStatus,
+    SealedReject,
+    Trigger,
+)
 from chalicelib.privacy import Tokeniser
 from chalicelib.quarantine import Quarantine
-from chalicelib.replay import Store as Archive
 
 
 class Source(Protocol):
@@ -22,8 +30,8 @@ class Source(Protocol):
     def fetch(self, page: int, size: int) -> bytes: ...
 
 
-class Store(opening.Store, Archive, Protocol):
-    """Where pages go, and the ledger."""
+class Store(opening.Store, Protocol):
+    """Where pages go, the ledger, and the quarantine's sealed rejects."""
 
     def load_page(self, load: PageLoad) -> Loaded | None: ...
     def claim_page(self, run_id: str, page: int) -> bool: ...
@@ -32,6 +40,8 @@ class Store(opening.Store, Archive, Protocol):
     def note_rejects(
         self, run_id: str, page: int, rejects: Sequence[RejectRow], key: KeyInUse, seal_days: int
     ) -> None: ...
+    def sealed_pages(self, run_id: str) -> list[int]: ...
+    def sealed_rejects(self, run_id: str, page: int) -> list[SealedReject]: ...
 
 
 class Cache(Protocol):

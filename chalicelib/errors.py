@@ -67,7 +67,6 @@ class RejectBudgetExceeded(DecantError):
 
     def __init__(self, page: int, rejected: int, fetched: int) -> None:
         super().__init__(f"page {page}: {rejected} of {fetched} records are invalid")
-        self.page, self.rejected, self.fetched = page, rejected, fetched
 
 
 class TimeUp(DecantError):
@@ -100,6 +99,9 @@ class StoreUnavailable(StoreError):
 
 class LeaseLost(StoreError):
     """The run no longer holds its lease: it expired, or the run was ended; another run may have begun."""
+
+    def __str__(self) -> str:
+        return "the run's lease has expired, or the run was ended"
 
 
 class KeysOvertaken(StoreError):

@@ -195,6 +195,7 @@ def _rule(message: str, fields: tuple[str, ...]) -> str:
         return f"unknown field; allowed: {', '.join(fields) or 'none'}"
     rule, _, path = message.partition(" - at `$")
     rule = re.sub(r"\.0\b", "", rule).replace("`float` that's a multiple of 1", "a whole number")
-    rule = rule.replace("`float`", "a number")
+    rule = rule.replace("`float`", "a number").replace("`int`", "a whole number")
+    rule = rule.removesuffix(", got `str`")
     named = re.match(r"\.(\w+)`", path)
     return f"{named.group(1)}: {rule}" if named and named.group(1) in fields else rule

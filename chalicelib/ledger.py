@@ -1,15 +1,11 @@
 """The data that a run, the store and the caller who asked for the run exchange. Pure."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from chalicelib.users import Issue
-
-_FIELD_NAME = re.compile(r"([A-Za-z][A-Za-z_]{0,39}[0-9]?(\.(?=.)|$)){1,4}")
-_FAMILY_SIZE = 9  # up to this many records may share a value because their people are related
 
 Trigger = Literal["schedule", "manual", "backfill", "replay"]
 Status = Literal["running", "succeeded", "partial", "failed", "lost", "skipped"]
@@ -183,7 +179,7 @@ class Report:
 
     It begins with ``first_page``; if it ran out of time, the next scheduled run begins with ``next_page``.
     ``timings`` are milliseconds by step. ``unknown_fields`` counts the fields of records that the dialect
-    does not know; ``unknown_names`` are those that most records of a page have. ``source_ended`` means that
+    does not know; ``unknown_names`` are those that are surely names. ``source_ended`` means that
     the run reached a page after the source's last.
     """
 
@@ -217,15 +213,6 @@ class Report:
         }
         del summary["unknown_names"]
         return summary
-
-    def count_unknown(self, unknown: Counter[str], fetched: int) -> None:
-        """Counts a page's unknown fields, and keeps the names that are surely field names.
-
-        A name of another form, or one that few of the page's records have, may itself be a personal value.
-        """
-        self.unknown_fields += unknown.total()
-        common = {name for name, count in unknown.items() if count > max(_FAMILY_SIZE, fetched / 2)}
-        self.unknown_names |= set(filter(_FIELD_NAME.fullmatch, common))
 
     def settle(self, counts: Counts) -> None:
         """Takes status and counts from the ledger: a page may be loaded although the answer got lost."""

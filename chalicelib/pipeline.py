@@ -71,7 +71,7 @@ def work_queued(edges: Edges, plan: Plan, run_id: str, page: int) -> Report:
 def _work_and_finish(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
     error = _error_of(lambda: _work_pages(edges, plan, report, on_page))
     if error is None:
-        status, report.error = _status_at_end(edges, plan, report)
+        status: Status = "partial" if report.error else "succeeded"
     else:
         _log.error("run %s: %s", report.run_id, error)
         status, report.error = _status_on_error(error), str(error)
@@ -119,6 +119,7 @@ def _work_pages(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> No
                 loads.begin(load)
             if report.source_ended:
                 break
+    report.error = _undone(edges, plan, report)
 
 
 def _check_time(plan: Plan, pages: Sequence[int], page: int, wanted_seconds: float) -> None:
@@ -141,11 +142,11 @@ def _pages(edges: Edges, plan: Plan, report: Report) -> Sequence[int]:
     return range(report.first_page, plan.pages + 1)
 
 
-def _status_at_end(edges: Edges, plan: Plan, report: Report) -> tuple[Status, str | None]:
+def _undone(edges: Edges, plan: Plan, report: Report) -> str | None:
+    """A message if there is more to do although the run has processed all its pages."""
     if plan.replay_of and edges.store.sealed_pages(plan.replay_of):
-        return "partial", "QUARANTINE_KEY does not open all sealed records; the others stay sealed"
-    unread = _unread(edges, plan, report)
-    return ("partial", unread) if unread else ("succeeded", None)
+        return "QUARANTINE_KEY does not open all sealed records; the others stay sealed"
+    return _unread(edges, plan, report)
 
 
 def _unread(edges: Edges, plan: Plan, report: Report) -> str | None:

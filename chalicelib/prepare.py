@@ -14,10 +14,9 @@ from chalicelib.dialect import Dialect, TooManyRecords
 from chalicelib.edges import Edges, Plan
 from chalicelib.errors import ConfigError, RejectBudgetExceeded, SourceInvalid
 from chalicelib.ledger import PageLoad, RejectRow, Replay, Report
-from chalicelib.replay import validate_sealed
 from chalicelib.timing import timed
 from chalicelib.users import MAX_PAGE_SIZE
-from chalicelib.validation import ValidPage, validate
+from chalicelib.validation import ValidPage, validate, validate_records
 
 _LARGEST_SEALED = 65_536  # bytes; else a hostile source could fill the database with seals
 
@@ -33,7 +32,8 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
     report.source_ended = not valid.fetched
     rejects = list(_reject_rows(edges, report.run_id, page, valid))
     report.rejects_by_rule.update((issue.path, issue.rule) for row in rejects for issue in row.issues)
-    report.count_unknown(valid.unknown, valid.fetched)
+    report.unknown_fields += valid.unknown.total()
+    report.unknown_names |= valid.unknown_names()
     seal_days = edges.quarantine.days if edges.quarantine else 0
     if rejects and len(rejects) / valid.fetched > plan.max_reject_ratio:
         edges.store.note_rejects(report.run_id, page, rejects, edges.tokeniser.key_in_use, seal_days)
@@ -60,19 +60,32 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
 
 
 def _extract(edges: Edges, plan: Plan, page: int, report: Report) -> tuple[ValidPage, Replay | None]:
-    """A page of the source, or of the quarantine, sorted into valid users and rejects."""
+    """A page of the source, or of the quarantine, sorted into valid users and rejects by today's rules."""
     today = datetime.now(UTC).date()
     if plan.replay_of:
-        if edges.quarantine is None:
-            raise ConfigError("QUARANTINE_KEY", "is not set, so sealed records cannot be opened")
         with timed(report, "validate"):
-            return validate_sealed(
-                edges.store, edges.quarantine, edges.source.dialect, plan.replay_of, page, today
-            )
+            return _validated_again(edges, plan.replay_of, page, today)
     with timed(report, "fetch"):
         body = edges.source.fetch(page, plan.page_size)
     with timed(report, "validate"):
         return _validated(body, edges.source.dialect, page, today), None
+
+
+def _validated_again(edges: Edges, run_id: str, page: int, today: date) -> tuple[ValidPage, Replay | None]:
+    """The sealed records of one page of an earlier run. Those that cannot be opened stay sealed.
+
+    The second value is None if there is nothing to replay.
+    """
+    if edges.quarantine is None:
+        raise ConfigError("QUARANTINE_KEY", "is not set, so sealed records cannot be opened")
+    rejects = edges.store.sealed_rejects(run_id, page)
+    records = {
+        reject.position: raw
+        for reject in rejects
+        if (raw := edges.quarantine.open(reject.sealed, run_id, page, reject.position)) is not None
+    }
+    valid = validate_records(records, edges.source.dialect, today)
+    return valid, Replay(run_id, list(records), rejects[0].sealed_at) if records else None
 
 
 def _reject_rows(edges: Edges, run_id: str, page: int, valid: ValidPage) -> Iterator[RejectRow]:

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import config, telemetry, wiring
-from chalicelib.errors import ConfigError, DecantError, RequestError
+from chalicelib.errors import ConfigError, DecantError, RequestError, Stopped
 from chalicelib.ledger import Ending, Report, RunRequest
 from chalicelib.opening import open_run
 from chalicelib.privacy import refuse_wrong_keys
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
     from chalicelib.edges import Edges, OnPage, Plan
     from chalicelib.ledger import Trigger
+
+_THREAD = "run"  # the name of a thread that works on a run, outside AWS
+_LEAVE_SECONDS = 8.0
+_leaving = threading.Event()
 
 _log = logging.getLogger("decant.runs")
 
@@ -39,7 +43,7 @@ def run_ingest(
 
 def replay(run_id: str, on_page: OnPage | None = None) -> Report:
     """Puts a run's sealed rejects through today's rules, now. Raises RequestError if there is no such run."""
-    return _run(_plan_replay(run_id), on_page)
+    return _run(_plan("replay", len(_sealed_pages(run_id)), None, run_id), on_page)
 
 
 def start_run(pages: int | None, page_size: int | None, replay_of: str | None) -> Report:
@@ -53,16 +57,8 @@ def start_run(pages: int | None, page_size: int | None, replay_of: str | None) -
     source = wiring.source().name
     report = _open(RunRequest(source, trigger, planned, page_size=size, replay_of=replay_of, queued=queued))
     if report.status == "running":
-        _hand_over(
-            {
-                "run_id": report.run_id,
-                "trigger": trigger,
-                "pages": planned,
-                "page_size": size,
-                "replay_of": replay_of,
-                "queued": queued,
-            }
-        )
+        order = {"run_id": report.run_id, "trigger": trigger, "pages": planned, "page_size": size}
+        _hand_over(order | {"replay_of": replay_of, "queued": queued})
     return report
 
 
@@ -130,7 +126,7 @@ def _run_opened(order: Mapping[str, Any], until: float) -> Report:
         _queue_pages(order["run_id"], order["trigger"], order["pages"], order["page_size"])
         return Report(order["run_id"], "running")
     plan = _plan(order["trigger"], order["pages"], order["page_size"], order["replay_of"], until)
-    return pipeline.work(edges, plan, Report(order["run_id"], "running"))
+    return pipeline.work(edges, plan, Report(order["run_id"], "running"), _stop_if_leaving)
 
 
 def _refuse_changed_settings(source: str | None) -> None:
@@ -186,7 +182,7 @@ def _run(plan: Plan, on_page: OnPage | None) -> Report:
 def _hand_over(order: dict[str, Any]) -> None:
     function = config.function_name()
     if function is None:
-        threading.Thread(target=_ingest_in_thread, args=(order,), name="run", daemon=True).start()
+        threading.Thread(target=_ingest_in_thread, args=(order,), name=_THREAD, daemon=True).start()
         return
     from chalicelib import aws
 
@@ -200,6 +196,19 @@ def _ingest_in_thread(order: Mapping[str, Any]) -> None:
         ingest(order)
     except DecantError as error:
         _log.error("run %s: %s", order["run_id"], error)
+
+
+def leave() -> None:
+    """Before the process ends: waits until its thread has recorded that its run stopped after a page."""
+    _leaving.set()
+    for thread in threading.enumerate():
+        if thread.name == _THREAD:
+            thread.join(_LEAVE_SECONDS)
+
+
+def _stop_if_leaving(done: int, planned: int, report: Report) -> None:
+    if _leaving.is_set() and done < planned:
+        raise Stopped("SIGTERM")
 
 
 def _edges() -> Edges:
@@ -226,10 +235,6 @@ def _plan(
         replay_of=replay_of,
         until=until,
     )
-
-
-def _plan_replay(run_id: str) -> Plan:
-    return _plan("replay", len(_sealed_pages(run_id)), None, run_id)
 
 
 def _sealed_pages(run_id: str) -> list[int]:

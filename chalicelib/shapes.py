@@ -19,11 +19,16 @@ def strict(struct: type[Struct], dropped: Collection[str]) -> type[Struct]:
 
     Dropped fields are skipped, not decoded.
     """
-    fields: list[Any] = [(name, Raw, Raw()) for name in _names(dropped)]
+    fields: list[Any] = [
+        (f"dropped_{number}", Raw, msgspec.field(default=Raw(), name=name))
+        for number, name in enumerate(_names(dropped))
+    ]
     for field in msgspec.structs.fields(struct):
         if inner := nested(field.type):
-            kind: Any = strict(inner, _below(dropped, field.name))
-            fields.append((field.name, kind) if field.required else (field.name, kind | None, field.default))
+            kind: Any = strict(inner, _below(dropped, field.encode_name))
+            default: Any = {"default": field.default, "default_factory": field.default_factory}
+            again = msgspec.field(**default, name=field.encode_name)
+            fields.append((field.name, kind if field.required else kind | None, again))
     return msgspec.defstruct(
         struct.__name__, fields, bases=(struct,), forbid_unknown_fields=True, kw_only=True
     )

@@ -63,7 +63,7 @@ class Stats(Struct):
 def risk_view(
     total: int, smallest: int | None, groups: int, in_small: int, tokens: Sequence[tuple[str, int, int]]
 ) -> Risk:
-    """The view of the result of ``risk.sql``; ``total`` is the number of all people."""
+    """The view of the result of ``risk.sql``; ``total`` is the number of people in all groups."""
     repetitive = [
         TokenFrequency(column, count)
         for column, count, people in tokens

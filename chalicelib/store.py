@@ -165,7 +165,7 @@ class Store:
         return [SealedReject(position, bytes(sealed), sealed_at) for position, sealed, sealed_at in rows]
 
     def finish_run(self, run_id: str, ending: Ending) -> Counts | None:
-        """Ends a run; None if it was already lost. A partial run without a loaded page becomes failed."""
+        """Ends a run; None if it had ended otherwise. A partial run without a loaded page becomes failed."""
         values = asdict(ending) | {"run_id": run_id, "timings": json.dumps(dict(ending.timings))}
         rows = self._rows("finish_run", values)
         return Counts(*rows[0]) if rows else None
@@ -202,7 +202,7 @@ class Store:
     def stats(self) -> bytes:
         """The JSON body of the statistics, computed now."""
         total, computed_at, counts = self._rows("stats", {})[0]
-        risk = risk_view(total, *self._rows("risk", {"few": FEW_DISTINCT, "small": SMALL_GROUP})[0])
+        risk = risk_view(*self._rows("risk", {"few": FEW_DISTINCT, "small": SMALL_GROUP})[0])
         return encode(stats_view(total, computed_at, counts, risk))
 
     def list_runs(self, limit: int, after: str | None = None) -> list[Run]:

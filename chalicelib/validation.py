@@ -3,7 +3,9 @@
 Pure: today's date is an argument. An issue names a path and a rule; it never holds a value.
 """
 
+import codecs
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +21,9 @@ from chalicelib.dialect import Dialect, loads_leniently
 from chalicelib.users import Issue, User, numeric
 
 _BACKSLASH = ord("\\")
+
+_FIELD_NAME = re.compile(r"([A-Za-z][A-Za-z_]{0,39}[0-9]?(\.(?=.)|$)){1,4}")
+_FAMILY_SIZE = 9  # up to this many records may share a value because their people are related
 
 # The rule's name, by a part of msgspec's message.
 _RULES = (
@@ -63,6 +68,15 @@ class ValidPage:
     def fetched(self) -> int:
         return len(self.users) + len(self.rejects)
 
+    def unknown_names(self) -> set[str]:
+        """The unknown fields that are surely named by the API: these names may be logged.
+
+        A name of another form, or one that few of the page's records have, may itself be a personal value.
+        """
+        most = max(_FAMILY_SIZE, self.fetched / 2)
+        common = {name for name, count in self.unknown.items() if count > most}
+        return set(filter(_FIELD_NAME.fullmatch, common))
+
 
 def validate(body: bytes, dialect: Dialect[Any], today: date) -> ValidPage:
     """Sorts a page's records into valid users and rejects.
@@ -71,6 +85,7 @@ def validate(body: bytes, dialect: Dialect[Any], today: date) -> ValidPage:
     invalid ones, or those with unknown fields, are examined in detail. Raises ValueError if the body is not
     a page of records at all.
     """
+    body = body.removeprefix(codecs.BOM_UTF8)  # which a parser may ignore (RFC 8259, 8.1)
     try:
         users = dialect.decode(body)
     except (ValueError, RecursionError):

@@ -46,6 +46,10 @@ class Result:
         fastest, slowest = self.turns.spread
         return self.records / slowest, self.records / fastest
 
+    def times_as_fast_as(self, other: "Result") -> float:
+        """How many times as fast as another way with as many records: the median of the rounds' ratios."""
+        return other.turns.ratio_to(self.turns)
+
 
 def contest(
     servers: Servers, records: int, page_size: int, rounds: int, names: Sequence[str]

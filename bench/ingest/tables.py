@@ -9,11 +9,11 @@ Results = Mapping[tuple[int, int], Sequence[Result]]  # by number of records and
 
 def one(results: Sequence[Result]) -> str:
     """All ways on the same pages, with the ratio to the ceiling if it took part."""
-    rates = {result.way: result.rate for result in results}
+    ceiling = next((result for result in results if result.way == "ceiling"), None)
     lines = ["| way | records/s | slowest – fastest | of the ceiling |", "|---|---:|---:|---:|"]
     for result in results:
         slowest, fastest = result.rates
-        ratio = f"{result.rate / rates['ceiling']:.3f}" if "ceiling" in rates else ""
+        ratio = f"{result.times_as_fast_as(ceiling):.3f}" if ceiling else ""
         name = WAYS[result.way][2]
         lines.append(f"| {name} | {result.rate:,.0f} | {slowest:,.0f} – {fastest:,.0f} | {ratio} |")
     return "\n".join(lines)
@@ -37,9 +37,9 @@ def by_pages(results: Results) -> str:
 
 def _by_pages(results: Results) -> Iterator[str]:
     for (records, page_size), found in sorted(results.items()):
-        rates = {result.way: result.rate for result in found}
-        rate, ratio = f"{rates['decant']:,.0f}", f"{rates['decant'] / rates['ceiling']:.2f}"
-        again = f"{rates['decant-again']:,.0f}" if "decant-again" in rates else ""
+        of = {result.way: result for result in found}
+        rate, ratio = f"{of['decant'].rate:,.0f}", f"{of['decant'].times_as_fast_as(of['ceiling']):.2f}"
+        again = f"{of['decant-again'].rate:,.0f}" if "decant-again" in of else ""
         yield f"| {records:,} | {page_size:,} | {rate} | {ratio} | {again} |"
 
 

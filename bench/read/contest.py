@@ -98,10 +98,7 @@ class Contest:
     turns: Mapping[str, Mapping[str, Turns]]
 
     def ratio(self, place: str, name: str, to: str = "") -> float:
-        """The median of the rounds' ratios: within a round, the machine is equally busy for all."""
-        turns = self.turns[place]
-        pairs = zip(turns[name].seconds, turns[to or self.bare].seconds, strict=True)
-        return median(candidate / baseline for candidate, baseline in pairs)
+        return self.turns[place][name].ratio_to(self.turns[place][to or self.bare])
 
 
 def contests(

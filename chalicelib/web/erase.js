@@ -2,11 +2,11 @@
 
 import { ask } from "./api.js";
 import { announce, element, freshId, save } from "./dom.js";
-import { complaint } from "./states.js";
+import { complaint, isAway } from "./states.js";
 import { moment, number } from "./words.js";
 
-export function eraseButton(uid, signal, done) {
-  const dialog = confirmation(uid, signal, (receipt) => {
+export function eraseButton(uid, done) {
+  const dialog = confirmation(uid, (receipt) => {
     const node = receiptOf(receipt);
     done(node);
     node.querySelector("h2").focus();
@@ -16,8 +16,8 @@ export function eraseButton(uid, signal, done) {
   return element("div", { class: "erase" }, open, dialog);
 }
 
-/** An erasure cannot be stopped once sent, so its outcome is announced even if the user has left the view. */
-function confirmation(uid, signal, done) {
+/** An erasure cannot be stopped once sent, so its outcome is announced even if the dialog is gone by then. */
+function confirmation(uid, done) {
   const id = freshId();
   const said = element("p", { class: "said", role: "alert" });
   const cancel = element("button", { type: "button", autofocus: true, click: () => dialog.close() }, "Cancel");
@@ -39,8 +39,8 @@ function confirmation(uid, signal, done) {
       dialog.close();
       done(data);
     } catch (error) {
-      said.textContent = isUnknown(error) ? "No answer: the person may already be erased. Erase again to be sure." : complaint(error, "erase");
-      if (signal.aborted) announce(said.textContent);
+      said.textContent = isUnknown(error) ? "The outcome is unknown: the person may already be erased. Erase again to be sure." : complaint(error, "erase");
+      if (!dialog.isConnected) announce(said.textContent);
       else if (!dialog.open) dialog.showModal();
     } finally {
       cancel.disabled = sure.disabled = false;
@@ -50,7 +50,8 @@ function confirmation(uid, signal, done) {
   return dialog;
 }
 
-const isUnknown = (error) => error.status === 0 || error.status === 504;
+/** Without an answer from Decant, or with Postgres lost, nobody knows whether the erasure was committed. */
+const isUnknown = (error) => error.status === 504 || isAway(error);
 
 function receiptOf(receipt) {
   const rows = [

@@ -36,6 +36,7 @@ const SECTIONS = [
 
 export function personView(place, signal, uid) {
   const asks = [];
+  let isErased = false;
   const history = element("ol", { class: "asks" });
   const again = element("button", { type: "button", click: () => look() }, "Load again");
   const body = element("div", {}, loading("the person"));
@@ -53,18 +54,26 @@ export function personView(place, signal, uid) {
     origin,
     body,
   );
+  /** The receipt of an erasure, or the dialog that asks for one, must not be replaced by an answer that comes late. */
+  const mayRedraw = () => !isErased && !body.querySelector("dialog[open]");
+  const showReceipt = (receipt) => {
+    isErased = true;
+    origin.remove();
+    fill(body, receipt);
+  };
   async function look() {
     const held = document.activeElement === again;
     again.disabled = true;
     try {
       const answer = await ask(`users/${uid}`, { signal });
+      if (!mayRedraw()) return;
       asks.push(answer);
       origin.hidden = false;
       fill(history, answered(asks));
       announce(`${sourceOf(answer)}, ${duration(answer.milliseconds)}.`);
-      fill(body, drawn(answer.data), eraseButton(answer.data.uid, signal, (receipt) => { origin.remove(); fill(body, receipt); }));
+      fill(body, drawn(answer.data), eraseButton(answer.data.uid, showReceipt));
     } catch (error) {
-      if (error.name !== "AbortError") fill(body, failure(error, look));
+      if (error.name !== "AbortError" && mayRedraw()) fill(body, failure(error, look));
     } finally {
       again.disabled = false;
       if (held) again.focus();

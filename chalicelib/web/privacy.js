@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 import { element, fill } from "./dom.js";
 import { show } from "./states.js";
 import { table } from "./table.js";
-import { counted, number, share } from "./words.js";
+import { counted, number, percentage } from "./words.js";
 
 const HAPPENS = {
   token: "keyed token",
@@ -67,14 +67,14 @@ function keysPart(stats) {
   );
 }
 
-function riskPart({ total, risk }) {
-  if (!total) return element("section", { class: "card" }, element("h2", {}, "Re-identification risk"), element("p", { class: "fine" }, "No people are stored, so there is no risk to show."));
+function riskPart({ risk }) {
+  if (!risk.groups) return element("section", { class: "card" }, element("h2", {}, "Re-identification risk"), element("p", { class: "fine" }, "No people are stored, so there is no risk to show."));
   return element(
     "section",
     { class: "card" },
     element("h2", {}, "Re-identification risk"),
     element("p", {}, `People with the same ${risk.quasi_identifiers.join(", ").replaceAll("_", " ")} form a group. The smallest group has ${counted(risk.k_anonymity, "person", "people")}: `, element("strong", {}, `k = ${number(risk.k_anonymity)}`), "."),
-    element("p", {}, element("strong", {}, share(risk.in_small_groups, total)), ` of people are in groups of fewer than ${risk.small_group}. ${counted(risk.groups, "group", "groups")} in total.`),
+    element("p", {}, element("strong", {}, percentage(risk.share_in_small_groups)), ` of people are in groups of fewer than ${risk.small_group}. ${counted(risk.groups, "group", "groups")} in total.`),
     element("p", { class: "gauge", "aria-hidden": "true" }, element("span", { class: "fill", vars: { share: risk.share_in_small_groups } })),
     element("p", { class: "fine" }, risk.repetitive_tokens.length
       ? `Tokens repeat in ${risk.repetitive_tokens.map(({ column, distinct }) => `${column.replaceAll("_", " ")} (${number(distinct)} distinct)`).join(", ")}. The frequency of such a token may reveal its value.`

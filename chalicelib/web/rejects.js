@@ -12,14 +12,14 @@ const SHOWN = 100;
 export function rejectsPart(place, run, signal) {
   const list = element("div");
   place.append(element("h2", {}, "Rejected records"), list);
-  return show(list, "the rejects", () => ask(`runs/${run.run_id}/rejects`, { query: { limit: MOST }, signal }), ({ data }) => drawn(data.items));
+  return show(list, "the rejects", () => ask(`runs/${run.run_id}/rejects`, { query: { limit: MOST }, signal }), ({ data }) => drawn(data));
 }
 
-function drawn(rejects) {
+function drawn({ items: rejects, next }) {
   if (!rejects.length) return element("p", { class: "fine" }, "No record was rejected.");
   const some = rejects.length > SHOWN ? `the first ${SHOWN} of ` : "";
   return [
-    rejects.length === MOST && element("p", { class: "fine" }, `The counts cover the first ${number(MOST)} rejects.`),
+    next && element("p", { class: "fine" }, `The counts cover the first ${number(MOST)} rejects.`),
     table("Rejects by rule and path", [
       { title: "Rule", cell: ({ rule }) => rule },
       { title: "Path", cell: ({ path }) => element("code", {}, path || "the whole record") },

@@ -89,9 +89,9 @@ function walkable(bars, words, tell, held) {
     });
     for (const kind of ["focus", "pointerenter"]) bar.addEventListener(kind, () => tell(words.get(bar.dataset.run)));
   });
-  const first = bars.findIndex((bar) => bar.dataset.run === held);
-  bars[first < 0 ? bars.length - 1 : first].setAttribute("tabindex", 0);
-  if (first >= 0) go(first);
+  const heldAt = bars.findIndex((bar) => bar.dataset.run === held);
+  bars.at(heldAt).setAttribute("tabindex", 0); // the newest, the last, if none is held
+  if (heldAt >= 0) go(heldAt);
 }
 
 export function runsTable(caption, runs) {

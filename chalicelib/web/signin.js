@@ -14,7 +14,7 @@ export async function whyNot(apiKey) {
     await ask("contract", { apiKey });
     return "";
   } catch (error) {
-    return error.status !== undefined && isClosed(error) ? CLOSED : complaint(error, "read");
+    return isClosed(error) ? CLOSED : complaint(error, "read");
   }
 }
 

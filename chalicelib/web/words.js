@@ -12,7 +12,8 @@ const undated = new Intl.DateTimeFormat("en-GB", inYear);
 const oclock = new Intl.DateTimeFormat("en-GB", clock);
 
 export const number = (value) => whole.format(value);
-export const share = (part, all) => percent.format(all ? part / all : 0);
+export const percentage = (share) => percent.format(share);
+export const share = (part, all) => percentage(all ? part / all : 0);
 export const day = (moment) => undated.format(new Date(moment));
 export const date = (moment) => dated.format(new Date(moment));
 export const moment = (moment) => timed.format(new Date(moment));

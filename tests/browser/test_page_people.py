@@ -329,6 +329,61 @@ def test_an_erasure_cannot_be_cancelled_once_sent_and_its_result_is_shown(tab, d
     tab.page.unroute_all()
 
 
+@pytest.mark.parametrize("begins", ["before the confirmation", "after it"])
+def test_a_late_answer_does_not_replace_an_erasure(tab, decant, begins):
+    uid = decant.server.get_json("/users?limit=1&country=Germany")["items"][0]["uid"]
+    tab.go(f"#/people/{uid}")
+    expect(tab.button("Load again")).to_be_enabled()
+    held = []
+    tab.page.route(
+        f"**/users/{uid}",
+        lambda route: held.append(route) if route.request.method == "GET" else route.continue_(),
+    )
+    tab.button("Load again").click()
+    tab.button("Erase this person …").click()
+    if begins == "before the confirmation":
+        with tab.page.expect_response(f"**/users/{uid}"):
+            held[0].continue_()
+        expect(tab.button("Erase permanently")).to_be_visible()
+
+    tab.button("Erase permanently").click()
+    expect(tab(".receipt")).to_be_visible()
+    if begins == "after it":
+        tab.refusals_expected = True
+        with tab.page.expect_response(f"**/users/{uid}"):
+            held[0].continue_()
+        tab.page.wait_for_load_state("networkidle")
+
+    expect(tab(".receipt")).to_contain_text("Erasure token")
+    tab.page.unroute_all()
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_an_erasure_whose_postgres_was_lost_is_reported_as_possibly_done(tab, decant, closed):
+    """Also if the dialog was closed and the person was loaded again meanwhile."""
+    uid = decant.server.get_json("/users?limit=9")["items"][-1]["uid"]
+    tab.refusals_expected = True
+    tab.go(f"#/people/{uid}")
+    held = []
+    tab.page.route(
+        f"**/users/{uid}",
+        lambda route: held.append(route) if route.request.method == "DELETE" else route.continue_(),
+    )
+    tab.button("Erase this person …").click()
+    tab.button("Erase permanently").click()
+    if closed:
+        tab.page.keyboard.press("Escape")
+        tab.button("Load again").click()
+        expect(tab(".asks li")).to_have_count(2)
+    held[0].fulfill(
+        status=503, content_type="application/problem+json", body='{"title": "Unavailable", "status": 503}'
+    )
+
+    where = "#announcer" if closed else "dialog .said"
+    expect(tab(where)).to_contain_text("may already be erased")
+    tab.page.unroute_all()
+
+
 def test_an_erasure_without_an_answer_is_reported_as_possibly_done(tab, decant):
     uid = decant.server.get_json("/users?limit=7")["items"][-1]["uid"]
     tab.refusals_expected = True

@@ -633,7 +633,7 @@ def test_killing_redis_under_load_affects_only_latency(server, valkey):
     assert health["status"] == "degraded"
 
 
-def test_the_log_of_all_this_has_one_line_per_request_and_nothing_that_was_sent(server):
+def test_the_log_of_all_this_is_lines_of_json_and_holds_nothing_that_was_sent(server):
     log = server.log.read_text(encoding="utf-8")
 
     for line in filter(None, log.splitlines()):

@@ -103,9 +103,12 @@ class Run:
         return (self.checkout / ".local" / "api-key").read_text().strip()
 
     def get(self, path, key=None):
+        return self.ask("GET", path, key)
+
+    def ask(self, method, path, key, body=None):
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as line:
-            line.request("GET", path, headers=headers)
+            line.request(method, path, body and json.dumps(body), headers)
             answer = line.getresponse()
             return answer.status, answer.read()
 
@@ -253,6 +256,21 @@ def test_sigterm_ends_everything_and_the_next_run_finds_the_data(checkout, run):
     assert after == before
 
 
+def test_a_run_in_progress_stops_after_a_page_and_does_not_hold_up_the_next(checkout):
+    with started(checkout) as first:
+        status, body = first.ask("POST", "/runs", first.key, {"pages": 10_000})
+        assert status == 202
+        path, key = f"/runs/{json.loads(body)['run_id']}", first.key
+        until(lambda: json.loads(first.get(path, key)[1])["pages_done"] > 0)
+        assert first.end(signal.SIGTERM) == 0
+        assert first.said[-1].startswith("Stopped.")
+
+    with started(checkout) as second:
+        assert any(line.startswith("Ingest succeeded") for line in second.said)
+        stopped = json.loads(second.get(path, key)[1])
+    assert (stopped["status"], stopped["error"]) == ("partial", "stopped by SIGTERM")
+
+
 def test_after_a_kill_the_next_run_ends_the_orphans_and_serves(checkout):
     with started(checkout) as killed:
         family = killed.family()
@@ -293,7 +311,7 @@ def test_any_process_that_ends_is_restarted_and_the_api_keeps_working(checkout):
     with started(checkout) as run:
         member(run.family(), "local.schedule").kill()
         member(run.family(), "local.user_api").kill()
-        member(run.family(), "chalice").kill()
+        member(run.family(), "serve_http").kill()
         until(lambda: revived(run) == {"the scheduler", "the user API's stand-in", "the HTTP server"})
         until(lambda: answers(run))
         known = json.loads(run.get("/users?limit=1", run.key)[1])["items"][0]["uid"]
@@ -317,14 +335,13 @@ def test_a_signal_during_the_start_leaves_nothing(checkout):
         status = run.end(signal.SIGTERM)
         assert status in (0, -signal.SIGTERM)  # the latter before Python has installed its signal handler
         assert not alive(family)
-        assert not [one for one in psutil.process_iter() if str(checkout) in " ".join(_command_line(one))]
+        assert not [one for one in psutil.process_iter() if _works_in(checkout, one)]
 
 
-def _command_line(process):
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
+def _works_in(folder, process):
+    with contextlib.suppress(psutil.Error):  # it has ended
+        return str(folder) in process.cwd() or str(folder) in " ".join(process.cmdline())
+    return False
 
 
 def test_ingest_alone_starts_its_own_servers_and_stops_them(checkout):

@@ -12,6 +12,7 @@ import pytest
 from chalicelib import privacy, wiring
 from chalicelib.cache import Cache
 from chalicelib.ledger import Ending, RunRequest
+from chalicelib.store import Store
 from tests.concurrency import at_once
 from tests.fakes import key, person, token
 from tests.integration.api_support import crowd, load, pii_keys
@@ -303,6 +304,22 @@ def test_without_people_there_is_no_risk(api):
 
     assert (risk["k_anonymity"], risk["groups"], risk["in_small_groups"]) == (None, 0, 0)
     assert (risk["share_in_small_groups"], risk["repetitive_tokens"]) == (0.0, [])
+
+
+def test_people_who_arrive_during_the_count_do_not_spoil_its_shares(api, store, monkeypatch):
+    load(store, *crowd(3, seed=1))
+    execute = Store._execute
+
+    def count_late(self, query, values):
+        if query == "risk":
+            load(store, *crowd(30, seed=2))
+        return execute(self, query, values)
+
+    monkeypatch.setattr(Store, "_execute", count_late)
+    risk = api.get("/stats").json["risk"]
+
+    assert risk["in_small_groups"] > 3
+    assert risk["share_in_small_groups"] <= 1
 
 
 def test_tokens_that_repeat_often_are_reported(api, store):

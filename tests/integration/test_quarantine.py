@@ -2,6 +2,7 @@
 
 import base64
 import functools
+import itertools
 import json
 import operator
 import secrets
@@ -12,7 +13,7 @@ from datetime import datetime
 import pytest
 
 from chalicelib import prepare, runs, sources, wiring
-from chalicelib.errors import RequestError
+from chalicelib.errors import RequestError, StoreUnavailable
 from chalicelib.ledger import OUTCOMES
 from chalicelib.store import Store
 from tests.builders import APIS, RANDOM_DATA_API
@@ -224,6 +225,23 @@ def test_after_several_replays_the_record_of_the_latest_run_stays(sealing, user_
     assert sql("SELECT city, version FROM users JOIN users_address USING (uid)") == [("New", 2)]
 
 
+@pytest.mark.parametrize("order", ["older first", "newer first"])
+def test_a_record_sealed_again_by_a_replay_keeps_its_age(sealing, user_api, sql, change_rules, order):
+    """It wins over nothing that is newer, and loses to nothing that is older."""
+    refused = []
+    for city in ("Older", "Newer"):
+        wrong = {"uid": uid(2), "date_of_birth": "2987-01-01", "address.city": city}
+        user_api.script(RANDOM_DATA_API.page(RANDOM_DATA_API.record(wrong)))
+        refused.append(runs.run_ingest("manual").run_id)
+    older, newer = runs.replay(refused[0]).run_id, refused[1]  # by the old rules, so it is sealed again
+    change_rules()
+
+    for replayed in (older, newer) if order == "older first" else (newer, older):
+        assert runs.replay(replayed).fetched == 1
+
+    assert sql("SELECT city FROM users_address") == [("Newer",)]
+
+
 def test_within_a_replay_the_record_of_the_last_page_stays(sealing, user_api, sql, change_rules):
     wrong = {"uid": uid(2), "date_of_birth": "2987-01-01"}
     for city in ("First", "Second"):
@@ -300,6 +318,24 @@ def test_a_replay_that_outlives_its_lease_is_lost_and_its_seals_stay(refused, sq
 
     assert runs.replay(refused).status == "lost"
     assert sealed(sql) == [(1,), (2,)]
+
+
+def test_a_replay_that_cannot_see_what_is_left_is_recorded_as_failed(refused, sql, monkeypatch):
+    wiring.store()
+    begun = itertools.count(1)
+    sealed_pages = Store.sealed_pages
+
+    def fail_at_the_end(store, run_id):
+        if next(begun) == 3:
+            raise StoreUnavailable("sealed_pages")
+        return sealed_pages(store, run_id)
+
+    monkeypatch.setattr(Store, "sealed_pages", fail_at_the_end)
+
+    assert runs.replay(refused).error == "query sealed_pages failed"
+    assert sql("SELECT status, error, fetched FROM runs WHERE trigger = 'replay'") == [
+        ("failed", "query sealed_pages failed", 2)
+    ]
 
 
 def test_records_sealed_with_another_key_stay_and_the_replay_says_so(refused, sql, app_environment):

@@ -194,6 +194,16 @@ def test_an_erasure_keeps_its_time_when_it_moves_to_another_key(api, ingest, use
     assert sql("SELECT uid_token, erased_at FROM erasures") == [(token, before)]
 
 
+def test_erasing_again_under_a_newer_key_keeps_the_first_time(api, use, sql):
+    api.delete(f"/users/{uid(1)}")
+    before = sql("SELECT erased_at FROM erasures")
+    use(BOTH)
+
+    api.delete(f"/users/{uid(1)}")
+
+    assert sql("SELECT erased_at FROM erasures") == before
+
+
 def test_the_contract_names_the_known_versions(api, use):
     use(BOTH)
 

@@ -43,6 +43,10 @@ def test_one_odd_round_does_not_move_the_median():
     assert Turns([1.0, 9.0, 2.0]).spread == (1.0, 9.0)
 
 
+def test_a_ratio_compares_the_turns_of_each_round():
+    assert Turns([1.0, 9.0, 2.0]).ratio_to(Turns([2.0, 3.0, 1.0])) == 2.0
+
+
 def marked(name, *lines):
     return "".join(f"{line}\n" for line in (f"<!-- bench: {name} -->", *lines, "<!-- /bench -->"))
 

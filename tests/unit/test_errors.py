@@ -68,7 +68,7 @@ def test_each_error_has_a_docstring(kind):
             "query load_page failed: constraint runs_conserve",
         ),
         (StoreUnavailable("connect"), "query connect failed"),
-        (LeaseLost("load_page"), "query load_page failed"),
+        (LeaseLost("load_page"), "the run's lease has expired, or the run was ended"),
         (RequestError(404, "Not found", "no such run"), "Not found: no such run"),
     ],
     ids=lambda value: type(value).__name__,

@@ -598,4 +598,4 @@ def test_the_log_says_why_a_run_failed(caplog):
     with caplog.at_level(logging.INFO):
         Run(LeaseLost("load_page"))()
 
-    assert f"run {uid(1)}: query load_page failed" in caplog.text
+    assert f"run {uid(1)}: the run's lease has expired" in caplog.text

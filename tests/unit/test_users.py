@@ -1,5 +1,6 @@
 """Validation: what is valid, what is reported of an invalid record, and that nothing else is."""
 
+import codecs
 import json
 import math
 from dataclasses import FrozenInstanceError
@@ -442,6 +443,15 @@ def test_a_rejects_bytes_do_not_depend_on_how_its_record_and_page_were_written(a
 def test_different_rejects_have_different_bytes(api, one, other):
     raw = [reject.raw for reject in checked(api, one, other).rejects]
     assert raw[0] != raw[1]
+
+
+@both
+def test_a_byte_order_mark_is_ignored(api):
+    pages = (api.page(api.record()), api.page(api.record({api.email: "none"}), api.record()))
+
+    for page in pages:
+        marked, plain = (validate(bom + page, api.dialect, TODAY) for bom in (codecs.BOM_UTF8, b""))
+        assert (facts(marked.users), marked.rejects) == (facts(plain.users), plain.rejects)
 
 
 @both

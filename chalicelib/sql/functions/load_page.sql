@@ -152,12 +152,14 @@ WITH sealed AS MATERIALIZED (
         AND users.content_hash <> page.content_hash -- another load may have changed it by now
         AND (
             load_page.sealed_at IS NULL OR users.updated_at <= load_page.sealed_at
-            OR EXISTS ( -- the stored row is itself from a replay, of a run no later than the one replayed here
-                SELECT FROM runs AS writer
-                JOIN runs AS theirs ON theirs.run_id = writer.replay_of
-                JOIN runs AS ours ON ours.run_id = load_page.replay_of
-                WHERE writer.run_id = users.last_run_id AND theirs.started_at <= ours.started_at
-            )
+            OR ( -- the stored row is itself from a replay, of a record sealed no later than those replayed here
+                SELECT theirs.created_at
+                FROM runs AS writer
+                JOIN rejects AS theirs ON theirs.run_id = writer.replay_of AND theirs.replayed_by = writer.run_id
+                WHERE writer.run_id = users.last_run_id
+                ORDER BY theirs.page, theirs.position
+                LIMIT 1
+            ) <= load_page.sealed_at
         )
     RETURNING users.uid, users.version
 ), address_inserted AS (
