@@ -6,6 +6,7 @@ Pure. Input and output both hold raw values; in the output, only the generalised
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
+from math import isnan
 from operator import attrgetter
 from typing import Any
 from unicodedata import normalize
@@ -13,7 +14,7 @@ from unicodedata import normalize
 import msgspec
 import pandas as pd
 
-from chalicelib.users import Employment, Subscription, User
+from chalicelib.users import Address, Coordinates, Employment, Subscription, User
 
 _MISSING = {"", "n/a"}
 _LONGEST_MISSING = max(map(len, _MISSING))
@@ -27,13 +28,8 @@ _TEXT = {
     "phone_number": "phone_number",
     "social_insurance_number": "social_insurance_number",
     "gender": "gender",
-    "city": "address.city",
-    "state": "address.state",
-    "country": "address.country",
-    "zip_code": "address.zip_code",
-    "street_name": "address.street_name",
-    "street_address": "address.street_address",
 }
+_ADDRESS = {name: name for name in ("city", "state", "country", "zip_code", "street_name", "street_address")}
 _EMPLOYMENT = {"employment_title": "title", "employment_key_skill": "key_skill"}
 _SUBSCRIPTION = {
     "subscription_plan": "plan",
@@ -41,9 +37,10 @@ _SUBSCRIPTION = {
     "subscription_payment_method": "payment_method",
     "subscription_term": "term",
 }
-_of_user, _of_employment, _of_subscription = (
-    attrgetter(*paths.values()) for paths in (_TEXT, _EMPLOYMENT, _SUBSCRIPTION)
+_of_user, _of_address, _of_employment, _of_subscription = (
+    attrgetter(*paths.values()) for paths in (_TEXT, _ADDRESS, _EMPLOYMENT, _SUBSCRIPTION)
 )
+_NO_ADDRESS, _NOWHERE = Address(), Coordinates()
 _NO_EMPLOYMENT, _NO_SUBSCRIPTION = Employment(), Subscription()
 
 
@@ -60,28 +57,30 @@ def clean(users: list[User]) -> CleanPage:
     uids = msgspec.to_builtins([user.uid for user in users])
     is_last = ~pd.Series(uids, dtype=object).duplicated(keep="last")
     last = list(compress(users, is_last))
-    text = {name: _tidied(column) for name, column in _raw_text(last).items()}
-    coordinates = [user.address.coordinates for user in last]
+    addresses = [user.address or _NO_ADDRESS for user in last]
+    text = {name: _tidied(column) for name, column in _raw_text(last, addresses).items()}
+    points = [address.coordinates or _NOWHERE for address in addresses]
     columns = {
         "uid": list(compress(uids, is_last)),
         **text,
         "email": _lower(text["email"]),
         "username": _lower(text["username"]),
-        "birth_year": [user.date_of_birth.year for user in last],
+        "birth_year": [user.date_of_birth and user.date_of_birth.year for user in last],
         "zip_prefix": [code and code[:3].rstrip() for code in text["zip_code"]],
         "street": _street(text["street_address"], text["street_name"]),
-        "lat": _tenths([point.lat for point in coordinates]),
-        "lng": _tenths([point.lng for point in coordinates]),
+        "lat": _tenths([point.lat for point in points]),
+        "lng": _tenths([point.lng for point in points]),
     }
     return CleanPage(columns, len(users) - len(last))
 
 
-def _raw_text(users: list[User]) -> dict[str, Sequence[str | None]]:
+def _raw_text(users: list[User], addresses: list[Address]) -> dict[str, Sequence[str | None]]:
     """The text columns, as the source has them."""
     employments = [user.employment or _NO_EMPLOYMENT for user in users]
     subscriptions = [user.subscription or _NO_SUBSCRIPTION for user in users]
     return {
         **_columns(_TEXT, map(_of_user, users)),
+        **_columns(_ADDRESS, map(_of_address, addresses)),
         **_columns(_EMPLOYMENT, map(_of_employment, employments)),
         **_columns(_SUBSCRIPTION, map(_of_subscription, subscriptions)),
     }
@@ -114,7 +113,7 @@ def _street(address: list[str | None], name: list[str | None]) -> list[str | Non
     return [f"{a}, {n}" if a and n else a or n for a, n in zip(address, name, strict=True)]
 
 
-def _tenths(degrees: list[float]) -> list[float]:
+def _tenths(degrees: list[float | None]) -> list[float | None]:
     """Rounded to a tenth, halves to the even tenth."""
     rounded = pd.Series(degrees, dtype=float).round(1) + 0.0  # no negative zero: Postgres' numeric has none
-    return rounded.to_list()
+    return [None if isnan(degree) else degree for degree in rounded.to_list()]

@@ -36,9 +36,10 @@ class TooManyRecords(ValueError):
 class Dialect(Generic[T]):
     """How one API formats a page: a record's type, its conversion to a ``User``, an envelope if there is one.
 
-    ``dropped`` lists the dotted paths of known fields that are not wanted. ``uid`` is the dotted path of the
-    uid; ``make_uid`` converts the value there, or raises ValueError, TypeError or AttributeError. ``ends``
-    means that the API has a last page, and that pages after it hold no records.
+    ``envelope`` is the path of the list of records in a page; ``dropped`` lists the paths of known fields
+    that are not wanted; ``uid`` is the path of the uid. All paths are dotted. ``make_uid`` converts the value
+    at the last one, or raises ValueError, TypeError or AttributeError. ``ends`` means that the API has a last
+    page, and that pages after it hold no records. ``authorization_header`` is the one for the API's key.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Dialect(Generic[T]):
     envelope: str | None = None
     make_uid: Callable[[Any], UUID] = UUID
     ends: bool = False
+    authorization_header: str = "Authorization"
 
     def decode(self, body: bytes) -> list[User]:
         """A whole page at once. Raises ValueError as soon as a record is wrong or has an unknown field, and
@@ -97,7 +99,7 @@ class Dialect(Generic[T]):
         try:
             return self._split(body)
         except RecursionError:
-            shallow, deep = _without_depths(body, 1 if self.envelope is None else 2)
+            shallow, deep = _without_depths(body, 1 + len(self._envelope))
         return [deep.get(raw, raw) for raw in self._split(shallow)]
 
     def _split(self, body: bytes) -> list[bytes]:
@@ -118,19 +120,26 @@ class Dialect(Generic[T]):
 
     def _split_leniently(self, body: bytes) -> list[Any]:
         page = loads_leniently(body)
-        if self.envelope is not None:
-            page = page.get(self.envelope) if isinstance(page, dict) else None
+        for name in self._envelope:
+            page = page.get(name) if isinstance(page, dict) else None
         if not isinstance(page, list):
             raise ValueError("no list of records")
         return _bounded(page)
 
     def _records_in(self, page: Any) -> list[Any]:
-        return _bounded(page if self.envelope is None else page.records)
+        for _ in self._envelope:
+            page = page.inner
+        return _bounded(page)
 
     def _page_of(self, item: Any) -> Any:
-        if self.envelope is None:
-            return list[item]
-        return msgspec.defstruct("Envelope", [("records", list[item], msgspec.field(name=self.envelope))])
+        page: Any = list[item]
+        for name in reversed(self._envelope):
+            page = msgspec.defstruct("Envelope", [("inner", page, msgspec.field(name=name))])
+        return page
+
+    @property
+    def _envelope(self) -> list[str]:
+        return self.envelope.split(".") if self.envelope else []
 
     @cached_property
     def _page(self) -> msgspec.json.Decoder[Any]:

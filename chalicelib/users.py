@@ -1,7 +1,8 @@
 """What a user is: the common form of a record, into which each dialect converts its own.
 
-It is the Random Data API's v2 user, as far as Decant uses it. No type holds a field that is not
-named here: passwords, card numbers, pictures, and anything that the source adds.
+It has the fields of the Random Data API's v2 user that Decant uses. Only the uid is required here: the types
+of a dialect say what else its API must send. No type holds a field that is not named here: passwords, card
+numbers, pictures, and anything that the source adds.
 """
 
 import math
@@ -41,18 +42,18 @@ class Personal(Struct, gc=False):
 
 
 class Coordinates(Personal):
-    lat: Latitude
-    lng: Longitude
+    lat: Latitude | None = None
+    lng: Longitude | None = None
 
 
 class Address(Personal):
-    city: Text
-    street_name: Text
-    street_address: Text
-    zip_code: Text
-    state: Text
-    country: Text
-    coordinates: Coordinates
+    city: Text | None = None
+    street_name: Text | None = None
+    street_address: Text | None = None
+    zip_code: Text | None = None
+    state: Text | None = None
+    country: Text | None = None
+    coordinates: Coordinates | None = None
 
 
 class Employment(Personal):
@@ -71,12 +72,12 @@ class User(Personal, kw_only=True):
     """One valid record, raw. Lives only between validation and protection."""
 
     uid: UUID
-    first_name: Text
-    last_name: Text
-    username: Text
-    email: Email
-    date_of_birth: date
-    address: Address
+    first_name: Text | None = None
+    last_name: Text | None = None
+    username: Text | None = None
+    email: Email | None = None
+    date_of_birth: date | None = None
+    address: Address | None = None
     phone_number: Text | None = None
     social_insurance_number: Text | None = None
     gender: Text | None = None

@@ -90,7 +90,7 @@ def validate(body: bytes, dialect: Dialect[Any], today: date) -> ValidPage:
         users = dialect.decode(body)
     except (ValueError, RecursionError):
         users = None
-    if users is None or _may_hide_nul(body) or any(user.date_of_birth > today for user in users):
+    if users is None or _may_hide_nul(body) or any(_is_unborn(user, today) for user in users):
         return validate_records(dict(enumerate(dialect.split(body))), dialect, today)
     return ValidPage(users, [])
 
@@ -100,7 +100,7 @@ def validate_records(records: Mapping[int, bytes], dialect: Dialect[Any], today:
     users, rejects, unknown = list[User](), list[Reject](), Counter[str]()
     decoded = dialect.decode_each(records.values())
     for (position, raw), user in zip(records.items(), decoded, strict=True):
-        if user and user.date_of_birth <= today and not _may_hide_nul(raw):
+        if user and not _is_unborn(user, today) and not _may_hide_nul(raw):
             users.append(user)
             continue
         unknown.update(dialect.unknown(raw))
@@ -135,7 +135,7 @@ def _remove(value: Any, name: str, *below: str) -> None:
 def _examine(raw: bytes, dialect: Dialect[Any], today: date) -> User | tuple[Issue, ...]:
     try:
         user = dialect.decode_ignoring_unknown(raw)
-        if user.date_of_birth <= today and not _may_hide_nul(raw):
+        if not _is_unborn(user, today) and not _may_hide_nul(raw):
             return user
     except (ValueError, RecursionError):
         pass  # the slow way below finds everything that is wrong
@@ -154,6 +154,10 @@ def _examine_closely(record: Any, dialect: Dialect[Any], today: date) -> User | 
         return dialect.convert(record)
     except ValueError:  # msgspec checks more than the walk does: fail closed
         return (Issue("", "type"),)
+
+
+def _is_unborn(user: User, today: date) -> bool:
+    return user.date_of_birth is not None and user.date_of_birth > today
 
 
 def _may_hide_nul(body: bytes) -> bool:

@@ -78,13 +78,14 @@ class Source:
         limits: Limits | None = None,
         authorization: str | None = None,
     ) -> None:
-        """``authorization`` is the value of that header, if any; it overrides a user in the URL."""
+        """``authorization`` is the value of the dialect's header for it; it overrides a user in the URL."""
         parts = urlsplit(url)
         self.name = f"{dialect.name} {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         self.dialect = dialect
         self._url, self._query, self._limits = url, query, limits or Limits()
         self._session, self._adapter = requests.Session(), _Adapter()
-        self._auth = None if authorization is None else partial(_authorized, authorization)
+        header = dialect.authorization_header
+        self._auth = None if authorization is None else partial(_with_header, header, authorization)
         is_local = parts.scheme == "http" and transport.is_safe(url)
         self._session.trust_env = not is_local  # no proxy for this machine or its Docker network
 
@@ -204,8 +205,8 @@ def _tracked_in(known: weakref.WeakSet[Any], pool: Any, connection: Any) -> Any:
     return Pool
 
 
-def _authorized(authorization: str, request: requests.PreparedRequest) -> requests.PreparedRequest:
-    request.headers["Authorization"] = authorization
+def _with_header(name: str, value: str, request: requests.PreparedRequest) -> requests.PreparedRequest:
+    request.headers[name] = value
     return request
 
 

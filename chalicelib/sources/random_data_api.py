@@ -1,10 +1,36 @@
-"""The Random Data API's v2 users: a bare list of records with the field names of ``User``.
+"""The Random Data API's v2 users: a bare list of records in the form of a ``User``.
 
 Source: https://random-data-api.com/documentation
 """
 
+from datetime import date
+
 from chalicelib.dialect import Dialect
-from chalicelib.users import User
+from chalicelib.users import Address, Coordinates, Email, Latitude, Longitude, Text, User
+
+
+class CompleteCoordinates(Coordinates):
+    lat: Latitude
+    lng: Longitude
+
+
+class CompleteAddress(Address):
+    city: Text
+    street_name: Text
+    street_address: Text
+    zip_code: Text
+    state: Text
+    country: Text
+    coordinates: CompleteCoordinates
+
+
+class CompleteUser(User, kw_only=True):
+    first_name: Text
+    last_name: Text
+    username: Text
+    email: Email
+    date_of_birth: date
+    address: CompleteAddress
 
 
 def query(page: int, size: int) -> dict[str, int]:
@@ -14,7 +40,7 @@ def query(page: int, size: int) -> dict[str, int]:
 
 DIALECT = Dialect(
     "random-data-api",
-    User,
+    CompleteUser,
     lambda user: user,
     uid="uid",
     dropped=("id", "password", "avatar", "credit_card"),

@@ -10,13 +10,17 @@ import json
 import unicodedata
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID
 
 import pytest
 import requests
 
-from chalicelib import prepare, privacy, runs, wiring
+from chalicelib import prepare, privacy, runs, sources, wiring
+from chalicelib.dialect import Dialect
 from chalicelib.errors import ConfigError, StoreUnavailable, Unforeseen
-from tests.builders import MISSING, RANDOM_DATA_API
+from chalicelib.sources import random_data_api
+from chalicelib.users import Email, Personal, User
+from tests.builders import MISSING, RANDOM_DATA_API, leaves_of
 from tests.fakes import person, uid
 from tests.keys import PII_KEY
 
@@ -465,3 +469,42 @@ def test_a_newly_dropped_field_is_removed_by_the_next_run(ingest, api, sql, monk
     assert api.get("/users?city=Paris").json["items"] == []
     lookup = api.post("/users/lookup", {"email": "someone@example.com"})
     assert (lookup.status, lookup.json["items"]) == (200, [])
+
+
+# An API that knows less than the built-in ones
+
+
+class Contact(Personal):
+    number: int
+    mail: Email | None = None
+
+
+class _Contacts:
+    DIALECT = Dialect(
+        "contacts",
+        Contact,
+        lambda contact: User(uid=UUID(int=contact.number), email=contact.mail),
+        uid="number",
+        make_uid=lambda number: UUID(int=number),
+    )
+    query = staticmethod(random_data_api.query)
+
+
+def test_of_a_user_only_the_uid_is_required(monkeypatch, app_environment, user_api, api):
+    monkeypatch.setitem(sources.BY_NAME, "contacts", _Contacts)
+    app_environment(SOURCE_DIALECT="contacts", MAX_REJECT_RATIO="1")
+    user_api.script(
+        b'[{"number": 1, "mail": " A@example.com"}, {"number": 2}, {"number": 3, "mail": "none"}]'
+    )
+
+    report = runs.run_ingest("manual")
+
+    assert (report.status, report.inserted, report.rejected) == ("succeeded", 2, 1)
+    known = api.post("/users/lookup", {"email": "a@example.com"}).json["items"]
+    assert [person["uid"] for person in known] == [str(UUID(int=1))]
+    (nobody,) = (person for person in api.get("/users").json["items"] if person["uid"] == str(UUID(int=2)))
+    stored = [value for value in leaves_of(nobody) if value is not None]
+    assert stored == [nobody["uid"], 1, nobody["updated_at"]]
+    assert api.get(f"/users/{UUID(int=2)}").json == nobody
+    stats = api.get("/stats").json
+    assert (stats["total"], stats["birth_decade"]) == (2, [{"value": None, "count": 2}])

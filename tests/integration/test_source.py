@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from types import SimpleNamespace
 
 import pytest
 
@@ -148,7 +149,7 @@ def test_a_page_is_what_the_api_sent_byte_for_byte(user_api, stand_in, dialect):
 
 @pytest.fixture
 def authorization_of(source_of, monkeypatch, tmp_path):
-    """The Authorization headers that a source sends to a remote host, which a user's .netrc names too."""
+    """The headers with a key that a source sends to a remote host, which a user's .netrc names too."""
     (tmp_path / "netrc").write_text("default login nobody password nothing")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
 
@@ -162,7 +163,8 @@ def authorization_of(source_of, monkeypatch, tmp_path):
         with HostileServer(talk) as proxy:
             monkeypatch.setenv("http_proxy", proxy.url)
             source_of(url, **options).fetch(1, 1)
-        return [line for one in heard for line in one.split(b"\r\n") if line.startswith(b"Authorization")]
+        lines = [line for one in heard for line in one.split(b"\r\n")]
+        return [line for line in lines if line.startswith((b"Authorization", b"X-Api-Key"))]
 
     return fetch
 
@@ -171,6 +173,15 @@ def test_a_configured_authorization_header_wins_over_the_user_in_the_url(authori
     sent = authorization_of("http://user:password@users.example/", authorization="Bearer of-the-source")
 
     assert sent == [b"Authorization: Bearer of-the-source"]
+
+
+def test_a_dialect_names_another_header_for_the_key(authorization_of, monkeypatch):
+    keyed = replace(random_data_api.DIALECT, authorization_header="X-Api-Key")
+    monkeypatch.setitem(DIALECTS, "keyed", SimpleNamespace(DIALECT=keyed, query=random_data_api.query))
+
+    sent = authorization_of("http://user:password@users.example/", dialect="keyed", authorization="secret")
+
+    assert sent == [b"X-Api-Key: secret"]
 
 
 def test_the_user_in_the_url_wins_over_a_netrc(authorization_of):

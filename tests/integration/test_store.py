@@ -23,6 +23,7 @@ from chalicelib.store import LEASE_SECONDS, Store
 from chalicelib.validation import validate
 from tests.builders import RANDOM_DATA_API
 from tests.concurrency import at_once
+from tests.conftest import Sql
 from tests.fakes import KEY, key, page_load, person, reject, token, uid
 from tests.faults.faults import paused
 from tests.waiting import until
@@ -63,6 +64,37 @@ def test_migrations_create_all_tables_including_their_own(fresh, empty_database_
     assert tables(empty_database_url) == sorted(
         ["users", "users_address", "runs", "rejects", "erasures", "key_versions", "migrations", "pages"]
     )
+
+
+@pytest.mark.parametrize("by", ["the URL", "the role"])
+def test_a_schema_of_its_own_keeps_decant_apart_from_tables_of_the_same_name(empty_database_url, by):
+    with contextlib.closing(Sql(empty_database_url)) as sql:
+        sql("CREATE TABLE users (name text)")
+        sql("CREATE SCHEMA decant")
+        if by == "the role":
+            sql("ALTER ROLE CURRENT_USER IN DATABASE empty SET search_path = decant")
+        query = "?options=-csearch_path%3Ddecant" if by == "the URL" else ""
+        with contextlib.closing(Store(f"{empty_database_url}{query}")) as apart:
+            apart.migrate()
+            apart.load_page(page_load(open_run(apart), person(1)))
+            found = apart.get_user(uid(1))
+
+        assert json.loads(found)["uid"] == uid(1)
+        assert sql("SELECT schemaname FROM pg_tables WHERE tablename = 'users' ORDER BY 1") == [
+            ("decant",),
+            ("public",),
+        ]
+        assert sql("SELECT count(*) FROM public.users") == [(0,)]
+
+
+def test_a_table_of_the_same_name_in_the_same_schema_stops_the_migration(fresh, empty_database_url):
+    with contextlib.closing(Sql(empty_database_url)) as sql:
+        sql("CREATE TABLE users (name text)")
+
+        with pytest.raises(StoreError, match="query migrate failed: SQLSTATE 42P07"):
+            fresh.migrate()
+
+        assert tables(empty_database_url) == ["users"]
 
 
 def test_migrating_again_changes_nothing(fresh):

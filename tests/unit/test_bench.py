@@ -3,6 +3,7 @@
 import pytest
 
 from bench import cost, report
+from bench.ingest.contest import Result
 from bench.rounds import Turns, take_turns
 
 
@@ -45,6 +46,12 @@ def test_one_odd_round_does_not_move_the_median():
 
 def test_a_ratio_compares_the_turns_of_each_round():
     assert Turns([1.0, 9.0, 2.0]).ratio_to(Turns([2.0, 3.0, 1.0])) == 2.0
+
+
+def test_a_way_that_loads_fewer_records_is_compared_by_records_per_second():
+    few, many = Result("few", 200, 200, Turns([4.0]), {}), Result("many", 1_000, 200, Turns([2.0]), {})
+
+    assert few.times_as_fast_as(many) == 0.1
 
 
 def marked(name, *lines):

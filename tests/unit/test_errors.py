@@ -84,7 +84,6 @@ def test_a_message_holds_what_it_was_given(error, message):
         (ConfigError("REDIS_URL", "is not set"), {"setting": "REDIS_URL"}),
         (TokenError("email", "empty"), {"field": "email"}),
         (SourceInvalid(3, "no records"), {"page": 3, "problem": "no records"}),
-        (RejectBudgetExceeded(3, 21, 100), {"page": 3, "rejected": 21, "fetched": 100}),
         (
             StoreError("load_page", "23514", "runs_conserve"),
             {"query": "load_page", "sqlstate": "23514", "constraint": "runs_conserve"},

@@ -75,11 +75,24 @@ def test_names_in_json_need_not_be_names_in_python():
         decoder.decode(b'{"homeAddress": {"post-code": "W1"}, "class": 1}')
 
 
-def test_an_envelope_may_have_any_name():
-    dialect = replace(RANDOM_DATA_API.dialect, envelope="result set")
-    body = b'{"result set": ' + RANDOM_DATA_API.page(RANDOM_DATA_API.record()) + b"}"
+@pytest.mark.parametrize(
+    ("envelope", "opened", "closed"),
+    [
+        ("result set", b'{"result set": ', b"}"),
+        ("_embedded.users", b'{"page": 1, "_embedded": {"users": ', b"}}"),
+    ],
+)
+@pytest.mark.parametrize("oddity", [1, "\ud800", b"[" * 5_000 + b"]" * 5_000, b'"\xff"'])
+def test_an_envelope_may_have_any_name_and_depth(envelope, opened, closed, oddity):
+    dialect = replace(RANDOM_DATA_API.dialect, envelope=envelope)
+    records = [RANDOM_DATA_API.record(), RANDOM_DATA_API.record({"odd": oddity})]
 
-    assert (len(dialect.decode(body)), len(dialect.split(body))) == (1, 1)
+    page = validate(opened + RANDOM_DATA_API.page(*records) + closed, dialect, TODAY)
+
+    assert page.fetched == 2
+    assert page.users
+    with pytest.raises(msgspec.ValidationError):
+        validate(b'{"_embedded": {"result set": []}}', dialect, TODAY)
 
 
 @both

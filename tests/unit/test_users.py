@@ -747,8 +747,8 @@ def test_no_repr_of_a_reject_shows_a_records_values(api):
 
 
 def test_a_repr_names_the_type():
-    assert repr(RANDOM_DATA_API.user()) == "<User>"
-    assert repr(RANDOM_DATA_API.user().address) == "<Address>"
+    assert repr(RANDOMUSER.user()) == "<User>"
+    assert repr(RANDOMUSER.user().address) == "<Address>"
 
 
 def test_a_page_and_its_rejects_are_immutable():
