@@ -23,4 +23,4 @@ COPY local local
 RUN chmod -R a+rX . && python -m compileall -q .
 USER 10001:10001
 ENTRYPOINT ["python", "-m", "local.container"]
-CMD ["chalice", "local", "--host", "0.0.0.0", "--port", "8000", "--stage", "local", "--no-autoreload"]
+CMD ["python", "-m", "local.http_server", "local", "--host", "0.0.0.0", "--port", "8000", "--stage", "local", "--no-autoreload"]

@@ -235,9 +235,12 @@ def _key(name: str, key: Any, problem: str) -> bytes:
 
 
 def _secret(secret_id: str) -> dict[str, str]:
-    """The secret's values, as the environment would hold them."""
     from chalicelib import aws  # imported late: without a secret nothing here needs AWS
 
-    secret = aws.secret(secret_id)
-    given = {name: value for name, value in secret.items() if value is not None}
+    return texts(aws.secret(secret_id))
+
+
+def texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """The values of a secret as the environment would hold them. A null is left out."""
+    given = {name: value for name, value in values.items() if value is not None}
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}

@@ -52,6 +52,11 @@ class Dialect(Generic[T]):
     ends: bool = False
     authorization_header: str = "Authorization"
 
+    def __post_init__(self) -> None:
+        """Raises ValueError if a field is both declared and dropped."""
+        if both := shapes.declared(self.record_type, self.dropped):
+            raise ValueError(f"the dialect {self.name} both declares and drops {', '.join(both)}")
+
     def decode(self, body: bytes) -> list[User]:
         """A whole page at once. Raises ValueError as soon as a record is wrong or has an unknown field, and
         TooManyRecords."""

@@ -20,6 +20,16 @@ from chalicelib.errors import ConfigError, DecantError, RequestError, Unforeseen
 
 LARGEST_BODY_BYTES = 65_536
 
+# msgspec's names for kinds of values, in words; JSON has one kind of number.
+_KINDS = {
+    "array": "a list",
+    "bool": "true or false",
+    "float": "a number",
+    "int": "a whole number",
+    "null": "null",
+    "object": "an object",
+    "str": "text",
+}
 _NOWHERE = AuthRoute("/nowhere", ["GET"])  # a policy must allow something, even for a key that opens no route
 _log = logging.getLogger("decant.gate")
 
@@ -189,13 +199,11 @@ def _checked(convert: Callable[[], Any], form: Any, what: str) -> Any:
 
 
 def _rule(message: str, fields: tuple[str, ...]) -> str:
-    """msgspec's message, without field names that the caller made up. JSON has one type of number, so the
-    message says number, not float."""
+    """msgspec's message in plain words, without field names that the caller made up."""
     if message.startswith("Object contains unknown field"):
         return f"unknown field; allowed: {', '.join(fields) or 'none'}"
     rule, _, path = message.partition(" - at `$")
     rule = re.sub(r"\.0\b", "", rule).replace("`float` that's a multiple of 1", "a whole number")
-    rule = rule.replace("`float`", "a number").replace("`int`", "a whole number")
-    rule = rule.removesuffix(", got `str`")
+    rule = re.sub(r"`(\w+)`", lambda kind: _KINDS.get(kind[1], kind[0]), rule.removesuffix(", got `str`"))
     named = re.match(r"\.(\w+)`", path)
     return f"{named.group(1)}: {rule}" if named and named.group(1) in fields else rule

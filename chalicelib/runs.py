@@ -8,12 +8,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from chalicelib import config, telemetry, wiring
-from chalicelib.errors import ConfigError, DecantError, RequestError, Stopped
+from chalicelib import background, config, telemetry, wiring
+from chalicelib.errors import ConfigError, DecantError, RequestError
 from chalicelib.ledger import Ending, Report, RunRequest
 from chalicelib.opening import open_run
 from chalicelib.privacy import refuse_wrong_keys
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from chalicelib.edges import Edges, OnPage, Plan
     from chalicelib.ledger import Trigger
 
-_THREAD = "run"  # the name of a thread that works on a run, outside AWS
-_LEAVE_SECONDS = 8.0
-_leaving = threading.Event()
 
 _log = logging.getLogger("decant.runs")
 
@@ -56,6 +52,8 @@ def start_run(pages: int | None, page_size: int | None, replay_of: str | None) -
     queued = not replay_of and _is_for_the_queue(planned)
     source = wiring.source().name
     report = _open(RunRequest(source, trigger, planned, page_size=size, replay_of=replay_of, queued=queued))
+    if report.status == "failed":
+        telemetry.log_run(report)
     if report.status == "running":
         order = {"run_id": report.run_id, "trigger": trigger, "pages": planned, "page_size": size}
         _hand_over(order | {"replay_of": replay_of, "queued": queued})
@@ -126,7 +124,7 @@ def _run_opened(order: Mapping[str, Any], until: float) -> Report:
         _queue_pages(order["run_id"], order["trigger"], order["pages"], order["page_size"])
         return Report(order["run_id"], "running")
     plan = _plan(order["trigger"], order["pages"], order["page_size"], order["replay_of"], until)
-    return pipeline.work(edges, plan, Report(order["run_id"], "running"), _stop_if_leaving)
+    return pipeline.work(edges, plan, Report(order["run_id"], "running"), background.stop_if_leaving)
 
 
 def _refuse_changed_settings(source: str | None) -> None:
@@ -182,33 +180,12 @@ def _run(plan: Plan, on_page: OnPage | None) -> Report:
 def _hand_over(order: dict[str, Any]) -> None:
     function = config.function_name()
     if function is None:
-        threading.Thread(target=_ingest_in_thread, args=(order,), name=_THREAD, daemon=True).start()
+        background.start(order["run_id"], lambda: ingest(order))
         return
     from chalicelib import aws
 
     with _recording_failure(order["run_id"]):
         aws.invoke_later(f"{function}-ingest", aws.ingest_event(order))
-
-
-def _ingest_in_thread(order: Mapping[str, Any]) -> None:
-    """The thread's own boundary. It may log the error: a run's errors hold no personal value."""
-    try:
-        ingest(order)
-    except DecantError as error:
-        _log.error("run %s: %s", order["run_id"], error)
-
-
-def leave() -> None:
-    """Before the process ends: waits until its thread has recorded that its run stopped after a page."""
-    _leaving.set()
-    for thread in threading.enumerate():
-        if thread.name == _THREAD:
-            thread.join(_LEAVE_SECONDS)
-
-
-def _stop_if_leaving(done: int, planned: int, report: Report) -> None:
-    if _leaving.is_set() and done < planned:
-        raise Stopped("SIGTERM")
 
 
 def _edges() -> Edges:

@@ -34,6 +34,16 @@ def strict(struct: type[Struct], dropped: Collection[str]) -> type[Struct]:
     )
 
 
+def declared(struct: type[Struct], dropped: Collection[str]) -> list[str]:
+    """Those of the ``dropped`` fields that the struct declares, too."""
+    found = []
+    for field in msgspec.structs.fields(struct):
+        name, inner = field.encode_name, nested(field.type)
+        found += [name] if name in dropped else []
+        found += [f"{name}.{below}" for below in declared(inner, _below(dropped, name))] if inner else []
+    return found
+
+
 @dataclass(frozen=True)
 class Known:
     """The names of the known fields and, for those that hold further fields, what is known below them."""

@@ -64,14 +64,14 @@ def _check(current: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Checks that the functions could start with it, and that no existing version's key is replaced."""
     if unknown := sorted(set(wanted) - set(config.NAMES)):
         raise DeployError(f"unknown setting {', '.join(unknown)}")
-    values = {name: one if isinstance(one, str) else json.dumps(one) for name, one in wanted.items()}
+    values = config.texts(wanted)
     try:
         sources.named(config.read(values | {"AWS_LAMBDA_FUNCTION_NAME": "any"}).source_dialect)
     except ConfigError as error:
         raise DeployError(f"the functions could not start with these settings: {error}") from None
     after = _keys(wanted)
     for version, key in _keys(current).items():
-        if after.get(version, key) not in {key, None}:
+        if key is not None and after.get(version, key) not in {key, None}:
             raise DeployError(
                 f"PII_KEYS: version {version} already has another key; a new key needs a new version"
             )

@@ -134,7 +134,7 @@ def table(report: Report, replay: bool = False) -> Iterator[str]:
     if len(reasons) > _REASONS_SHOWN:
         yield f"    and {len(reasons) - _REASONS_SHOWN} more reasons"
     if replay and report.rejected:
-        yield f"    they are sealed again, under this run: make replay RUN={report.run_id}"
+        yield f"    those that are sealed again are under this run: make replay RUN={report.run_id}"
     if report.unknown_fields:
         names = ", ".join(sorted(report.unknown_names)[:_REASONS_SHOWN])
         suffix = f": {names}" if names else ""

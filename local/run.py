@@ -8,13 +8,12 @@ import contextlib
 import http.client
 import json
 import os
-import signal
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from chalicelib import config, runs, sources, telemetry
+from chalicelib import config, sources, telemetry
 from chalicelib.errors import ConfigError
 from chalicelib.pool import Pool
 from chalicelib.redis_connections import Connections
@@ -32,7 +31,6 @@ _PLACEHOLDERS = {  # well-formed values for the check, before the servers run
     "SOURCE_URL": "http://127.0.0.1",
     "PII_KEYS": json.dumps({"1": base64.b64encode(bytes(32)).decode()}),
 }
-_SERVE_HTTP = "from local.run import serve_http; serve_http()"
 
 
 def main() -> int:
@@ -108,18 +106,7 @@ def _http(stack: Stack, port: int) -> Iterator[None]:
 def http_server_argv(port: int) -> list[str]:
     """The arguments with which Python serves the app by `chalice local`."""
     options = ["--host", "127.0.0.1", "--port", str(port), "--stage", "local", "--no-autoreload"]
-    return ["-c", _SERVE_HTTP, "--project-dir", str(ROOT), "local", *options]
-
-
-def serve_http() -> None:
-    """`chalice local`, until SIGTERM. A run that a request has started ends with the page in hand."""
-    from chalice import cli  # late: only this process needs it
-
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    try:
-        sys.exit(cli.main())
-    finally:
-        runs.leave()
+    return ["-m", "local.http_server", "--project-dir", str(ROOT), "local", *options]
 
 
 def _answers(port: int) -> bool:

@@ -63,6 +63,7 @@ MAY_IMPORT = {
     "telemetry": {"errors", "ledger"},
     "runs": {
         "aws",
+        "background",
         "config",
         "edges",
         "errors",
@@ -73,6 +74,7 @@ MAY_IMPORT = {
         "telemetry",
         "wiring",
     },
+    "background": {"errors", "ledger", "wiring"},
     "upkeep": {"aws", "errors", "views", "wiring"},
     "wiring": {"cache", "config", "errors", "privacy", "quarantine", "store", "sources.client"},
     "pipeline": {"edges", "errors", "ledger", "loading", "opening", "prepare"},

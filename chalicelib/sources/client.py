@@ -175,14 +175,20 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
     def __init__(self) -> None:
         self._open: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._pool_classes = {
+            "http": _tracked_in(self._open, urllib3.HTTPConnectionPool, urllib3.connection.HTTPConnection),
+            "https": _tracked_in(self._open, urllib3.HTTPSConnectionPool, urllib3.connection.HTTPSConnection),
+        }
         super().__init__()
 
     def init_poolmanager(self, *sizes: Any, **settings: Any) -> None:
         super().init_poolmanager(*sizes, **settings)
-        self.poolmanager.pool_classes_by_scheme = {
-            "http": _tracked_in(self._open, urllib3.HTTPConnectionPool, urllib3.connection.HTTPConnection),
-            "https": _tracked_in(self._open, urllib3.HTTPSConnectionPool, urllib3.connection.HTTPSConnection),
-        }
+        self.poolmanager.pool_classes_by_scheme = self._pool_classes
+
+    def proxy_manager_for(self, proxy: str, **settings: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **settings)
+        manager.pool_classes_by_scheme = self._pool_classes
+        return manager
 
     def cut(self) -> None:
         for connection in list(self._open):

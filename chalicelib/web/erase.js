@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { announce, element, freshId, save } from "./dom.js";
-import { complaint, isAway } from "./states.js";
+import { complaint } from "./states.js";
 import { moment, number } from "./words.js";
 
 export function eraseButton(uid, done) {
@@ -50,8 +50,8 @@ function confirmation(uid, done) {
   return dialog;
 }
 
-/** Without an answer from Decant, or with Postgres lost, nobody knows whether the erasure was committed. */
-const isUnknown = (error) => error.status === 504 || isAway(error);
+/** Without an answer, or after a failure that Decant does not explain, the erasure may have been committed. */
+const isUnknown = (error) => error.status === 0 || (error.status >= 500 && !error.detail);
 
 function receiptOf(receipt) {
   const rows = [

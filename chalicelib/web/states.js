@@ -37,7 +37,7 @@ export function complaint(error, scope) {
 export const isClosed = (error) => error.status === 401 || error.status === 403;
 
 /** No answer, or no Postgres: a view that polls recovers from it by itself. */
-export const isAway = (error) => error.status === 0 || isWithoutPostgres(error);
+const isAway = (error) => error.status === 0 || isWithoutPostgres(error);
 const isWithoutPostgres = (error) => error.status === 503 && !error.detail;
 
 function explain(error) {

@@ -311,7 +311,7 @@ def test_any_process_that_ends_is_restarted_and_the_api_keeps_working(checkout):
     with started(checkout) as run:
         member(run.family(), "local.schedule").kill()
         member(run.family(), "local.user_api").kill()
-        member(run.family(), "serve_http").kill()
+        member(run.family(), "local.http_server").kill()
         until(lambda: revived(run) == {"the scheduler", "the user API's stand-in", "the HTTP server"})
         until(lambda: answers(run))
         known = json.loads(run.get("/users?limit=1", run.key)[1])["items"][0]["uid"]

@@ -12,11 +12,13 @@ from botocore.stub import Stubber
 from chalice.local import LambdaContext
 
 import app
-from chalicelib import privacy, runs, wiring
+from chalicelib import background, privacy, runs, wiring
 from chalicelib.ledger import Ending, RunRequest
+from chalicelib.sources.client import Source
 from tests.builders import RANDOM_DATA_API
 from tests.fakes import page_load, person, reject, token, uid
-from tests.integration.api_support import OPERATE, READ, load
+from tests.integration.api_support import OPERATE, READ, load, pii_keys
+from tests.waiting import until
 
 CONTEXT = LambdaContext("ingest", 128, max_runtime_ms=900_000)  # what Lambda passes to a handler
 SOURCE_PAGE_SIZE = 20  # the setting of the tests' app
@@ -175,6 +177,9 @@ def test_a_run_out_of_bounds_is_refused_and_not_recorded(api):
         ({"pages": 2.5}, "pages: Expected a whole number"),
         ({"pages": 0}, "pages: Expected a number >= 1"),
         ({"page_size": 5001}, "page_size: Expected a number <= 5000"),
+        ({"pages": "2"}, "pages: Expected a number"),
+        ({"pages": True}, "pages: Expected a number, got true or false"),
+        ({"replay": [5]}, "replay: Expected text, got a list"),
     ],
 )
 def test_a_number_out_of_bounds_is_refused_with_the_rule(api, body, rule):
@@ -190,6 +195,46 @@ def test_the_bounds_themselves_are_accepted(api, monkeypatch):
         wiring.store().finish_run(run_id, Ending("failed", "never begun"))
 
     assert [(order["pages"], order["page_size"]) for order in orders] == [(1, 1), (100_000, 5_000)]
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_a_run_ends_with_the_process_after_a_page_or_without_it(api, user_api, sql, monkeypatch, is_slow):
+    monkeypatch.setattr(background, "_leaving", threading.Event())
+    monkeypatch.setattr(background, "_LEAVE_SECONDS", 0.2 if is_slow else 20.0)
+    fetched, may_answer = threading.Event(), threading.Event()
+
+    def outcome():
+        run = api.get(f"/runs/{run_id}").json
+        return run["status"], run["error"], run["pages_done"]
+
+    fetch = Source.fetch
+
+    def fetch_late(source, page, size):
+        if page == 2:
+            fetched.set()
+            assert may_answer.wait(20)
+        return fetch(source, page, size)
+
+    monkeypatch.setattr(Source, "fetch", fetch_late)
+    run_id = start(api, {"pages": 5}).json["run_id"]
+    assert fetched.wait(20)
+    if not is_slow:
+        threading.Timer(0.1, may_answer.set).start()
+
+    background.leave()
+
+    assert outcome() == ("partial", "stopped by SIGTERM", 1)
+    may_answer.set()
+    until(lambda: not background._threads)
+    assert outcome() == ("partial", "stopped by SIGTERM", 1)
+
+
+def test_a_run_that_fails_on_its_keys_is_counted_as_failed(api, app_environment, capsys):
+    runs.run_ingest("manual")
+    app_environment(PII_KEYS=pii_keys({1: b"another key, 32 bytes long ....."}))
+
+    assert start(api, {}).json["status"] == "failed"
+    assert '"Failed":1' in capsys.readouterr().out.replace(" ", "")
 
 
 def test_a_run_cannot_start_without_postgres(api, postgres_down):

@@ -242,6 +242,26 @@ def test_a_record_sealed_again_by_a_replay_keeps_its_age(sealing, user_api, sql,
     assert sql("SELECT city FROM users_address") == [("Newer",)]
 
 
+def test_a_page_that_was_sealed_later_than_others_of_its_run_keeps_its_own_age(
+    sealing, user_api, sql, change_rules
+):
+    """As after a redrive: of the first run, the second page is sealed last of all."""
+    wrong = {"uid": uid(2), "date_of_birth": "2987-01-01"}
+    for pages in (((1, "Nobody"), (2, "Newest")), ((2, "Newer"),)):
+        for number, city in pages:
+            record = RANDOM_DATA_API.record({**wrong, "uid": uid(number), "address.city": city})
+            user_api.script(RANDOM_DATA_API.page(record))
+        runs.run_ingest("manual", len(pages))
+    sql("UPDATE rejects SET created_at = now() WHERE page = 2")
+    first, second = (run for (run,) in sql("SELECT run_id::text FROM runs ORDER BY started_at"))
+    change_rules()
+
+    for replayed in (first, second):
+        runs.replay(replayed)
+
+    assert sql("SELECT city FROM users_address WHERE uid = %s", uid(2)) == [("Newest",)]
+
+
 def test_within_a_replay_the_record_of_the_last_page_stays(sealing, user_api, sql, change_rules):
     wrong = {"uid": uid(2), "date_of_birth": "2987-01-01"}
     for city in ("First", "Second"):

@@ -387,6 +387,16 @@ def trickle_headers(peer):
     trickle(peer)
 
 
+def test_a_trickle_through_a_proxy_ends_with_the_pages_time(source_of, monkeypatch):
+    with HostileServer(trickle_headers) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        began = time.monotonic()
+        failure = error_of_fetch(source_of("http://users.example/"))
+
+    assert isinstance(failure, SourceUnavailable)
+    assert time.monotonic() - began < PATIENCE_SECONDS
+
+
 def trickle_continues(peer):
     trickle(peer, b"HTTP/1.1 100 Continue\r\n\r\n")
 

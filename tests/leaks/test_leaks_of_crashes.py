@@ -17,7 +17,7 @@ def a_page(scene: Scene, api: Api, case: str) -> bytes:
 
 # Programs of `child.py`, the exit status of each, and what it prints.
 LAST_WORDS = {
-    "fail": (1, ["ERROR:decant.runs:run", "Unforeseen: RuntimeError at child.py"]),
+    "fail": (1, ["ERROR:decant.background:run", "Unforeseen: RuntimeError at child.py"]),
     "crash": (-signal.SIGABRT, ["Fatal Python error: Aborted"]),
 }
 

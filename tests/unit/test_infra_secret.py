@@ -112,6 +112,18 @@ def test_the_key_of_an_existing_version_cannot_be_changed(manager, keys):
     assert held(manager)["PII_KEYS"] == {"1": KEY}
 
 
+def test_a_key_that_was_given_up_can_be_put_back(manager):
+    secret.complete(manager, BASE, SOURCE | {"PII_KEYS": {"1": None, "2": OTHER_KEY}})
+
+    secret.complete(manager, BASE, {"PII_KEYS": {"1": KEY, "2": OTHER_KEY}})
+
+    assert held(manager)["PII_KEYS"]["1"] == KEY
+
+
+def test_a_null_is_checked_as_the_functions_read_it(manager):
+    assert "SOURCE_URL" in secret.complete(manager, BASE, SOURCE | {"SOURCE_PAGES": None})
+
+
 @pytest.mark.parametrize("keys", [{"1": KEY, "2": OTHER_KEY}, {"1": None, "2": OTHER_KEY}, {"2": OTHER_KEY}])
 def test_versions_can_be_added_given_up_and_removed(manager, keys):
     secret.complete(manager, BASE, SOURCE | {"PII_KEYS": {"1": KEY}})

@@ -156,7 +156,7 @@ def test_a_replay_that_cannot_open_the_seals_does_not_claim_that_there_are_none(
 def test_a_replay_says_where_the_records_are_that_it_rejected_again():
     last = list(ingest.table(Report("r2", "succeeded", fetched=2, rejected=1), replay=True))[-1]
 
-    assert last.strip() == "they are sealed again, under this run: make replay RUN=r2"
+    assert last.strip() == "those that are sealed again are under this run: make replay RUN=r2"
 
 
 def test_a_skipped_run_has_nothing_to_count():

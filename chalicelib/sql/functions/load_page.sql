@@ -116,13 +116,14 @@ WITH sealed AS MATERIALIZED (
     INSERT INTO users (
         uid, first_name, last_name, username, email, phone_number, social_insurance_number, birth_year, gender,
         employment_title, employment_key_skill, subscription_plan, subscription_status,
-        subscription_payment_method, subscription_term, key_version, content_hash, first_run_id, last_run_id
+        subscription_payment_method, subscription_term, key_version, content_hash, first_run_id, last_run_id,
+        sealed_at
     )
     SELECT
         uid, first_name, last_name, username, email, phone_number, social_insurance_number, birth_year, gender,
         employment_title, employment_key_skill, subscription_plan, subscription_status,
         subscription_payment_method, subscription_term, load_page.key_version, content_hash,
-        load_page.run_id, load_page.run_id
+        load_page.run_id, load_page.run_id, load_page.sealed_at
     FROM page
     WHERE NOT is_erased AND known_hash IS NULL
     RETURNING uid
@@ -145,21 +146,15 @@ WITH sealed AS MATERIALIZED (
         key_version = load_page.key_version,
         content_hash = page.content_hash,
         last_run_id = load_page.run_id,
+        sealed_at = load_page.sealed_at,
         version = users.version + 1,
         updated_at = now()
     FROM page
     WHERE users.uid = ANY (ARRAY[page.uid]) AND NOT is_erased AND known_hash <> page.content_hash
         AND users.content_hash <> page.content_hash -- another load may have changed it by now
         AND (
-            load_page.sealed_at IS NULL OR users.updated_at <= load_page.sealed_at
-            OR ( -- the stored row is itself from a replay, of a record sealed no later than those replayed here
-                SELECT theirs.created_at
-                FROM runs AS writer
-                JOIN rejects AS theirs ON theirs.run_id = writer.replay_of AND theirs.replayed_by = writer.run_id
-                WHERE writer.run_id = users.last_run_id
-                ORDER BY theirs.page, theirs.position
-                LIMIT 1
-            ) <= load_page.sealed_at
+            load_page.sealed_at IS NULL
+            OR coalesce(users.sealed_at, users.updated_at) <= load_page.sealed_at
         )
     RETURNING users.uid, users.version
 ), address_inserted AS (

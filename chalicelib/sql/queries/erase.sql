@@ -7,12 +7,12 @@ SET LOCAL lock_timeout = '10s'; -- for each of two waits; the client gives up af
 SELECT pg_advisory_xact_lock(hashtext('decant.erasures'));
 
 WITH begun AS (
-    SELECT now() AS at WHERE NOT EXISTS (SELECT FROM key_versions WHERE is_overtaken(version, proof, %(key)s))
+    SELECT least(now(), min(erased_at)) AS at -- of an erasure that is repeated, the time of the first
+    FROM erasures
+    WHERE uid_token = ANY (%(older_tokens)s::text[] || %(uid_token)s::text)
+    HAVING NOT EXISTS (SELECT FROM key_versions WHERE is_overtaken(version, proof, %(key)s))
 ), remembered AS (
-    INSERT INTO erasures (uid_token, erased_at)
-    SELECT %(uid_token)s, least(at, (SELECT min(erased_at) FROM erasures WHERE uid_token = ANY (%(older_tokens)s::text[])))
-    FROM begun
-    ON CONFLICT DO NOTHING
+    INSERT INTO erasures (uid_token, erased_at) SELECT %(uid_token)s, at FROM begun ON CONFLICT DO NOTHING
 ), outdated AS (
     DELETE FROM erasures WHERE uid_token = ANY (%(older_tokens)s::text[]) AND EXISTS (SELECT FROM begun)
 ), gone AS (
