@@ -76,8 +76,14 @@ def _database_files(system: System) -> Iterator[Place]:
 
 def _server_logs(system: System) -> Iterator[Place]:
     yield from system.noted["server logs"]  # the logs of servers that were restarted since
-    for server in (system.postgres, system.valkey):
-        yield str(server.log), server.log.read_bytes()
+    for path in filter(Path.exists, _logs_of_servers(system)):
+        yield str(path), path.read_bytes()
+
+
+def _logs_of_servers(system: System) -> list[Path]:
+    """Each server's log, and the one from before its restart."""
+    logs = [system.postgres.log, system.valkey.log]
+    return logs + [log.with_name(f"{log.name}.1") for log in logs]
 
 
 def _redis_keys(system: System) -> Iterator[Place]:
@@ -134,7 +140,7 @@ def _files(system: System) -> Iterator[Place]:
     for folder in (system.work, system.temporary, system.valkey.log.parent):
         yield from _below(folder)
     for path in (Path(os.fsdecode(line)) for line in sorted(opened)):
-        if path.is_file():
+        if path.is_file() and path not in _logs_of_servers(system):
             assert path.stat().st_size < _LARGEST_FILE, path
             yield str(path), path.read_bytes()
 
