@@ -86,13 +86,14 @@ class Dialect(Generic[T]):
     def uid_of(self, raw: bytes) -> str | None:
         """The uid of a record, if it has one; the record may be wrong in any way."""
         try:
-            return str(self.make_uid(reduce(getitem, self.uid.split("."), loads_leniently(raw))))
+            value = reduce(getitem, self.uid.split("."), loads_leniently(raw))
+            return None if value is None else str(self.make_uid(value))
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
 
-    def convert(self, record: Any) -> User:
-        """Like ``decode_ignoring_unknown``, for JSON that is already parsed."""
-        return self.to_user(msgspec.convert(record, self.record_type, dec_hook=numeric))
+    def convert(self, record: Any) -> T:
+        """One record, from JSON that is already parsed. Raises ValueError if it is wrong."""
+        return msgspec.convert(record, self.record_type, dec_hook=numeric)
 
     def split(self, body: bytes) -> list[bytes]:
         """The records of a page, each as its own JSON. Raises ValueError if there is no list of records, and

@@ -150,8 +150,8 @@ def _undone(edges: Edges, plan: Plan, report: Report) -> str | None:
 
 
 def _unread(edges: Edges, plan: Plan, report: Report) -> str | None:
-    """A message if a scheduled run has processed all its pages without reaching the source's end."""
-    if plan.trigger != "schedule" or not edges.source.dialect.ends or report.source_ended:
+    """A message if a run has processed the pages of the settings without reaching the source's end."""
+    if plan.trigger not in ("schedule", "manual") or not edges.source.dialect.ends or report.source_ended:
         return None
     return f"page {plan.pages}: the source may have more pages than SOURCE_PAGES"
 

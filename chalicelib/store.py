@@ -4,6 +4,7 @@ Uses no session state (locks, temporary tables, SET outside a transaction), so a
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
@@ -27,7 +28,6 @@ from chalicelib.ledger import (
     SealedReject,
 )
 from chalicelib.pool import Pool, retry_once, retrying, translate_errors
-from chalicelib.privacy import TREATMENT_OF
 from chalicelib.stats import FEW_DISTINCT, SMALL_GROUP, risk_view, stats_view
 from chalicelib.views import RejectView, Run, UserView, encode, read_user, user_views
 
@@ -53,9 +53,6 @@ _NEVER_RETRIED = {"erase", "finish_page"}
 
 LEASE_SECONDS = 120
 QUEUED_LEASE_SECONDS = 1_800  # longer than a queue hides a message whose worker died
-
-# NULL unless given; psycopg2 ignores those that are no parameter of users.sql.
-_FILTERS = ("plan", "updated_since", *TREATMENT_OF)
 
 
 class Store:
@@ -182,7 +179,10 @@ class Store:
 
         ``filters`` are those of ``users.sql``: the text for a kept column, the tokens for a tokenised one.
         """
-        values = dict.fromkeys(_FILTERS) | dict(filters or {}) | {"limit": limit, "after": after}
+        known = set(re.findall(r"%\((\w+)\)s", _sql("users")))
+        if unknown := (filters or {}).keys() - known:
+            raise ValueError(f"users.sql has no filter {', '.join(unknown)}")  # else all people would match
+        values = dict.fromkeys(known) | dict(filters or {}) | {"limit": limit, "after": after}
         names, rows = self._ask("users", values)
         return list(user_views(dict(zip(names, zip(*rows, strict=True), strict=True)))) if rows else []
 

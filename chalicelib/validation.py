@@ -50,7 +50,7 @@ class Reject:
     @property
     def is_record(self) -> bool:
         """Whether it can be parsed and has fields."""
-        return not any(issue.path == "" for issue in self.issues)
+        return not any(issue.path == "" and issue.rule != "conversion" for issue in self.issues)
 
 
 @dataclass(frozen=True)
@@ -151,9 +151,13 @@ def _examine_closely(record: Any, dialect: Dialect[Any], today: date) -> User | 
     if issues:
         return issues
     try:
-        return dialect.convert(record)
+        converted = dialect.convert(record)
     except ValueError:  # msgspec checks more than the walk does: fail closed
         return (Issue("", "type"),)
+    try:
+        return dialect.to_user(converted)
+    except ValueError:
+        return (Issue("", "conversion"),)
 
 
 def _is_unborn(user: User, today: date) -> bool:

@@ -114,7 +114,8 @@ def _ingest(pages: int | None, size: int | None, replay_of: str | None) -> Repor
 def table(report: Report, replay: bool = False) -> Iterator[str]:
     """The report as lines of counts, field names and rule names, never a value."""
     speed = f", {report.fetched / report.seconds:,.0f} records/s" if report.fetched and report.seconds else ""
-    yield f"Ingest {report.status} in {report.seconds:.2f} s{speed} (run {report.run_id})"
+    name = "Replay" if replay else "Ingest"
+    yield f"{name} {report.status} in {report.seconds:.2f} s{speed} (run {report.run_id})"
     if report.error:
         yield f"  error       {report.error}"
     if report.status == "skipped":

@@ -85,7 +85,7 @@ def _migrate(stack: Stack) -> None:
 def _ingest(stack: Stack) -> None:
     """Its bar and report go to our terminal. Existing data is served even if the source is down."""
     if _job(stack, "the first ingest", ["-m", "local.ingest"], None):
-        print("The first ingest failed; the schedule will try again.", flush=True)
+        print("The first ingest is not complete; the schedule will try again.", flush=True)
 
 
 def _job(stack: Stack, name: str, argv: list[str], log: str | None) -> int:

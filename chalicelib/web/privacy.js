@@ -34,8 +34,8 @@ function contractPart({ hash, key_version: version, key_versions: versions, fiel
   return [
     element("h2", {}, "The contract"),
     element("p", { class: "fine" }, "The hash of this version is ", element("code", {}, hash), `; each run records which version it used. Tokens are made with the key of version ${version}. ${known}`),
-    table("What happens to each field of a source record", [
-      { title: "Source field", cell: ({ path, treatment }) => element("code", { class: treatment === "drop" ? "gone" : null }, breakable(path)) },
+    table("What happens to each field", [
+      { title: "Field", cell: ({ path, treatment }) => element("code", { class: treatment === "drop" ? "gone" : null }, breakable(path)) },
       { title: "Treatment", cell: ({ treatment }) => element("span", { class: `treatment ${treatment}` }, HAPPENS[treatment]) },
       { title: "Stored as", cell: stored },
     ], rows, "wrapping"),

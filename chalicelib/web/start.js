@@ -12,7 +12,7 @@ const BECAME = {
 
 export function startForm(signal) {
   const id = freshId();
-  const pages = element("input", { id, type: "number", min: 1, max: 100_000, step: 1, required: true, value: 1, inputmode: "numeric" });
+  const pages = element("input", { id, type: "number", min: 1, max: 100_000, step: 1, placeholder: "default", inputmode: "numeric" });
   const button = element("button", { class: "main" }, "Start a run");
   const said = element("p", { class: "said", role: "alert" });
   const start = async (event) => {
@@ -21,7 +21,7 @@ export function startForm(signal) {
     button.disabled = true;
     said.textContent = "";
     try {
-      const { data } = await ask("runs", { method: "POST", body: { pages: Number(pages.value) }, signal });
+      const { data } = await ask("runs", { method: "POST", body: pages.value ? { pages: Number(pages.value) } : {}, signal });
       announce(BECAME[data.status]);
       location.hash = `#/runs/${data.run_id}`;
     } catch (error) {

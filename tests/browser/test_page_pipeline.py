@@ -235,6 +235,14 @@ def test_a_started_run_updates_by_itself_until_it_adds_up(tab, decant):
     expect(tab(f'tbody a[href="#/runs/{run_id}"]')).to_be_visible()
 
 
+def test_a_run_without_a_number_of_pages_has_those_of_the_settings(tab, decant):
+    tab.button("Start a run").click()
+
+    expect(tab(".lead .badge")).to_have_text("succeeded")
+    run = decant.server.get_json(f"/runs/{tab.page.url.rpartition('/')[2]}")
+    assert (run["trigger"], run["pages_planned"]) == ("manual", 1)
+
+
 def test_the_chart_shows_a_run_in_progress_and_its_end(tab, decant):
     decant.server.ask("POST", "/runs", {"pages": 8})
     tab.page.reload()

@@ -2,7 +2,7 @@
 
 from playwright.sync_api import expect
 
-CAPTION = "What happens to each field of a source record"
+CAPTION = "What happens to each field"
 
 
 def test_every_field_of_the_contract_is_shown_with_its_treatment_and_column(tab, decant):

@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from dataclasses import replace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
 import pytest
@@ -16,6 +16,7 @@ from chalicelib import pipeline, shapes
 from chalicelib.ledger import Report
 from chalicelib.privacy import CONTRACT
 from chalicelib.sources import random_data_api
+from chalicelib.users import Issue
 from chalicelib.validation import ValidPage, validate
 from tests.builders import APIS, MISSING, RANDOM_DATA_API, facts
 from tests.unit.test_users import TODAY
@@ -167,6 +168,25 @@ def test_ids_that_are_not_uuids_are_converted_by_the_dialect():
     page = RANDOM_DATA_API.page(RANDOM_DATA_API.record({"uid": 5}), RANDOM_DATA_API.record({"uid": "x"}))
 
     assert [dialect.uid_of(raw) for raw in dialect.split(page)] == [str(UUID(int=5)), None]
+
+
+def test_a_null_is_no_uid_whatever_the_dialect_makes_of_it():
+    dialect = replace(RANDOM_DATA_API.dialect, make_uid=lambda value: uuid5(UUID(int=0), str(value)))
+    (raw,) = dialect.split(RANDOM_DATA_API.page(RANDOM_DATA_API.record({"uid": None})))
+
+    assert dialect.uid_of(raw) is None
+
+
+def test_a_record_that_the_dialect_cannot_convert_is_a_reject_that_can_be_sealed():
+    def split_the_name(user):
+        user.first_name, user.last_name = user.first_name.split(" ")
+        return user
+
+    dialect = replace(RANDOM_DATA_API.dialect, to_user=split_the_name)
+    (reject,) = validate(RANDOM_DATA_API.page(RANDOM_DATA_API.record()), dialect, TODAY).rejects
+
+    assert reject.issues == (Issue("", "conversion"),)
+    assert reject.is_record
 
 
 # What the log says

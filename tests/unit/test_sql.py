@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib import store
+from chalicelib import forms, store
 from chalicelib.privacy import TREATMENT_OF
 
 SQL = Path(__file__).parents[2] / "chalicelib" / "sql"
@@ -37,6 +37,13 @@ def test_the_list_query_selects_each_stored_column():
     selected = re.search(r"^SELECT.*?^FROM", read("queries/users"), re.MULTILINE | re.DOTALL)
 
     assert unlike_the_others(named(selected.group()), STORED) == set()
+
+
+@pytest.mark.parametrize("form", [forms.Users, forms.Lookup])
+def test_the_list_query_has_each_filter(form):
+    filters = set(form.__struct_fields__) - {"limit", "cursor"}
+
+    assert filters <= set(re.findall(r"%\((\w+)\)s::[\w\[\]]+ IS NULL", read("queries/users")))
 
 
 def waiting():
