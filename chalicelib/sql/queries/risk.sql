@@ -34,7 +34,10 @@ WITH alike AS MATERIALIZED (
     FROM users
 )
 SELECT
-    coalesce(sum(people), 0)::bigint, min(people), count(*), coalesce(sum(people) FILTER (WHERE people < %(small)s), 0)::bigint,
+    coalesce(sum(people), 0)::bigint,
+    min(people),
+    count(*),
+    coalesce(sum(people) FILTER (WHERE people < %(small)s), 0)::bigint,
     (
         SELECT json_agg(json_build_array(name, tokens, (to_jsonb(filled) ->> name)::bigint))
         FROM different CROSS JOIN filled
