@@ -21,6 +21,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 ELSEWHERE = {
     "make test": (".ci/run", "make test"),
     "make leak-test": ("pyproject.toml", 'testpaths = ["tests"]'),  # tests/leaks, with a report
+    "make clean": ("tests/checkout.py", "make clean"),  # after each test here
     "make localstack": ("tests/e2e/cloud.py", '"local.localstack", "up"'),
     "make localstack-down": ("tests/e2e/cloud.py", '"local.localstack", "down"'),
     "make deploy": ("tests/unit/test_infra_deploy.py", "deploy.main()"),
