@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from chalicelib.edges import Edges, OnPage, Plan
     from chalicelib.ledger import Trigger
 
-
 _log = logging.getLogger("decant.runs")
 
 

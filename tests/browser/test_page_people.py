@@ -281,6 +281,16 @@ def test_an_export_can_be_stopped_by_keyboard_and_returns_the_focus(people_tab):
 # Erasure
 
 
+def holding(tab, uid, method):
+    """The requests of this method for a person, as they come; each waits until the test lets it go on."""
+    held = []
+    tab.page.route(
+        f"**/users/{uid}",
+        lambda route: held.append(route) if route.request.method == method else route.continue_(),
+    )
+    return held
+
+
 def test_an_erasure_asks_first_and_answers_with_a_receipt(tab, decant):
     uid = decant.server.get_json("/users?limit=1&country=Brazil")["items"][0]["uid"]
     tab.go(f"#/people/{uid}")
@@ -312,11 +322,7 @@ def test_an_erasure_asks_first_and_answers_with_a_receipt(tab, decant):
 def test_an_erasure_cannot_be_cancelled_once_sent_and_its_result_is_shown(tab, decant):
     uid = decant.server.get_json("/users?limit=1&country=France")["items"][0]["uid"]
     tab.go(f"#/people/{uid}")
-    held = []
-    tab.page.route(
-        f"**/users/{uid}",
-        lambda route: held.append(route) if route.request.method == "DELETE" else route.continue_(),
-    )
+    held = holding(tab, uid, "DELETE")
     tab.button("Erase this person …").click()
     tab.button("Erase permanently").click()
 
@@ -334,11 +340,7 @@ def test_a_late_answer_does_not_replace_an_erasure(tab, decant, begins):
     uid = decant.server.get_json("/users?limit=1&country=Germany")["items"][0]["uid"]
     tab.go(f"#/people/{uid}")
     expect(tab.button("Load again")).to_be_enabled()
-    held = []
-    tab.page.route(
-        f"**/users/{uid}",
-        lambda route: held.append(route) if route.request.method == "GET" else route.continue_(),
-    )
+    held = holding(tab, uid, "GET")
     tab.button("Load again").click()
     tab.button("Erase this person …").click()
     if begins == "before the confirmation":
@@ -364,11 +366,7 @@ def test_an_erasure_whose_postgres_was_lost_is_reported_as_possibly_done(tab, de
     uid = decant.server.get_json("/users?limit=9")["items"][-1]["uid"]
     tab.refusals_expected = True
     tab.go(f"#/people/{uid}")
-    held = []
-    tab.page.route(
-        f"**/users/{uid}",
-        lambda route: held.append(route) if route.request.method == "DELETE" else route.continue_(),
-    )
+    held = holding(tab, uid, "DELETE")
     tab.button("Erase this person …").click()
     tab.button("Erase permanently").click()
     if closed:
