@@ -63,8 +63,8 @@ def get_asset(request: Any, query: forms.NoQuery, version: str, asset: str) -> R
 
 @route("GET", "/contract", scope="read", returns=views.Contract)
 def get_contract(request: Any, query: forms.NoQuery) -> Response:
-    """What happens to each field of the source's record."""
-    return json(people.contract(wiring.tokeniser()))
+    """What happens to each field that the source may send."""
+    return json(people.contract(wiring.tokeniser(), wiring.dialect().dropped))
 
 
 @route("GET", "/users", scope="read", query=forms.Users, returns=views.UserList)

@@ -1,6 +1,6 @@
 """Finds and erases people. The edges arrive as arguments; raw values are tokenised at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import MINYEAR, UTC, datetime
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -35,9 +35,10 @@ class Cache(Protocol):
     def forget_user(self, uid: str) -> bool: ...
 
 
-def contract(tokeniser: Tokeniser) -> Contract:
-    """What happens to each field, and under which key."""
+def contract(tokeniser: Tokeniser, dropped: Iterable[str]) -> Contract:
+    """What happens to each field, and under which key; ``dropped`` are those that the dialect drops."""
     fields = [ContractField(row.path, row.treatment, row.column, row.note) for row in CONTRACT]
+    fields += [ContractField(path, "drop", None, "") for path in dropped]
     return Contract(contract_hash(), tokeniser.version, tokeniser.versions, fields)
 
 

@@ -161,7 +161,10 @@ class Receipt(Struct):
 
 
 class ContractField(Struct):
-    """A field of the source's record: what happens to it, and the column that holds the result."""
+    """A field of a record: what happens to it, and the column that holds the result.
+
+    ``path`` is that of Decant's own form of a record, or the API's if the field is not read at all.
+    """
 
     path: str
     treatment: Literal["keep", "token", "generalise", "drop"]
@@ -170,8 +173,9 @@ class ContractField(Struct):
 
 
 class Contract(Struct):
-    """The table of treatments. ``hash`` identifies this version of it. ``key_version`` is the version of the
-    key that makes tokens; ``key_versions`` are those of the keys that look-ups try.
+    """The table of treatments. ``hash`` identifies this version of it, apart from the fields that are not
+    read. ``key_version`` is the version of the key that makes tokens; ``key_versions`` are those of the keys
+    that look-ups try.
     """
 
     hash: Annotated[str, Meta(examples=["9f86d081884c7d65"])]

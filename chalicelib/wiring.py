@@ -16,8 +16,10 @@ from chalicelib.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
     from chalicelib.cache import Cache
+    from chalicelib.dialect import Dialect
     from chalicelib.privacy import Tokeniser
     from chalicelib.quarantine import Quarantine
     from chalicelib.sources.client import Source
@@ -146,12 +148,22 @@ def quarantine() -> Quarantine | None:
 
 @_Cached
 def source() -> Source:
-    from chalicelib import sources
     from chalicelib.sources.client import Source
 
-    module = sources.named(settings().source_dialect)
-    authorization = settings().source_authorization
-    return Source(settings().source_url, module.DIALECT, module.query, authorization=authorization)
+    api, authorization = _api(), settings().source_authorization
+    return Source(settings().source_url, api.DIALECT, api.query, authorization=authorization)
+
+
+def dialect() -> Dialect[Any]:
+    """The source's dialect, without the client that fetches."""
+    found: Dialect[Any] = _api().DIALECT
+    return found
+
+
+def _api() -> ModuleType:
+    from chalicelib import sources
+
+    return sources.named(settings().source_dialect)
 
 
 def reset() -> None:

@@ -76,7 +76,7 @@ MAY_IMPORT = {
     },
     "background": {"errors", "ledger", "wiring"},
     "upkeep": {"aws", "errors", "views", "wiring"},
-    "wiring": {"cache", "config", "errors", "privacy", "quarantine", "store", "sources.client"},
+    "wiring": {"cache", "config", "dialect", "errors", "privacy", "quarantine", "store", "sources.client"},
     "pipeline": {"edges", "errors", "ledger", "loading", "opening", "prepare"},
     "prepare": {
         "clean",

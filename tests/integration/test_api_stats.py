@@ -12,6 +12,7 @@ import pytest
 from chalicelib import privacy, wiring
 from chalicelib.cache import Cache
 from chalicelib.ledger import Ending, RunRequest
+from chalicelib.sources import randomuser
 from chalicelib.store import Store
 from tests.concurrency import at_once
 from tests.fakes import key, person, token
@@ -203,8 +204,20 @@ def test_the_contract_is_the_table_that_the_pipeline_uses(api):
     assert answer["fields"] == [
         {"path": field.path, "treatment": field.treatment, "column": field.column, "note": field.note}
         for field in privacy.CONTRACT
+    ] + [
+        {"path": path, "treatment": "drop", "column": None, "note": ""}
+        for path in ("id", "password", "avatar", "credit_card")
     ]
     assert answer["hash"] == privacy.contract_hash()
+
+
+def test_the_contract_shows_what_the_dialect_drops(api, app_environment):
+    app_environment(SOURCE_DIALECT="randomuser")
+
+    fields = api.get("/contract").json["fields"]
+
+    paths = {field["path"] for field in fields if field["treatment"] == "drop"}
+    assert paths == set(randomuser.DIALECT.dropped)
 
 
 def test_the_contract_shows_the_newest_key_version_and_no_key(api, app_environment):

@@ -14,8 +14,6 @@ from msgspec import UNSET, Struct, UnsetType
 
 from chalicelib import pipeline, shapes
 from chalicelib.ledger import Report
-from chalicelib.privacy import CONTRACT
-from chalicelib.sources import random_data_api
 from chalicelib.users import Issue
 from chalicelib.validation import ValidPage, validate
 from tests.builders import APIS, MISSING, RANDOM_DATA_API, facts
@@ -26,11 +24,6 @@ both = pytest.mark.parametrize("api", APIS, ids=str)
 
 def counted(api, *records: Any) -> dict[str, int]:
     return dict(validate(api.page(*records), api.dialect, TODAY).unknown)
-
-
-def test_the_contract_names_what_the_dialect_drops():
-    dropped = {field.path for field in CONTRACT if field.treatment == "drop"}
-    assert dropped.issuperset(random_data_api.DIALECT.dropped)
 
 
 @pytest.mark.parametrize("field", ["gender", "address", "employment.title"])
