@@ -167,6 +167,21 @@ def test_another_key_under_a_known_version_is_refused(api, ingest, use, sql):
     assert sql("SELECT count(*) FROM runs WHERE status = 'failed'") == [(2,)]
 
 
+@pytest.mark.parametrize("refused", [{2: b"!" * 32}, NEW], ids=["a wrong key", "the next key, too early"])
+def test_a_refused_key_is_forgotten_and_does_not_lock_out_the_right_ones(api, ingest, use, sql, refused):
+    ingest(1)
+    use(refused)
+    assert ingest(1).status == "failed"
+    assert api.delete(f"/users/{uid(1)}").status == 500
+
+    use(OLD)
+    assert ingest(1).unchanged == 1
+    use(BOTH)
+    assert ingest(1).updated == 1
+
+    assert sql("SELECT version FROM key_versions ORDER BY version") == [(1,), (2,)]
+
+
 def test_a_container_without_the_newest_key_does_not_write_with_an_older_one(ingest, use):
     use(BOTH)
     ingest(1)

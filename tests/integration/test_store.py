@@ -244,6 +244,17 @@ def test_a_new_key_version_is_stored_with_the_tokens_made_under_it(store, sql, r
     assert sql("SELECT key_version, version FROM users") == [(2, 2)]
 
 
+def test_a_person_without_tokens_moves_to_the_new_key_once(store, sql, run_id):
+    """Otherwise the old key could never be removed: nothing in the person's content depends on it."""
+    store.load_page(page_load(run_id, person(1)))
+
+    moved = store.load_page(page_load(run_id, person(1), key=key(2), page=2))
+    again = store.load_page(page_load(run_id, person(1), key=key(2), page=3))
+
+    assert (moved.updated, again.unchanged) == (1, 1)
+    assert sql("SELECT key_version, version FROM users") == [(2, 2)]
+
+
 def test_everybody_has_one_address_which_is_deleted_with_the_person(store, sql, run_id):
     store.load_page(page_load(run_id, person(1), person(2)))
     with pytest.raises(psycopg2.errors.UniqueViolation):

@@ -95,7 +95,10 @@ WITH sealed AS MATERIALIZED (
 ), page AS MATERIALIZED ( -- what all steps read comes first: a row is unpacked only up to the last column read
     SELECT
         EXISTS (SELECT FROM erasures WHERE uid_token = ANY (sent.erasure_tokens)) AS is_erased,
-        (SELECT users.content_hash FROM users WHERE users.uid = sent.uid) AS known_hash,
+        ( -- empty if stored under an older key, so that even a person without a token moves to the key in use
+            SELECT CASE WHEN users.key_version = load_page.key_version THEN users.content_hash ELSE '' END
+            FROM users WHERE users.uid = sent.uid
+        ) AS known_hash,
         sent.*
     FROM sent
     ORDER BY uid -- loads with the same new people insert them in the same order, so they cannot deadlock
@@ -151,7 +154,9 @@ WITH sealed AS MATERIALIZED (
         updated_at = now()
     FROM page
     WHERE users.uid = ANY (ARRAY[page.uid]) AND NOT is_erased AND known_hash <> page.content_hash
-        AND users.content_hash <> page.content_hash -- another load may have changed it by now
+        AND ( -- another load may have changed it by now
+            users.content_hash <> page.content_hash OR users.key_version <> load_page.key_version
+        )
         AND (
             load_page.sealed_at IS NULL
             OR coalesce(users.sealed_at, users.updated_at) <= load_page.sealed_at

@@ -6,7 +6,7 @@
 -- them. It ends a limited number at a time, so that this takes a moment only.
 --
 -- The newest key is remembered first, in a separate statement, so that the second of two concurrent callers sees the
--- first one's.
+-- first one's. If something is wrong it is forgotten again: a refused key must not lock the right ones out.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a snapshot for each statement
 INSERT INTO key_versions (version, proof)
 SELECT key::integer, value FROM json_each_text(%(proofs)s) WHERE key::integer = %(newest)s
@@ -32,6 +32,8 @@ WITH given AS (
     UNION ALL
     SELECT version, NULL, NULL, NULL FROM key_versions AS known JOIN given USING (version)
     WHERE known.proof <> given.proof
+), refused AS (
+    DELETE FROM key_versions WHERE version = %(newest)s AND first_used_at = now() AND EXISTS (SELECT FROM wrong)
 ), unsealed AS (
     UPDATE rejects SET sealed = NULL, sealed_until = NULL, uid_token = NULL
     WHERE ctid = ANY (ARRAY(
