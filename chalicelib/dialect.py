@@ -28,6 +28,10 @@ _MAX_DEPTH = 400  # levels of nesting; the parsers handle somewhat more
 _BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?|[\[\]{}]', re.DOTALL)  # and strings, even unterminated
 
 
+# What decoding or converting a wrong record raises; ``to_user`` may look for what is not there.
+FAULTS = (ValueError, LookupError, RecursionError)
+
+
 class TooManyRecords(ValueError):
     """A page has more than MAX_PAGE_SIZE records."""
 
@@ -53,17 +57,20 @@ class Dialect(Generic[T]):
     authorization_header: str = "Authorization"
 
     def __post_init__(self) -> None:
-        """Raises ValueError if a field is both declared and dropped."""
+        """Raises ValueError if a field is both declared and dropped, or has a type that cannot be checked."""
         if both := shapes.declared(self.record_type, self.dropped):
             raise ValueError(f"the dialect {self.name} both declares and drops {', '.join(both)}")
+        if wrong := shapes.unsupported(self.record_type):
+            raise ValueError(
+                f"{self.name}: {', '.join(wrong)} must be a single value, a struct, or a list of these"
+            )
 
     def decode(self, body: bytes) -> list[User]:
-        """A whole page at once. Raises ValueError as soon as a record is wrong or has an unknown field, and
-        TooManyRecords."""
+        """A whole page at once. Raises one of FAULTS as soon as a record is wrong or has an unknown field."""
         return [self.to_user(record) for record in self._records_in(self._page.decode(body))]
 
     def decode_ignoring_unknown(self, raw: bytes) -> User:
-        """One record, without its unknown fields. Raises ValueError if it is wrong."""
+        """One record, without its unknown fields. Raises one of FAULTS if it is wrong."""
         return self.to_user(self._ignoring_unknown.decode(raw))
 
     def decode_each(self, raws: Iterable[bytes]) -> Iterator[User | None]:
@@ -72,7 +79,7 @@ class Dialect(Generic[T]):
         for raw in raws:
             try:
                 user = to_user(decode(raw))
-            except (ValueError, RecursionError):
+            except FAULTS:
                 user = None
             yield user
 

@@ -2,16 +2,68 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from functools import reduce
+from operator import or_
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from uuid import UUID
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, UnsetType
+
+_SINGLE_VALUES = (str, int, float, date, time, timedelta, Decimal, Enum, UUID)  # and their subclasses
 
 
 def nested(kind: Any) -> type[Struct] | None:
-    """The struct that a field's type holds, alone or in a union."""
-    choices = (kind, *get_args(kind))
-    return next((c for c in choices if isinstance(c, type) and issubclass(c, Struct)), None)
+    """The struct that a field's type holds: alone, or optional, or in a list."""
+    if _is_struct(kind):
+        return kind  # type: ignore[no-any-return]
+    return next((found for part in get_args(kind) if (found := nested(part))), None)
+
+
+def element(kind: Any) -> Any:
+    """The type of the elements, if a field's type is a list (or None); else None."""
+    return next((get_args(choice)[0] for choice in _choices(kind) if get_origin(choice) is list), None)
+
+
+def unsupported(struct: type[Struct]) -> list[str]:
+    """The dotted paths of the fields whose types cannot be checked in detail: anything but single values,
+    structs, and lists of these. A struct or a list has no alternative but None."""
+    found = []
+    for field in msgspec.structs.fields(struct):
+        inner = nested(field.type)
+        if not _is_supported(field.type):
+            found.append(field.encode_name)
+        elif inner:
+            found += [f"{field.encode_name}.{below}" for below in unsupported(inner)]
+    return found
+
+
+def _is_supported(kind: Any) -> bool:
+    choices = [choice for choice in _choices(kind) if choice not in (NoneType, UnsetType)]
+    if len(choices) == 1 and get_origin(choices[0]) is list:
+        return _is_supported(element(choices[0]))
+    return all(map(_is_single_value, choices)) or (len(choices) == 1 and _is_struct(choices[0]))
+
+
+def _is_single_value(kind: Any) -> bool:
+    return get_origin(kind) is Literal or (isinstance(kind, type) and issubclass(kind, _SINGLE_VALUES))
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Struct)
+
+
+def _choices(kind: Any) -> list[Any]:
+    """The alternatives of a union, without their annotations."""
+    if get_origin(kind) is Annotated:
+        return _choices(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        return [choice for part in get_args(kind) for choice in _choices(part)]
+    return [kind]
 
 
 def strict(struct: type[Struct], dropped: Collection[str]) -> type[Struct]:
@@ -24,14 +76,25 @@ def strict(struct: type[Struct], dropped: Collection[str]) -> type[Struct]:
         for number, name in enumerate(_names(dropped))
     ]
     for field in msgspec.structs.fields(struct):
-        if inner := nested(field.type):
-            kind: Any = strict(inner, _below(dropped, field.encode_name))
+        if nested(field.type):
+            kind = _strict_inside(field.type, _below(dropped, field.encode_name))
             default: Any = {"default": field.default, "default_factory": field.default_factory}
-            again = msgspec.field(**default, name=field.encode_name)
-            fields.append((field.name, kind if field.required else kind | None, again))
+            fields.append((field.name, kind, msgspec.field(**default, name=field.encode_name)))
     return msgspec.defstruct(
         struct.__name__, fields, bases=(struct,), forbid_unknown_fields=True, kw_only=True
     )
+
+
+def _strict_inside(kind: Any, dropped: Collection[str]) -> Any:
+    """A type, with the struct that it holds made strict."""
+    if _is_struct(kind):
+        return strict(kind, dropped)
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return Annotated[(_strict_inside(parts[0], dropped), *parts[1:])]
+    if origin is list:
+        return list[_strict_inside(parts[0], dropped)]  # type: ignore[misc]
+    return reduce(or_, [_strict_inside(part, dropped) for part in parts]) if parts else kind
 
 
 def declared(struct: type[Struct], dropped: Collection[str]) -> list[str]:
@@ -52,8 +115,11 @@ class Known:
     below: Mapping[str, "Known"]
 
     def unknown(self, record: Any, prefix: str = "") -> Iterator[str]:
-        """The dotted paths of a record's fields that are not known."""
-        if isinstance(record, dict):
+        """The dotted paths of a record's fields that are not known; the elements of a list share its path."""
+        if isinstance(record, list):
+            for one in record:
+                yield from self.unknown(one, prefix)
+        elif isinstance(record, dict):
             for name in record.keys() - self.names:
                 yield f"{prefix}{name}"
             for name, inner in self.below.items():

@@ -17,7 +17,7 @@ from typing import Any, get_args
 import msgspec
 
 from chalicelib import shapes
-from chalicelib.dialect import Dialect, loads_leniently
+from chalicelib.dialect import FAULTS, Dialect, loads_leniently
 from chalicelib.users import Issue, User, numeric
 
 _BACKSLASH = ord("\\")
@@ -36,6 +36,8 @@ _RULES = (
     ("out of range", "range"),
 )
 
+_NO_JSON, _NO_RECORD = Issue("", "json"), Issue("", "type")
+
 _fields = cache(msgspec.structs.fields)  # ``fields`` itself would compute them again at each call
 
 
@@ -50,7 +52,7 @@ class Reject:
     @property
     def is_record(self) -> bool:
         """Whether it can be parsed and has fields."""
-        return not any(issue.path == "" and issue.rule != "conversion" for issue in self.issues)
+        return _NO_JSON not in self.issues and _NO_RECORD not in self.issues
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def validate(body: bytes, dialect: Dialect[Any], today: date) -> ValidPage:
     body = body.removeprefix(codecs.BOM_UTF8)  # which a parser may ignore (RFC 8259, 8.1)
     try:
         users = dialect.decode(body)
-    except (ValueError, RecursionError):
+    except FAULTS:
         users = None
     if users is None or _may_hide_nul(body) or any(_is_unborn(user, today) for user in users):
         return validate_records(dict(enumerate(dialect.split(body))), dialect, today)
@@ -137,12 +139,12 @@ def _examine(raw: bytes, dialect: Dialect[Any], today: date) -> User | tuple[Iss
         user = dialect.decode_ignoring_unknown(raw)
         if not _is_unborn(user, today) and not _may_hide_nul(raw):
             return user
-    except (ValueError, RecursionError):
+    except FAULTS:
         pass  # the slow way below finds everything that is wrong
     try:
         record = loads_leniently(raw)
     except (ValueError, RecursionError):
-        return (Issue("", "json"),)
+        return (_NO_JSON,)
     return _examine_closely(record, dialect, today)
 
 
@@ -153,11 +155,12 @@ def _examine_closely(record: Any, dialect: Dialect[Any], today: date) -> User | 
     try:
         converted = dialect.convert(record)
     except ValueError:  # msgspec checks more than the walk does: fail closed
-        return (Issue("", "type"),)
+        return (_NO_RECORD,)
     try:
-        return dialect.to_user(converted)
-    except ValueError:
+        user = dialect.to_user(converted)
+    except FAULTS:
         return (Issue("", "conversion"),)
+    return (Issue("", "future"),) if _is_unborn(user, today) else user
 
 
 def _is_unborn(user: User, today: date) -> bool:
@@ -182,11 +185,14 @@ def _struct_issues(value: Any, struct: type, path: str, today: date) -> Iterator
 
 
 def _value_issues(value: Any, kind: Any, path: str, today: date) -> Iterator[Issue]:
-    nested = shapes.nested(kind)
+    nested, element = shapes.nested(kind), shapes.element(kind)
     if value is None:
         if NoneType not in get_args(kind):
             yield Issue(path, "required")
-    elif nested is not None:
+    elif element is not None and isinstance(value, list):
+        issues = [issue for one in value for issue in _value_issues(one, element, path, today)]
+        yield from issues or _scalar_issues(value, kind, path, today)
+    elif nested is not None and element is None:
         yield from _struct_issues(value, nested, path, today)
     elif isinstance(value, str) and not _storable(value):
         yield Issue(path, "encoding")
