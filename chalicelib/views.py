@@ -161,10 +161,7 @@ class Receipt(Struct):
 
 
 class ContractField(Struct):
-    """A field of a record: what happens to it, and the column that holds the result.
-
-    ``path`` is that of Decant's own form of a record, or the API's if the field is not read at all.
-    """
+    """A field of a ``User``, or one that the source's dialect drops: its treatment and its column."""
 
     path: str
     treatment: Literal["keep", "token", "generalise", "drop"]
@@ -173,9 +170,8 @@ class ContractField(Struct):
 
 
 class Contract(Struct):
-    """The table of treatments. ``hash`` identifies this version of it, apart from the fields that are not
-    read. ``key_version`` is the version of the key that makes tokens; ``key_versions`` are those of the keys
-    that look-ups try.
+    """The table of treatments. ``hash`` identifies the part of it that is not the dialect's. ``key_version``
+    is the version of the key that makes tokens; ``key_versions`` are those of the keys that look-ups try.
     """
 
     hash: Annotated[str, Meta(examples=["9f86d081884c7d65"])]
