@@ -44,6 +44,7 @@ _GATEWAY_TITLES = {
 }
 
 _LOCKED = "55P03"  # lock_not_available: the wait for a lock timed out
+_CANCELLED = "57014"  # query_canceled: the statement timed out
 
 _log = logging.getLogger("decant.answers")
 
@@ -92,6 +93,10 @@ def problem_of(error: DecantError, request_id: str) -> Response:
     if isinstance(error, RequestError):
         return problem(error.status, error.title, error.detail, request_id)
     _log.error("%s: %s", type(error).__name__, error, extra={"request_id": request_id})
+    if isinstance(error, StoreError) and error.sqlstate == _CANCELLED:
+        return problem(
+            503, "Postgres takes too long", "the query was cancelled at its time limit", request_id
+        )
     if isinstance(error, StoreUnavailable):
         return problem(503, "Postgres cannot be reached", request_id=request_id)
     if isinstance(error, StoreError) and error.sqlstate == _LOCKED:

@@ -11,7 +11,8 @@ from chalicelib.edges import Edges
 from chalicelib.ledger import Loaded, PageLoad, Report
 from chalicelib.timing import timed
 
-_SWITCH_SECONDS = 0.0002  # by default, a thread whose answer has arrived may wait 5 ms for the GIL
+# How long a thread whose answer has arrived may wait for the GIL: usually 5 ms.
+_USUAL_SWITCH_SECONDS, _SWITCH_SECONDS = sys.getswitchinterval(), 0.0002
 
 
 class Loads:
@@ -28,7 +29,6 @@ class Loads:
         self._loader, self._cacher = ThreadPoolExecutor(1, "load"), ThreadPoolExecutor(1, "cache")
         self._in_flight: tuple[PageLoad, Future[Loaded | None]] | None = None
         self._caching: Future[None] | None = None
-        self._switch_interval = sys.getswitchinterval()
 
     def __enter__(self) -> Self:
         sys.setswitchinterval(_SWITCH_SECONDS)
@@ -43,7 +43,7 @@ class Loads:
         finally:
             self._loader.shutdown()
             self._cacher.shutdown()
-            sys.setswitchinterval(self._switch_interval)
+            sys.setswitchinterval(_USUAL_SWITCH_SECONDS)
 
     def begin(self, load: PageLoad) -> None:
         """Begins this load once the one in flight has ended. Raises what that one raises."""

@@ -3,7 +3,7 @@
 import logging
 from typing import Protocol
 
-from chalicelib.errors import ConfigError, StoreError
+from chalicelib.errors import ConfigError, Stopped, StoreError
 from chalicelib.ledger import Counts, Ending, OpenedRun, Report, RunRequest
 from chalicelib.privacy import KeyLedger, Tokeniser, contract_hash, refuse_wrong_keys
 
@@ -19,15 +19,18 @@ class Store(KeyLedger, Protocol):
 
 def open_run(store: Store, tokeniser: Tokeniser, request: RunRequest) -> Report:
     """Enters a run into the ledger. Its status is ``running``; ``skipped`` if another run of the source holds
-    the lease; ``failed`` if the keys do not fit what is stored, or cannot be checked."""
+    the lease; ``failed`` if the keys do not fit what is stored, or cannot be checked. Stopped is recorded as
+    ``failed`` too, and raised."""
     opened = store.open_run(request, contract_hash(), tokeniser.version)
     report = Report(opened.run_id, opened.status, first_page=opened.first_page)
     if report.status != "running":
         return report
     try:
         refuse_wrong_keys(store, tokeniser)
-    except (ConfigError, StoreError) as error:
+    except (ConfigError, StoreError, Stopped) as error:
         report.status, report.error = "failed", str(error)
         _log.error("run %s: %s", report.run_id, error)
         store.finish_run(report.run_id, Ending("failed", report.error))
+        if isinstance(error, Stopped):
+            raise
     return report

@@ -62,23 +62,24 @@ class AsJson(logging.Formatter):
         return json.dumps(line | extra, default=str)  # msgspec refuses a lone surrogate
 
 
-def start(level: str) -> logging.Logger:
-    """Configures the logging of this process, of Decant and its libraries, and returns Decant's logger.
-
-    Also turns core dumps off.
-    """
-    disable_core_dumps()
+def start(level: str) -> None:
+    """Configures the logging of this process, of Decant and its libraries; see also ``guard``."""
     own_handler, root_handlers = logging.StreamHandler(sys.stdout), logging.getLogger().handlers
     own_handler.setFormatter(AsJson())
-    for handler in (own_handler, logging.lastResort, *root_handlers):
-        if handler:
-            handler.addFilter(NoValues())
+    guard(own_handler)
     for handler in root_handlers:
         handler.addFilter(_is_not_ours)  # the runtime's own handlers would write our lines a second time
     logger = logging.getLogger(_NAME)
     logger.handlers = [own_handler]
     logger.setLevel(level)
-    return logger
+
+
+def guard(*handlers: logging.Handler) -> None:
+    """Keeps values out of what these handlers and all of the root logger write; turns core dumps off."""
+    disable_core_dumps()
+    for handler in (*handlers, logging.lastResort, *logging.getLogger().handlers):
+        if handler:
+            handler.addFilter(NoValues())
 
 
 def disable_core_dumps() -> None:

@@ -15,7 +15,8 @@ def health() -> Health:
     """Whether Postgres and Redis answer. If Postgres is unavailable, this is reported, not raised."""
     try:
         age, postgres = wiring.store().last_success_age(), True
-    except StoreError:
+    except StoreError as error:
+        _log.error("health: %s", error)
         age, postgres = None, False
     cache = wiring.cache()
     redis = cache.is_up()

@@ -29,7 +29,7 @@ _REASONS_SHOWN = 5
 
 def main() -> int:
     options = _options()
-    telemetry.disable_core_dumps()
+    telemetry.guard()
     signals.interrupt()
     try:
         with _servers():

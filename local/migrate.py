@@ -2,11 +2,12 @@
 
 import sys
 
-from chalicelib import wiring
+from chalicelib import telemetry, wiring
 from chalicelib.errors import DecantError
 
 
 def main() -> int:
+    telemetry.guard()
     try:
         wiring.store().migrate()
     except DecantError as error:

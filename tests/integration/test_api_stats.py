@@ -192,7 +192,7 @@ def test_a_failed_computation_does_not_block_the_others_forever(api, store, redi
     """The lock that it leaves behind expires, and nobody waits longer than that."""
     with postgres_down():
         assert api.get("/stats").status == 503
-    assert redis_client.pttl("stats:lock") <= 5_000
+    assert redis_client.pttl("stats:lock") <= 20_000
 
 
 # The contract

@@ -1,5 +1,6 @@
 """`GET /users`: everyone exactly once, with any filter and during writes; as JSON, NDJSON or CSV."""
 
+import contextlib
 import csv
 import io
 import itertools
@@ -9,6 +10,7 @@ import re
 import threading
 from datetime import UTC, datetime, timedelta
 
+import psycopg2
 import pytest
 
 from chalicelib.ledger import RunRequest
@@ -664,6 +666,16 @@ def test_a_walk_during_writes_shows_nobody_twice_and_misses_nobody_who_stayed(ap
 # What a page costs
 
 
+def test_a_query_at_its_time_limit_is_cancelled_in_postgres_too(api, postgres, sql):
+    with contextlib.closing(psycopg2.connect(postgres.url)) as holder:
+        holder.cursor().execute("LOCK TABLE users")
+
+        answer = api.get("/users?city=Copenhagen")
+
+        assert (answer.status, answer.json["title"]) == (503, "Postgres takes too long")
+        assert sql("SELECT count(*) FROM pg_locks WHERE NOT granted") == [(0,)]
+
+
 def test_a_late_page_costs_the_same_as_the_first(api, store, sql):
     """Compares the rows that Postgres touches for the first page and for a late one, among 5,000."""
     load(store, *[person(number) for number in range(5_000)])
@@ -676,9 +688,9 @@ def test_a_late_page_costs_the_same_as_the_first(api, store, sql):
 
 def rows_touched(sql, after):
     """The most rows that any node of the query plan returned or discarded."""
-    query = (ROOT / "chalicelib/sql/queries/users.sql").read_text(encoding="utf-8")
+    _, _, query = (ROOT / "chalicelib/sql/queries/users.sql").read_text(encoding="utf-8").partition("SELECT")
     values = [51 if name == "limit" else after if name == "after" else None for name in _NAMED.findall(query)]
-    ((((plan,),)),) = sql("EXPLAIN (ANALYZE, FORMAT JSON) " + _NAMED.sub("%s", query), *values)
+    ((((plan,),)),) = sql("EXPLAIN (ANALYZE, FORMAT JSON) SELECT" + _NAMED.sub("%s", query), *values)
     steps = [plan["Plan"]]
     for step in steps:
         steps += step.get("Plans", [])

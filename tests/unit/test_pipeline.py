@@ -275,6 +275,19 @@ def test_a_run_that_is_stopped_says_so_and_keeps_its_pages(before, status):
     assert len(trial.store.people) == 3 * len(before)
 
 
+def test_a_run_that_is_stopped_while_it_opens_is_not_left_running():
+    trial = Run(page(3))
+
+    def stop(*_):
+        raise Stopped("SIGINT")
+
+    trial.store.reconcile_keys = stop
+    with pytest.raises(Stopped):
+        trial()
+
+    assert (trial.ledger["status"], trial.ledger["error"]) == ("failed", "stopped by SIGINT")
+
+
 def test_a_stop_while_the_last_page_is_loaded_leaves_a_partial_run():
     def stop(number, frame):
         raise Stopped("SIGUSR1")

@@ -252,8 +252,15 @@ def test_a_line_with_wrong_arguments_does_no_harm(capsys):
 # In a fresh process. Standard output and error together, as CloudWatch receives them.
 
 
-def said(program, before="", **environment):
-    start = "from chalicelib import telemetry\nlog = telemetry.start('DEBUG')\nimport logging\n"
+START = """
+import logging
+from chalicelib import telemetry
+telemetry.start('DEBUG')
+log = logging.getLogger('decant')
+"""
+
+
+def said(program, before="", start=START, **environment):
     done = subprocess.run(
         [sys.executable, "-c", f"{before}\n{start}{program}"],
         cwd=ROOT, env={"PATH": "", **environment}, capture_output=True, text=True, check=False, timeout=30,
@@ -281,6 +288,29 @@ def test_no_logger_of_the_process_lets_a_value_through(before, name):
     assert "hush" not in text
     assert "555 4711" not in text
     assert "ann@" not in text
+
+
+LOG_AND_FAIL = """
+import logging, sys
+import {program} as program
+from chalicelib import errors, wiring
+
+def log_and_fail():
+    logging.getLogger('urllib3').error('it broke for ann@example.com')
+    raise errors.StoreError('migrate')
+
+wiring.store = program._servers = log_and_fail
+sys.argv = ['program']
+program.main()
+"""
+
+
+@pytest.mark.parametrize("program", ["local.ingest", "local.migrate"])
+def test_a_program_that_does_not_import_the_app_lets_no_value_through_either(program):
+    text = said(LOG_AND_FAIL.format(program=program), start="")
+
+    assert "it broke for …" in text
+    assert "query migrate failed" in text
 
 
 def test_our_own_line_is_json_with_level_place_and_type_of_the_error():
