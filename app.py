@@ -126,11 +126,13 @@ def list_rejects(request: Any, query: forms.Rejects, run_id: str) -> Response:
 
 @app.schedule(config.ingest_schedule())
 def ingest(event: Any) -> dict[str, Any]:
+    """Processes a scheduled run, or one that ``POST /runs`` has opened and handed over."""
     return runs.ingest(event.detail or {}, event.context).summary()
 
 
 @app.on_sqs_message(queue=config.queue_name(), batch_size=1, maximum_concurrency=5)
 def ingest_page(event: Any) -> None:
+    """Processes a page of a queued run."""
     for message in event:
         receives = int(message.to_dict()["attributes"]["ApproximateReceiveCount"])
         runs.ingest_page(loads(message.body), receives)
@@ -138,4 +140,5 @@ def ingest_page(event: Any) -> None:
 
 @app.lambda_function()
 def migrate(event: Any, context: Any) -> dict[str, Any]:
+    """Applies the missing migrations; CloudFormation invokes it within a deployment."""
     return upkeep.migrate(event or {})

@@ -68,7 +68,7 @@ def _measure(running: Servers, rounds: int) -> None:
     parts["cost"] = _printed(cost.markdown(rates["decant"], _PAGE, hot, miss))
     parts["picture"] = plot.PICTURE
     plot.draw(report.PLOT, {ingest.WAYS[way][2]: rate for way, rate in rates.items()}, _hot(reads[0]))
-    parts["growth"] = _printed(growth.markdown(growth.stages(running, growth.FULL)))
+    parts["growth"] = _printed(growth.markdown(growth.stages(running, growth.SIZES)))
     parts["machine"] = _printed(machine.markdown(running, rounds, time.monotonic() - started))
     report.write(parts)
 

@@ -29,7 +29,7 @@ from chalicelib.store import Store
 from chalicelib.users import MAX_PAGE_SIZE
 from local import people
 
-FULL, QUICK = (1_000, 10_000, 100_000, 1_000_000), (1_000, 10_000)
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
 
 _PAGE, _PAGES, _CALLS, _LISTED = 1_000, 5, 300, 50
 _DEEP = "e0000000-0000-4000-8000-000000000000"  # seven eighths of all uids sort before it

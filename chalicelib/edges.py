@@ -30,7 +30,7 @@ class Source(Protocol):
     def fetch(self, page: int, size: int) -> bytes: ...
 
 
-class Store(opening.Store, Protocol):
+class Store(opening.Ledger, Protocol):
     """Where pages go, the ledger, and the quarantine's sealed rejects."""
 
     def load_page(self, load: PageLoad) -> Loaded | None: ...

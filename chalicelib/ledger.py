@@ -179,8 +179,8 @@ class Report:
 
     It begins with ``first_page``; if it ran out of time, the next scheduled run begins with ``next_page``.
     ``timings`` are milliseconds by step. ``unknown_fields`` counts the fields of records that the dialect
-    does not know; ``unknown_names`` are those that are surely names. ``source_ended`` means that
-    the run reached a page after the source's last.
+    does not know, on pages that were not loaded too; ``unknown_names`` are those that are surely names.
+    ``source_ended`` means that the run reached a page after the source's last.
     """
 
     run_id: str

@@ -10,27 +10,27 @@ from chalicelib.privacy import KeyLedger, Tokeniser, contract_hash, refuse_wrong
 _log = logging.getLogger("decant.opening")
 
 
-class Store(KeyLedger, Protocol):
-    """The ledger."""
+class Ledger(KeyLedger, Protocol):
+    """Where runs are recorded."""
 
     def open_run(self, request: RunRequest, contract_hash: str, key_version: int) -> OpenedRun: ...
     def finish_run(self, run_id: str, ending: Ending) -> Counts | None: ...
 
 
-def open_run(store: Store, tokeniser: Tokeniser, request: RunRequest) -> Report:
+def open_run(ledger: Ledger, tokeniser: Tokeniser, request: RunRequest) -> Report:
     """Enters a run into the ledger. Its status is ``running``; ``skipped`` if another run of the source holds
     the lease; ``failed`` if the keys do not fit what is stored, or cannot be checked. Stopped is recorded as
     ``failed`` too, and raised."""
-    opened = store.open_run(request, contract_hash(), tokeniser.version)
+    opened = ledger.open_run(request, contract_hash(), tokeniser.version)
     report = Report(opened.run_id, opened.status, first_page=opened.first_page)
     if report.status != "running":
         return report
     try:
-        refuse_wrong_keys(store, tokeniser)
+        refuse_wrong_keys(ledger, tokeniser)
     except (ConfigError, StoreError, Stopped) as error:
         report.status, report.error = "failed", str(error)
         _log.error("run %s: %s", report.run_id, error)
-        store.finish_run(report.run_id, Ending("failed", report.error))
+        ledger.finish_run(report.run_id, Ending("failed", report.error))
         if isinstance(error, Stopped):
             raise
     return report

@@ -31,7 +31,6 @@ class DataFolderBroken(LocalError):
             f"the Postgres data in {folder} cannot be used: {problem}. "
             "`make clean` removes it, and the next run begins with an empty database"
         )
-        self.folder = folder
 
 
 class FolderNotOurs(LocalError):
