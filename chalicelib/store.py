@@ -1,6 +1,7 @@
 """Postgres: people, the ledger of runs, rejects.
 
 Uses no session state (locks, temporary tables, SET outside a transaction), so a transaction pooler works.
+Reads set nothing at all, since RDS Proxy may reserve a connection for a client that does.
 """
 
 import json

@@ -52,6 +52,14 @@ class DltMerge(Way):
         self._pipeline.run(resources, loader_file_format=self.file_format).raise_on_failed_jobs()
 
 
+class DltByPage(DltMerge):
+    """A run for each page, so that each page is committed on its own, as by the other ways."""
+
+    def work(self) -> None:
+        for body in self.pages.bodies:
+            self._run([body])
+
+
 class DltCsv(DltMerge):
     """The same, with COPY from CSV files."""
 

@@ -1,6 +1,5 @@
 -- How easily a stored person could be singled out by fields that are not tokenised, and how often tokens repeat: for
 -- each column the number of distinct values (counted to one above the limit) and of people who have a value.
-SET LOCAL statement_timeout = '19s'; -- the client gives up after 20 s, and Postgres would go on
 WITH alike AS MATERIALIZED (
     SELECT count(*) AS people
     FROM users JOIN users_address USING (uid)

@@ -1,5 +1,4 @@
 -- How many people there are, and how they are distributed; the hundred most common values of each column.
-SET LOCAL statement_timeout = '19s'; -- the client gives up after 20 s, and Postgres would go on
 WITH people AS MATERIALIZED (
     SELECT country, birth_year / 10 * 10 AS decade, subscription_plan AS plan, gender, key_version
     FROM users JOIN users_address USING (uid)

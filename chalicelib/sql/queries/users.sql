@@ -1,6 +1,5 @@
 -- A page of people in the order of their uid, after the given one. Without filters every page costs the same, however
 -- far on. A filter that is NULL does not apply. Tokens come as lists: a value's token under each known key.
-SET LOCAL statement_timeout = '4500ms'; -- the client gives up after 5 s, and Postgres would go on
 SELECT
     uid, version, iso_utc(updated_at) AS updated_at, first_name, last_name, username, email, phone_number,
     social_insurance_number, birth_year, gender, employment_title, employment_key_skill, subscription_plan,
