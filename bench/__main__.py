@@ -18,8 +18,8 @@ from infra.errors import PackageError
 _ROUNDS, _SHORTER = 7, 3  # a read's rounds are short, so it takes three times as many
 _RECORDS, _PAGE = 10_000, 1_000  # the picture and the costs show this ingest
 
-# Which ways load what. Decant and the ceiling alone take other page sizes; large loads omit the slowest ways. With
-# one page, a commit for each page is no different.
+# Which ways load what. Decant and the ceiling alone take other page sizes; large loads omit the slowest ways.
+# With one page, a commit for each page is no different.
 _PAGED, _ONCE = ("decant", "decant-again", "ceiling"), ("decant", "ceiling")
 _INGESTS: dict[tuple[int, int], Sequence[str]] = {
     (1_000, 1_000): [way for way in ingest.WAYS if way != "dlt-pages"],
