@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property, reduce
 from itertools import islice
 from operator import getitem
@@ -15,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from chalicelib import shapes
-from chalicelib.users import MAX_PAGE_SIZE, User, numeric
+from chalicelib.users import MAX_PAGE_SIZE, NumericText, User, numeric
 
 T = TypeVar("T", bound=Struct)
 
@@ -41,9 +42,10 @@ class Dialect(Generic[T]):
     """How one API formats a page: a record's type, its conversion to a ``User``, an envelope if there is one.
 
     ``envelope`` is the path of the list of records in a page; ``dropped`` lists the paths of known fields
-    that are not wanted; ``uid`` is the path of the uid. All paths are dotted. ``make_uid`` converts the value
-    at the last one, or raises ValueError, TypeError or AttributeError. ``ends`` means that the API has a last
-    page, and that pages after it hold no records. ``authorization_header`` is the one for the API's key.
+    that are not wanted; ``uid`` is the path of the uid. All paths are dotted; ``\\.`` is a dot within a name.
+    ``make_uid`` converts the value at the last one, or raises ValueError, TypeError or AttributeError.
+    ``ends`` means that the API has a last page, and that pages after it hold no records; ``omits_empty``,
+    that the list is missing there. ``authorization_header`` is the one for the API's key.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Dialect(Generic[T]):
     envelope: str | None = None
     make_uid: Callable[[Any], UUID] = UUID
     ends: bool = False
+    omits_empty: bool = False
     authorization_header: str = "Authorization"
 
     def __post_init__(self) -> None:
@@ -67,21 +70,29 @@ class Dialect(Generic[T]):
 
     def decode(self, body: bytes) -> list[User]:
         """A whole page at once. Raises one of FAULTS as soon as a record is wrong or has an unknown field."""
-        return [self.to_user(record) for record in self._records_in(self._page.decode(body))]
+        return list(map(self.user, self._records_in(self._page.decode(body))))
 
     def decode_ignoring_unknown(self, raw: bytes) -> User:
         """One record, without its unknown fields. Raises one of FAULTS if it is wrong."""
-        return self.to_user(self._ignoring_unknown.decode(raw))
+        return self.user(self._ignoring_unknown.decode(raw))
 
     def decode_each(self, raws: Iterable[bytes]) -> Iterator[User | None]:
         """The records in turn; None for one that is wrong or has an unknown field."""
-        decode, to_user = self._strict_one.decode, self.to_user
+        decode = self._strict_one.decode
         for raw in raws:
             try:
-                user = to_user(decode(raw))
+                user = self.user(decode(raw))
             except FAULTS:
                 user = None
             yield user
+
+    def user(self, record: T) -> User:
+        """A decoded record as a ``User``, checked: structs do not check what they are made of. Raises one of
+        FAULTS."""
+        user = self.to_user(record)
+        if user is record:  # checked when it was decoded
+            return user
+        return msgspec.convert(msgspec.to_builtins(user, builtin_types=(date, UUID), enc_hook=_plain), User)
 
     def unknown(self, raw: bytes) -> set[str]:
         """The dotted paths of a record's unknown fields; empty for a record that cannot be read."""
@@ -93,7 +104,7 @@ class Dialect(Generic[T]):
     def uid_of(self, raw: bytes) -> str | None:
         """The uid of a record, if it has one; the record may be wrong in any way."""
         try:
-            value = reduce(getitem, self.uid.split("."), loads_leniently(raw))
+            value = reduce(getitem, shapes.steps(self.uid), loads_leniently(raw))
             return None if value is None else str(self.make_uid(value))
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
@@ -134,7 +145,7 @@ class Dialect(Generic[T]):
     def _split_leniently(self, body: bytes) -> list[Any]:
         page = loads_leniently(body)
         for name in self._envelope:
-            page = page.get(name) if isinstance(page, dict) else None
+            page = page.get(name, [] if self.omits_empty else None) if isinstance(page, dict) else None
         if not isinstance(page, list):
             raise ValueError("no list of records")
         return _bounded(page)
@@ -146,13 +157,15 @@ class Dialect(Generic[T]):
 
     def _page_of(self, item: Any) -> Any:
         page: Any = list[item]
+        default: Any = {"default_factory": list} if self.omits_empty else {}
         for name in reversed(self._envelope):
-            page = msgspec.defstruct("Envelope", [("inner", page, msgspec.field(name=name))])
+            page = msgspec.defstruct("Envelope", [("inner", page, msgspec.field(name=name, **default))])
+            default = {}
         return page
 
     @property
     def _envelope(self) -> list[str]:
-        return self.envelope.split(".") if self.envelope else []
+        return shapes.steps(self.envelope) if self.envelope else []
 
     @cached_property
     def _page(self) -> msgspec.json.Decoder[Any]:
@@ -177,6 +190,13 @@ class Dialect(Generic[T]):
     @cached_property
     def _ignoring_unknown(self) -> msgspec.json.Decoder[T]:
         return msgspec.json.Decoder(self.record_type, dec_hook=numeric)
+
+
+def _plain(value: Any) -> float:
+    """Part of a ``User`` that msgspec does not know. Raises ValueError unless it is a ``NumericText``."""
+    if isinstance(value, NumericText):
+        return float(value)
+    raise ValueError("an unsupported type")
 
 
 def _bounded(records: list[Any]) -> list[Any]:

@@ -180,7 +180,8 @@ class Report:
     It begins with ``first_page``; if it ran out of time, the next scheduled run begins with ``next_page``.
     ``timings`` are milliseconds by step. ``unknown_fields`` counts the fields of records that the dialect
     does not know, on pages that were not loaded too; ``unknown_names`` are those that are surely names.
-    ``source_ended`` means that the run reached a page after the source's last.
+    ``source_ended`` means that the run reached a page after the source's last. ``short_pages`` had fewer
+    records than requested, although others followed: a dialect that asks by offset has left some out.
     """
 
     run_id: str
@@ -202,6 +203,7 @@ class Report:
     first_page: int = 1
     next_page: int | None = None
     source_ended: bool = False
+    short_pages: int = 0
 
     def summary(self) -> dict[str, Any]:
         """The report as JSON can hold it, without the field names that the source made up."""

@@ -32,6 +32,7 @@ def work(edges: Edges, plan: Plan, report: Report, on_page: OnPage = no_progress
     if report.status == "running":
         _work_and_finish(edges, plan, report, on_page)
         _log_unknown(report)
+        _log_short_pages(report)
     report.seconds = time.monotonic() - started
     _log.info("run %s %s: %s pages, %s records", report.run_id, report.status, report.pages, report.fetched)
     return report
@@ -107,6 +108,7 @@ def _error_of(work: Callable[[], None]) -> DecantError | None:
 def _work_pages(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
     """Prepares each page while the one before it is being loaded."""
     pages, done, slowest = _pages(edges, plan, report), count(1), _MIN_RESERVE_SECONDS
+    was_short = False
     with Loads(edges, report, lambda: on_page(next(done), len(pages), report)) as loads:
         for page in pages:
             began = time.monotonic()
@@ -116,6 +118,8 @@ def _work_pages(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> No
             slowest = max(slowest, time.monotonic() - began)
             _check_time(plan, pages, page, slowest)
             if load:
+                report.short_pages += was_short and load.fetched > 0
+                was_short = not plan.replay_of and load.fetched < plan.page_size
                 loads.begin(load)
             if report.source_ended:
                 break
@@ -173,3 +177,9 @@ def _log_unknown(report: Report) -> None:
     suffix = f": {', '.join(names)}" if names else ""
     fields = report.unknown_fields
     _log.warning("run %s dropped %s fields that are not in the dialect%s", report.run_id, fields, suffix)
+
+
+def _log_short_pages(report: Report) -> None:
+    if report.short_pages:
+        text = "run %s: %s pages had fewer records than requested, and others followed; see docs/adapting.md"
+        _log.warning(text, report.run_id, report.short_pages)

@@ -107,15 +107,16 @@ def _reject_rows(edges: Edges, run_id: str, page: int, valid: ValidPage) -> Iter
 
 
 def _validated(body: bytes, dialect: Dialect[Any], page: int, today: date) -> ValidPage:
+    place = f" (expected at {dialect.envelope})" if dialect.envelope else ""
     try:
         valid = validate(body, dialect, today)
-        problem = "" if valid.fetched or (dialect.ends and page > 1) else "no records"
+        problem = "" if valid.fetched or (dialect.ends and page > 1) else f"no records{place}"
     except TooManyRecords:
         problem = f"more than {MAX_PAGE_SIZE} records"
     except (JSONDecodeError, RecursionError):
         problem = "the body is not valid JSON, or is cut off"
     except ValueError:
-        problem = f"the body holds no list of records in the format of {dialect.name}"
+        problem = f"the body holds no list of records in the format of {dialect.name}{place}"
     if problem:
         raise SourceInvalid(page, problem)  # raised outside the except clauses, whose errors may hold a value
     return valid

@@ -1,5 +1,6 @@
 """Derives from a struct's types which fields its records may have, at every depth. Pure."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, time, timedelta
@@ -14,6 +15,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Raw, Struct, UnsetType
 
+_DOT = re.compile(r"(?<!\\)\.")  # one that is not escaped
 _SINGLE_VALUES = (str, int, float, date, time, timedelta, Decimal, Enum, UUID)  # and their subclasses
 
 
@@ -102,7 +104,7 @@ def declared(struct: type[Struct], dropped: Collection[str]) -> list[str]:
     found = []
     for field in msgspec.structs.fields(struct):
         name, inner = field.encode_name, nested(field.type)
-        found += [name] if name in dropped else []
+        found += [name] if name in _names(dropped) else []
         found += [f"{name}.{below}" for below in declared(inner, _below(dropped, name))] if inner else []
     return found
 
@@ -134,9 +136,15 @@ def known(struct: type[Struct], dropped: Collection[str]) -> Known:
     return Known(frozenset(inner) | _names(dropped), below)
 
 
+def steps(path: str) -> list[str]:
+    """The names that a dotted path leads through; a dot within a name is written as ``\\.``."""
+    return [step.replace(r"\.", ".") for step in _DOT.split(path)]
+
+
 def _names(paths: Collection[str]) -> set[str]:
-    return {path for path in paths if "." not in path}
+    return {path.replace(r"\.", ".") for path in paths if not _DOT.search(path)}
 
 
 def _below(paths: Collection[str], name: str) -> set[str]:
-    return {path.removeprefix(f"{name}.") for path in paths if path.startswith(f"{name}.")}
+    prefix = name.replace(".", r"\.") + "."
+    return {path.removeprefix(prefix) for path in paths if path.startswith(prefix)}

@@ -119,7 +119,7 @@ def _rewritten(raw: bytes, dropped: Iterable[str]) -> bytes:
     try:
         record = loads_leniently(raw)
         for path in dropped:
-            _remove(record, *path.split("."))
+            _remove(record, *shapes.steps(path))
         return json.dumps(record, sort_keys=True).encode()
     except (ValueError, RecursionError):
         return raw
@@ -157,7 +157,7 @@ def _examine_closely(record: Any, dialect: Dialect[Any], today: date) -> User | 
     except ValueError:  # msgspec checks more than the walk does: fail closed
         return (_NO_RECORD,)
     try:
-        user = dialect.to_user(converted)
+        user = dialect.user(converted)
     except FAULTS:
         return (Issue("", "conversion"),)
     return (Issue("", "future"),) if _is_unborn(user, today) else user

@@ -24,7 +24,7 @@ from local.errors import LocalError
 from local.folders import local_folder
 from local.stack import running_stack
 
-_REASONS_SHOWN = 5
+_REASONS_SHOWN = 10
 
 
 def main() -> int:
@@ -129,17 +129,23 @@ def table(report: Report, replay: bool = False) -> Iterator[str]:
     yield f"  fetched     {report.fetched:>9,}"
     for sign, outcome in zip("=+++++", OUTCOMES, strict=True):
         yield f"  {sign} {outcome:<10}{getattr(report, outcome):>9,}"
+    yield from _reasons(report)
+    if replay and report.rejected:
+        yield f"    those that are sealed again are under this run: make replay RUN={report.run_id}"
+    if report.short_pages:
+        yield f"  short pages {report.short_pages:>9,}  had fewer records than requested, and others followed"
+    if report.unknown_fields:
+        names = ", ".join(sorted(report.unknown_names)[:_REASONS_SHOWN])
+        suffix = f": {names}" if names else ""
+        yield f"  unknown     {report.unknown_fields:>9,}  dropped, not in the dialect{suffix}"
+
+
+def _reasons(report: Report) -> Iterator[str]:
     reasons = sorted(report.rejects_by_rule.items(), key=lambda item: (-item[1], item[0]))
     for (path, rule), count in reasons[:_REASONS_SHOWN]:
         yield f"    {path or '(record)'}: {rule}  {count:,}"
     if len(reasons) > _REASONS_SHOWN:
         yield f"    and {len(reasons) - _REASONS_SHOWN} more reasons"
-    if replay and report.rejected:
-        yield f"    those that are sealed again are under this run: make replay RUN={report.run_id}"
-    if report.unknown_fields:
-        names = ", ".join(sorted(report.unknown_names)[:_REASONS_SHOWN])
-        suffix = f": {names}" if names else ""
-        yield f"  unknown     {report.unknown_fields:>9,}  dropped, not in the dialect{suffix}"
 
 
 if __name__ == "__main__":

@@ -343,9 +343,9 @@ def test_twenty_one_bad_records_of_a_hundred_change_nothing(ingest, sql, redis_c
 def test_a_source_without_a_usable_page_fails_the_run(ingest, sql, dialect, fault, error):
     report = ingest(dialect, fault=fault)
 
-    error = error.format(dialect=dialect)
-    assert (report.status, report.error) == ("failed", error)
-    assert ledger(sql, report.run_id)["error"] == error
+    place = " (expected at results)" if dialect == "randomuser" and fault in ("envelope", "empty") else ""
+    assert (report.status, report.error) == ("failed", error.format(dialect=dialect) + place)
+    assert ledger(sql, report.run_id)["error"] == report.error
     assert sql("SELECT count(*) FROM users") == [(0,)]
 
 

@@ -42,6 +42,7 @@ def test_a_new_report_counts_nothing():
         "first_page": 1,
         "next_page": None,
         "source_ended": False,
+        "short_pages": 0,
     }
 
 

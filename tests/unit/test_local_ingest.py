@@ -110,7 +110,7 @@ def test_no_progress_bar_without_a_terminal(configured, call, capsys):
 
 
 def test_the_report_adds_up_and_names_the_most_common_reasons():
-    reasons = Counter({("email", "format"): 3, ("dob", "date"): 5} | {(f"f{n}", "type"): 1 for n in range(5)})
+    reasons = Counter({("email", "format"): 3, ("dob", "date"): 5} | {(f"f{n}", "type"): 1 for n in range(9)})
 
     lines = [" ".join(line.split()) for line in ingest.table(a_report(rejects_by_rule=reasons))]
 
@@ -126,10 +126,8 @@ def test_the_report_adds_up_and_names_the_most_common_reasons():
         "+ suppressed 0",
         "dob: date 5",
         "email: format 3",
-        "f0: type 1",
-        "f1: type 1",
-        "f2: type 1",
-        "and 2 more reasons",
+        *(f"f{n}: type 1" for n in range(8)),
+        "and 1 more reasons",
     ]
 
 

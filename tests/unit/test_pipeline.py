@@ -358,6 +358,21 @@ def test_a_run_with_a_requested_number_of_pages_need_not_reach_the_sources_end()
     assert ending(page(1), trigger="backfill", pages=1)().status == "succeeded"
 
 
+@pytest.mark.parametrize(
+    ("sizes", "short"),
+    [((100, 100, 100), 0), ((100, 100, 40), 0), ((50, 50, 50), 2), ((100, 50, 100, 3), 1), ((0,), 0)],
+)
+def test_short_pages_that_others_follow_are_counted_and_logged(caplog, sizes, short):
+    """A dialect that asks by offset skips people if its API gives fewer than requested."""
+    starts = [sum(sizes[:number]) for number in range(len(sizes))]
+    pages = [page(size, first=start) for size, start in zip(sizes, starts, strict=True)]
+
+    report = ending(*pages, RANDOM_DATA_API.page())()
+
+    assert report.short_pages == short
+    assert (f"{short} pages had fewer records than requested" in caplog.text) == bool(short)
+
+
 NO_JSON = "page 1: the body is not valid JSON, or is cut off"
 NO_LIST = "page 1: the body holds no list of records in the format of random-data-api"
 TOO_MANY = "page 1: more than 5000 records"

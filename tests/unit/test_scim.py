@@ -1,4 +1,4 @@
-"""A dialect whose records hold lists, as those of SCIM do (RFC 7643)."""
+"""A dialect for an API like SCIM's: lists in records, dots in names, and no list where none is left."""
 
 import json
 from dataclasses import replace
@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import pytest
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Raw, Struct, field
 
 from chalicelib.dialect import Dialect
-from chalicelib.users import Email, Issue, Personal, Text, User
+from chalicelib.users import Address, Coordinates, Email, Issue, Personal, Text, User
 from chalicelib.validation import ValidPage, validate
 from tests.fakes import uid
 from tests.unit.test_users import TODAY
@@ -33,7 +33,17 @@ def to_user(member: Member) -> User:
     return User(uid=member.id, email=member.emails[0].value, date_of_birth=born)
 
 
-SCIM = Dialect("scim", Member, to_user, uid="id", dropped=("emails.primary",), envelope="Resources")
+ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"  # RFC 7643, 4.3
+SCIM = Dialect(
+    "scim",
+    Member,
+    to_user,
+    uid="id",
+    dropped=("emails.primary", ENTERPRISE.replace(".", r"\.")),
+    envelope="Resources",
+    ends=True,
+    omits_empty=True,
+)
 
 
 def record(**changed: Any) -> dict[str, Any]:
@@ -87,6 +97,76 @@ def test_unknown_fields_of_a_lists_elements_are_counted_once_a_record():
 def test_dropped_fields_of_a_lists_elements_are_not_in_a_reject():
     (reject,) = checked(record(nicknames=5)).rejects
     assert b"primary" not in reject.raw
+
+
+def test_a_dropped_field_may_have_dots_in_its_name():
+    page = checked(record(**{ENTERPRISE: {"department": "Cellar"}}), record(nicknames=5, **{ENTERPRISE: {}}))
+
+    assert (len(page.users), dict(page.unknown)) == (1, {})
+    assert b"enterprise" not in page.rejects[0].raw
+
+
+class Enterprise(Personal):
+    department: Text
+
+
+class Employed(Personal):
+    id: UUID
+    work: Enterprise = field(name=ENTERPRISE)
+
+
+def test_a_field_below_a_name_with_dots_can_be_dropped_and_the_uid_be_found_there():
+    below = ENTERPRISE.replace(".", r"\.")
+    dialect = replace(SCIM, record_type=Employed, dropped=(f"{below}.manager",), uid=f"{below}.id")
+    raw = json.dumps({"id": uid(1), ENTERPRISE: {"manager": "x", "id": uid(2), "department": 5}}).encode()
+
+    (reject,) = validate(b'{"Resources": [%s]}' % raw, dialect, TODAY).rejects
+
+    assert reject.issues == (Issue(f"{ENTERPRISE}.department", "type"),)
+    assert b"manager" not in reject.raw
+    assert dialect.uid_of(reject.raw) == uid(2)
+    with pytest.raises(ValueError, match="both declares and drops"):
+        replace(dialect, dropped=(below,))
+
+
+@pytest.mark.parametrize("body", [b'{"totalResults": 0}', b'{"title": "half of a pair: \\ud800"}'])
+def test_a_page_without_the_list_is_empty_only_if_the_api_omits_it(body):
+    assert validate(body, SCIM, TODAY).fetched == 0
+    with pytest.raises(ValueError, match=r"Resources|no list"):
+        validate(body, replace(SCIM, omits_empty=False), TODAY)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"uid": "EMP-25"},
+        {"uid": None},
+        {"first_name": 5},
+        {"gender": True},
+        {"address": Address(city=["Oslo"])},
+        {"email": "none"},
+        {"date_of_birth": datetime(1990, 1, 1, tzinfo=UTC)},
+        {"address": Address(coordinates=Coordinates(lat=500))},
+        {"last_name": "a" * 201},
+        {"last_name": {1, 2}},
+    ],
+    ids=str,
+)
+def test_what_a_dialect_makes_of_a_record_is_checked_too(made):
+    dialect = replace(SCIM, to_user=lambda member: User(**{"uid": member.id} | made))
+
+    (reject,) = validate(json.dumps({"Resources": [record()]}).encode(), dialect, TODAY).rejects
+
+    assert reject.issues == (Issue("", "conversion"),)
+
+
+def test_a_uid_in_upper_case_is_the_same_uid():
+    """As a text it would have another token, and an erased person would come back."""
+    dialect = replace(SCIM, to_user=lambda member: User(uid=str(member.id).upper()))
+
+    (user,) = validate(json.dumps({"Resources": [record()]}).encode(), dialect, TODAY).users
+
+    assert user.uid == UUID(uid(1))
 
 
 def test_a_future_date_of_birth_that_the_dialect_computes_is_a_fault():
