@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -139,10 +140,12 @@ OWNERS = {
 BOUNDARIES = {"gate", "pipeline"}  # the two places that may catch any exception
 
 
+@cache
 def tree(room: str) -> ast.Module:
     return ast.parse(ALL[room].read_text(encoding="utf-8"))
 
 
+@cache
 def imports(room: str) -> set[str]:
     found = set()
     for node in ast.walk(tree(room)):

@@ -57,6 +57,13 @@ export function announce(text) {
   if (announcer.childElementCount > KEPT_MESSAGES) announcer.firstElementChild.remove();
 }
 
+/** Shows what the user must not miss although the view it belongs to is gone, until it is closed. */
+export function remark(node) {
+  const close = element("button", { type: "button", class: "quiet", click: () => shown.remove() }, "Close");
+  const shown = element("aside", { class: "card remark", role: "alert" }, node, close);
+  document.getElementById("main").before(shown);
+}
+
 /** Gives the browser a file to save. */
 export function save(name, parts, media) {
   const address = URL.createObjectURL(new Blob(parts, { type: media }));

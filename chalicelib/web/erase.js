@@ -1,14 +1,15 @@
 // Erases a person: asks for confirmation, sends one request, and shows the receipt.
 
 import { ask } from "./api.js";
-import { announce, element, freshId, save } from "./dom.js";
-import { complaint } from "./states.js";
+import { announce, element, freshId, remark, save } from "./dom.js";
+import { complaint, isUnknown } from "./states.js";
 import { moment, number } from "./words.js";
 
 export function eraseButton(uid, done) {
   const dialog = confirmation(uid, (receipt) => {
     const node = receiptOf(receipt);
     done(node);
+    if (!node.isConnected) return remark(node); // the user has left the view
     node.querySelector("h2").focus();
     announce("The person is erased.");
   });
@@ -16,7 +17,7 @@ export function eraseButton(uid, done) {
   return element("div", { class: "erase" }, open, dialog);
 }
 
-/** An erasure cannot be stopped once sent, so its outcome is announced even if the dialog is gone by then. */
+/** An erasure cannot be stopped once sent, so its outcome is shown even if the view is gone by then. */
 function confirmation(uid, done) {
   const id = freshId();
   const said = element("p", { class: "said", role: "alert" });
@@ -40,7 +41,7 @@ function confirmation(uid, done) {
       done(data);
     } catch (error) {
       said.textContent = isUnknown(error) ? "The outcome is unknown: the person may already be erased. Erase again to be sure." : complaint(error, "erase");
-      if (!dialog.isConnected) announce(said.textContent);
+      if (!dialog.isConnected) remark(element("p", {}, said.textContent, " ", element("code", {}, uid)));
       else if (!dialog.open) dialog.showModal();
     } finally {
       cancel.disabled = sure.disabled = false;
@@ -49,9 +50,6 @@ function confirmation(uid, done) {
   }
   return dialog;
 }
-
-/** Without an answer, or after a failure that Decant does not explain, the erasure may have been committed. */
-const isUnknown = (error) => error.status === 0 || (error.status >= 500 && !error.detail);
 
 function receiptOf(receipt) {
   const rows = [

@@ -2,10 +2,13 @@
 
 import { askText } from "./api.js";
 import { announce, element, fill, save } from "./dom.js";
+import { pause } from "./poll.js";
 import { complaint } from "./states.js";
 import { counted } from "./words.js";
 
 const PAGE = 1_000;
+const PAUSES = [1, 3]; // seconds
+const PASSING = [0, 429, 502, 503, 504]; // statuses that a retry may change
 const FORMS = [
   { name: "CSV", media: "text/csv", file: "people.csv", hasHead: true },
   { name: "NDJSON", media: "application/x-ndjson", file: "people.ndjson", hasHead: false },
@@ -28,7 +31,7 @@ export function exportPart(filters, signal) {
       save(form.file, parts, form.media);
       end(`${counted(count, "person", "people")} in ${form.file}.`);
     } catch (error) {
-      end(error.name === "AbortError" ? "Stopped; nothing was saved." : complaint(error, "read"));
+      end(error.name === "AbortError" ? "Stopped; nothing was saved." : `${complaint(error, "read")} Nothing was saved.`);
     }
     function end(text) {
       const held = said.contains(document.activeElement);
@@ -47,13 +50,27 @@ async function collect({ media, hasHead }, filters, signal, tell) {
   let cursor = null;
   do {
     const query = { ...filters, limit: PAGE, ...(cursor ? { cursor } : {}) };
-    const page = await askText("users", { query, accept: media, signal });
+    const page = await patiently(() => askText("users", { query, accept: media, signal }), signal);
     parts.push(hasHead && cursor ? page.text.slice(page.text.indexOf("\n") + 1) : page.text);
     count += rows(page.text, hasHead); // a page of long texts holds fewer rows than requested
     tell(count);
     ({ cursor } = page);
   } while (cursor);
   return { parts, count };
+}
+
+/** A page more or less: an export of many must not end with the first failure that passes. */
+async function patiently(work, signal) {
+  for (const seconds of PAUSES) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!PASSING.includes(error.status)) throw error;
+    }
+    await pause(seconds, signal);
+    signal.throwIfAborted();
+  }
+  return work();
 }
 
 /** Counts lines that end outside quotes, without the header. */

@@ -24,9 +24,10 @@ export function watchHealth(pill) {
   }, new AbortController().signal);
 }
 
+/** A request too many says nothing about the servers. */
 function silence(error) {
   if (!(error instanceof Refusal)) throw error;
-  return null;
+  return error.status === 429 ? latest : null;
 }
 
 /** Calls back with each state (null if there is no answer) until the signal aborts. */

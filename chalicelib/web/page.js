@@ -26,7 +26,6 @@ function enter(how) {
 
 function askForKey(reason) {
   close();
-  forget();
   for (const node of forSignedIn) node.hidden = true;
   signInForm(main, reason, (apiKey) => { keep(apiKey); enter(); });
 }
@@ -36,6 +35,7 @@ addEventListener("hashchange", () => {
   else if (key()) route(main);
 });
 document.getElementById("leave").addEventListener("click", () => {
+  forget();
   askForKey("");
   main.querySelector("h1").focus();
 });

@@ -62,7 +62,7 @@ export function personView(place, signal, uid) {
     fill(body, receipt);
   };
   async function look() {
-    const held = document.activeElement === again;
+    const held = [again, ...body.querySelectorAll(".failed button")].includes(document.activeElement);
     again.disabled = true;
     try {
       const answer = await ask(`users/${uid}`, { signal });
@@ -76,7 +76,7 @@ export function personView(place, signal, uid) {
       if (error.name !== "AbortError" && mayRedraw()) fill(body, failure(error, look));
     } finally {
       again.disabled = false;
-      if (held) again.focus();
+      if (held) (body.querySelector(".failed button") ?? again).focus();
     }
   }
   look();

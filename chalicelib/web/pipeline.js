@@ -7,7 +7,7 @@ import { nowPart } from "./now.js";
 import { poll } from "./poll.js";
 import { noRuns, runsPart } from "./runs.js";
 import { startForm } from "./start.js";
-import { failure, loading } from "./states.js";
+import { failure, isLasting, loading } from "./states.js";
 import { counted } from "./words.js";
 
 const SHOWN = 50;
@@ -21,34 +21,36 @@ export function pipeline(place, signal) {
   const head = element("div", { class: "part-head" }, element("h2", { id: "runs" }, "Runs"), startForm(signal));
   fill(place, now.node, element("section", { "aria-labelledby": "runs", class: "card" }, head, ledger, element("p", { class: "fine" }, element("a", { href: "#/runs" }, "Older runs"))));
   onHealth((health) => now.update({ health }), signal);
+  poll(async () => {
+    now.update({ stats: await ask("stats", { signal }).then(({ data }) => data, orNothing) });
+    return IDLE_SECONDS;
+  }, signal);
   let before = [];
   let refusal = null;
   poll(async () => {
-    const news = await newest(signal);
-    if (news instanceof Refusal) {
-      if (refusal !== news.status) fill(ledger, failure(news)); // shown once, however long it lasts
-      refusal = news.status;
-      return BUSY_SECONDS * 3;
+    let news;
+    try {
+      news = (await ask("runs", { query: { limit: SHOWN }, signal })).data.items;
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      if (refusal !== error.status) fill(ledger, failure(error)); // shown once, however long it lasts
+      refusal = error.status;
+      return isLasting(error) ? undefined : BUSY_SECONDS * 3;
     }
     refusal = null;
-    now.update(news);
-    if (ledger.firstChild !== runs.node || !news.runs.length) fill(ledger, news.runs.length ? runs.node : noRuns());
-    runs.update(news.runs);
-    tellEnded(before, news.runs);
-    before = news.runs;
-    return news.runs.some((run) => run.status === "running") ? BUSY_SECONDS : IDLE_SECONDS;
+    now.update({ runs: news });
+    if (ledger.firstChild !== runs.node || !news.length) fill(ledger, news.length ? runs.node : noRuns());
+    runs.update(news);
+    tellEnded(before, news);
+    before = news;
+    return news.some((run) => run.status === "running") ? BUSY_SECONDS : IDLE_SECONDS;
   }, signal);
 }
 
-/** The newest runs and the statistics, or the Refusal. */
-async function newest(signal) {
-  try {
-    const [runs, stats] = await Promise.all([ask("runs", { query: { limit: SHOWN }, signal }), ask("stats", { signal })]);
-    return { runs: runs.data.items, stats: stats.data };
-  } catch (error) {
-    if (error instanceof Refusal) return error;
-    throw error;
-  }
+/** Statistics take longer than all else, and may fail alone; the view works without them. */
+function orNothing(error) {
+  if (error instanceof Refusal) return null;
+  throw error;
 }
 
 function tellEnded(before, runs) {

@@ -6,20 +6,24 @@ export async function poll(work, signal) {
     const seconds = await work().catch(unlessLeft);
     if (seconds === undefined) return;
     await pause(seconds, signal);
+    if (document.hidden && !signal.aborted) await untilVisible(signal);
   }
 }
 
 /** Ignores the AbortError of a view that was left: nothing waits for its answers any more. */
-export function unlessLeft(error) {
+function unlessLeft(error) {
   if (error.name !== "AbortError") throw error;
 }
 
-async function pause(seconds, signal) {
+/** Waits, but no longer than until the signal aborts. */
+export async function pause(seconds, signal) {
   await untilEither(signal, (done) => {
     const timer = setTimeout(done, seconds * 1_000);
     return () => clearTimeout(timer);
   });
-  if (!document.hidden || signal.aborted) return;
+}
+
+async function untilVisible(signal) {
   await untilEither(signal, (done) => {
     document.addEventListener("visibilitychange", done);
     return () => document.removeEventListener("visibilitychange", done);

@@ -17,7 +17,7 @@ export function rejectsPart(place, run, signal) {
 
 function drawn({ items: rejects, next }) {
   if (!rejects.length) return element("p", { class: "fine" }, "No record was rejected.");
-  const some = rejects.length > SHOWN ? `the first ${SHOWN} of ` : "";
+  const some = rejects.length > SHOWN ? `the first ${SHOWN} of ${next ? "the first " : ""}` : "";
   return [
     next && element("p", { class: "fine" }, `The counts cover the first ${number(MOST)} rejects.`),
     table("Rejects by rule and path", [

@@ -6,11 +6,10 @@ import { KINDS, STATUS_MEANS, lasted, total } from "./kinds.js";
 import { poll } from "./poll.js";
 import { rejectsPart } from "./rejects.js";
 import { badge } from "./runs.js";
-import { failure, loading } from "./states.js";
+import { failure, isLasting, loading } from "./states.js";
 import { counted, duration, moment, number, share } from "./words.js";
 
 const SECONDS = 0.7;
-const LASTING = [400, 401, 403, 404]; // statuses that a retry does not change
 const STEPS = ["fetch", "validate", "clean", "protect", "load", "cache"];
 
 export function runView(place, signal, runId) {
@@ -27,13 +26,15 @@ export function runView(place, signal, runId) {
       if (!(error instanceof Refusal)) throw error;
       if (refusal !== error.status) fill(body, failure(error)); // shown once, however long it lasts
       refusal = error.status;
-      return LASTING.includes(error.status) ? undefined : SECONDS * 4;
+      return isLasting(error) ? undefined : SECONDS * 4;
     }
     refusal = null;
     title.textContent = `Run of ${moment(run.started_at)}`;
     if (run.status === "running" && isSelected(body)) return SECONDS; // a redraw would clear the user's selection
+    const held = body.contains(document.activeElement);
     const rejects = element("section", { class: "card" });
     fill(body, facts(run), counts(run), timings(run), rejects);
+    if (held) body.querySelector("a")?.focus(); // the only thing in a running run that can be focused
     if (run.status === "running") {
       rejects.remove();
       running = true;

@@ -1,4 +1,4 @@
-// The API key, kept in this tab only: not in a cookie, not in another tab, and not in the address.
+// The API key, kept in this tab (and in a duplicate of it): not in a cookie, and not in the address.
 
 const PLACE = "decant-key";
 const IN_ADDRESS = "#key=";

@@ -1,20 +1,21 @@
 // The form that asks for a key if no link has brought one.
 
-import { ask } from "./api.js";
+import { ask, Refusal } from "./api.js";
 import { element, fill, freshId } from "./dom.js";
-import { complaint, isClosed } from "./states.js";
+import { isClosed } from "./states.js";
 
 const CLOSED = "This key has no access: it is unknown here, or lacks the scope “read”.";
 const SENDABLE = /^[\x21-\x7e]+$/; // characters allowed in a header
 
-/** Why the key may not read, or "" if it may. Requests something that needs no database. */
+/** Why the key may not read; "" if it may, or if nobody can tell now: the views say so, and recover. */
 export async function whyNot(apiKey) {
   if (!SENDABLE.test(apiKey)) return CLOSED;
   try {
     await ask("contract", { apiKey });
     return "";
   } catch (error) {
-    return isClosed(error) ? CLOSED : complaint(error, "read");
+    if (!(error instanceof Refusal)) throw error;
+    return isClosed(error) ? CLOSED : "";
   }
 }
 
@@ -41,7 +42,7 @@ export function signInForm(place, reason, enter) {
       element("h1", { tabindex: -1 }, "The wine, without the sediment."),
       element("p", { class: "lead" }, "Decant stores people from a third-party API, with keyed tokens in place of their names, addresses and numbers. Sign in with an API key."),
       element("form", { submit }, element("label", { for: id }, "API key"), element("div", { class: "together" }, field, button), said),
-      element("p", { class: "fine" }, element("code", {}, "make run"), " prints a link with a key that is valid while it runs; ", element("code", {}, "make api-key"), " creates another. The key is kept in this tab only and lost when it closes."),
+      element("p", { class: "fine" }, element("code", {}, "make run"), " prints a link with a key that is valid while it runs; ", element("code", {}, "make api-key"), " creates another. The key is kept in this tab until you sign out or close it."),
     ),
   );
 }

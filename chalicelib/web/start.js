@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { announce, element, freshId } from "./dom.js";
-import { complaint } from "./states.js";
+import { complaint, isUnknown } from "./states.js";
 
 const BECAME = {
   running: "The run has started.",
@@ -25,7 +25,8 @@ export function startForm(signal) {
       announce(BECAME[data.status]);
       location.hash = `#/runs/${data.run_id}`;
     } catch (error) {
-      if (error.name !== "AbortError") said.textContent = complaint(error, "operate");
+      if (error.name === "AbortError") return;
+      said.textContent = isUnknown(error) ? "The outcome is unknown: the run may have started. The list shows it." : complaint(error, "operate");
     } finally {
       button.disabled = false;
       if (held) button.focus();

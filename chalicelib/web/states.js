@@ -36,6 +36,12 @@ export function complaint(error, scope) {
 
 export const isClosed = (error) => error.status === 401 || error.status === 403;
 
+/** A retry does not change it. */
+export const isLasting = (error) => [400, 401, 403, 404].includes(error.status);
+
+/** Without an answer, or after a failure that Decant does not explain, what was requested may have happened. */
+export const isUnknown = (error) => error.status === 0 || (error.status >= 500 && !error.detail);
+
 /** No answer, or no Postgres: a view that polls recovers from it by itself. */
 const isAway = (error) => error.status === 0 || isWithoutPostgres(error);
 const isWithoutPostgres = (error) => error.status === 503 && !error.detail;

@@ -3,7 +3,8 @@
 import shutil
 from typing import Any
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+# The first has no window, and needs a third less of the processor's time.
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 
 def look(width: int, scheme: str) -> dict[str, Any]:

@@ -251,6 +251,38 @@ def test_an_export_counts_people_correctly_if_a_page_ends_early(people_tab):
     assert [row["uid"] for row in csv.DictReader(io.StringIO(text, newline=""))] == ["1", "2", "3"]
 
 
+def test_an_export_survives_a_failure_that_passes(people_tab):
+    people_tab.refusals_expected = True
+    people_tab.page.route("**/users?*limit=1000*", lambda route: route.fulfill(status=503), times=1)
+
+    _, text = exported(people_tab, "CSV")
+
+    assert text.startswith("uid,")
+
+
+def test_an_export_that_fails_says_that_nothing_was_saved(people_tab):
+    people_tab.refusals_expected = True
+    people_tab.page.route("**/users?*limit=1000*", lambda route: route.fulfill(status=500))
+
+    people_tab.button("CSV").click()
+
+    expect(people_tab(".exports .said")).to_contain_text("Nothing was saved.")
+    people_tab.page.unroute_all()
+
+
+def test_trying_again_after_a_failure_keeps_the_focus_in_the_view(tab, decant):
+    tab.refusals_expected = True
+    uid = decant.server.get_json("/users?limit=1")["items"][0]["uid"]
+    tab.page.route(f"**/users/{uid}", lambda route: route.fulfill(status=500), times=2)
+    tab.go(f"#/people/{uid}")
+
+    tab.button("Try again").press("Enter")
+    expect(tab.button("Try again")).to_be_focused()
+    tab.button("Try again").press("Enter")
+
+    expect(tab.button("Load again")).to_be_focused()
+
+
 def test_an_export_respects_the_filters(tab, decant):
     tab.go("#/people?gender=Female")
     expect(tab.rows(MATCHING).first).to_be_visible()
@@ -319,7 +351,7 @@ def test_an_erasure_asks_first_and_answers_with_a_receipt(tab, decant):
     expect(tab.page.get_by_role("alert")).to_contain_text("Not found")
 
 
-def test_an_erasure_cannot_be_cancelled_once_sent_and_its_result_is_shown(tab, decant):
+def test_an_erasure_cannot_be_cancelled_once_sent_and_its_receipt_is_shown_in_any_view(tab, decant):
     uid = decant.server.get_json("/users?limit=1&country=France")["items"][0]["uid"]
     tab.go(f"#/people/{uid}")
     held = holding(tab, uid, "DELETE")
@@ -331,7 +363,12 @@ def test_an_erasure_cannot_be_cancelled_once_sent_and_its_result_is_shown(tab, d
     expect(tab.title()).to_have_text("People")
     held[0].continue_()
 
-    expect(tab("#announcer")).to_contain_text("The person is erased.")
+    receipt = tab(".remark")
+    expect(receipt).to_contain_text("Erasure token")
+    tab.go("#/privacy")
+    expect(tab.title()).to_have_text("Privacy")
+    tab.button("Close").click()
+    expect(receipt).to_have_count(0)
     tab.page.unroute_all()
 
 
@@ -377,8 +414,9 @@ def test_an_erasure_whose_postgres_was_lost_is_reported_as_possibly_done(tab, de
         status=503, content_type="application/problem+json", body='{"title": "Unavailable", "status": 503}'
     )
 
-    where = "#announcer" if closed else "dialog .said"
-    expect(tab(where)).to_contain_text("may already be erased")
+    expect(tab(".remark" if closed else "dialog .said")).to_contain_text("may already be erased")
+    if closed:
+        tab.button("Close").click()
     tab.page.unroute_all()
 
 

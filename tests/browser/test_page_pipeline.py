@@ -256,6 +256,18 @@ def test_the_chart_shows_a_run_in_progress_and_its_end(tab, decant):
     expect(tab("#announcer")).to_contain_text("A run ended: succeeded")
 
 
+def test_a_run_whose_answer_is_lost_is_reported_as_possibly_started(tab):
+    tab.refusals_expected = True
+    tab.page.route(
+        "**/runs", lambda route: route.abort() if route.request.method == "POST" else route.continue_()
+    )
+
+    tab.button("Start a run").click()
+
+    expect(tab("form.start [role=alert]")).to_contain_text("the run may have started")
+    tab.page.unroute_all()
+
+
 def test_a_key_with_only_the_read_scope_gets_a_message_and_starts_nothing(open_tab, decant):
     tab = open_tab(decant.url).sign_in(READ)
     tab.refusals_expected = True

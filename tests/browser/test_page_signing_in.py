@@ -1,5 +1,6 @@
 """Signing in: the key comes from a link or the form, stays in the tab, and is forgotten on signing out."""
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.integration.api_support import READ
@@ -56,6 +57,30 @@ def test_a_wrong_key_in_the_link_is_reported_and_not_kept(open_tab, decant):
     expect(tab.page.get_by_role("alert")).to_contain_text(REFUSED)
     assert tab.page.evaluate("sessionStorage.length") == 0
     assert "guessed" not in tab.page.url
+
+
+@pytest.mark.parametrize("status", [0, 503])
+def test_a_key_that_cannot_be_tried_now_is_kept(open_tab, decant, status):
+    tab = open_tab(decant.url)
+    tab.refusals_expected = True
+    tab.page.route("**/contract", lambda route: route.fulfill(status=status) if status else route.abort())
+
+    tab.sign_in()
+
+    expect(tab.title()).to_have_text("Everything works.")
+    tab.page.reload()
+    expect(tab.title()).to_have_text("Everything works.")
+
+
+def test_a_link_with_a_wrong_key_does_not_sign_out_a_tab(open_tab, decant):
+    tab = open_tab(decant.url).sign_in()
+    tab.refusals_expected = True
+
+    tab.go("#key=guessed")
+    expect(tab.page.get_by_role("alert")).to_contain_text(REFUSED)
+    tab.page.reload()
+
+    expect(tab.title()).to_have_text("Everything works.")
 
 
 def test_the_form_accepts_only_a_key_with_the_read_scope(open_tab, decant):

@@ -174,10 +174,21 @@ def test_during_a_run_the_table_keeps_the_focus(bare_tab, bare):
     link.focus()
 
     for _ in range(2):
-        with bare_tab.page.expect_response("**/stats"):
+        with bare_tab.page.expect_response("**/runs?*"):
             pass
 
     expect(link).to_be_focused()
+
+
+def test_the_runs_are_shown_although_the_statistics_fail(bare_tab, bare):
+    bare_tab.refusals_expected = True
+    bare.sql(_SKIPPED, 5)
+    bare_tab.page.route("**/stats", lambda route: route.fulfill(status=503))
+
+    bare_tab.page.reload()
+
+    expect(bare_tab.bars()).to_have_count(5)
+    expect(bare_tab(".figures")).to_contain_text("not available")
 
 
 def test_before_the_first_answer_nothing_is_claimed_about_the_servers(bare_tab, bare):
@@ -250,15 +261,21 @@ def test_missing_values_are_shown_as_such(bare, open_tab):
         expect(fact.locator("dd")).to_have_text("not stored")
 
 
-def test_a_hundred_thousand_people_can_be_paged_like_fifty(bare, open_tab):
+@pytest.fixture(scope="module")
+def crowded(bare):
+    """The same Decant with very many people; for the last test of this file."""
     bare.empty()
     load(bare.store, person(1))
     bare.sql(_MANY_PEOPLE, MANY)
-    bare.forget_cached()
-    tab = open_tab(bare.url)
+    return bare
+
+
+def test_a_hundred_thousand_people_can_be_paged_like_fifty(crowded, open_tab):
+    crowded.forget_cached()
+    tab = open_tab(crowded.url)
     began = time.monotonic()
 
-    tab.page.goto(f"{bare.url}/#key={API_KEY}")
+    tab.page.goto(f"{crowded.url}/#key={API_KEY}")
     expect(tab(".figures strong").first).to_have_text(f"{MANY + 1:,}", timeout=20_000)
     tab.go("#/people")
     rows = tab.rows("All people, by id")

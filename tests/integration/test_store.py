@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from tenacity import wait_none
 
 from chalicelib import answers, privacy, views
 from chalicelib import pool as pool_module
@@ -677,9 +678,11 @@ def test_a_query_to_a_hanging_postgres_times_out_and_works_again_later(store, po
     assert store.get_user(uid(1)) is None
 
 
-def test_a_run_continues_after_an_outage_with_its_lease(store, postgres_down, run_id):
-    with postgres_down(), pytest.raises(StoreUnavailable):
-        store.load_page(page_load(run_id, person(1)))
+def test_a_run_continues_after_an_outage_with_its_lease(store, postgres_down, run_id, monkeypatch):
+    with monkeypatch.context() as hasty, postgres_down():
+        hasty.setattr(pool_module.retrying(), "wait", wait_none())
+        with pytest.raises(StoreUnavailable):
+            store.load_page(page_load(run_id, person(1)))
 
     assert store.load_page(page_load(run_id, person(1))).inserted == 1
 
