@@ -41,16 +41,16 @@ def describe_api(request: Any, query: forms.NoQuery) -> Response:
     return json(openapi.document(route.all))
 
 
-@route("GET", "/docs", media=HTML)
-def read_api(request: Any, query: forms.NoQuery) -> Response:
+@route("GET", "/docs", media=HTML, query=forms.AnyQuery)
+def read_api(request: Any, query: forms.AnyQuery) -> Response:
     """The OpenAPI document as an HTML page."""
     from chalicelib import manual, openapi
 
     return html(manual.page(openapi.document(route.all)))
 
 
-@route("GET", "/", media=HTML)
-def page(request: Any, query: forms.NoQuery) -> Response:
+@route("GET", "/", media=HTML, query=forms.AnyQuery)
+def page(request: Any, query: forms.AnyQuery) -> Response:
     """The web page."""
     return answers.page(request)
 

@@ -21,7 +21,7 @@ from chalicelib.users import MAX_PAGE_SIZE, MAX_PAGES
 DEFAULT_SCHEDULE = "rate(5 minutes)"
 
 # Needed before the others can be read, or independently of them.
-_NOT_IN_SETTINGS = (
+NOT_IN_SETTINGS = (
     "SECRET_ID",
     "INGEST_SCHEDULE",
     "ALLOWED_ORIGIN",
@@ -58,7 +58,7 @@ _REMOTE_URL_RULES = {
     "SOURCE_URL": "must begin with https://",
 }
 
-NAMES = (*(setting.name.upper() for setting in fields(Settings)), *_NOT_IN_SETTINGS)
+NAMES = (*(setting.name.upper() for setting in fields(Settings)), *NOT_IN_SETTINGS)
 
 
 def read(environ: Mapping[str, str] | None = None) -> Settings:

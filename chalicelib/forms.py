@@ -75,6 +75,10 @@ class NoQuery(Struct, forbid_unknown_fields=True):
     """A route without a query."""
 
 
+class AnyQuery(Struct):
+    """A page to look at, whose links others may have decorated with parameters of their own."""
+
+
 class Page(Struct, forbid_unknown_fields=True):
     limit: Limit = 50
     cursor: Cursor | UnsetType = UNSET

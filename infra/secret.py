@@ -31,6 +31,9 @@ def complete(
     ``base`` are the base stack's outputs, ``given`` are settings to set. ``approve`` is asked first.
     """
     current = _read(secretsmanager, base["SettingsSecretArn"])
+    if misplaced := sorted(set(given) & set(config.NOT_IN_SETTINGS)):
+        where = "environment_variables in .chalice/config.json"
+        raise DeployError(f"{', '.join(misplaced)}: not read from the secret; set it under {where}")
     wanted = {"PII_KEYS": {"1": _new_key()}} | current | dict(given) | _stores(secretsmanager, base)
     _check(current, wanted)
     changed = sorted(name for name in wanted if wanted[name] != current.get(name))

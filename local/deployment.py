@@ -10,6 +10,7 @@ from pathlib import Path
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from local.errors import LocalError, ServerFailed
 from local.folders import ROOT, make_private
@@ -49,7 +50,10 @@ def migrate(endpoint: str) -> None:
         aws_secret_access_key=DUMMY_CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
         config=Config(read_timeout=_MIGRATION_SECONDS, retries={"total_max_attempts": 1}),
     )
-    answer = client.invoke(FunctionName=f"decant-{STAGE}-migrate")
+    try:
+        answer = client.invoke(FunctionName=f"decant-{STAGE}-migrate")
+    except (BotoCoreError, ClientError) as error:
+        raise LocalError(f"the migration could not be invoked: {error}") from error
     said = json.load(answer["Payload"])
     if "FunctionError" in answer:
         raise LocalError(f"the migration failed: {said.get('errorType')}: {said.get('errorMessage')}")

@@ -48,6 +48,8 @@ def _up(folder: Path) -> None:
             print("Starting Postgres, Valkey, the user API's stand-in and LocalStack …", flush=True)
             _start_keeper(folder, undo)
         published = settings.published(folder)
+        if ENDPOINT not in published:
+            raise LocalError("it is starting, stopping or broken; run `make localstack-down`, then try again")
         endpoint = published[ENDPOINT]
         print("Deploying (chalice deploy --stage localstack) …", flush=True)
         url = deployment.deploy(folder, endpoint, folder / "logs" / "chalice.log")

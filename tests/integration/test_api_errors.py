@@ -363,3 +363,8 @@ def test_a_text_answer_is_not_encoded_in_base64(store):
 
 def test_a_view_has_no_dropped_field():
     assert not {"id", "password", "avatar", "credit_card", "date_of_birth"} & set(UserView.__struct_fields__)
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_a_decorated_link_to_a_page_works(api, path):
+    assert api.get(path, query={"utm_source": "mail"}).status == 200

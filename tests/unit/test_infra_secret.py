@@ -94,6 +94,12 @@ def test_existing_settings_stay_and_given_ones_are_set(manager):
     assert held(manager)["SOURCE_PAGE_SIZE"] == 500
 
 
+@pytest.mark.parametrize("name", config.NOT_IN_SETTINGS)
+def test_a_setting_that_is_not_read_from_the_secret_is_refused(manager, name):
+    with pytest.raises(DeployError, match=f"{name}: not read from the secret"):
+        secret.complete(manager, BASE, SOURCE | {name: "any"})
+
+
 def test_settings_that_the_app_could_not_start_with_are_not_written(manager):
     with pytest.raises(DeployError, match=r"SOURCE_URL: is not set"):
         secret.complete(manager, BASE, {})
