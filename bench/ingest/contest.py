@@ -14,7 +14,7 @@ from bench.servers import Servers
 WAYS = {
     "tutorial": ("tutorial", "Tutorial", "the tutorial way: one connection and one INSERT a row"),
     "dlt": ("dlt_merge", "DltMerge", "dlt, merge"),
-    "dlt-pages": ("dlt_merge", "DltByPage", "dlt, merge, a commit for each page, as in all other ways"),
+    "dlt-pages": ("dlt_merge", "DltByPage", "dlt, merge, a commit for each page"),
     "dlt-csv": ("dlt_merge", "DltCsv", "dlt, merge, with its CSV loader"),
     "to-sql": ("to_sql", "ToSql", "pandas `to_sql`, no hashing, no cache"),
     "by-hand": ("by_hand", "ByHand", "hand-written `execute_values` upsert, HMACs, Redis pipeline"),
