@@ -98,7 +98,9 @@ def _path_parameter(name: str) -> dict[str, Any]:
 def _responses(route: Route) -> dict[str, Any]:
     responses = {str(route.status): _success(route)}
     if route.path == "/":
-        responses["307"] = {"description": "The URL lacks its trailing slash.", "headers": _headers(route)}
+        to = {"Location": {"description": "The same URL with the slash.", "schema": {"type": "string"}}}
+        headers = _headers(route) | to
+        responses["307"] = {"description": "The URL lacks its trailing slash.", "headers": headers}
     if route.returns is views.UserView:
         responses["304"] = {"description": "The caller already has this version.", "headers": _headers(route)}
     responses |= {str(status): _problem(status) for status in sorted(_refusals(route))}
