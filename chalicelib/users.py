@@ -17,7 +17,7 @@ MAX_PAGE_SIZE = 5_000  # records
 MAX_PAGES = 100_000  # in a run
 
 Text = Annotated[str, Meta(max_length=200)]
-JoinedText = Annotated[str, Meta(max_length=500)]  # that a dialect made of several
+JoinedText = Annotated[str, Meta(max_length=500)]  # several texts that a dialect has joined
 # Characters that no part of an e-mail address holds: spaces, controls, punctuation of mail, invisible ones.
 _NEVER = r"\s@<>()\[\],;:\\\"\x00-\x1f\x7f\u200b-\u200f\u2060\ufeff"
 Email = Annotated[

@@ -59,7 +59,7 @@ async function collect({ media, hasHead }, filters, signal, tell) {
   return { parts, count };
 }
 
-/** A page more or less: an export of many must not end with the first failure that passes. */
+/** Repeats a request that fails for a reason that passes, so that an export of many pages does not end with it. */
 async function patiently(work, signal) {
   for (const seconds of PAUSES) {
     try {

@@ -32,7 +32,7 @@ function askForKey(reason) {
 
 addEventListener("hashchange", () => {
   if (location.hash.startsWith("#key=")) begin();
-  else if (key()) route(main);
+  else if (key()) enter();
 });
 document.getElementById("leave").addEventListener("click", () => {
   forget();
