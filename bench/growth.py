@@ -67,7 +67,7 @@ class _People:
         self.name, self.dialect, self.ready = "random-data-api http://growth", dialect, list[bytes]()
         self._invented = 0
 
-    def fetch(self, page: int, size: int) -> bytes:
+    def fetch(self, page: int, size: int, cursor: object = None) -> bytes:
         return self.ready.pop() if self.ready else self.invent(size)
 
     def invent(self, size: int) -> bytes:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from chalicelib import shapes
+from chalicelib import lenient_json, shapes
 from chalicelib.users import MAX_PAGE_SIZE, NumericText, User, numeric
 
 T = TypeVar("T", bound=Struct)
@@ -25,12 +25,11 @@ _MASKED = re.compile(rb"\\u0000(u[dD][89a-fA-F][0-9a-fA-F]{2})")
 
 _MAX_UNKNOWN = 1_000  # unknown fields kept per record; more are not worth the memory
 
-_MAX_DEPTH = 400  # levels of nesting; the parsers handle somewhat more
-_BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?|[\[\]{}]', re.DOTALL)  # and strings, even unterminated
-
-
 # What decoding or converting a wrong record raises; ``to_user`` may look for what is not there.
 FAULTS = (ValueError, LookupError, RecursionError)
+_FAULTS_OF_ANY_JSON = (*FAULTS, TypeError, AttributeError)
+
+Cursor = Mapping[str, str | int]  # the query parameters that lead from one page to the next
 
 
 class TooManyRecords(ValueError):
@@ -45,7 +44,9 @@ class Dialect(Generic[T]):
     that are not wanted; ``uid`` is the path of the uid. All paths are dotted; ``\\.`` is a dot within a name.
     ``make_uid`` converts the value at the last one, or raises ValueError, TypeError or AttributeError.
     ``ends`` means that the API has a last page, and that pages after it hold no records; ``omits_empty``,
-    that the list is missing there. ``authorization_header`` is the one for the API's key.
+    that the list is missing there. ``next_cursor`` is for an API that pages by cursor: it gets a page's
+    whole JSON and returns what to add to the query for the next page, or None after the last.
+    ``authorization_header`` is the one for the API's key.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Dialect(Generic[T]):
     make_uid: Callable[[Any], UUID] = UUID
     ends: bool = False
     omits_empty: bool = False
+    next_cursor: Callable[[Any], Cursor | None] | None = None
     authorization_header: str = "Authorization"
 
     def __post_init__(self) -> None:
@@ -67,6 +69,20 @@ class Dialect(Generic[T]):
             raise ValueError(
                 f"{self.name}: {', '.join(wrong)} must be a single value, a struct, or a list of these"
             )
+
+    @property
+    def has_end(self) -> bool:
+        """Whether a run can tell that it has read everything."""
+        return self.ends or self.next_cursor is not None
+
+    def cursor_after(self, body: bytes) -> Cursor | None:
+        """Where the page after this one is; None if there is none. Raises ValueError if it cannot be told."""
+        if self.next_cursor is None:
+            return None
+        with suppress(*_FAULTS_OF_ANY_JSON):
+            cursor = self.next_cursor(lenient_json.loads_fast(body))
+            return msgspec.convert(cursor, dict[str, str | int] | None)
+        raise ValueError("no cursor")
 
     def decode(self, body: bytes) -> list[User]:
         """A whole page at once. Raises one of FAULTS as soon as a record is wrong or has an unknown field."""
@@ -97,16 +113,16 @@ class Dialect(Generic[T]):
     def unknown(self, raw: bytes) -> set[str]:
         """The dotted paths of a record's unknown fields; empty for a record that cannot be read."""
         try:
-            return set(islice(self._known.unknown(_loads_fast(raw)), _MAX_UNKNOWN))
+            return set(islice(self._known.unknown(lenient_json.loads_fast(raw)), _MAX_UNKNOWN))
         except (ValueError, RecursionError):
             return set()
 
     def uid_of(self, raw: bytes) -> str | None:
         """The uid of a record, if it has one; the record may be wrong in any way."""
         try:
-            value = reduce(getitem, shapes.steps(self.uid), loads_leniently(raw))
+            value = reduce(getitem, shapes.steps(self.uid), lenient_json.loads(raw))
             return None if value is None else str(self.make_uid(value))
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        except _FAULTS_OF_ANY_JSON:
             return None
 
     def convert(self, record: Any) -> T:
@@ -123,7 +139,7 @@ class Dialect(Generic[T]):
         try:
             return self._split(body)
         except RecursionError:
-            shallow, deep = _without_depths(body, 1 + len(self._envelope))
+            shallow, deep = lenient_json.without_depths(body, 1 + len(self._envelope))
         return [deep.get(raw, raw) for raw in self._split(shallow)]
 
     def _split(self, body: bytes) -> list[bytes]:
@@ -143,7 +159,7 @@ class Dialect(Generic[T]):
         return [bytes(raw) for raw in self._records_in(self._raw_page.decode(body))]
 
     def _split_leniently(self, body: bytes) -> list[Any]:
-        page = loads_leniently(body)
+        page = lenient_json.loads(body)
         for name in self._envelope:
             page = page.get(name, [] if self.omits_empty else None) if isinstance(page, dict) else None
         if not isinstance(page, list):
@@ -203,43 +219,3 @@ def _bounded(records: list[Any]) -> list[Any]:
     if len(records) > MAX_PAGE_SIZE:
         raise TooManyRecords
     return records
-
-
-def _without_depths(body: bytes, outside: int) -> tuple[bytes, dict[bytes, bytes]]:
-    """The body with a mark in place of each value that is nested too deeply, and the value of each mark.
-
-    ``outside`` is the number of brackets around such a value.
-    """
-    pieces, deep, kept = list[bytes](), dict[bytes, bytes](), 0
-    depth = deepest = start = 0
-    for bracket in _BRACKETS.finditer(body):
-        if bracket[0] in b"[{":
-            if depth == outside:
-                start, deepest = bracket.start(), 0
-            depth += 1
-            deepest = max(deepest, depth)
-        elif bracket[0] in b"]}":
-            depth -= 1
-            if depth == outside and deepest > _MAX_DEPTH:
-                mark = b'"\\u0000%d"' % len(deep)  # no API sends it, and re-encoding leaves it unchanged
-                pieces += body[kept:start], mark
-                deep[mark], kept = body[start : bracket.end()], bracket.end()
-    return b"".join([*pieces, body[kept:]]), deep
-
-
-def _loads_fast(raw: bytes) -> Any:
-    """JSON as msgspec reads it, or as ``loads_leniently`` does if msgspec cannot."""
-    try:
-        return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return loads_leniently(raw)
-
-
-def loads_leniently(raw: bytes) -> Any:
-    """JSON as the standard library reads it; bytes that are not UTF-8 become lone surrogates, not errors."""
-    return json.loads(raw.decode("utf-8", "surrogateescape"), parse_int=_bounded_int)
-
-
-def _bounded_int(digits: str) -> int | float:
-    """A float from 4,300 digits on, since Python refuses to parse a longer int; it is out of range anyway."""
-    return int(digits) if len(digits) < 4_300 else float(digits)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from chalicelib import opening
-from chalicelib.dialect import Dialect
+from chalicelib.dialect import Cursor, Dialect
 from chalicelib.ledger import (
     KeyInUse,
     Loaded,
@@ -27,7 +27,7 @@ class Source(Protocol):
     name: str
     dialect: Dialect[Any]
 
-    def fetch(self, page: int, size: int) -> bytes: ...
+    def fetch(self, page: int, size: int, cursor: Cursor | None = None) -> bytes: ...
 
 
 class Store(opening.Ledger, Protocol):

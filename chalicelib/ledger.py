@@ -180,8 +180,9 @@ class Report:
     It begins with ``first_page``; if it ran out of time, the next scheduled run begins with ``next_page``.
     ``timings`` are milliseconds by step. ``unknown_fields`` counts the fields of records that the dialect
     does not know, on pages that were not loaded too; ``unknown_names`` are those that are surely names.
-    ``source_ended`` means that the run reached a page after the source's last. ``short_pages`` had fewer
+    ``source_ended`` means that the run has seen the source's end. ``short_pages`` had fewer
     records than requested, although others followed: a dialect that asks by offset has left some out.
+    ``cursor`` is where the next page is, for an API that pages by cursor; it may hold a personal value.
     """
 
     run_id: str
@@ -203,17 +204,18 @@ class Report:
     first_page: int = 1
     next_page: int | None = None
     source_ended: bool = False
+    cursor: Mapping[str, str | int] | None = field(default=None, repr=False)
     short_pages: int = 0
 
     def summary(self) -> dict[str, Any]:
-        """The report as JSON can hold it, without the field names that the source made up."""
+        """The report as JSON can hold it, without field names and a cursor that the source made up."""
         summary = asdict(self) | {
             "rejects_by_rule": [
                 {"path": path, "rule": rule, "count": count}
                 for (path, rule), count in self.rejects_by_rule.most_common()
             ],
         }
-        del summary["unknown_names"]
+        del summary["unknown_names"], summary["cursor"]
         return summary
 
     def settle(self, counts: Counts) -> None:

@@ -76,7 +76,8 @@ def _work_and_finish(edges: Edges, plan: Plan, report: Report, on_page: OnPage) 
     else:
         _log.error("run %s: %s", report.run_id, error)
         status, report.error = _status_on_error(error), str(error)
-        if isinstance(error, TimeUp) and plan.trigger == "schedule":
+        by_number = edges.source.dialect.next_cursor is None
+        if isinstance(error, TimeUp) and plan.trigger == "schedule" and by_number:
             report.next_page = error.page
             report.error += "; the next scheduled run continues there"
     report.status = status
@@ -108,7 +109,7 @@ def _error_of(work: Callable[[], None]) -> DecantError | None:
 def _work_pages(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
     """Prepares each page while the one before it is being loaded."""
     pages, done, slowest = _pages(edges, plan, report), count(1), _MIN_RESERVE_SECONDS
-    was_short = False
+    may_skip, was_short = not plan.replay_of and edges.source.dialect.next_cursor is None, False
     with Loads(edges, report, lambda: on_page(next(done), len(pages), report)) as loads:
         for page in pages:
             began = time.monotonic()
@@ -119,7 +120,7 @@ def _work_pages(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> No
             _check_time(plan, pages, page, slowest)
             if load:
                 report.short_pages += was_short and load.fetched > 0
-                was_short = not plan.replay_of and load.fetched < plan.page_size
+                was_short = may_skip and load.fetched < plan.page_size
                 loads.begin(load)
             if report.source_ended:
                 break
@@ -135,7 +136,7 @@ def _check_time(plan: Plan, pages: Sequence[int], page: int, wanted_seconds: flo
 def _work_queued_page(edges: Edges, plan: Plan, page: int, report: Report) -> None:
     with Loads(edges, report) as loads:
         if load := prepare(edges, plan, page, report):
-            if page == plan.pages and edges.source.dialect.ends:
+            if page == plan.pages and edges.source.dialect.has_end:
                 edges.store.note_unread(report.run_id, _unread(edges, plan, report))
             loads.begin(load)
 
@@ -155,7 +156,7 @@ def _undone(edges: Edges, plan: Plan, report: Report) -> str | None:
 
 def _unread(edges: Edges, plan: Plan, report: Report) -> str | None:
     """A message if a run has processed the pages of the settings without reaching the source's end."""
-    if plan.trigger not in ("schedule", "manual") or not edges.source.dialect.ends or report.source_ended:
+    if plan.trigger not in ("schedule", "manual") or not edges.source.dialect.has_end or report.source_ended:
         return None
     return f"page {plan.pages}: the source may have more pages than SOURCE_PAGES"
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from chalicelib import privacy, views
 from chalicelib.clean import clean
-from chalicelib.dialect import Dialect, TooManyRecords
+from chalicelib.dialect import Cursor, Dialect, TooManyRecords
 from chalicelib.edges import Edges, Plan
 from chalicelib.errors import ConfigError, RejectBudgetExceeded, SourceInvalid
 from chalicelib.ledger import PageLoad, RejectRow, Replay, Report
@@ -29,7 +29,6 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
     valid, replay = _extract(edges, plan, page, report)
     if not valid.fetched and plan.replay_of:
         return None
-    report.source_ended = not valid.fetched
     rejects = list(_reject_rows(edges, report.run_id, page, valid))
     report.rejects_by_rule.update((issue.path, issue.rule) for row in rejects for issue in row.issues)
     report.unknown_fields += valid.unknown.total()
@@ -65,10 +64,35 @@ def _extract(edges: Edges, plan: Plan, page: int, report: Report) -> tuple[Valid
     if plan.replay_of:
         with timed(report, "validate"):
             return _validated_again(edges, plan.replay_of, page, today)
-    with timed(report, "fetch"):
-        body = edges.source.fetch(page, plan.page_size)
+    body, dialect = _fetch(edges, plan, page, report), edges.source.dialect
     with timed(report, "validate"):
-        return _validated(body, edges.source.dialect, page, today), None
+        valid = _validated(body, dialect, page, today)
+        if dialect.next_cursor is None:
+            report.source_ended = not valid.fetched
+        else:
+            report.cursor = _next_cursor(body, dialect, page, report.cursor)
+            report.source_ended = report.cursor is None
+    return valid, None
+
+
+def _fetch(edges: Edges, plan: Plan, page: int, report: Report) -> bytes:
+    if edges.source.dialect.next_cursor and page > 1 and report.cursor is None:
+        raise SourceInvalid(page, "only the page before it can say where it is: the API pages by cursor")
+    with timed(report, "fetch"):
+        cursor = () if report.cursor is None else (report.cursor,)
+        return edges.source.fetch(page, plan.page_size, *cursor)
+
+
+def _next_cursor(body: bytes, dialect: Dialect[Any], page: int, cursor: Cursor | None) -> Cursor | None:
+    try:
+        following = dialect.cursor_after(body)
+        is_repeated = following is not None and following == cursor
+        problem = "its cursor leads to this page again" if is_repeated else ""
+    except ValueError:
+        problem = f"next_cursor of {dialect.name} does not understand the body"
+    if problem:
+        raise SourceInvalid(page, problem)
+    return following
 
 
 def _validated_again(edges: Edges, run_id: str, page: int, today: date) -> tuple[ValidPage, Replay | None]:
@@ -110,7 +134,7 @@ def _validated(body: bytes, dialect: Dialect[Any], page: int, today: date) -> Va
     place = f" (expected at {dialect.envelope})" if dialect.envelope else ""
     try:
         valid = validate(body, dialect, today)
-        problem = "" if valid.fetched or (dialect.ends and page > 1) else f"no records{place}"
+        problem = "" if valid.fetched or (dialect.has_end and page > 1) else f"no records{place}"
     except TooManyRecords:
         problem = f"more than {MAX_PAGE_SIZE} records"
     except (JSONDecodeError, RecursionError):

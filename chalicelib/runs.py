@@ -149,8 +149,10 @@ def _open(request: RunRequest) -> Report:
 
 
 def _is_for_the_queue(pages: int) -> bool:
+    """Pages with cursors can only be worked one after the other."""
     settings = wiring.settings()
-    return settings.queue_url is not None and pages > settings.inline_pages
+    is_long = settings.queue_url is not None and pages > settings.inline_pages
+    return is_long and wiring.source().dialect.next_cursor is None
 
 
 def _queue_pages(run_id: str, trigger: Trigger, pages: int, page_size: int | None) -> None:

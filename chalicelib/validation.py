@@ -16,8 +16,8 @@ from typing import Any, get_args
 
 import msgspec
 
-from chalicelib import shapes
-from chalicelib.dialect import FAULTS, Dialect, loads_leniently
+from chalicelib import lenient_json, shapes
+from chalicelib.dialect import FAULTS, Dialect
 from chalicelib.users import Issue, User, numeric
 
 _BACKSLASH = ord("\\")
@@ -117,7 +117,7 @@ def validate_records(records: Mapping[int, bytes], dialect: Dialect[Any], today:
 def _rewritten(raw: bytes, dropped: Iterable[str]) -> bytes:
     """A record without its dropped fields. Equal records give equal bytes, however their page was read."""
     try:
-        record = loads_leniently(raw)
+        record = lenient_json.loads(raw)
         for path in dropped:
             _remove(record, *shapes.steps(path))
         return json.dumps(record, sort_keys=True).encode()
@@ -142,7 +142,7 @@ def _examine(raw: bytes, dialect: Dialect[Any], today: date) -> User | tuple[Iss
     except FAULTS:
         pass  # the slow way below finds everything that is wrong
     try:
-        record = loads_leniently(raw)
+        record = lenient_json.loads(raw)
     except (ValueError, RecursionError):
         return (_NO_JSON,)
     return _examine_closely(record, dialect, today)

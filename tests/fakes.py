@@ -10,7 +10,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from chalicelib import views
-from chalicelib.dialect import Dialect
+from chalicelib.dialect import Cursor, Dialect
 from chalicelib.errors import LeaseLost
 from chalicelib.ledger import (
     Counts,
@@ -117,10 +117,12 @@ class FakeSource:
         self._bodies = list(bodies)
         self._journal = journal if journal is not None else []
         self.asked: list[tuple[int, int]] = []
+        self.cursors: list[Cursor | None] = []
 
-    def fetch(self, page: int, size: int) -> bytes:
+    def fetch(self, page: int, size: int, cursor: Cursor | None = None) -> bytes:
         self._journal.append(f"fetch {page}")
         self.asked.append((page, size))
+        self.cursors.append(cursor)
         body = self._bodies.pop(0)
         if isinstance(body, Exception):
             raise body

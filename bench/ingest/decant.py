@@ -30,7 +30,7 @@ class _Memory:
     def __init__(self, pages: Pages) -> None:
         self._bodies = pages.bodies
 
-    def fetch(self, page: int, size: int) -> bytes:
+    def fetch(self, page: int, size: int, cursor: object = None) -> bytes:
         return self._bodies[page - 1]
 
 

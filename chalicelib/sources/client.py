@@ -29,7 +29,7 @@ from tenacity import (
 )
 
 from chalicelib import transport
-from chalicelib.dialect import Dialect
+from chalicelib.dialect import Cursor, Dialect
 from chalicelib.errors import SourceInvalid, SourceUnavailable
 
 # At DEBUG urllib3 logs the query, which may hold a key; its warnings hold headers and the whole URL.
@@ -89,8 +89,10 @@ class Source:
         is_local = parts.scheme == "http" and transport.is_safe(url)
         self._session.trust_env = not is_local  # no proxy for this machine or its Docker network
 
-    def fetch(self, page: int, size: int) -> bytes:
-        """The body of one page (from 1). Raises SourceUnavailable or SourceInvalid."""
+    def fetch(self, page: int, size: int, cursor: Cursor | None = None) -> bytes:
+        """The body of one page (from 1), to which the page before it gave a cursor if the API pages by them.
+        Raises SourceUnavailable or SourceInvalid."""
+        query = {**self._query(page, size), **(cursor or {})}
         deadline = time.monotonic() + self._limits.page
         attempts = Retrying(
             retry=retry_if_exception_type(_Transient),
@@ -99,7 +101,7 @@ class Source:
             reraise=True,
         )
         try:
-            return attempts(self._attempt, page, size, deadline)
+            return attempts(self._attempt, page, size, query, deadline)
         except _Transient as failure:
             tried = attempts.statistics["attempt_number"]
             problem = f"{failure} (attempt {tried})"
@@ -116,13 +118,13 @@ class Source:
         jittered = wait_random_exponential(self._limits.pause, self._limits.longest_pause)(state)
         return max(requested, jittered, self._limits.pause / 5)
 
-    def _attempt(self, page: int, size: int, deadline: float) -> bytes:
+    def _attempt(self, page: int, size: int, query: Cursor, deadline: float) -> bytes:
         """One attempt. At the deadline a timer cuts the connection, whatever the server is slow at."""
         timer = threading.Timer(deadline - time.monotonic(), self._adapter.cut)
         timer.start()
         problem: Exception
         try:
-            with self._send(page, size) as response:
+            with self._send(query) as response:
                 _check(response, page)
                 return self._body(response, page, size, deadline)
         except _Transient as error:
@@ -139,11 +141,10 @@ class Source:
             problem = self._too_slow(page)
         raise problem  # outside the except clauses, since their errors hold the whole URL
 
-    def _send(self, page: int, size: int) -> requests.Response:
+    def _send(self, query: Mapping[str, str | int]) -> requests.Response:
         """The response's head. Bypasses two of the session's methods: ``send``, which reads a redirect's body
         without a limit, and ``prepare_request``, which prefers the password of a ``.netrc`` to the URL's."""
-        query = dict(self._query(page, size))
-        request = requests.Request("GET", self._url, _HEADERS, params=query, auth=self._auth)
+        request = requests.Request("GET", self._url, _HEADERS, params=dict(query), auth=self._auth)
         prepared = request.prepare()
         settings: Any = self._session.merge_environment_settings(prepared.url, {}, True, None, None)
         return self._adapter.send(prepared, timeout=(self._limits.connect, self._limits.read), **settings)

@@ -5,6 +5,7 @@ The queue is moto's. ``Lambda`` below connects it to the function, with guarante
 
 import json
 import random
+import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -16,7 +17,7 @@ from chalice.test import Client
 
 import app
 from chalicelib import aws, runs, wiring
-from chalicelib.errors import AwsError, ConfigError, DecantError, SourceUnavailable, StoreError
+from chalicelib.errors import AwsError, ConfigError, DecantError, SourceInvalid, SourceUnavailable, StoreError
 from chalicelib.ledger import OUTCOMES, Ending, RunRequest
 from tests.builders import RANDOM_DATA_API
 from tests.fakes import page_load, person, uid
@@ -135,6 +136,40 @@ def test_a_short_run_is_done_inline_although_there_is_a_queue(start, sqs, queue,
     run_id = start(10)
 
     assert (waiting(sqs, queue), ledger(sql, run_id)["status"]) == (0, "succeeded")
+
+
+@pytest.fixture
+def by_cursor(queue, monkeypatch):
+    """The source, now as if it paged by cursor; it has eleven pages."""
+    source, cursors = wiring.source(), iter([*range(2, 12), None])
+
+    def next_cursor(body):
+        page = next(cursors)
+        return page and {"page": page}
+
+    monkeypatch.setattr(source, "dialect", replace(source.dialect, next_cursor=next_cursor))
+    return source
+
+
+def test_a_long_run_with_cursors_is_done_inline_too(by_cursor, start, sqs, queue, sql, user_api):
+    run_id = start(25)
+
+    run = ledger(sql, run_id)
+    assert (run["status"], run["pages_done"], run["fetched"]) == ("succeeded", 11, 11 * SIZE)
+    assert waiting(sqs, queue) == 0
+    assert [re.findall(r"[?&]page=(\d+)", target) for _, target in user_api.requests] == [
+        [str(page)] for page in range(1, 12)
+    ]
+
+
+def test_a_page_that_was_queued_before_its_source_had_cursors_is_not_taken_for_another(start, sql, request):
+    run_id = start()
+    request.getfixturevalue("by_cursor")
+
+    with pytest.raises(SourceInvalid, match="page 2: only the page before it can say where it is"):
+        runs.ingest_page(message_of(run_id, 2), 1)
+
+    assert ledger(sql, run_id)["pages_done"] == 0
 
 
 def test_the_run_ends_by_itself_with_its_last_page(start, worker, sql):

@@ -119,7 +119,7 @@ def error_of_fetch(source: Source) -> SourceError:
     """The error of a fetch that must fail in time."""
     started = time.monotonic()
     with pytest.raises(SourceError) as failed:
-        source.fetch(1, 3)
+        source.fetch(1, 3, {"after": "hush-cursor"})
     assert time.monotonic() - started < PATIENCE_SECONDS
     return failed.value
 
@@ -217,6 +217,13 @@ def test_page_and_size_are_added_to_the_urls_own_query(user_api, stand_in, diale
     size = "size=7&page=3" if dialect == "random-data-api" else "results=7&page=3"
     assert method == "GET"
     assert target.endswith(f"?seed=a+b%26c&bad=0.5&{size}")
+
+
+def test_a_cursor_is_added_to_the_query_and_wins(user_api, stand_in):
+    stand_in(seed="s").fetch(2, 7, {"page": 3, "after": "a b&c"})
+
+    ((_, target),) = user_api.requests
+    assert target.endswith("?seed=s&size=7&page=3&after=a+b%26c")
 
 
 def test_a_connection_is_reused(source_of):

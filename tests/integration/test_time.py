@@ -3,6 +3,7 @@
 import itertools
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -48,10 +49,10 @@ def slow(app_environment, user_api, monkeypatch):
     monkeypatch.setattr(runs, "time", clock)
     fetch = source.fetch
 
-    def fetch_slowly(page, size):
+    def fetch_slowly(page, size, *cursor):
         fetched.append(page)
         clock.now += 10
-        return fetch(page, size)
+        return fetch(page, size, *cursor)
 
     monkeypatch.setattr(source, "fetch", fetch_slowly)
     return fetched
@@ -71,6 +72,18 @@ def test_a_run_whose_time_is_up_stops_between_pages_and_the_next_runs_resume(slo
     assert held == [(7, 3, 4), (4, 3, 7), (1, 1, None)]
     assert sql(f"SELECT bool_and(fetched = {' + '.join(OUTCOMES)}) FROM runs") == [(True,)]
     assert json.dumps([report.summary() for report in reports])
+
+
+def test_a_run_with_cursors_whose_time_is_up_is_not_continued(slow, monkeypatch):
+    """Where its next page is, only the page before it says."""
+    cursors = ({"cursor": page} for page in range(9))
+    dialect = replace(wiring.source().dialect, next_cursor=lambda page: next(cursors))
+    monkeypatch.setattr(wiring.source(), "dialect", dialect)
+
+    reports = [runs.ingest({}, Context(45)) for _ in range(2)]
+
+    assert [report.error for report in reports] == ["the run ran out of time before page 4"] * 2
+    assert slow == [1, 2, 3, 1, 2, 3]
 
 
 def test_partial_runs_store_the_same_as_one_complete_run(slow, sql):

@@ -128,4 +128,4 @@ def test_an_unforeseen_error_in_a_library_also_shows_our_own_line():
         validate(b"raw-value", RANDOM_DATA_API.dialect, today=None)
     frames = extract_tb(caught.value.__traceback__)
     library, ours = frames[-1].lineno, [frame.lineno for frame in frames if "chalicelib" in frame.filename]
-    assert shown(caught.value) == f"JSONDecodeError at decoder.py:{library} (from dialect.py:{ours[-1]})"
+    assert shown(caught.value) == f"JSONDecodeError at decoder.py:{library} (from lenient_json.py:{ours[-1]})"

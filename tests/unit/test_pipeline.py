@@ -373,6 +373,85 @@ def test_short_pages_that_others_follow_are_counted_and_logged(caplog, sizes, sh
     assert (f"{short} pages had fewer records than requested" in caplog.text) == bool(short)
 
 
+def after(page: Any) -> dict[str, Any] | None:
+    """The cursor of a source whose pages have two records, except for the last."""
+    return {"after": f"{page[-1]['email']} {page[-1]['uid']}"} if len(page) == 2 else None
+
+
+def by_cursor(*bodies: bytes, next_cursor: Any = after, trigger: Trigger = "schedule", pages: int = 9) -> Run:
+    """A run over a source that pages by cursor."""
+    trial = ending(*bodies, trigger=trigger, pages=pages)
+    trial.source.dialect = replace(trial.source.dialect, ends=False, next_cursor=next_cursor)
+    return trial
+
+
+def test_each_page_is_requested_with_the_cursor_that_the_page_before_it_gave():
+    trial = by_cursor(page(2), page(2, first=2), page(1, first=4))
+
+    report = trial()
+
+    assert (report.status, report.error, report.pages, report.inserted) == ("succeeded", None, 3, 5)
+    assert trial.source.cursors == [None, *({"after": f"{VALUE} {uid(number)}"} for number in (1, 3))]
+    assert report.short_pages == 0  # a short page leaves nobody out
+    assert VALUE not in f"{report} {report.summary()}"
+
+
+def test_an_empty_page_with_a_cursor_is_not_the_end():
+    cursors = iter([{"page": 2}, {"page": 3}, None])
+    trial = by_cursor(page(1), RANDOM_DATA_API.page(), page(1, first=1), next_cursor=lambda _: next(cursors))
+
+    report = trial()
+
+    assert (report.status, report.pages, report.inserted) == ("succeeded", 3, 2)
+
+
+def test_a_run_with_cursors_that_does_not_reach_the_end_is_partial():
+    report = by_cursor(page(2), page(2, first=2), pages=2)()
+
+    assert (report.status, report.inserted) == ("partial", 4)
+    assert report.error == "page 2: the source may have more pages than SOURCE_PAGES"
+
+
+def test_a_cursor_that_leads_to_the_same_page_again_ends_the_run():
+    report = by_cursor(page(2), page(2, first=2), page(2), next_cursor=lambda _: {"after": VALUE})()
+
+    assert (report.status, report.error) == ("partial", "page 2: its cursor leads to this page again")
+    assert report.inserted == 2
+
+
+@pytest.mark.parametrize(
+    "next_cursor",
+    [
+        lambda page: {"after": page["next"]},
+        lambda page: {"after": page[2]["uid"]},
+        lambda page: {"after": page[0]["next"]},
+        lambda page: {"after": page[0].next},
+        lambda page: {"after": int(page[0]["email"])},
+        lambda page: {"after": page[0]},
+        lambda page: {"after": None},
+        lambda page: page[0]["email"],
+    ],
+)
+def test_a_page_whose_cursor_cannot_be_found_ends_the_run(next_cursor, caplog):
+    report = by_cursor(page(2), next_cursor=next_cursor)()
+
+    assert (report.status, report.fetched) == ("failed", 0)
+    assert report.error == "page 1: next_cursor of random-data-api does not understand the body"
+    assert VALUE not in caplog.text
+
+
+def test_a_run_with_cursors_begins_at_the_first_page():
+    """No ledger keeps a cursor, which may hold a personal value."""
+    trial = by_cursor(page(2))
+    open_run = trial.store.open_run
+    trial.store.open_run = lambda *run: replace(open_run(*run), first_page=4)
+
+    report = trial()
+
+    assert (report.status, trial.source.asked) == ("failed", [])
+    assert report.error == "page 4: only the page before it can say where it is: the API pages by cursor"
+
+
 NO_JSON = "page 1: the body is not valid JSON, or is cut off"
 NO_LIST = "page 1: the body holds no list of records in the format of random-data-api"
 TOO_MANY = "page 1: more than 5000 records"
