@@ -102,8 +102,8 @@ class _Growing:
                 stored,
                 median(pages),
                 self._typical(lambda: handler(event, context)),
-                self._typical(lambda: self._store.list_users(_LISTED)),
-                self._typical(lambda: self._store.list_users(_LISTED, _DEEP)),
+                self._typical(lambda: self._store.list_users(_LISTED, None, {})),
+                self._typical(lambda: self._store.list_users(_LISTED, _DEEP, {})),
                 peak_mb,
             )
 

@@ -122,10 +122,17 @@ def one_user(request: Any, body: bytes, source: str) -> Response:
     """One person, with a strong ETag; 304 if the caller already has this version."""
     etag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
     headers = {"ETag": etag, "X-Data-Source": source, "Cache-Control": "private, no-cache"}
-    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    if etag in known or known == ["*"]:
+    if _has(request.headers.get("if-none-match"), etag):
         return json(b"", 304, headers)
     return json(body, headers=headers)
+
+
+def _has(if_none_match: str | None, etag: str) -> bool:
+    """Whether the caller already has this version (RFC 9110, 13.1.2)."""
+    if if_none_match is None:
+        return False
+    known = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    return etag in known or known == ["*"]
 
 
 def started(request: Any, run_id: str, status: str) -> Response:

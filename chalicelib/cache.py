@@ -9,15 +9,14 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from math import ceil
 from typing import Any, Literal, Protocol
 
-from chalicelib.errors import DecantError
 from chalicelib.redis_connections import Command, Connections, Unanswered
+from chalicelib.single_flight import SingleFlight
 from chalicelib.views import CacheCounts
 
 _log = logging.getLogger("decant.cache")
@@ -78,7 +77,7 @@ class Cache:
         self._redis = Connections(url, _TIMEOUT_SECONDS)
         self._state_lock = threading.Lock()
         self._retry_at, self._is_down, self._is_refusing = 0.0, False, False
-        self._flights = SingleFlight()
+        self._flights = SingleFlight[Answer]()
         self._count_lock = threading.Lock()
         self.counts: Counter[str] = Counter(hits=0, misses=0, fills=0, errors=0)
 
@@ -213,37 +212,6 @@ class Cache:
             was_down, self._is_down = self._is_down, True
         if not was_down:
             _log.warning("redis is unavailable (%s); trying again in %s s", error, _RETRY_SECONDS)
-
-
-class SingleFlight:
-    """Threads that want the same thing concurrently share one call: one makes it, all get its outcome."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._in_flight: dict[str, Future[Answer]] = {}
-
-    def share(self, name: str, work: Callable[[], Answer]) -> Answer:
-        with self._lock:
-            flight = self._in_flight.get(name)
-            if flight is None:
-                mine = self._in_flight[name] = Future()
-        if flight is not None:
-            return flight.result()
-        try:
-            mine.set_result(work())
-        except DecantError as error:
-            mine.set_exception(error)
-        finally:
-            with self._lock:
-                if self._in_flight.get(name) is mine:
-                    del self._in_flight[name]
-            mine.cancel()  # after an unexpected exception, so that the others do not wait forever
-        return mine.result()
-
-    def forget(self, name: str) -> None:
-        """Keeps later threads from joining the call in flight; those that have joined get its outcome."""
-        with self._lock:
-            self._in_flight.pop(name, None)
 
 
 def _key(uid: str) -> str:

@@ -166,12 +166,14 @@ def _inputs(route: Route, request: Any) -> dict[str, Any]:
 
 
 def _query(form: type, parameters: Any) -> Any:
+    if not parameters:
+        return form()  # no parameter is required anywhere
     values: dict[str, Any] = {}
-    for name in parameters or ():
+    for name in parameters:
         if len(parameters.getlist(name)) > 1:
             raise RequestError(400, "Malformed query", "a parameter may be given only once")
         values[name] = parameters[name]
-    if re.fullmatch(r"[0-9]{1,9}", values.get("limit", "")):
+    if "limit" in values and re.fullmatch(r"[0-9]{1,9}", values["limit"]):
         values["limit"] = int(values["limit"])
     return _checked(lambda: msgspec.convert(values, form), form, "query")
 

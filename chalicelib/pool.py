@@ -11,18 +11,15 @@ import contextlib
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from functools import cache
-from queue import Empty, LifoQueue
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812  the class is named in lower case
 
 from chalicelib.errors import ConfigError, StoreError, StoreUnavailable
-
-if TYPE_CHECKING:
-    from tenacity import Retrying
+from chalicelib.semaphore import Semaphore
 
 T = TypeVar("T")
 
@@ -33,10 +30,7 @@ _WAIT_SECONDS = 5
 _TRUSTED_IDLE_SECONDS = 1.0  # a connection that was idle for longer is tested before use
 _PROBE_SECONDS = 2.0
 _WATCH_SECONDS = 0.25
-_TRIES, _MAX_RETRY_SECONDS = 5, 15.0
-_QUICK_FAILURE_SECONDS = 1.0
-_READ_ONLY, _DISK_FULL = "25006", "53100"
-_LOST_RACES = {"40001", "40P01", "users_pkey"}  # serialization failure, deadlock, a person inserted twice
+_READ_ONLY = "25006"
 
 
 class Pool:
@@ -44,8 +38,8 @@ class Pool:
 
     def __init__(self, url: str) -> None:
         self._url = _checked_url(url)
-        self._idle: LifoQueue[tuple[Connection, float]] = LifoQueue()
-        self._slots = threading.BoundedSemaphore(_SIZE)
+        self._idle: deque[tuple[Connection, float]] = deque()
+        self._slots = Semaphore(_SIZE)
         self._watchdog = _Watchdog()
 
     @contextlib.contextmanager
@@ -65,21 +59,21 @@ class Pool:
                 raise
             finally:
                 if not conn.closed:
-                    self._idle.put((conn, time.monotonic()))
+                    self._idle.append((conn, time.monotonic()))
         finally:
             self._slots.release()
 
     def close_idle(self) -> None:
         while True:
             try:
-                self._idle.get_nowait()[0].close()
-            except Empty:
+                self._idle.pop()[0].close()
+            except IndexError:
                 return
 
     def _take(self) -> Connection:
         try:
-            conn, since = self._idle.get_nowait()
-        except Empty:
+            conn, since = self._idle.pop()
+        except IndexError:
             return self._open()
         if time.monotonic() - since < _TRUSTED_IDLE_SECONDS or self._is_alive(conn):
             return conn
@@ -185,48 +179,6 @@ _REFUSAL_SQLSTATES = {
 def _refusal_sqlstate(message: str) -> str | None:
     """The SQLSTATE of a refused connection, if recognised; the text itself holds parts of the URL."""
     return next((sqlstate for part, sqlstate in _REFUSAL_SQLSTATES.items() if part in message), None)
-
-
-def _is_transient(error: BaseException) -> bool:
-    """Whether a retry may succeed: Postgres is unavailable, or another transaction won a race."""
-    is_unavailable = isinstance(error, StoreUnavailable) and error.sqlstate != _DISK_FULL
-    return is_unavailable or _lost_a_race(error)
-
-
-def _lost_a_race(error: BaseException | None) -> bool:
-    """Whether it lost to another transaction (conflict, deadlock, same new person): a retry needs no wait."""
-    return isinstance(error, StoreError) and bool({error.sqlstate, error.constraint} & _LOST_RACES)
-
-
-@cache
-def retrying() -> Retrying:
-    """Retries for several seconds, so that the work of a run is not lost."""
-    from tenacity import (  # imported late: its asyncio would take a third of a cold start
-        Retrying,
-        retry_if_exception,
-        stop_after_attempt,
-        stop_after_delay,
-        wait_exponential_jitter,
-    )
-
-    backoff = wait_exponential_jitter(multiplier=0.5, max=5, jitter=0.5)  # 8 s: Postgres may be starting
-    return Retrying(
-        retry=retry_if_exception(_is_transient),
-        stop=stop_after_attempt(_TRIES) | stop_after_delay(_MAX_RETRY_SECONDS),
-        wait=lambda t: 0 if _lost_a_race(t.outcome.exception()) else backoff(t),  # type: ignore[union-attr]
-        reraise=True,
-    )
-
-
-def retry_once(work: Callable[[], T]) -> T:
-    """Retries once, immediately, if that may help. Not after a slow failure, since the caller is waiting."""
-    began = time.monotonic()
-    try:
-        return work()
-    except StoreError as error:
-        if not _is_transient(error) or time.monotonic() - began > _QUICK_FAILURE_SECONDS:
-            raise
-    return work()
 
 
 def translate_errors(query: str, work: Callable[[], T]) -> T:

@@ -6,7 +6,6 @@ redis-py's own pools check a connection and notify listeners each time one is ta
 half as long as a `GET` itself.
 """
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ import redis
 from redis.connection import Connection, parse_url
 
 from chalicelib.errors import ConfigError
+from chalicelib.semaphore import Semaphore
 
 Command = Sequence[str | bytes | int]
 
@@ -40,7 +40,7 @@ class Connections:
         """``seconds`` bounds each wait: for a free slot, a connection, the answers. Raises ConfigError."""
         self._make, self._seconds, self._closed = _connection_factory(url, seconds), seconds, False
         self._idle: deque[Any] = deque()  # redis-py's connections, whose methods are untyped
-        self._slots = threading.Semaphore(_SIZE)
+        self._slots = Semaphore(_SIZE)
 
     def ask(self, *commands: Command) -> list[Any]:
         """The answers to the commands, in order. Raises Unanswered, also if one of them is an error."""

@@ -28,7 +28,8 @@ from chalicelib.ledger import (
     RunRequest,
     SealedReject,
 )
-from chalicelib.pool import Pool, retry_once, retrying, translate_errors
+from chalicelib.pool import Pool, translate_errors
+from chalicelib.retries import retry_once, retrying
 from chalicelib.stats import FEW_DISTINCT, SMALL_GROUP, risk_view, stats_view
 from chalicelib.views import RejectView, Run, UserView, encode, read_user, user_views
 
@@ -173,17 +174,15 @@ class Store:
         found = self._rows("user", {"uid": uid})[0][0]
         return encode(read_user(found)) if found else None
 
-    def list_users(
-        self, limit: int, after: str | None = None, filters: Mapping[str, Any] | None = None
-    ) -> list[UserView]:
+    def list_users(self, limit: int, after: str | None, filters: Mapping[str, Any]) -> list[UserView]:
         """People in the order of their uid, after the given one.
 
         ``filters`` are those of ``users.sql``: the text for a kept column, the tokens for a tokenised one.
         """
         known = set(re.findall(r"%\((\w+)\)s", _sql("users")))
-        if unknown := (filters or {}).keys() - known:
+        if unknown := filters.keys() - known:
             raise ValueError(f"users.sql has no filter {', '.join(unknown)}")  # else all people would match
-        values = dict.fromkeys(known) | dict(filters or {}) | {"limit": limit, "after": after}
+        values = dict.fromkeys(known) | dict(filters) | {"limit": limit, "after": after}
         names, rows = self._ask("users", values)
         return list(user_views(dict(zip(names, zip(*rows, strict=True), strict=True)))) if rows else []
 

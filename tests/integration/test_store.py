@@ -14,7 +14,7 @@ import psycopg2
 import pytest
 from tenacity import wait_none
 
-from chalicelib import answers, privacy, views
+from chalicelib import answers, privacy, retries, views
 from chalicelib import pool as pool_module
 from chalicelib import store as store_module
 from chalicelib.clean import clean
@@ -680,7 +680,7 @@ def test_a_query_to_a_hanging_postgres_times_out_and_works_again_later(store, po
 
 def test_a_run_continues_after_an_outage_with_its_lease(store, postgres_down, run_id, monkeypatch):
     with monkeypatch.context() as hasty, postgres_down():
-        hasty.setattr(pool_module.retrying(), "wait", wait_none())
+        hasty.setattr(retries.retrying(), "wait", wait_none())
         with pytest.raises(StoreUnavailable):
             store.load_page(page_load(run_id, person(1)))
 
@@ -973,7 +973,7 @@ def test_a_load_and_a_read_build_the_same_body(store, run_id, tokeniser, changes
             bodies = views.user_bodies(views.user_drafts(columns), loaded.versions, loaded.updated_at)
 
     assert bodies == {who: store.get_user(who)}
-    (listed,) = store.list_users(10)
+    (listed,) = store.list_users(10, None, {})
     assert views.encode(listed) == bodies[who]
 
 

@@ -12,7 +12,7 @@ import pytest
 import redis
 from tenacity import wait_none
 
-from chalicelib import pool, runs
+from chalicelib import retries, runs
 from chalicelib.cache import Cache
 from chalicelib.errors import DecantError
 from chalicelib.sources import client
@@ -94,7 +94,7 @@ def begin(
     """Makes a scene whose values are searched for by the given search."""
     app_environment(**chosen)
     monkeypatch.setattr(client, "Limits", functools.partial(client.Limits, pause=0.01))
-    monkeypatch.setattr(pool.retrying(), "wait", wait_none())
+    monkeypatch.setattr(retries.retrying(), "wait", wait_none())
     monkeypatch.setattr(runs, "_max_receive_count", lambda: 1)  # no queue exists
     for edge in (Store, client.Source, Cache):
         _note_errors(system, edge, monkeypatch)

@@ -16,7 +16,7 @@ import pytest
 import redis
 from tenacity import stop_after_attempt
 
-from chalicelib import pool, prepare, privacy, quarantine, store, views, wiring
+from chalicelib import prepare, privacy, quarantine, retries, store, views, wiring
 from tests.builders import Api
 from tests.leaks.canaries import leaves
 from tests.leaks.faults import DAWDLE, REFUSE, REFUSED_TABLES, RELENT, SQLSTATES, spoiled
@@ -84,7 +84,7 @@ def test_postgres_refuses(scene: Scene, api: Api, sql, refuse, monkeypatch):
     """The rows in its errors hold tokens and kept values, which no log may contain either."""
     scene.use_dialect(api)
     people = a_few(scene, api, "refused")
-    monkeypatch.setattr(pool.retrying(), "stop", stop_after_attempt(1))
+    monkeypatch.setattr(retries.retrying(), "stop", stop_after_attempt(1))
     for table in REFUSED_TABLES:
         for sqlstate in SQLSTATES if table == "users" else SQLSTATES[::6]:
             refuse(table, sqlstate)
@@ -139,7 +139,7 @@ def answers_again(sql: Any) -> None:
 def test_postgres_ends_in_the_middle_of_a_load(scene: Scene, api: Api, sql, while_loading, monkeypatch):
     scene.use_dialect(api)
     people = a_few(scene, api, "a session that ended")
-    monkeypatch.setattr(pool.retrying(), "stop", stop_after_attempt(1))
+    monkeypatch.setattr(retries.retrying(), "stop", stop_after_attempt(1))
 
     with while_loading(lambda pid: sql("SELECT pg_cancel_backend(%s)", pid)):
         assert scene.ingest_page(api, *people) == "failed"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chalicelib import pool
+from chalicelib import pool, retries
 from chalicelib import store as rooms
 from chalicelib.sources.client import Limits
 from chalicelib.views import Health
@@ -52,4 +52,4 @@ def test_the_bounds_are_those_of_the_code():
     )
     assert leases in text
     assert f"the source {WORDS[limits.attempts]} times within {limits.page} s" in text
-    assert re.search(rf"a load\b[^;.]* {WORDS[pool._TRIES]} times", text)
+    assert re.search(rf"a load\b[^;.]* {WORDS[retries._TRIES]} times", text)
