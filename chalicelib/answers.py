@@ -14,7 +14,14 @@ from chalice.app import Response
 from msgspec import Struct, structs
 
 from chalicelib import assets
-from chalicelib.errors import DecantError, RequestError, StoreError, StoreUnavailable
+from chalicelib.errors import (
+    ConfigError,
+    DecantError,
+    KeysOvertaken,
+    RequestError,
+    StoreError,
+    StoreUnavailable,
+)
 from chalicelib.views import Problem, RejectList, RunList, RunStarted, UserList, UserView, encode
 
 JSON, NDJSON, CSV, HTML = "application/json", "application/x-ndjson", "text/csv", "text/html"
@@ -93,6 +100,8 @@ def problem_of(error: DecantError, request_id: str) -> Response:
     if isinstance(error, RequestError):
         return problem(error.status, error.title, error.detail, request_id)
     _log.error("%s: %s", type(error).__name__, error, extra={"request_id": request_id})
+    if isinstance(error, ConfigError | KeysOvertaken):
+        return problem(500, "Misconfigured", "nothing was changed; the log says what is wrong", request_id)
     if isinstance(error, StoreError) and error.sqlstate == _CANCELLED:
         return problem(
             503, "Postgres takes too long", "the query was cancelled at its time limit", request_id

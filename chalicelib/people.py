@@ -8,10 +8,10 @@ from uuid import UUID
 
 from msgspec import UNSET, structs
 
-from chalicelib.errors import RequestError, TokenError
+from chalicelib.errors import ConfigError, RequestError, TokenError
 from chalicelib.forms import Lookup, Page, Users
-from chalicelib.ledger import Erased, KeyInUse, KeyTrouble
-from chalicelib.privacy import CONTRACT, Tokeniser, contract_hash, refuse_wrong_keys
+from chalicelib.ledger import Erased, KeyInUse
+from chalicelib.privacy import CONTRACT, KeyLedger, Tokeniser, contract_hash, refuse_wrong_keys
 from chalicelib.views import Contract, ContractField, Receipt, UserList, UserView, encode
 
 _CURSOR = "cursor"
@@ -19,11 +19,11 @@ _LARGEST_LIST_BYTES = 5_500_000  # a Lambda response may have six million, heade
 _ALWAYS_FIT = 300  # people, however long their texts are
 
 
-class Store(Protocol):
+class Store(KeyLedger, Protocol):
     """Where people are kept."""
 
     def list_users(self, limit: int, after: str | None, filters: Mapping[str, Any]) -> list[UserView]: ...
-    def reconcile_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]: ...
+    def unmatched_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[int]: ...
     def erase(self, uid: str, uid_tokens: Sequence[str], key: KeyInUse) -> Erased: ...
 
 
@@ -63,7 +63,8 @@ def _in_utc(moment: datetime) -> str:
 def look_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup) -> UserList:
     """A page of the people who have all these values, under whichever key they were stored.
 
-    A value that is empty once normalised, such as a phone number without a digit, matches nobody.
+    A value that is empty once normalised, such as a phone number without a digit, matches nobody. Raises
+    ConfigError if people are stored under other keys, because they would seem not to be stored.
     """
     raw = {name: value for name, value in structs.asdict(wanted).items() if value is not UNSET}
     if not raw:
@@ -74,6 +75,9 @@ def look_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup) -> 
         tokens = {name: tokeniser.candidates(name, value) for name, value in raw.items()}
     except TokenError:
         return UserList([], None)
+    if unmatched := store.unmatched_keys(tokeniser.proofs(), tokeniser.given_up):
+        versions = ", ".join(map(str, unmatched))
+        raise ConfigError("PII_KEYS", f"people are stored under other keys, of version {versions}")
     return _page(store, tokeniser, query, tokens, {name: known[-1] for name, known in tokens.items()})
 
 

@@ -29,12 +29,15 @@ def work(edges: Edges, plan: Plan, report: Report, on_page: OnPage = no_progress
     and raised.
     """
     started = time.monotonic()
-    if report.status == "running":
-        _work_and_finish(edges, plan, report, on_page)
+    try:
+        if report.status == "running":
+            _work_and_finish(edges, plan, report, on_page)
+    finally:
         _log_unknown(report)
         _log_short_pages(report)
-    report.seconds = time.monotonic() - started
-    _log.info("run %s %s: %s pages, %s records", report.run_id, report.status, report.pages, report.fetched)
+        report.seconds = time.monotonic() - started
+        counts = report.run_id, report.status, report.pages, report.fetched
+        _log.info("run %s %s: %s pages, %s records", *counts)
     return report
 
 
@@ -80,7 +83,6 @@ def _work_and_finish(edges: Edges, plan: Plan, report: Report, on_page: OnPage) 
         if isinstance(error, TimeUp) and plan.trigger == "schedule" and by_number:
             report.next_page = error.page
             report.error += "; the next scheduled run continues there"
-    report.status = status
     ending = Ending(status=status, error=report.error, timings=report.timings, next_page=report.next_page)
     counts = edges.store.finish_run(report.run_id, ending)
     if counts:

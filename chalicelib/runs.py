@@ -20,8 +20,9 @@ from chalicelib.privacy import refuse_wrong_keys
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from chalicelib.edges import Edges, OnPage, Plan
+    from chalicelib.edges import Edges, OnPage, Plan, Source
     from chalicelib.ledger import Trigger
+    from chalicelib.views import Run
 
 _log = logging.getLogger("decant.runs")
 
@@ -48,14 +49,18 @@ def start_run(pages: int | None, page_size: int | None, replay_of: str | None) -
     trigger: Trigger = "replay" if replay_of else "backfill" if pages else "manual"
     planned = len(_sealed_pages(replay_of)) if replay_of else pages or wiring.settings().source_pages
     size = None if replay_of else page_size or wiring.settings().source_page_size
-    queued = not replay_of and _is_for_the_queue(planned)
-    source = wiring.source().name
-    report = _open(RunRequest(source, trigger, planned, page_size=size, replay_of=replay_of, queued=queued))
-    if report.status == "failed":
-        telemetry.log_run(report)
-    if report.status == "running":
-        order = {"run_id": report.run_id, "trigger": trigger, "pages": planned, "page_size": size}
-        _hand_over(order | {"replay_of": replay_of, "queued": queued})
+    source = wiring.source()
+    queued = not replay_of and _is_for_the_queue(source, planned)
+    request = RunRequest(source.name, trigger, planned, page_size=size, replay_of=replay_of, queued=queued)
+    report = open_run(wiring.store(), wiring.tokeniser(), request)
+    try:
+        if report.status == "running":
+            order = {"run_id": report.run_id, "trigger": trigger, "pages": planned, "page_size": size}
+            with _recording_failure(report):
+                _hand_over(order | {"replay_of": replay_of, "queued": queued})
+    finally:
+        if report.status == "failed":
+            telemetry.log_run(report)
     return report
 
 
@@ -65,9 +70,7 @@ def ingest(order: Mapping[str, Any], context: Any = None) -> Report:
     For a queued run it only sends the messages; ``ingest_page`` processes its pages.
     """
     until = time.monotonic() + _seconds_left(context)
-    report = _run_opened(order, until) if "run_id" in order else _run_scheduled(until)
-    telemetry.log_run(report)
-    return report
+    return _run_opened(order, until) if "run_id" in order else _run_scheduled(until)
 
 
 def ingest_page(message: Mapping[str, Any], receives: int) -> Report:
@@ -79,10 +82,10 @@ def ingest_page(message: Mapping[str, Any], receives: int) -> Report:
 
     run_id, page = message["run_id"], message["page"]
     try:
-        run = wiring.store().get_run(run_id)
-        _refuse_changed_settings(run.source if run else None)
+        run, edges = wiring.store().get_run(run_id), _edges()
+        _refuse_changed_settings(edges, run)
         plan = _plan(message["trigger"], run.pages_planned if run else 0, message["page_size"])
-        report = pipeline.work_queued(_edges(), plan, run_id, page)
+        report = pipeline.work_queued(edges, plan, run_id, page)
     except DecantError as error:
         _log.error("run %s, page %s: %s", run_id, page, error)
         if receives >= _max_receive_count():
@@ -100,13 +103,17 @@ def _seconds_left(context: Any) -> float:
 
 
 def _run_scheduled(until: float) -> Report:
-    settings = wiring.settings()
-    pages, size = settings.source_pages, settings.source_page_size
-    if not _is_for_the_queue(pages):
-        return _run(_plan("schedule", pages, size, until=until), None)
-    report = _open(RunRequest(wiring.source().name, "schedule", pages, page_size=size, queued=True))
-    if report.status == "running":
-        _queue_pages(report.run_id, "schedule", pages, size)
+    from chalicelib import pipeline
+
+    edges, plan = _edges(), _plan("schedule", None, None, until=until)
+    queued = _is_for_the_queue(edges.source, plan.pages)
+    request = RunRequest(edges.source.name, "schedule", plan.pages, page_size=plan.page_size, queued=queued)
+    report = open_run(edges.store, edges.tokeniser, request)
+    with _logged(report):
+        if queued and report.status == "running":
+            _queue_pages(report, "schedule", plan.pages, plan.page_size)
+        elif not queued:
+            pipeline.work(edges, plan, report)
     return report
 
 
@@ -114,54 +121,63 @@ def _run_opened(order: Mapping[str, Any], until: float) -> Report:
     from chalicelib import pipeline
 
     run = wiring.store().get_run(order["run_id"])
-    if run is None or run.status != "running":
-        return Report(order["run_id"], run.status if run else "lost")  # the order was delivered twice
-    with _recording_failure(order["run_id"]):
-        _refuse_changed_settings(run.source)
-        edges = _edges()
-    if order["queued"]:
-        _queue_pages(order["run_id"], order["trigger"], order["pages"], order["page_size"])
-        return Report(order["run_id"], "running")
-    plan = _plan(order["trigger"], order["pages"], order["page_size"], order["replay_of"], until)
-    return pipeline.work(edges, plan, Report(order["run_id"], "running"), background.stop_if_leaving)
+    report = Report(order["run_id"], run.status if run else "lost")
+    with _logged(report):
+        if report.status != "running":
+            return report  # the order was delivered twice
+        with _recording_failure(report):
+            edges = _edges()
+            _refuse_changed_settings(edges, run)
+        if order["queued"]:
+            _queue_pages(report, order["trigger"], order["pages"], order["page_size"])
+        else:
+            plan = _plan(order["trigger"], order["pages"], order["page_size"], order["replay_of"], until)
+            pipeline.work(edges, plan, report, background.stop_if_leaving)
+    return report
 
 
-def _refuse_changed_settings(source: str | None) -> None:
-    """Raises ConfigError if the settings no longer fit an opened run (of ``source``, if the run is known):
-    with another source, the wrong pages would be stored; and stored data may need other keys."""
-    if source is not None and source != wiring.source().name:
+def _refuse_changed_settings(edges: Edges, run: Run | None) -> None:
+    """Raises ConfigError if the edges no longer fit an opened run: with another source, the wrong pages would
+    be stored; and stored data may need other keys. (Settings may change at any moment, edges do not.)"""
+    if run is not None and run.source != edges.source.name:
         raise ConfigError("SOURCE_URL", "the run belongs to another source or dialect")
-    refuse_wrong_keys(wiring.store(), wiring.tokeniser())
+    refuse_wrong_keys(edges.store, edges.tokeniser)
 
 
 @contextlib.contextmanager
-def _recording_failure(run_id: str) -> Iterator[None]:
+def _logged(report: Report) -> Iterator[None]:
+    """Writes the run's line however the block ends."""
+    try:
+        yield
+    finally:
+        telemetry.log_run(report)
+
+
+@contextlib.contextmanager
+def _recording_failure(report: Report) -> Iterator[None]:
     """If the block raises, records in the ledger that the run failed, and why."""
     try:
         yield
     except DecantError as error:
-        wiring.store().finish_run(run_id, Ending("failed", str(error)))
+        report.status, report.error = "failed", str(error)
+        wiring.store().finish_run(report.run_id, Ending("failed", report.error))
         raise
 
 
-def _open(request: RunRequest) -> Report:
-    return open_run(wiring.store(), wiring.tokeniser(), request)
-
-
-def _is_for_the_queue(pages: int) -> bool:
+def _is_for_the_queue(source: Source, pages: int) -> bool:
     """Pages with cursors can only be worked one after the other."""
     settings = wiring.settings()
     is_long = settings.queue_url is not None and pages > settings.inline_pages
-    return is_long and wiring.source().dialect.next_cursor is None
+    return is_long and source.dialect.next_cursor is None
 
 
-def _queue_pages(run_id: str, trigger: Trigger, pages: int, page_size: int | None) -> None:
+def _queue_pages(report: Report, trigger: Trigger, pages: int, page_size: int | None) -> None:
     """Sends one message per page. On AwsError the run has failed, so pages sent before it have no effect."""
     from chalicelib import aws
 
-    message = {"run_id": run_id, "trigger": trigger, "page_size": page_size}
+    message = {"run_id": report.run_id, "trigger": trigger, "page_size": page_size}
     messages = ({**message, "page": page} for page in range(1, pages + 1))
-    with _recording_failure(run_id):
+    with _recording_failure(report):
         aws.send(str(wiring.settings().queue_url), messages)
 
 
@@ -185,8 +201,7 @@ def _hand_over(order: dict[str, Any]) -> None:
         return
     from chalicelib import aws
 
-    with _recording_failure(order["run_id"]):
-        aws.invoke_later(f"{function}-ingest", aws.ingest_event(order))
+    aws.invoke_later(f"{function}-ingest", aws.ingest_event(order))
 
 
 def _edges() -> Edges:

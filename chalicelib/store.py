@@ -8,8 +8,6 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import cache
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -28,18 +26,17 @@ from chalicelib.ledger import (
     RunRequest,
     SealedReject,
 )
+from chalicelib.migrations import apply_missing
 from chalicelib.pool import Pool, translate_errors
+from chalicelib.queries import sql
 from chalicelib.retries import retry_once, retrying
 from chalicelib.stats import FEW_DISTINCT, SMALL_GROUP, risk_view, stats_view
 from chalicelib.views import RejectView, Run, UserView, encode, read_user, user_views
 
 _Result = tuple[list[str], list[tuple[Any, ...]]]  # the columns' names, and the rows
 
-_SQL = Path(__file__).parent / "sql"
-
 # How long a query may take before its connection is cut: a server that hangs reports no error itself.
 _READ_SECONDS = 5.0
-_MIGRATION_SECONDS = 300.0
 _SECONDS = {
     **dict.fromkeys(("load_page", "note_rejects", "claim_page", "note_unread", "finish_page"), 60.0),
     **dict.fromkeys(("fail_page", "expire_seals"), 60.0),  # each may wait for a load, or for many seals
@@ -68,26 +65,18 @@ class Store:
 
     def migrate(self) -> list[str]:
         """Applies missing migrations, whose names it returns, and defines the functions; all or nothing."""
-        return translate_errors("migrate", self._migrate)
-
-    def _migrate(self) -> list[str]:
-        with self._pool.connection(_MIGRATION_SECONDS) as conn, conn, conn.cursor() as cursor:
-            cursor.execute(_sql("migrations"))
-            applied = {name for (name,) in cursor.fetchall()}
-            files = sorted((_SQL / "migrations").glob("*.sql"))
-            missing = [file for file in files if file.stem not in applied]
-            for file in missing:
-                cursor.execute(file.read_text(encoding="utf-8"))
-                cursor.execute(_sql("note_migration"), {"name": file.stem})
-            for file in sorted((_SQL / "functions").glob("*.sql")):
-                cursor.execute(file.read_text(encoding="utf-8"))
-            return [file.stem for file in missing]
+        return translate_errors("migrate", lambda: apply_missing(self._pool))
 
     def reconcile_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]:
         """Compares keys, by their proofs, with those of the stored data; returns what is wrong. Also records
         the newest key, forgets unneeded ones, and ends seals that no erasure could find."""
         values = {"proofs": json.dumps(proofs), "newest": max(proofs), "given_up": list(given_up)}
         return [KeyTrouble(*row) for row in self._rows("reconcile_keys", values)]
+
+    def unmatched_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[int]:
+        """The versions of stored people's keys that are not among these keys, nor given up."""
+        rows = self._rows("unmatched_keys", {"proofs": json.dumps(proofs), "given_up": list(given_up)})
+        return [version for (version,) in rows]
 
     def open_run(self, request: RunRequest, contract_hash: str, key_version: int) -> OpenedRun:
         """Opens a run and takes the source's lease, or records that it was skipped. Ends expired seals."""
@@ -179,7 +168,7 @@ class Store:
 
         ``filters`` are those of ``users.sql``: the text for a kept column, the tokens for a tokenised one.
         """
-        known = set(re.findall(r"%\((\w+)\)s", _sql("users")))
+        known = set(re.findall(r"%\((\w+)\)s", sql("users")))
         if unknown := filters.keys() - known:
             raise ValueError(f"users.sql has no filter {', '.join(unknown)}")  # else all people would match
         values = dict.fromkeys(known) | dict(filters) | {"limit": limit, "after": after}
@@ -239,11 +228,6 @@ class Store:
 
     def _execute(self, query: str, values: Mapping[str, Any]) -> _Result:
         with self._pool.connection(_SECONDS.get(query, _READ_SECONDS)) as conn, conn.cursor() as cursor:
-            cursor.execute(_sql(query), values)
+            cursor.execute(sql(query), values)
             names = [column.name for column in cursor.description or ()]
             return names, cursor.fetchall() if names else []
-
-
-@cache
-def _sql(query: str) -> str:
-    return (_SQL / "queries" / f"{query}.sql").read_text(encoding="utf-8")

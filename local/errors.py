@@ -29,7 +29,7 @@ class DataFolderBroken(LocalError):
     def __init__(self, folder: Path, problem: str) -> None:
         super().__init__(
             f"the Postgres data in {folder} cannot be used: {problem}. "
-            "`make clean` removes it, and the next run begins with an empty database"
+            "`make clean` removes it, and the keys too; the next run begins with an empty database"
         )
 
 
@@ -37,7 +37,7 @@ class FolderNotOurs(LocalError):
     """Our folder belongs to another user, or is not a folder."""
 
     def __init__(self, folder: Path, problem: str) -> None:
-        super().__init__(f"{folder} {problem}; remove it and try again")
+        super().__init__(f"{folder} {problem}")
 
 
 class PortTaken(LocalError):

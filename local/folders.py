@@ -32,9 +32,10 @@ def make_private(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     status = folder.lstat()  # not stat: where others can write, a link could lead anywhere
     if not stat.S_ISDIR(status.st_mode):
-        raise FolderNotOurs(folder, "is a link, not a folder")
+        raise FolderNotOurs(folder, "is a link, not a folder; remove it and try again")
     if status.st_uid != os.geteuid():
-        raise FolderNotOurs(folder, f"belongs to {_name(status.st_uid)}, but you run as another user")
+        owner = _name(status.st_uid)
+        raise FolderNotOurs(folder, f"belongs to {owner}: run as {owner}, or make it your own with chown")
     if made:
         folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
     return folder

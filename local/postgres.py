@@ -63,10 +63,14 @@ class Postgres(Server):
         try:
             self._child.wait_until(self._ready, _START_SECONDS)
         except ServerFailed:
+            is_slow = self._child.running
             self.stop()
             if listening(self.port):
                 raise ServerFailed(self.name, f"cannot use port {self.port}: it is taken", self.log) from None
-            raise DataFolderBroken(self._installation.folder, self._last_fatal_message()) from None
+            problem = f"not ready after {_START_SECONDS:.0f} s" if is_slow else self._last_fatal_message()
+            raise ServerFailed(
+                self.name, f"does not start: {problem}; the data is untouched", self.log
+            ) from None
         except BaseException:
             self.stop()
             raise
@@ -141,11 +145,13 @@ class Postgres(Server):
             raise DataFolderBroken(self._installation.folder, "its password file is missing")
 
     def _last_fatal_message(self) -> str:
-        """The last FATAL or PANIC message in Postgres' log, or a reference to the log if there is none."""
+        """Why this start failed, from Postgres' log."""
         text = self.log.read_text(encoding="utf-8", errors="replace")
+        if "No space left on device" in text:
+            return "the disk is full"
         fatal = [line.partition(level)[2].strip() for line in text.splitlines()
                  for level in ("FATAL:", "PANIC:") if level in line]  # fmt: skip
-        return fatal[-1] if fatal else f"Postgres does not start with it ({self.log})"
+        return fatal[-1] if fatal else "it does not say why"
 
 
 def remove(folder: Path) -> None:

@@ -129,8 +129,8 @@ class Api:
 
 
 def pii_keys(keys):
-    """The value of the setting PII_KEYS."""
-    return json.dumps({version: base64.b64encode(key).decode() for version, key in keys.items()})
+    """The value of the setting PII_KEYS; None for a key that was given up."""
+    return json.dumps({version: key and base64.b64encode(key).decode() for version, key in keys.items()})
 
 
 def sample_path(path):

@@ -8,7 +8,7 @@ import pytest
 
 import app
 from chalicelib import runs, upkeep, wiring
-from chalicelib.errors import AwsError, ConfigError, StoreError
+from chalicelib.errors import AwsError, ConfigError, KeysOvertaken, StoreError
 from chalicelib.views import UserView
 from tests.fakes import person, uid
 from tests.integration.api_support import ROUTES, SCOPED, load, sample_path
@@ -167,7 +167,6 @@ def test_the_log_has_the_type_and_place_of_an_unexpected_error_and_no_value(brea
     "error",
     [
         StoreError("users", "23505", "users_pkey"),
-        ConfigError("DATABASE_URL", "is not set"),
         AwsError("decant-prod-ingest cannot be invoked: AccessDeniedException"),
         ValueError("hush"),
         KeyError("hush"),
@@ -183,6 +182,15 @@ def test_our_own_errors_are_shown_only_in_the_log(breaking, caplog, error):
     assert set(answer.json) <= {"type", "title", "status", "request_id"}
     assert type(error).__name__ in caplog.text
     assert "hush" not in caplog.text
+
+
+@pytest.mark.parametrize("error", [ConfigError("DATABASE_URL", "is not set"), KeysOvertaken("erase")])
+def test_settings_that_do_not_fit_are_said_to_have_changed_nothing(breaking, caplog, error):
+    answer = breaking("DELETE", "/users/{uid}", error)
+
+    assert (answer.status, answer.json["title"]) == (500, "Misconfigured")
+    assert answer.json["detail"] == "nothing was changed; the log says what is wrong"
+    assert str(error) in caplog.text
 
 
 def test_an_answer_that_cannot_be_encoded_is_an_error_like_any_other(api, store, monkeypatch):

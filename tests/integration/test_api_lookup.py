@@ -7,6 +7,7 @@ import pytest
 
 from chalicelib import privacy, runs, wiring
 from chalicelib.forms import Lookup
+from chalicelib.privacy import Tokeniser
 from tests.builders import RANDOM_DATA_API
 from tests.fakes import key, person, uid
 from tests.integration.api_support import load, pii_keys
@@ -365,3 +366,27 @@ def test_a_look_up_that_breaks_leaves_no_value_anywhere(api, caplog, capsys, mon
 
     assert answer.status == 500
     assert traces(everything_shown(answer, caplog, capsys)) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "versions"),
+    [
+        (BOTH, ""),
+        ({1: b"!" * 32}, "1"),
+        ({1: b"!" * 32, 2: b"2" * 32}, "1"),
+        (NEW, "1"),
+        ({1: None, **NEW}, ""),
+    ],
+)
+def test_nobody_is_found_under_wrong_keys_but_that_is_an_error(
+    api, app_environment, store, caplog, keys, versions
+):
+    """Otherwise someone who asks to be forgotten would seem not to be stored."""
+    load(store, person(1))
+    store.reconcile_keys({1: Tokeniser(OLD).proofs()[1]}, [])
+    app_environment(PII_KEYS=pii_keys(keys))
+
+    answer = api.post("/users/lookup", {"email": "anyone@example.com"})
+
+    assert answer.status == (500 if versions else 200)
+    assert bool(versions) == (f"people are stored under other keys, of version {versions}" in caplog.text)

@@ -12,8 +12,10 @@ from botocore.stub import Stubber
 from chalice.local import LambdaContext
 
 import app
-from chalicelib import background, privacy, runs, wiring
+from chalicelib import background, prepare, privacy, runs, wiring
+from chalicelib.errors import Stopped, Unforeseen
 from chalicelib.ledger import Ending, RunRequest
+from chalicelib.privacy import Tokeniser
 from chalicelib.sources.client import Source
 from tests.builders import RANDOM_DATA_API
 from tests.fakes import page_load, person, reject, token, uid
@@ -227,6 +229,36 @@ def test_a_run_ends_with_the_process_after_a_page_or_without_it(api, user_api, s
     may_answer.set()
     until(lambda: not background._threads)
     assert outcome() == ("partial", "stopped by SIGTERM", 1)
+
+
+@pytest.mark.parametrize("error", [KeyError("raw-value"), Stopped("SIGTERM")])
+def test_a_run_that_ends_with_a_defect_or_a_stop_has_its_line_too(api, monkeypatch, capsys, error):
+    def fail(users):
+        raise error
+
+    monkeypatch.setattr(prepare, "clean", fail)
+    with pytest.raises((Unforeseen, Stopped)):
+        runs.ingest({})
+
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "Failed" in line]
+    assert (line["status"], line["Failed"], line["Fetched"]) == ("failed", 1, 0)
+    assert line["run_id"] == api.get("/runs").json["items"][0]["run_id"]
+
+
+def test_a_run_works_with_the_keys_that_were_compared_with_the_stored_data(
+    api, app_environment, monkeypatch, sql
+):
+    """The secret may be read again, with other keys, between any two uses of the settings."""
+    orders, first, later = [], wiring.tokeniser(), Tokeniser({2: bytes(32)})
+    with monkeypatch.context() as patched:
+        patched.setattr(runs, "_hand_over", orders.append)
+        start(api, {"pages": 1})
+    given = iter([first])
+    with monkeypatch.context() as patched:
+        patched.setattr(wiring, "tokeniser", lambda: next(given, later))
+        runs.ingest(orders[0])
+
+    assert sql("SELECT DISTINCT key_version FROM users") == [(first.version,)]
 
 
 def test_a_run_that_fails_on_its_keys_is_counted_as_failed(api, app_environment, capsys):

@@ -222,7 +222,6 @@ def test_removing_the_data_ends_the_server_that_uses_it(orphans, tmp_path):
         ),
         ("data/PG_VERSION", None, "there is no database in it"),
         ("data/PG_VERSION", b"\xff\xfe\x00", "there is no database in it"),
-        ("data/global/pg_control", b"", "pg_control"),
         ("password", None, "its password file is missing"),
     ],
 )
@@ -240,8 +239,31 @@ def test_a_broken_data_folder_is_reported_with_a_remedy(earlier, file, content, 
     assert not server.running
     assert str(server._installation.folder) in str(broken.value)
     assert problem in str(broken.value)
-    assert "`make clean`" in str(broken.value)
+    assert "`make clean` removes it, and the keys too" in str(broken.value)
     assert "\n" not in str(broken.value)
+
+
+@pytest.mark.parametrize(
+    ("happens", "problem"),
+    [
+        (lambda data: (data / "global/pg_control").write_bytes(b""), "pg_control"),
+        (lambda data: data.chmod(0o755), "has invalid permissions"),
+        (lambda data: (data / "postgresql.auto.conf").write_text("port = none\n"), "configuration file"),
+    ],
+)
+def test_a_server_that_does_not_start_is_not_blamed_on_its_data(tmp_path, happens, problem):
+    with Postgres(tmp_path / "postgres", throwaway=False) as server:
+        data = server._data
+    happens(data)
+
+    with pytest.raises(
+        ServerFailed, match=r"does not start: .*; the data is untouched; its log is "
+    ) as failed:
+        server.start()
+
+    postgres.remove(tmp_path / "postgres")
+    assert problem in str(failed.value)
+    assert "make clean" not in str(failed.value)
 
 
 def test_an_interrupted_first_start_leaves_nothing_broken(folder):

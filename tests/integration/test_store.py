@@ -14,7 +14,7 @@ import psycopg2
 import pytest
 from tenacity import wait_none
 
-from chalicelib import answers, privacy, retries, views
+from chalicelib import answers, privacy, queries, retries, views
 from chalicelib import pool as pool_module
 from chalicelib import store as store_module
 from chalicelib.clean import clean
@@ -140,7 +140,7 @@ def test_when_one_migration_fails_none_is_applied(fresh, empty_database_url, tmp
     shutil.copytree(SQL_FOLDER, tmp_path / "sql")
     broken = tmp_path / "sql/migrations/9999_broken.sql"
     broken.write_text("CREATE TABLE half_done (n int); SELECT no_such_column FROM users")
-    monkeypatch.setattr(store_module, "_SQL", tmp_path / "sql")
+    monkeypatch.setattr(queries, "_SQL", tmp_path / "sql")
 
     with pytest.raises(StoreError, match="query migrate failed: SQLSTATE 42703"):
         fresh.migrate()
@@ -901,8 +901,8 @@ def test_an_erasure_that_waited_for_a_load_deletes_its_people_in_any_isolation(a
 def test_a_statement_given_up_because_of_a_lock_is_not_executed_later(
     postgres, store, sql, monkeypatch, lock, work, written
 ):
-    as_it_is = store_module._sql
-    monkeypatch.setattr(store_module, "_sql", lambda query: as_it_is(query).replace("'10s'", "'0.5s'"))
+    as_it_is = store_module.sql
+    monkeypatch.setattr(store_module, "sql", lambda query: as_it_is(query).replace("'10s'", "'0.5s'"))
     with contextlib.closing(psycopg2.connect(postgres.url)) as holder:
         holder.cursor().execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (lock,))
 

@@ -119,5 +119,5 @@ def test_a_symlink_in_place_of_a_folder_is_refused(tmp_path):
 def test_a_folder_of_another_user_is_refused_with_that_users_id(tmp_path):
     os.chown(make_private(tmp_path / "theirs"), 12345, 12345)
 
-    with pytest.raises(FolderNotOurs, match="belongs to user 12345"):
+    with pytest.raises(FolderNotOurs, match="belongs to user 12345: run as user 12345"):
         make_private(tmp_path / "theirs")
