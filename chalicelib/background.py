@@ -43,6 +43,6 @@ def leave() -> None:
 
 
 def stop_if_leaving(done: int, planned: int, report: Report) -> None:
-    """An ``OnPage`` that ends a run, unless this was its last page. Raises Stopped."""
-    if _leaving.is_set() and done < planned:
+    """An ``OnPage`` that ends a run, unless nothing is left to do. Raises Stopped."""
+    if _leaving.is_set() and done < planned and not report.source_ended:
         raise Stopped("SIGTERM")

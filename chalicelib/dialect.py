@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from chalicelib import lenient_json, shapes
-from chalicelib.users import MAX_PAGE_SIZE, NumericText, User, numeric
+from chalicelib.users import MAX_PAGE_SIZE, NumericText, Personal, User, numeric
 
 T = TypeVar("T", bound=Struct)
 
@@ -62,13 +62,17 @@ class Dialect(Generic[T]):
     authorization_header: str = "Authorization"
 
     def __post_init__(self) -> None:
-        """Raises ValueError if a field is both declared and dropped, or has a type that cannot be checked."""
+        """Raises ValueError if a field is both declared and dropped, or has a type that cannot be checked or
+        that shows its values in its repr."""
         if both := shapes.declared(self.record_type, self.dropped):
             raise ValueError(f"the dialect {self.name} both declares and drops {', '.join(both)}")
         if wrong := shapes.unsupported(self.record_type):
             raise ValueError(
                 f"{self.name}: {', '.join(wrong)} must be a single value, a struct, or a list of these"
             )
+        structs = shapes.structs(self.record_type)
+        if shown := [kind.__name__ for kind in structs if not issubclass(kind, Personal)]:
+            raise ValueError(f"{self.name}: {', '.join(shown)} must derive from Personal, which hides values")
 
     @property
     def has_end(self) -> bool:

@@ -47,7 +47,7 @@ Moment = Annotated[
 Raw = Annotated[str, Meta(min_length=1, max_length=320)]
 Email = Annotated[str, Meta(min_length=1, max_length=320, examples=["someone@example.com"])]
 Street = Annotated[
-    str, Meta(min_length=1, max_length=402, description="Street address, comma, space, street name.")
+    str, Meta(min_length=1, max_length=702, description="Street address, comma, space, street name.")
 ]
 
 # JSON has one type of number: 5.0 is as whole as 5.

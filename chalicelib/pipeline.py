@@ -138,6 +138,9 @@ def _check_time(plan: Plan, pages: Sequence[int], page: int, wanted_seconds: flo
 def _work_queued_page(edges: Edges, plan: Plan, page: int, report: Report) -> None:
     with Loads(edges, report) as loads:
         if load := prepare(edges, plan, page, report):
+            if 0 < load.fetched < plan.page_size:
+                text = "run %s, page %s: %s records instead of %s; see docs/adapting.md if others follow"
+                _log.warning(text, report.run_id, page, load.fetched, plan.page_size)
             if page == plan.pages and edges.source.dialect.has_end:
                 edges.store.note_unread(report.run_id, _unread(edges, plan, report))
             loads.begin(load)

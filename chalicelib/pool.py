@@ -88,6 +88,8 @@ class Pool:
             return opened
         except psycopg2.OperationalError as error:
             sqlstate = _refusal_sqlstate(str(error))
+        except UnicodeDecodeError:  # the server refused in its own language and encoding
+            sqlstate = None
         raise StoreUnavailable("connect", sqlstate)
 
     def _is_alive(self, conn: Connection) -> bool:
@@ -108,15 +110,15 @@ class _Watchdog:
     def __init__(self) -> None:
         self._deadlines: dict[Connection, float] = {}
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._is_watching = False
 
     @contextlib.contextmanager
     def watch(self, conn: Connection, seconds: float) -> Iterator[None]:
         with self._lock:
+            if not self._is_watching:
+                threading.Thread(target=self._run, name="postgres-watch", daemon=True).start()
+                self._is_watching = True
             self._deadlines[conn] = time.monotonic() + seconds
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="postgres-watch", daemon=True)
-                self._thread.start()
         try:
             yield
         finally:
@@ -133,7 +135,7 @@ class _Watchdog:
                     del self._deadlines[conn]
                     _cut(conn)
                 if not self._deadlines:
-                    self._thread = None
+                    self._is_watching = False
                     return
 
 

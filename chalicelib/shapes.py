@@ -26,9 +26,15 @@ def nested(kind: Any) -> type[Struct] | None:
     return next((found for part in get_args(kind) if (found := nested(part))), None)
 
 
+def structs(struct: type[Struct]) -> list[type[Struct]]:
+    """The struct and all those below it."""
+    below = [inner for field in msgspec.structs.fields(struct) if (inner := nested(field.type))]
+    return [struct, *(found for inner in below for found in structs(inner))]
+
+
 def element(kind: Any) -> Any:
     """The type of the elements, if a field's type is a list (or None); else None."""
-    return next((get_args(choice)[0] for choice in _choices(kind) if get_origin(choice) is list), None)
+    return next((get_args(choice)[0] for choice in choices(kind) if get_origin(choice) is list), None)
 
 
 def unsupported(struct: type[Struct]) -> list[str]:
@@ -45,10 +51,10 @@ def unsupported(struct: type[Struct]) -> list[str]:
 
 
 def _is_supported(kind: Any) -> bool:
-    choices = [choice for choice in _choices(kind) if choice not in (NoneType, UnsetType)]
-    if len(choices) == 1 and get_origin(choices[0]) is list:
-        return _is_supported(element(choices[0]))
-    return all(map(_is_single_value, choices)) or (len(choices) == 1 and _is_struct(choices[0]))
+    given = [choice for choice in choices(kind) if choice not in (NoneType, UnsetType)]
+    if len(given) == 1 and get_origin(given[0]) is list:
+        return _is_supported(element(given[0]))
+    return all(map(_is_single_value, given)) or (len(given) == 1 and _is_struct(given[0]))
 
 
 def _is_single_value(kind: Any) -> bool:
@@ -59,12 +65,12 @@ def _is_struct(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Struct)
 
 
-def _choices(kind: Any) -> list[Any]:
+def choices(kind: Any) -> list[Any]:
     """The alternatives of a union, without their annotations."""
     if get_origin(kind) is Annotated:
-        return _choices(get_args(kind)[0])
+        return choices(get_args(kind)[0])
     if get_origin(kind) in (Union, UnionType):
-        return [choice for part in get_args(kind) for choice in _choices(part)]
+        return [choice for part in get_args(kind) for choice in choices(part)]
     return [kind]
 
 

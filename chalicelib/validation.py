@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from types import NoneType
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
@@ -127,11 +127,13 @@ def _rewritten(raw: bytes, dropped: Iterable[str]) -> bytes:
 
 def _remove(value: Any, name: str, *below: str) -> None:
     """Removes a field, also from each record of a list that stands in place of one record."""
-    for record in value if isinstance(value, list) else [value]:
-        if isinstance(record, dict) and below:
-            _remove(record.get(name), *below)
-        elif isinstance(record, dict):
-            record.pop(name, None)
+    if isinstance(value, list):
+        for record in value:
+            _remove(record, name, *below)
+    elif isinstance(value, dict) and below:
+        _remove(value.get(name), *below)
+    elif isinstance(value, dict):
+        value.pop(name, None)
 
 
 def _examine(raw: bytes, dialect: Dialect[Any], today: date) -> User | tuple[Issue, ...]:
@@ -153,12 +155,8 @@ def _examine_closely(record: Any, dialect: Dialect[Any], today: date) -> User | 
     if issues:
         return issues
     try:
-        converted = dialect.convert(record)
-    except ValueError:  # msgspec checks more than the walk does: fail closed
-        return (_NO_RECORD,)
-    try:
-        user = dialect.user(converted)
-    except FAULTS:
+        user = dialect.user(dialect.convert(record))
+    except FAULTS:  # of the dialect's; or of msgspec, which may check more than the walk does
         return (Issue("", "conversion"),)
     return (Issue("", "future"),) if _is_unborn(user, today) else user
 
@@ -187,7 +185,7 @@ def _struct_issues(value: Any, struct: type, path: str, today: date) -> Iterator
 def _value_issues(value: Any, kind: Any, path: str, today: date) -> Iterator[Issue]:
     nested, element = shapes.nested(kind), shapes.element(kind)
     if value is None:
-        if NoneType not in get_args(kind):
+        if NoneType not in shapes.choices(kind):
             yield Issue(path, "required")
     elif element is not None and isinstance(value, list):
         issues = [issue for one in value for issue in _value_issues(one, element, path, today)]

@@ -21,6 +21,9 @@ ROOT = Path(__file__).parent.parent
 # The CA bundle that verifies Postgres' certificate, by the value of Proxy: DatabaseAuthorities in base.yaml.
 _AUTHORITIES = {"true": "certifi/cacert.pem", "false": "chalicelib/rds.pem"}
 
+# The outputs of the base stack that are parameters of the app.
+_OF_BASE = ("ArtifactBucket", "SubnetIds", "SecurityGroupId", "SettingsSecretArn")
+
 Asks = Callable[[str], bool]
 
 
@@ -34,15 +37,19 @@ def deploy(
     template = {"TemplateBody": (ROOT / "infra/base.yaml").read_text(encoding="utf-8")}
     common = {"Stage": stage, **given}
     planned = base.planned_parameters(template, common)
-    _refuse_unknown(given, {*planned, *_parameters(ROOT / "build" / stage / "sam.json")})
+    allowed = {*planned, *_parameters(ROOT / "build" / stage / "sam.json")} - {
+        "Stage",
+        "ArtifactKey",
+        *_OF_BASE,
+    }
+    _refuse_unknown(given, allowed)
     _refuse_package_without(planned["Proxy"], ROOT / "build" / stage / "deployment.zip")
     _change(base, template, common, ask)
     base.protect()
     outputs = base.outputs()
     _set(session.client("secretsmanager"), outputs, settings, ask)
     uploaded, artifact = _upload(session.client("s3"), outputs["ArtifactBucket"], ROOT / "build" / stage)
-    names = ("ArtifactBucket", "SubnetIds", "SecurityGroupId", "SettingsSecretArn")
-    known = {name: outputs[name] for name in names} | {"ArtifactKey": artifact}
+    known = {name: outputs[name] for name in _OF_BASE} | {"ArtifactKey": artifact}
     _change(app, uploaded, common | known, ask)
     print(f"Decant is running at {app.outputs()['EndpointURL']}")
 
@@ -107,7 +114,7 @@ def _parameters(template: Path) -> list[str]:
 
 
 def _refuse_unknown(given: Mapping[str, str], known: set[str]) -> None:
-    """A misspelt name would silently leave its parameter unchanged."""
+    """A misspelt name, or that of a parameter which is set here, would silently have no effect."""
     if unknown := given.keys() - known:
         raise DeployError(f"PARAMETERS: unknown name {', '.join(sorted(unknown))}")
 

@@ -45,8 +45,18 @@ def complete(
 
 
 def _read(secretsmanager: Any, secret: str) -> dict[str, Any]:
-    settings: dict[str, Any] = json.loads(secretsmanager.get_secret_value(SecretId=secret)["SecretString"])
+    settings = _parsed(secretsmanager.get_secret_value(SecretId=secret)["SecretString"])
+    if not isinstance(settings, dict):
+        raise DeployError(f"the secret {secret} does not hold a JSON object; correct it by hand")
     return settings
+
+
+def _parsed(text: str) -> Any:
+    """JSON, or None for a text that is none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def _new_key() -> str:
@@ -81,6 +91,7 @@ def _check(current: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
 
 
 def _keys(settings: Mapping[str, Any]) -> dict[str, str | None]:
-    keys = settings.get("PII_KEYS") or {}
-    versions: dict[str, str | None] = json.loads(keys) if isinstance(keys, str) else keys
-    return versions
+    """The keys by version; none if they are malformed, and then no function can have used them."""
+    keys = settings.get("PII_KEYS")
+    versions = _parsed(keys) if isinstance(keys, str) else keys
+    return versions if isinstance(versions, dict) else {}

@@ -66,7 +66,7 @@ class Stack:
             waiter.wait(ChangeSetName=change_set, WaiterConfig=self._patience)
         except WaiterError as error:
             reason = str(error.last_response.get("StatusReason"))
-            self._client.delete_change_set(ChangeSetName=change_set)
+            self.discard(Plan(change_set, (), first))
             if any(text in reason for text in _NOTHING_TO_DO):
                 return None
             raise DeployError(f"{self.name} cannot be planned: {reason}") from None

@@ -18,7 +18,10 @@ def hold(folder: Path, command: str) -> Iterator[None]:
         file.truncate(0)
         file.write(f"{command}, process {os.getpid()}")
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            file.truncate(0)  # else a later holder that has not written its own yet would be taken for us
 
 
 def is_held(folder: Path) -> bool:

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import shutil
+import socket
+import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -148,6 +150,51 @@ def test_when_one_migration_fails_none_is_applied(fresh, empty_database_url, tmp
 
     broken.unlink()
     assert fresh.migrate() == MIGRATIONS
+
+
+@pytest.fixture
+def refusing():
+    """The URL of a server that refuses connections in German and Latin 1."""
+    text = b"SFATAL\0C28P01\0MPasswort-Authentifizierung f\xfcr Benutzer fehlgeschlagen\0\0"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def refuse():
+            with contextlib.suppress(OSError):
+                while True:
+                    client, _ = listening.accept()
+                    with client:
+                        client.recv(1_000)
+                        client.sendall(b"E" + (len(text) + 4).to_bytes(4, "big") + text)
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        yield f"postgresql://x:x@127.0.0.1:{listening.getsockname()[1]}/x?sslmode=disable"
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_a_refusal_in_another_encoding_means_that_postgres_is_unavailable(refusing):
+    with contextlib.closing(Store(refusing)) as store, pytest.raises(StoreUnavailable):
+        store.last_success_age()
+
+
+def test_a_watchdog_that_cannot_be_started_is_started_with_the_next_query(store, monkeypatch):
+    start, refusals = threading.Thread.start, [RuntimeError("can't start new thread")]
+
+    def start_late(thread):
+        if thread.name == "postgres-watch" and refusals:
+            raise refusals.pop()
+        start(thread)
+
+    until(lambda: not store._pool._watchdog._is_watching)
+    monkeypatch.setattr(threading.Thread, "start", start_late)
+    with pytest.raises(RuntimeError):
+        store.last_success_age()
+
+    store.last_success_age()
+
+    assert store._pool._watchdog._is_watching
+    assert refusals == []
 
 
 # Loading people

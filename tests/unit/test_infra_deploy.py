@@ -133,6 +133,13 @@ def test_the_ca_certificates_checked_for_are_those_in_the_base_stacks_outputs():
     assert output == {"Fn::If": ["WithProxy", deploy._AUTHORITIES["true"], deploy._AUTHORITIES["false"]]}
 
 
+@pytest.mark.parametrize("name", ["Stage", "ArtifactKey", "SubnetIds", "SecurityGroupId"])
+def test_a_parameter_that_is_not_the_users_to_set_is_refused(session, name):
+    with pytest.raises(DeployError, match=f"PARAMETERS: unknown name {name}"):
+        deploy.deploy("prod", session, {name: "test"}, SETTINGS, yes)
+    assert steps() == []
+
+
 def test_an_unknown_parameter_is_refused_before_anything_is_planned(session):
     with pytest.raises(DeployError, match="PARAMETERS: unknown name AlarmEMail, Proxi"):
         deploy.deploy("prod", session, {"AlarmEMail": "me", "Proxi": "false", "Proxy": "false"}, {}, yes)

@@ -126,6 +126,26 @@ def test_a_key_that_was_given_up_can_be_put_back(manager):
     assert held(manager)["PII_KEYS"]["1"] == KEY
 
 
+@pytest.mark.parametrize("keys", ["oops", ["x"], 5, ""])
+def test_malformed_keys_can_be_corrected(manager, keys):
+    manager.put_secret_value(SecretId="decant-prod", SecretString=json.dumps(SOURCE | {"PII_KEYS": keys}))
+
+    with pytest.raises(DeployError, match="could not start with these settings: PII_KEYS"):
+        secret.complete(manager, BASE, {})
+    secret.complete(manager, BASE, {"PII_KEYS": {"1": KEY}})
+
+    assert held(manager)["PII_KEYS"] == {"1": KEY}
+
+
+@pytest.mark.parametrize("text", ["hush", "[]", "null"])
+def test_a_secret_that_holds_no_settings_is_refused_without_showing_it(manager, text):
+    manager.put_secret_value(SecretId="decant-prod", SecretString=text)
+
+    with pytest.raises(DeployError, match="does not hold a JSON object") as refusal:
+        secret.complete(manager, BASE, SOURCE)
+    assert "hush" not in str(refusal.value)
+
+
 def test_a_null_is_checked_as_the_functions_read_it(manager):
     assert "SOURCE_URL" in secret.complete(manager, BASE, SOURCE | {"SOURCE_PAGES": None})
 

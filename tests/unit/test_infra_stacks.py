@@ -175,6 +175,19 @@ def test_a_plan_that_cannot_be_made_says_why(scripted):
         stack.plan(template("one"), {})
 
 
+def test_a_first_plan_that_cannot_be_made_leaves_no_stack(scripted):
+    stack, script = scripted
+    script.add_client_error("describe_stacks", "ValidationError", "Stack decant-prod does not exist")
+    script.add_response("get_template_summary", {"Parameters": []})
+    script.add_response("create_change_set", {"Id": CHANGE_SET})
+    script.add_response("describe_change_set", {"Status": "FAILED", "StatusReason": "Transform failed"})
+    script.add_response("delete_change_set", {}, {"ChangeSetName": CHANGE_SET})
+    script.add_response("delete_stack", {}, {"StackName": "decant-prod"})
+
+    with pytest.raises(DeployError, match="cannot be planned: Transform failed"):
+        stack.plan(template("one"), {})
+
+
 def test_a_failure_is_reported_with_the_resource_that_failed_first(scripted):
     stack, script = scripted
     events = [

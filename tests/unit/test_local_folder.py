@@ -98,6 +98,15 @@ def test_a_second_command_learns_who_holds_the_lock(tmp_path):
     assert not lock.is_held(tmp_path)
 
 
+def test_a_lock_names_no_holder_after_it_or_before_the_next_has_written_its_own(tmp_path):
+    with lock.hold(tmp_path, "make run"):
+        assert lock.holder(tmp_path) == os.getpid()
+    with (tmp_path / "lock").open("a+") as next_one:
+        assert lock._take(next_one.fileno())
+        assert lock.is_held(tmp_path)
+        assert lock.holder(tmp_path) is None
+
+
 def test_a_private_file_is_private_even_with_a_lax_umask(tmp_path):
     before = os.umask(0)
     write_private(tmp_path / "file", "secret")

@@ -99,6 +99,63 @@ def test_dropped_fields_of_a_lists_elements_are_not_in_a_reject():
     assert b"primary" not in reject.raw
 
 
+def test_a_type_that_shows_its_values_is_refused():
+    class Open(Struct):
+        name: Text
+
+    class Member(Personal):
+        open: list[Open] | None
+
+    with pytest.raises(ValueError, match="scim: Open must derive from Personal"):
+        replace(SCIM, record_type=Member, dropped=())
+
+
+class Row(Personal):
+    value: Text
+
+
+class Table(Personal):
+    id: UUID
+    rows: list[list[Row]]
+
+
+def test_dropped_fields_of_lists_in_lists_are_not_in_a_reject():
+    dialect = replace(SCIM, record_type=Table, dropped=("rows.secret",))
+    raw = json.dumps({"id": uid(1), "rows": [[{"value": 5, "secret": "x"}]]}).encode()
+
+    (reject,) = validate(b'{"Resources": [%s]}' % raw, dialect, TODAY).rejects
+
+    assert b"secret" not in reject.raw
+
+
+class Strange(Personal):
+    id: UUID
+    name: Annotated[str | None, Meta(description="What they are called.")] = None
+
+    def __post_init__(self) -> None:
+        if self.name == "nobody":
+            raise ValueError
+
+
+def test_an_annotated_field_may_be_null_however_its_record_is_read():
+    dialect = replace(SCIM, record_type=Strange, to_user=lambda one: User(uid=one.id), dropped=("other",))
+    plain, odd = ({"id": uid(number), "name": None, "other": text} for number, text in ((1, "x"), (2, "\0")))
+    body = json.dumps({"Resources": [plain, odd]}).encode()
+
+    assert len(validate(body, dialect, TODAY).users) == 2
+
+
+def test_a_record_that_its_own_type_refuses_is_a_record_all_the_same():
+    """So that the quarantine keeps it."""
+    dialect = replace(SCIM, record_type=Strange, to_user=lambda one: User(uid=one.id))
+
+    (reject,) = validate(
+        json.dumps({"Resources": [{"id": uid(1), "name": "nobody"}]}).encode(), dialect, TODAY
+    ).rejects
+
+    assert (reject.issues, reject.is_record) == ((Issue("", "conversion"),), True)
+
+
 def test_a_dropped_field_may_have_dots_in_its_name():
     page = checked(record(**{ENTERPRISE: {"department": "Cellar"}}), record(nicknames=5, **{ENTERPRISE: {}}))
 

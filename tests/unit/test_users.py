@@ -394,7 +394,7 @@ def test_an_empty_record_lacks_only_the_required_fields_of_the_top_level(api):
 @both
 def test_a_record_that_only_the_decoder_refuses_is_rejected_as_a_whole(api):
     record = api.record({"\ud800": 1})  # an unknown field whose name is not Unicode text
-    assert issues(api, record) == [("", "type")]
+    assert issues(api, record) == [("", "conversion")]
 
 
 class Cut(Dialect[User]):

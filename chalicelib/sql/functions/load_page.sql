@@ -191,13 +191,13 @@ WITH sealed AS MATERIALIZED (
         run_id, page, position, issues, fingerprint, sealed, uid_token, sealed_until, created_at
     )
     SELECT
-        run.run_id, load_page.page, reject_rows.position, reject_rows.issues, reject_rows.fingerprint, seal,
+        claimed.run_id, load_page.page, reject_rows.position, reject_rows.issues, reject_rows.fingerprint, seal,
         CASE WHEN seal IS NOT NULL THEN reject_rows.uid_tokens[1] END,
         CASE WHEN seal IS NOT NULL
             THEN coalesce(earlier.sealed_until, now() + load_page.seal_days * interval '1 day')
         END,
         coalesce(earlier.created_at, now())
-    FROM claimed AS run CROSS JOIN (SELECT count(*) FROM rejects_deleted) AS gone
+    FROM claimed CROSS JOIN (SELECT count(*) FROM rejects_deleted) AS gone
         CROSS JOIN reject_rows LEFT JOIN sealed AS earlier USING (position)
     RETURNING position
 ), replayed AS (
