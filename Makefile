@@ -30,6 +30,7 @@ ingest: .venv/installed ## Run one ingest now; PAGES=20 SIZE=1000
 	@exec $(PY) -m local.ingest $(if $(PAGES),--pages '$(PAGES)') $(if $(SIZE),--size '$(SIZE)')
 
 replay: .venv/installed ## Validate a run's sealed rejects again; RUN=id
+	$(if $(RUN),,$(error make replay needs the id of a run, as in `make replay RUN=…`))
 	@exec $(PY) -m local.ingest --replay '$(RUN)'
 
 api-key: .venv/installed ## Create an API key; SCOPES=read,operate,erase

@@ -51,6 +51,7 @@ _GATEWAY_TITLES = {
 }
 
 _LOCKED = "55P03"  # lock_not_available: the wait for a lock timed out
+_OUT_OF_RESOURCES = "53"  # the class of insufficient resources
 _CANCELLED = "57014"  # query_canceled: the statement timed out
 
 _log = logging.getLogger("decant.answers")
@@ -107,7 +108,9 @@ def problem_of(error: DecantError, request_id: str) -> Response:
             503, "Postgres takes too long", "the query was cancelled at its time limit", request_id
         )
     if isinstance(error, StoreUnavailable):
-        return problem(503, "Postgres cannot be reached", request_id=request_id)
+        is_short = (error.sqlstate or "").startswith(_OUT_OF_RESOURCES)
+        title = "Postgres lacks disk, memory or connections" if is_short else "Postgres cannot be reached"
+        return problem(503, title, request_id=request_id)
     if isinstance(error, StoreError) and error.sqlstate == _LOCKED:
         return problem(503, "Postgres is busy", "nothing was changed; try again", request_id)
     return problem(500, "Internal error", request_id=request_id)

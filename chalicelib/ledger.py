@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
+from uuid import UUID
 
 from chalicelib.users import Issue
 
@@ -97,6 +98,8 @@ class KeyTrouble:
     def __str__(self) -> str:
         if self.people is None:
             return f"the key of version {self.version} is not the key that this database was written with"
+        if not (self.people or self.erasures or self.sealed):
+            return f"version {self.version} was in use, and is newer than the given ones; put its key back"
         needed = f"people: {self.people}, erasures: {self.erasures}, sealed records: {self.sealed}"
         advice = "put its key back, or null to give it up"
         return f"version {self.version} is missing, but needed ({needed}); {advice}"
@@ -183,6 +186,7 @@ class Report:
     ``source_ended`` means that the run has seen the source's end. ``short_pages`` had fewer
     records than requested, although others followed: a dialect that asks by offset has left some out.
     ``cursor`` is where the next page is, for an API that pages by cursor; it may hold a personal value.
+    ``uids`` are those of the last page.
     """
 
     run_id: str
@@ -205,17 +209,18 @@ class Report:
     next_page: int | None = None
     source_ended: bool = False
     cursor: Mapping[str, str | int] | None = field(default=None, repr=False)
+    uids: Sequence[UUID] = field(default=(), repr=False)
     short_pages: int = 0
 
     def summary(self) -> dict[str, Any]:
-        """The report as JSON can hold it, without field names and a cursor that the source made up."""
-        summary = asdict(self) | {
+        """The report as JSON can hold it, without what only the run needs, or the source made up."""
+        summary = asdict(replace(self, unknown_names=set(), cursor=None, uids=())) | {
             "rejects_by_rule": [
                 {"path": path, "rule": rule, "count": count}
                 for (path, rule), count in self.rejects_by_rule.most_common()
             ],
         }
-        del summary["unknown_names"], summary["cursor"]
+        del summary["unknown_names"], summary["cursor"], summary["uids"]
         return summary
 
     def settle(self, counts: Counts) -> None:

@@ -67,12 +67,21 @@ def _extract(edges: Edges, plan: Plan, page: int, report: Report) -> tuple[Valid
     body, dialect = _fetch(edges, plan, page, report), edges.source.dialect
     with timed(report, "validate"):
         valid = _validated(body, dialect, page, today)
+        _refuse_repetition(valid, page, report)
         if dialect.next_cursor is None:
             report.source_ended = not valid.fetched
         else:
             report.cursor = _next_cursor(body, dialect, page, report.cursor)
             report.source_ended = report.cursor is None
     return valid, None
+
+
+def _refuse_repetition(valid: ValidPage, page: int, report: Report) -> None:
+    """A source that ignores the page's number would give its first people again and again."""
+    uids = [user.uid for user in valid.users]
+    if uids and uids == report.uids:
+        raise SourceInvalid(page, "the same people as on the page before")
+    report.uids = uids
 
 
 def _fetch(edges: Edges, plan: Plan, page: int, report: Report) -> bytes:

@@ -35,6 +35,9 @@ def main() -> int:
         with _servers():
             report = _ingest(options.pages, options.size, options.replay)
     except signals.StopRequested:
+        print(
+            "ingest: stopped; the pages that are loaded stay, and the ledger says how many", file=sys.stderr
+        )
         return 130
     except (LocalError, DecantError, OSError) as error:
         print("ingest: stopped" if signals.requested() else f"ingest: {error}", file=sys.stderr)
@@ -119,7 +122,8 @@ def table(report: Report, replay: bool = False) -> Iterator[str]:
     if report.error:
         yield f"  error       {report.error}"
     if report.status == "skipped":
-        yield "  another run of this source is in progress, or died and its lease has not expired"
+        yield "  another run of this source is in progress, or died and its lease has not expired;"
+        yield "  that takes 2 minutes (30 over a queue); run `make ingest` then, or wait for the schedule"
         return
     if replay and not report.fetched:
         if not report.error:

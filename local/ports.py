@@ -1,15 +1,15 @@
-"""The port that the user sets with PORT=."""
+"""The port that the user sets as PORT, in the environment or in `.env`."""
 
 import os
 import socket
 
-from local import processes
+from local import processes, settings
 from local.errors import LocalError, PortTaken
 
 
 def requested() -> int | None:
     """None if PORT is not set. Raises LocalError."""
-    text = os.environ.get("PORT")
+    text = settings.chosen().get("PORT") or os.environ.get("PORT")
     if not text:
         return None
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:

@@ -16,17 +16,20 @@ from local.errors import LocalError
 from local.folders import ROOT, write_private
 
 NAMES = frozenset(config.NAMES)
+_OF_THE_ENVIRONMENT = {"PYTHON", "DECANT_LOCAL_DIR"}  # needed before `.env` is read
 
 
 def chosen() -> dict[str, str]:
     """What the user has set. An empty value counts as unset: `.env` starts as a copy of an example.
 
-    Raises LocalError if `.env` cannot be read as text.
+    Raises LocalError if `.env` cannot be read as text, or holds a setting that must be in the environment.
     """
     try:
         written = _filled(dotenv_values(ROOT / ".env"))
     except UnicodeDecodeError:
         raise LocalError(f"{ROOT / '.env'} is not UTF-8") from None
+    if misplaced := sorted(_OF_THE_ENVIRONMENT & set(written)):
+        raise LocalError(f"{', '.join(misplaced)}: set it in the environment, not in {ROOT / '.env'}")
     return written | {name: os.environ[name] for name in NAMES | set(written) if os.environ.get(name)}
 
 

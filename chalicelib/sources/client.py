@@ -1,14 +1,11 @@
-"""Fetches pages of a user API over HTTP, with retries. The only room that uses requests.
+"""Fetches pages of a user API over HTTP, with retries.
 
 Returns bytes and never parses them. Every fetch is bounded in time and size, whatever the server does.
 """
 
-import contextlib
 import logging
-import socket
 import threading
 import time
-import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +28,7 @@ from tenacity import (
 from chalicelib import transport
 from chalicelib.dialect import Cursor, Dialect
 from chalicelib.errors import SourceInvalid, SourceUnavailable
+from chalicelib.sources.connections import CuttableAdapter
 
 # At DEBUG urllib3 logs the query, which may hold a key; its warnings hold headers and the whole URL.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
@@ -83,7 +81,7 @@ class Source:
         self.name = f"{dialect.name} {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         self.dialect = dialect
         self._url, self._query, self._limits = url, query, limits or Limits()
-        self._session, self._adapter = requests.Session(), _Adapter()
+        self._session, self._adapter = requests.Session(), CuttableAdapter()
         header = dialect.authorization_header
         self._auth = None if authorization is None else partial(_with_header, header, authorization)
         is_local = parts.scheme == "http" and transport.is_safe(url)
@@ -129,8 +127,10 @@ class Source:
                 return self._body(response, page, size, deadline)
         except _Transient as error:
             problem = error
+            if error.retry_after > self._limits.page:
+                problem = SourceUnavailable(page, f"{error}, and asks to wait {error.retry_after:,.0f} s")
         except (requests.ConnectionError, requests.Timeout) as error:
-            problem = _Transient(f"no answer: {type(error).__name__}")
+            problem = _Transient(f"no answer: {_cause(error)}")
         except urllib3.exceptions.HTTPError as error:
             problem = _Transient(f"the body was cut off: {type(error).__name__}")
         except requests.RequestException as error:
@@ -171,45 +171,11 @@ class Source:
         return SourceUnavailable(page, f"it took longer than {self._limits.page} s")
 
 
-class _Adapter(requests.adapters.HTTPAdapter):
-    """Tracks its connections, so that they can be cut whatever they wait for: TLS, headers, a body."""
-
-    def __init__(self) -> None:
-        self._open: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._pool_classes = {
-            "http": _tracked_in(self._open, urllib3.HTTPConnectionPool, urllib3.connection.HTTPConnection),
-            "https": _tracked_in(self._open, urllib3.HTTPSConnectionPool, urllib3.connection.HTTPSConnection),
-        }
-        super().__init__()
-
-    def init_poolmanager(self, *sizes: Any, **settings: Any) -> None:
-        super().init_poolmanager(*sizes, **settings)
-        self.poolmanager.pool_classes_by_scheme = self._pool_classes
-
-    def proxy_manager_for(self, proxy: str, **settings: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **settings)
-        manager.pool_classes_by_scheme = self._pool_classes
-        return manager
-
-    def cut(self) -> None:
-        for connection in list(self._open):
-            with contextlib.suppress(OSError, AttributeError):  # it has no socket yet, or no longer
-                (connection.own_socket or connection.sock).shutdown(socket.SHUT_RDWR)
-
-
-def _tracked_in(known: weakref.WeakSet[Any], pool: Any, connection: Any) -> Any:
-    class Connection(connection):  # type: ignore[misc]
-        own_socket = None  # it goes to the response if the server will close the connection
-
-        def connect(self) -> None:
-            known.add(self)
-            super().connect()
-            self.own_socket = self.sock
-
-    class Pool(pool):  # type: ignore[misc]
-        ConnectionCls = Connection
-
-    return Pool
+def _cause(error: requests.RequestException) -> str:
+    """The class of what is behind it, if known, such as ``NameResolutionError``."""
+    behind = error.args[0] if error.args else None
+    behind = getattr(behind, "reason", behind)
+    return type(behind if isinstance(behind, Exception) else error).__name__
 
 
 def _with_header(name: str, value: str, request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -34,7 +34,7 @@ FAULTS = {
     "too many requests": (Answer(answer(b"{}", "429 Too Many Requests")), "status 429 (attempt 4)"),
     "a wish for patience": (
         Answer(answer(b"{}", "429 Too Many Requests", Retry_After="9999")),
-        "status 429 (attempt 4)",
+        "status 429, and asks to wait 9,999 s",
     ),
     "an error of its own": (Answer(answer(b"{}", "500 Internal Server Error")), "status 500 (attempt 4)"),
     "a reset": (Answer(answer(page(2))[:-9], "reset"), "the body was cut off: ProtocolError (attempt 4)"),

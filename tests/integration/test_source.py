@@ -275,7 +275,7 @@ def test_a_transient_failure_is_retried(user_api, stand_in, fault):
         ("status-503", "status 503 (attempt 4)"),
         ("status-429", "status 429 (attempt 4)"),
         ("truncate", "the body was cut off: ProtocolError (attempt 4)"),
-        ("reset", "no answer: ConnectionError (attempt 4)"),
+        ("reset", "no answer: ProtocolError (attempt 4)"),
     ],
 )
 def test_a_lasting_failure_is_given_up_after_the_maximum_number_of_tries(user_api, stand_in, fault, problem):
@@ -295,7 +295,13 @@ def test_an_api_that_does_not_answer_is_given_up_when_the_pages_time_is_up(stand
 def test_an_unreachable_api_is_an_outage(source_of):
     error = error_of_fetch(source_of(f"http://127.0.0.1:{free_port()}/users"))
 
-    assert (type(error), error.problem) == (SourceUnavailable, "no answer: ConnectionError (attempt 4)")
+    assert (type(error), error.problem) == (SourceUnavailable, "no answer: NewConnectionError (attempt 4)")
+
+
+def test_a_host_that_does_not_exist_is_told_from_one_that_refuses(source_of):
+    error = error_of_fetch(source_of("http://users.invalid/"))
+
+    assert error.problem.startswith("no answer: NameResolutionError")
 
 
 @pytest.mark.parametrize("status", [201, 204, 304, 400, 401, 403, 404, 418])
@@ -341,11 +347,28 @@ def test_a_pause_may_be_requested_as_a_date(user_api, stand_in):
     assert 0.8 <= pause_after(user_api, stand_in, in_two_seconds, limits) < 2.5
 
 
-@pytest.mark.parametrize("asked", ["3600", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
-def test_a_requested_pause_is_capped(user_api, stand_in, asked):
+def test_a_requested_pause_is_capped(user_api, stand_in):
     limits = replace(LIMITS, longest_pause=0.3)
 
-    assert 0.3 <= pause_after(user_api, stand_in, asked, limits) < 0.8
+    assert 0.3 <= pause_after(user_api, stand_in, "1", limits) < 0.8
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("3600", "3,600 s"),
+        ("9" * 400, "inf s"),
+        (format_datetime(datetime.now(UTC) + timedelta(days=9), usegmt=True), "777,"),
+    ],
+    ids=["an hour", "for ever", "until a date"],
+)
+def test_an_api_that_asks_to_wait_for_too_long_is_given_up_at_once(user_api, stand_in, asked, said):
+    user_api.script(b"{}", status=429, headers={"Retry-After": asked})
+
+    error = error_of_fetch(stand_in())
+
+    assert error.problem.startswith(f"status 429, and asks to wait {said}")
+    assert len(user_api.requests) == 1
 
 
 @pytest.mark.parametrize(

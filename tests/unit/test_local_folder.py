@@ -8,7 +8,7 @@ import stat
 import pytest
 
 from chalicelib import config
-from local import keys, lock, settings
+from local import keys, lock, ports, settings
 from local.errors import AlreadyRunning, FolderNotOurs, LocalError
 from local.folders import make_private, write_private
 
@@ -83,6 +83,25 @@ def test_an_env_file_that_is_not_text_is_refused_without_showing_it(tmp_path, mo
 
     with pytest.raises(LocalError, match=r"\.env is not UTF-8$"):
         settings.chosen()
+
+
+@pytest.mark.parametrize("name", ["DECANT_LOCAL_DIR", "PYTHON"])
+def test_what_is_needed_before_the_env_file_is_read_may_not_be_in_it(tmp_path, monkeypatch, name):
+    (tmp_path / ".env").write_text(f"{name}=x\n")
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+
+    with pytest.raises(LocalError, match=f"^{name}: set it in the environment, not in "):
+        settings.chosen()
+
+
+def test_the_port_may_be_in_the_env_file_and_the_environment_wins(tmp_path, monkeypatch):
+    (tmp_path / ".env").write_text("PORT=18222\n")
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    monkeypatch.delenv("PORT", raising=False)
+    assert ports.requested() == 18222
+
+    monkeypatch.setenv("PORT", "18223")
+    assert ports.requested() == 18223
 
 
 def test_a_second_command_learns_who_holds_the_lock(tmp_path):

@@ -160,7 +160,8 @@ def test_a_replay_says_where_the_records_are_that_it_rejected_again():
 def test_a_skipped_run_has_nothing_to_count():
     assert list(ingest.table(Report("r1", "skipped"))) == [
         "Ingest skipped in 0.00 s (run r1)",
-        "  another run of this source is in progress, or died and its lease has not expired",
+        "  another run of this source is in progress, or died and its lease has not expired;",
+        "  that takes 2 minutes (30 over a queue); run `make ingest` then, or wait for the schedule",
     ]
 
 

@@ -138,7 +138,7 @@ def test_the_ledger_records_a_runs_plan_when_it_starts():
 
 
 def test_the_planned_pages_are_fetched_from_the_first_in_the_planned_size():
-    trial = Run(page(1), page(1), page(1))
+    trial = Run(*(page(1, first=number) for number in range(3)))
     trial.plan = Plan("backfill", 3, 17, max_reject_ratio=0.2)
 
     trial()
@@ -452,6 +452,21 @@ def test_a_run_with_cursors_begins_at_the_first_page():
     assert report.error == "page 4: only the page before it can say where it is: the API pages by cursor"
 
 
+def test_a_source_that_gives_the_same_page_again_ends_the_run():
+    report = Run(page(2), page(2), page(2))()
+
+    assert (report.status, report.inserted, report.fetched) == ("partial", 2, 2)
+    assert report.error == "page 2: the same people as on the page before"
+    assert "uids" not in report.summary()
+    assert uid(0) not in repr(report)
+
+
+def test_pages_that_share_people_but_differ_are_loaded():
+    report = Run(page(2), page(3), page(1), RANDOM_DATA_API.page(record(0, email=MISSING)))()
+
+    assert (report.fetched, report.inserted, report.unchanged) == (6, 3, 3)
+
+
 NO_JSON = "page 1: the body is not valid JSON, or is cut off"
 NO_LIST = "page 1: the body holds no list of records in the format of random-data-api"
 TOO_MANY = "page 1: more than 5000 records"
@@ -610,7 +625,7 @@ def test_every_step_is_timed_and_the_ledger_has_the_same_times():
 
 
 def test_the_times_of_several_pages_are_summed():
-    trial = Run(page(1), page(1), page(1))
+    trial = Run(*(page(1, first=number) for number in range(3)))
     seen = []
     trial.on_page = lambda done, planned, report: seen.append(dict(report.timings))
 

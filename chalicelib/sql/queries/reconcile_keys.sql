@@ -8,6 +8,7 @@
 -- The newest key is remembered first, in a separate statement, so that the second of two concurrent callers sees the
 -- first one's. If something is wrong it is forgotten again: a refused key must not lock the right ones out.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a snapshot for each statement
+SET LOCAL lock_timeout = '5s'; -- for each of three waits; the client gives up after 20 s, and nothing may happen later
 INSERT INTO key_versions (version, proof)
 SELECT key::integer, value FROM json_each_text(%(proofs)s) WHERE key::integer = %(newest)s
 ON CONFLICT DO NOTHING;
