@@ -15,7 +15,7 @@ import msgspec
 from chalice.app import AuthResponse, AuthRoute, Chalice, CORSConfig, Response
 
 from chalicelib import answers, forms, telemetry
-from chalicelib.access import scopes_of
+from chalicelib.access import key_name, scopes_of
 from chalicelib.errors import ConfigError, DecantError, RequestError, Unforeseen
 
 LARGEST_BODY_BYTES = 65_536
@@ -105,7 +105,7 @@ class Routes:
             for route in self.all
             if route.scope in scopes
         ]
-        return AuthResponse(routes=allowed or [_NOWHERE], principal_id="key")
+        return AuthResponse(routes=allowed or [_NOWHERE], principal_id=key_name(authorization))
 
 
 def cors_of(allowed_origin: str) -> CORSConfig:
@@ -132,12 +132,12 @@ def _guarded(app: Chalice, route: Route) -> Handler:
             answer = answers.problem_of(Unforeseen(error), request_id)
         answer.headers = {**answers.SECURITY, **answer.headers, "X-Request-Id": request_id}
         telemetry.log_request(
-            route.method,
-            route.path,
+            f"{route.method} {route.path}",
             answer.status_code,
-            str(answer.headers.get("X-Data-Source", "")),
             started,
-            request_id,
+            request_id=request_id,
+            caller=(request.context.get("authorizer") or {}).get("principalId"),
+            data_source=answer.headers.get("X-Data-Source"),
         )
         return answer
 

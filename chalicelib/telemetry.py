@@ -97,14 +97,14 @@ def _is_not_ours(record: logging.LogRecord) -> bool:
     return record.name.partition(".")[0] != _NAME
 
 
-def log_request(method: str, route: str, status: int, source: str, started: float, request_id: str) -> None:
-    """Writes a request's line. ``route`` is the pattern, never the path; ``started`` is by perf_counter."""
+def log_request(route: str, status: int, started: float, **known: Any) -> None:
+    """Writes a request's line, with what else is known. ``route`` is the method and the pattern, never the
+    path; ``started`` is by perf_counter."""
     metrics = {"Latency": round((time.perf_counter() - started) * 1000, 3), "Errors": int(status >= 500)}
-    fields: dict[str, Any] = {"status": status, "request_id": request_id}
-    if source:
-        metrics["CacheHits"] = int(source == "redis")
-        fields["data_source"] = source
-    _write({"route": f"{method} {route}", "service": "api"}, metrics, fields)
+    fields = {name: value for name, value in known.items() if value is not None}
+    if "data_source" in fields:
+        metrics["CacheHits"] = int(fields["data_source"] == "redis")
+    _write({"route": route, "service": "api"}, metrics, {"status": status, **fields})
 
 
 def log_run(report: Report) -> None:

@@ -213,3 +213,13 @@ def test_correcting_the_emulator_twice_changes_nothing():
     app.emulator.correct()
 
     assert chalice.local.LocalGateway.handle_request is before
+
+
+def test_each_request_with_a_key_is_logged_with_the_keys_name_and_not_with_the_key(api, capsys):
+    api.get("/runs", key=READ)
+    api.get("/health", key=None)
+
+    with_key, without = map(json.loads, capsys.readouterr().out.splitlines())
+    assert with_key["caller"] == key_hash(READ)[:8]
+    assert "caller" not in without
+    assert READ not in str(with_key)

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from chalicelib.access import SCOPES, key_hash, scopes_of
+from chalicelib.access import SCOPES, key_hash, key_name, scopes_of
 
 READER, OPERATOR, NOBODY = "reader-key", "operator-key", "key-without-scopes"
 API_KEYS = {
@@ -74,3 +74,7 @@ def test_an_empty_key_has_no_scope_even_if_its_hash_is_configured():
 
 def test_without_configured_keys_nobody_has_a_scope():
     assert scopes_of(f"Bearer {READER}", {}) == frozenset()
+
+
+def test_a_key_is_called_by_the_start_of_its_hash():
+    assert key_name("Bearer  abc ") == key_hash("abc")[:8]

@@ -33,7 +33,7 @@ def metrics_of(line):
 
 @pytest.fixture
 def request_line(capsys):
-    telemetry.log_request("GET", "/users/{uid}", 200, "redis", 0.0, "an-id")
+    telemetry.log_request("GET /users/{uid}", 200, 0.0, request_id="an-id", data_source="redis")
     return line_of(capsys)
 
 
@@ -87,13 +87,13 @@ def test_metrics_have_few_dimensions_since_each_combination_costs_money(request_
 
 @pytest.mark.parametrize(("status", "errors"), [(200, 0), (304, 0), (404, 0), (499, 0), (500, 1), (503, 1)])
 def test_only_a_failure_of_ours_counts_as_an_error(capsys, status, errors):
-    telemetry.log_request("GET", "/", status, "", 0.0, "an-id")
+    telemetry.log_request("GET /", status, 0.0, request_id="an-id")
 
     assert line_of(capsys)["Errors"] == errors
 
 
 def test_a_route_without_a_cache_counts_neither_hit_nor_miss(capsys):
-    telemetry.log_request("GET", "/runs", 200, "", 0.0, "an-id")
+    telemetry.log_request("GET /runs", 200, 0.0, request_id="an-id")
 
     line = line_of(capsys)
     assert "CacheHits" not in metrics_of(line)
@@ -101,8 +101,8 @@ def test_a_route_without_a_cache_counts_neither_hit_nor_miss(capsys):
 
 
 def test_each_line_holds_only_its_own_request(capsys):
-    telemetry.log_request("GET", "/users/{uid}", 200, "redis", 0.0, "first")
-    telemetry.log_request("GET", "/runs", 404, "", 0.0, "second")
+    telemetry.log_request("GET /users/{uid}", 200, 0.0, request_id="first", data_source="redis")
+    telemetry.log_request("GET /runs", 404, 0.0, request_id="second")
 
     _, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert (second["request_id"], second["route"]) == ("second", "GET /runs")
