@@ -57,31 +57,44 @@ _CANCELLED = "57014"  # query_canceled: the statement timed out
 _log = logging.getLogger("decant.answers")
 
 
-def json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+class Answer(Response):
+    """An answer with a text as its body and one value per header. Chalice takes longer over what it need not
+    look for here: binary bodies, and lists in headers."""
+
+    def to_dict(self, binary_types: list[str] | None = None) -> dict[str, Any]:
+        return {
+            "headers": self.headers,
+            "multiValueHeaders": {},
+            "statusCode": self.status_code,
+            "body": self.body,
+        }
+
+
+def json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Answer:
     """An answer whose body is a struct, or JSON that is already encoded."""
     encoded = body if isinstance(body, bytes) else encode(body)
-    return Response(encoded.decode(), {"Content-Type": JSON, **(headers or {})}, status)
+    return Answer(encoded.decode(), {"Content-Type": JSON, **(headers or {})}, status)
 
 
-def html(text: str) -> Response:
+def html(text: str) -> Answer:
     """An HTML page."""
-    return Response(text, {"Content-Type": f"{HTML}; charset=utf-8"})
+    return Answer(text, {"Content-Type": f"{HTML}; charset=utf-8"})
 
 
-def page(request: Any) -> Response:
+def page(request: Any) -> Answer:
     """The web page. Its links are relative, so a URL without a trailing slash is redirected to add one."""
     path = request.context["path"]
     if not path.endswith("/"):
-        return Response("", {"Location": f"./{path.rpartition('/')[2]}/"}, 307)
+        return Answer("", {"Location": f"./{path.rpartition('/')[2]}/"}, 307)
     answer = html(assets.page())
     answer.headers["Content-Security-Policy"] = _PAGE_POLICY
     return answer
 
 
-def asset(version: str, name: str) -> Response:
+def asset(version: str, name: str) -> Answer:
     """A file of the web page. Raises RequestError with 404 if there is none."""
     file = or_404(assets.find(version, name))
-    return Response(
+    return Answer(
         file.text,
         {
             "Content-Type": f"{file.media}; charset=utf-8",
@@ -90,13 +103,13 @@ def asset(version: str, name: str) -> Response:
     )
 
 
-def problem(status: int, title: str, detail: str = "", request_id: str = "") -> Response:
+def problem(status: int, title: str, detail: str = "", request_id: str = "") -> Answer:
     """A problem document."""
     document = Problem(title, status, detail, request_id)
-    return Response(encode(document).decode(), {"Content-Type": PROBLEM}, status)
+    return Answer(encode(document).decode(), {"Content-Type": PROBLEM}, status)
 
 
-def problem_of(error: DecantError, request_id: str) -> Response:
+def problem_of(error: DecantError, request_id: str) -> Answer:
     """What a caller may know of an error: of one on our side, little more than the request id to ask with."""
     if isinstance(error, RequestError):
         return problem(error.status, error.title, error.detail, request_id)
@@ -130,7 +143,7 @@ def or_404(body: Any) -> Any:
     return body
 
 
-def one_user(request: Any, body: bytes, source: str) -> Response:
+def one_user(request: Any, body: bytes, source: str) -> Answer:
     """One person, with a strong ETag; 304 if the caller already has this version."""
     etag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
     headers = {"ETag": etag, "X-Data-Source": source, "Cache-Control": "private, no-cache"}
@@ -147,14 +160,14 @@ def _has(if_none_match: str | None, etag: str) -> bool:
     return etag in known or known == ["*"]
 
 
-def started(request: Any, run_id: str, status: str) -> Response:
+def started(request: Any, run_id: str, status: str) -> Answer:
     """A run that has begun, and the URL of its status, relative to the request's URL."""
     last_segment = request.context["path"].rpartition("/")[2]
     location = f"{last_segment}/{run_id}" if last_segment else run_id
     return json(RunStarted(run_id, status), 202, {"Location": location})
 
 
-def user_list(request: Any, people: UserList) -> Response:
+def user_list(request: Any, people: UserList) -> Answer:
     """A page of people, in the media type that the caller prefers, with a link to the next page."""
     media = _preferred_media(request.headers.get("accept", "*/*"), (JSON, NDJSON, CSV))
     headers = {
@@ -162,10 +175,10 @@ def user_list(request: Any, people: UserList) -> Response:
         "X-Data-Source": "postgres",
         "Vary": "Accept",
     }
-    return Response(_serialised(people, media), {**headers, **_next(request, people.next)})
+    return Answer(_serialised(people, media), {**headers, **_next(request, people.next)})
 
 
-def ledger_list(request: Any, ledger: RunList | RejectList) -> Response:
+def ledger_list(request: Any, ledger: RunList | RejectList) -> Answer:
     """A page of the ledger, with a link to the next page."""
     return json(ledger, headers=_next(request, ledger.next))
 

@@ -122,9 +122,9 @@ def _run_opened(order: Mapping[str, Any], until: float) -> Report:
 
     run = wiring.store().get_run(order["run_id"])
     report = Report(order["run_id"], run.status if run else "lost")
+    if report.status != "running":
+        return report  # the order was delivered twice
     with _logged(report):
-        if report.status != "running":
-            return report  # the order was delivered twice
         with _recording_failure(report):
             edges = _edges()
             _refuse_changed_settings(edges, run)
