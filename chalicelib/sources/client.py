@@ -36,6 +36,7 @@ logging.getLogger("urllib3").setLevel(logging.ERROR)
 _HEADERS = {**requests.utils.default_headers(), "Accept": "application/json", "User-Agent": "decant"}
 _JSON_TYPES = ("application/json", "text/json")
 _CHUNK_BYTES = 65_536
+_PASSING = {requests.codes.request_timeout, requests.codes.too_many_requests}
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ def _with_header(name: str, value: str, request: requests.PreparedRequest) -> re
 def _check(response: requests.Response, page: int) -> None:
     """Raises unless this is a 200 with JSON."""
     status = response.status_code
-    if status == requests.codes.too_many_requests or status >= requests.codes.server_error:
+    if status in _PASSING or status >= requests.codes.server_error:
         raise _Transient(f"status {status}", _retry_after(response.headers.get("Retry-After", "")))
     if response.is_redirect:
         raise SourceUnavailable(page, f"status {status}: redirects are not followed; use the final URL")

@@ -154,7 +154,7 @@ def test_a_page_is_not_loaded_with_another_key_of_the_same_version(store, sql):
 def test_a_newer_version_is_not_forgotten_before_anybody_is_stored_under_it(store, sql):
     opening.open_run(store, BOTH, RunRequest(FakeSource.name, "manual", 1))
 
-    with pytest.raises(ConfigError, match="version 2 is missing"):
+    with pytest.raises(ConfigError, match="version 2 was in use"):
         refuse_wrong_keys(store, FIRST)
     with pytest.raises(ConfigError, match="version 2 is not the key"):
         refuse_wrong_keys(store, Tokeniser({**KEYS, 2: b"!" * 32}))

@@ -260,7 +260,8 @@ def test_the_client_does_not_inspect_the_json(stand_in, fault):
 
 
 @pytest.mark.parametrize(
-    "fault", ["status-503", "status-500", "status-502", "status-429", "truncate", "reset", "delay-0.6"]
+    "fault",
+    ["status-503", "status-500", "status-502", "status-429", "status-408", "truncate", "reset", "delay-0.6"],
 )
 def test_a_transient_failure_is_retried(user_api, stand_in, fault):
     body = stand_in(fault=fault, times=2, limits=replace(LIMITS, page=5)).fetch(1, 3)
