@@ -84,9 +84,17 @@ class Dialect(Generic[T]):
         if self.next_cursor is None:
             return None
         with suppress(*_FAULTS_OF_ANY_JSON):
-            cursor = self.next_cursor(lenient_json.loads_fast(body))
-            return msgspec.convert(cursor, dict[str, str | int] | None)
+            cursor = msgspec.convert(self.next_cursor(self._parsed(body)), dict[str, str | int] | None)
+            json.dumps(cursor, ensure_ascii=False).encode()  # a lone surrogate cannot be sent
+            return cursor
         raise ValueError("no cursor")
+
+    def _parsed(self, body: bytes) -> Any:
+        """A whole page's JSON, without values that are nested too deeply."""
+        try:
+            return lenient_json.loads_fast(body)
+        except RecursionError:
+            return lenient_json.loads_fast(lenient_json.without_depths(body, 1 + len(self._envelope))[0])
 
     def decode(self, body: bytes) -> list[User]:
         """A whole page at once. Raises one of FAULTS as soon as a record is wrong or has an unknown field."""

@@ -75,10 +75,13 @@ def look_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup) -> 
         tokens = {name: tokeniser.candidates(name, value) for name, value in raw.items()}
     except TokenError:
         return UserList([], None)
-    if unmatched := store.unmatched_keys(tokeniser.proofs(), tokeniser.given_up):
+    found = _page(store, tokeniser, query, tokens, {name: known[-1] for name, known in tokens.items()})
+    if unmatched := store.unmatched_keys(
+        tokeniser.proofs(), tokeniser.given_up
+    ):  # afterwards: people may move
         versions = ", ".join(map(str, unmatched))
         raise ConfigError("PII_KEYS", f"people are stored under other keys, of version {versions}")
-    return _page(store, tokeniser, query, tokens, {name: known[-1] for name, known in tokens.items()})
+    return found
 
 
 def _page(

@@ -84,11 +84,10 @@ def _work_and_finish(edges: Edges, plan: Plan, report: Report, on_page: OnPage) 
             report.next_page = error.page
             report.error += "; the next scheduled run continues there"
     ending = Ending(status=status, error=report.error, timings=report.timings, next_page=report.next_page)
+    report.status = "lost"  # unless the ledger says otherwise
     counts = edges.store.finish_run(report.run_id, ending)
     if counts:
         report.settle(counts)
-    else:
-        report.status = "lost"
     if isinstance(error, Unforeseen | Stopped):
         raise error
 
@@ -149,7 +148,8 @@ def _work_queued_page(edges: Edges, plan: Plan, page: int, report: Report) -> No
 def _pages(edges: Edges, plan: Plan, report: Report) -> Sequence[int]:
     if plan.replay_of:
         return edges.store.sealed_pages(plan.replay_of)
-    return range(report.first_page, plan.pages + 1)
+    first = 1 if edges.source.dialect.next_cursor else report.first_page
+    return range(first, first + plan.pages - report.first_page + 1)
 
 
 def _undone(edges: Edges, plan: Plan, report: Report) -> str | None:

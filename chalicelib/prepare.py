@@ -88,7 +88,7 @@ def _fetch(edges: Edges, plan: Plan, page: int, report: Report) -> bytes:
     if edges.source.dialect.next_cursor and page > 1 and report.cursor is None:
         raise SourceInvalid(page, "only the page before it can say where it is: the API pages by cursor")
     with timed(report, "fetch"):
-        cursor = () if report.cursor is None else (report.cursor,)
+        cursor = () if report.cursor is None else (report.cursor,)  # most sources need not know of cursors
         return edges.source.fetch(page, plan.page_size, *cursor)
 
 

@@ -1,4 +1,4 @@
-"""A semaphore for what every request takes; the one in `threading` takes ten times as long."""
+"""A semaphore for what every request takes; the one in `threading` takes several times as long."""
 
 from queue import Empty, SimpleQueue
 

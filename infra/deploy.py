@@ -37,12 +37,7 @@ def deploy(
     template = {"TemplateBody": (ROOT / "infra/base.yaml").read_text(encoding="utf-8")}
     common = {"Stage": stage, **given}
     planned = base.planned_parameters(template, common)
-    allowed = {*planned, *_parameters(ROOT / "build" / stage / "sam.json")} - {
-        "Stage",
-        "ArtifactKey",
-        *_OF_BASE,
-    }
-    _refuse_unknown(given, allowed)
+    _refuse_unknown(given, {*planned, *_parameters(ROOT / "build" / stage / "sam.json")})
     _refuse_package_without(planned["Proxy"], ROOT / "build" / stage / "deployment.zip")
     _change(base, template, common, ask)
     base.protect()
@@ -115,6 +110,8 @@ def _parameters(template: Path) -> list[str]:
 
 def _refuse_unknown(given: Mapping[str, str], known: set[str]) -> None:
     """A misspelt name, or that of a parameter which is set here, would silently have no effect."""
+    if ours := given.keys() & {"Stage", "ArtifactKey", *_OF_BASE}:
+        raise DeployError(f"PARAMETERS: {', '.join(sorted(ours))} cannot be set; the stage is set as STAGE=…")
     if unknown := given.keys() - known:
         raise DeployError(f"PARAMETERS: unknown name {', '.join(sorted(unknown))}")
 

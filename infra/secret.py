@@ -91,7 +91,9 @@ def _check(current: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
 
 
 def _keys(settings: Mapping[str, Any]) -> dict[str, str | None]:
-    """The keys by version; none if they are malformed, and then no function can have used them."""
-    keys = settings.get("PII_KEYS")
+    """The keys by version. Malformed ones may hold the only copy of a key, so nothing replaces them."""
+    keys = settings.get("PII_KEYS") or {}
     versions = _parsed(keys) if isinstance(keys, str) else keys
-    return versions if isinstance(versions, dict) else {}
+    if not isinstance(versions, dict):
+        raise DeployError("PII_KEYS in the secret is not a JSON object; correct it by hand")
+    return versions

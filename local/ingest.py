@@ -35,9 +35,7 @@ def main() -> int:
         with _servers():
             report = _ingest(options.pages, options.size, options.replay)
     except signals.StopRequested:
-        print(
-            "ingest: stopped; the pages that are loaded stay, and the ledger says how many", file=sys.stderr
-        )
+        print("ingest: stopped; the pages that were loaded stay, and the ledger counts them", file=sys.stderr)
         return 130
     except (LocalError, DecantError, OSError) as error:
         print("ingest: stopped" if signals.requested() else f"ingest: {error}", file=sys.stderr)

@@ -69,7 +69,7 @@ class Postgres(Server):
                 raise ServerFailed(self.name, f"cannot use port {self.port}: it is taken", self.log) from None
             problem = f"not ready after {_START_SECONDS:.0f} s" if is_slow else self._last_fatal_message()
             raise ServerFailed(
-                self.name, f"does not start: {problem}; the data is untouched", self.log
+                self.name, f"does not start: {problem}; Decant has changed nothing in its data", self.log
             ) from None
         except BaseException:
             self.stop()
@@ -147,8 +147,6 @@ class Postgres(Server):
     def _last_fatal_message(self) -> str:
         """Why this start failed, from Postgres' log."""
         text = self.log.read_text(encoding="utf-8", errors="replace")
-        if "No space left on device" in text:
-            return "the disk is full"
         fatal = [line.partition(level)[2].strip() for line in text.splitlines()
                  for level in ("FATAL:", "PANIC:") if level in line]  # fmt: skip
         return fatal[-1] if fatal else "it does not say why"

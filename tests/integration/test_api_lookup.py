@@ -368,6 +368,25 @@ def test_a_look_up_that_breaks_leaves_no_value_anywhere(api, caplog, capsys, mon
     assert traces(everything_shown(answer, caplog, capsys)) == []
 
 
+def test_a_person_who_moves_to_a_new_key_during_a_look_up_is_not_said_to_be_unknown(
+    api, store, tokeniser, monkeypatch
+):
+    load(store, person(1, email=tokeniser.token("email", RAW["email"])))
+    store.reconcile_keys(tokeniser.proofs(), [])
+    other = Tokeniser(BOTH)
+    search = wiring.store().list_users
+
+    def search_late(*what):
+        store.reconcile_keys(other.proofs(), [])
+        changed = person(1, email=other.token("email", RAW["email"]))
+        load(store, changed, key=other.key_in_use)
+        return search(*what)
+
+    monkeypatch.setattr(wiring.store(), "list_users", search_late)
+
+    assert api.post("/users/lookup", {"email": RAW["email"]}).status == 500
+
+
 @pytest.mark.parametrize(
     ("keys", "versions"),
     [

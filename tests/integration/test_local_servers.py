@@ -257,7 +257,7 @@ def test_a_server_that_does_not_start_is_not_blamed_on_its_data(tmp_path, happen
     happens(data)
 
     with pytest.raises(
-        ServerFailed, match=r"does not start: .*; the data is untouched; its log is "
+        ServerFailed, match=r"does not start: .*; Decant has changed nothing in its data; its log is "
     ) as failed:
         server.start()
 

@@ -135,7 +135,7 @@ def test_the_ca_certificates_checked_for_are_those_in_the_base_stacks_outputs():
 
 @pytest.mark.parametrize("name", ["Stage", "ArtifactKey", "SubnetIds", "SecurityGroupId"])
 def test_a_parameter_that_is_not_the_users_to_set_is_refused(session, name):
-    with pytest.raises(DeployError, match=f"PARAMETERS: unknown name {name}"):
+    with pytest.raises(DeployError, match=f"PARAMETERS: {name} cannot be set"):
         deploy.deploy("prod", session, {name: "test"}, SETTINGS, yes)
     assert steps() == []
 

@@ -126,12 +126,20 @@ def test_a_key_that_was_given_up_can_be_put_back(manager):
     assert held(manager)["PII_KEYS"]["1"] == KEY
 
 
-@pytest.mark.parametrize("keys", ["oops", ["x"], 5, ""])
-def test_malformed_keys_can_be_corrected(manager, keys):
+@pytest.mark.parametrize("keys", [f'{{"1": "{KEY}",}}', [KEY], 5])
+def test_malformed_keys_are_not_replaced_since_they_may_hold_the_only_copy(manager, keys):
     manager.put_secret_value(SecretId="decant-prod", SecretString=json.dumps(SOURCE | {"PII_KEYS": keys}))
 
-    with pytest.raises(DeployError, match="could not start with these settings: PII_KEYS"):
-        secret.complete(manager, BASE, {})
+    with pytest.raises(DeployError, match="PII_KEYS in the secret is not a JSON object") as refusal:
+        secret.complete(manager, BASE, {"PII_KEYS": {"1": OTHER_KEY}})
+
+    assert KEY not in str(refusal.value)
+    assert held(manager)["PII_KEYS"] == keys
+
+
+def test_empty_keys_can_be_set(manager):
+    manager.put_secret_value(SecretId="decant-prod", SecretString=json.dumps(SOURCE | {"PII_KEYS": ""}))
+
     secret.complete(manager, BASE, {"PII_KEYS": {"1": KEY}})
 
     assert held(manager)["PII_KEYS"] == {"1": KEY}

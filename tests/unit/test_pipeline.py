@@ -429,6 +429,7 @@ def test_a_cursor_that_leads_to_the_same_page_again_ends_the_run():
         lambda page: {"after": int(page[0]["email"])},
         lambda page: {"after": page[0]},
         lambda page: {"after": None},
+        lambda page: {"after": "\ud800"},
         lambda page: page[0]["email"],
     ],
 )
@@ -441,15 +442,26 @@ def test_a_page_whose_cursor_cannot_be_found_ends_the_run(next_cursor, caplog):
 
 
 def test_a_run_with_cursors_begins_at_the_first_page():
-    """No ledger keeps a cursor, which may hold a personal value."""
-    trial = by_cursor(page(2))
+    """A run before the dialect had cursors may have left another page to begin with."""
+    trial = by_cursor(page(2), page(2, first=2), pages=5)
     open_run = trial.store.open_run
     trial.store.open_run = lambda *run: replace(open_run(*run), first_page=4)
 
     report = trial()
 
-    assert (report.status, trial.source.asked) == ("failed", [])
-    assert report.error == "page 4: only the page before it can say where it is: the API pages by cursor"
+    assert (report.status, report.inserted) == ("partial", 4)
+    assert [asked for asked, _ in trial.source.asked] == [1, 2]
+
+
+def test_a_record_that_is_nested_too_deeply_does_not_hide_the_cursor():
+    deep = RANDOM_DATA_API.page(record(0), record(1)).removesuffix(b"]") + b"," + b"[" * 5_000 + b"]" * 5_001
+    cursors = iter([{"page": 2}, None])
+    trial = by_cursor(deep, page(1, first=2), next_cursor=lambda body: body[0] and next(cursors))
+    trial.plan = replace(trial.plan, max_reject_ratio=0.5)
+
+    report = trial()
+
+    assert (report.status, report.inserted, report.rejected) == ("succeeded", 3, 1)
 
 
 def test_a_source_that_gives_the_same_page_again_ends_the_run():

@@ -17,8 +17,8 @@ def test_as_many_are_free_as_it_was_made_with():
 def test_acquire_waits_for_a_release_and_no_longer():
     semaphore = Semaphore(1)
     semaphore.acquire(0)
+    began = time.monotonic()
     threading.Timer(0.1, semaphore.release).start()
 
-    began = time.monotonic()
     assert semaphore.acquire(10)
     assert 0.1 <= time.monotonic() - began < 5
