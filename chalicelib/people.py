@@ -76,9 +76,8 @@ def look_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup) -> 
     except TokenError:
         return UserList([], None)
     found = _page(store, tokeniser, query, tokens, {name: known[-1] for name, known in tokens.items()})
-    if unmatched := store.unmatched_keys(
-        tokeniser.proofs(), tokeniser.given_up
-    ):  # afterwards: people may move
+    # Not before the search, during which people may move to a newer key.
+    if unmatched := store.unmatched_keys(tokeniser.proofs(), tokeniser.given_up):
         versions = ", ".join(map(str, unmatched))
         raise ConfigError("PII_KEYS", f"people are stored under other keys, of version {versions}")
     return found
