@@ -118,6 +118,12 @@ def get_run(request: Any, query: forms.NoQuery, run_id: str) -> Response:
     return json(or_404(wiring.store().get_run(run_id)))
 
 
+@route("POST", "/runs/{run_id}/stop", scope="operate", returns=views.Run)
+def stop_run(request: Any, query: forms.NoQuery, run_id: str) -> Response:
+    """Stops a run that is in progress; the pages that it has loaded stay."""
+    return json(or_404(wiring.store().stop_run(run_id)))
+
+
 @route("GET", "/runs/{run_id}/rejects", scope="read", query=forms.Rejects, returns=views.RejectList)
 def list_rejects(request: Any, query: forms.Rejects, run_id: str) -> Response:
     """The records that a run did not load, a page at a time: position and reason, never a value."""

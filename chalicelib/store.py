@@ -39,7 +39,7 @@ _Result = tuple[list[str], list[tuple[Any, ...]]]  # the columns' names, and the
 _READ_SECONDS = 5.0
 _SECONDS = {
     **dict.fromkeys(("load_page", "note_rejects", "claim_page", "note_unread", "finish_page"), 60.0),
-    **dict.fromkeys(("fail_page", "expire_seals"), 60.0),  # each may wait for a load, or for many seals
+    **dict.fromkeys(("fail_page", "stop_run", "expire_seals"), 60.0),  # may wait for a load, or many seals
     "erase": 30.0,
     **dict.fromkeys(("stats", "risk", "reconcile_keys"), 20.0),
 }
@@ -157,6 +157,11 @@ class Store:
         values = asdict(ending) | {"run_id": run_id, "timings": json.dumps(dict(ending.timings))}
         rows = self._rows("finish_run", values)
         return Counts(*rows[0]) if rows else None
+
+    def stop_run(self, run_id: str) -> Run | None:
+        """Ends a run if it is in progress; returns it as it is then, or None. Its loaded pages stay."""
+        self._rows("stop_run", {"run_id": run_id})
+        return self.get_run(run_id)
 
     def get_user(self, uid: str) -> bytes | None:
         """The JSON body of one person, or None."""

@@ -6,6 +6,7 @@ import { KINDS, STATUS_MEANS, lasted, total } from "./kinds.js";
 import { poll } from "./poll.js";
 import { rejectsPart } from "./rejects.js";
 import { badge } from "./runs.js";
+import { stopButton } from "./start.js";
 import { failure, isLasting, loading } from "./states.js";
 import { counted, duration, moment, number, share } from "./words.js";
 
@@ -15,7 +16,8 @@ const STEPS = ["fetch", "validate", "clean", "protect", "load", "cache"];
 export function runView(place, signal, runId) {
   const title = element("h1", { tabindex: -1 }, "Run");
   const body = element("div", {}, loading("the run"));
-  fill(place, element("p", { class: "back" }, element("a", { href: "#/runs" }, "All runs")), title, body);
+  const controls = element("div");
+  fill(place, element("p", { class: "back" }, element("a", { href: "#/runs" }, "All runs")), title, body, controls);
   let running = false;
   let refusal = null;
   poll(async () => {
@@ -37,9 +39,12 @@ export function runView(place, signal, runId) {
     if (held) body.querySelector("a")?.focus(); // the only thing in a running run that can be focused
     if (run.status === "running") {
       rejects.remove();
+      if (!running) fill(controls, stopButton(runId, signal));
       running = true;
       return SECONDS;
     }
+    if (controls.contains(document.activeElement)) title.focus();
+    fill(controls);
     if (running) announce(`The run has ended: ${run.status}. ${counted(run.fetched, "record", "records")}.`);
     rejectsPart(rejects, run, signal);
     return undefined;

@@ -1,4 +1,4 @@
-// The button that starts a run. Whether the key has the scope for it only shows when it is tried.
+// The buttons that start and stop a run. Whether the key has the scope for it only shows when they are tried.
 
 import { ask } from "./api.js";
 import { announce, element, freshId } from "./dom.js";
@@ -33,4 +33,18 @@ export function startForm(signal) {
     }
   };
   return element("form", { class: "start", submit: start }, element("label", { for: id }, "Pages"), pages, button, said);
+}
+
+export function stopButton(runId, signal) {
+  const button = element("button", { type: "button", click: stop }, "Stop this run");
+  const said = element("p", { class: "said", role: "alert" });
+  async function stop() {
+    said.textContent = "Stopping …";
+    try {
+      await ask(`runs/${runId}/stop`, { method: "POST", signal });
+    } catch (error) {
+      if (error.name !== "AbortError") said.textContent = complaint(error, "operate");
+    }
+  }
+  return element("div", { class: "buttons" }, button, said);
 }

@@ -256,6 +256,20 @@ def test_the_chart_shows_a_run_in_progress_and_its_end(tab, decant):
     expect(tab("#announcer")).to_contain_text("A run ended: succeeded")
 
 
+def test_a_run_in_progress_can_be_stopped(tab, decant):
+    _, _, answer = decant.server.ask("POST", "/runs", {"pages": 1_000})
+    run_id = json.loads(answer)["run_id"]
+    tab.page.goto(f"{decant.url}#/runs/{run_id}")
+
+    tab.button("Stop this run").click()
+
+    expect(tab(".lead .badge")).to_have_text("failed")
+    expect(tab(".error")).to_have_text("stopped on request")
+    expect(tab.button("Stop this run")).to_have_count(0)
+    expect(tab.title()).to_be_focused()
+    assert decant.server.get_json(f"/runs/{run_id}")["status"] == "failed"
+
+
 def test_a_run_whose_answer_is_lost_is_reported_as_possibly_started(tab):
     tab.refusals_expected = True
     tab.page.route(

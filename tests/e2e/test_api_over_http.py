@@ -208,6 +208,11 @@ def a_run_has_begun(terminal, said):
     assert (run["status"], run["pages_done"]) == ("succeeded", 2)
 
 
+def the_run_is_not_in_progress(terminal, said):
+    assert said.json["run_id"] == terminal.names["RUN_ID"]
+    assert said.json["status"] not in {"running", "skipped"}
+
+
 def the_person_is_gone_and_does_not_come_back(terminal, said):
     path = f"/users/{terminal.names['USER_ID']}"
     assert (said.json["users"], said.json["addresses"], said.json["cache_cleared"]) == (1, 1, True)
@@ -231,12 +236,13 @@ CHECKS = [
     [the_run_is_the_one_asked_for],
     [what_was_refused_is_reported_with_the_reason],
     [a_run_has_begun],
+    [the_run_is_not_in_progress],
     [the_person_is_gone_and_does_not_come_back],
 ]
 
 
 def test_every_command_of_the_document_has_a_check():
-    assert len(commands()) == len(CHECKS) == 14
+    assert len(commands()) == len(CHECKS) == 15
 
 
 @pytest.mark.parametrize("number", range(len(CHECKS)), ids=lambda number: CHECKS[number][0].__name__)

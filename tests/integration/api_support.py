@@ -45,6 +45,7 @@ ROUTES = [
     ("GET", "/runs", "read"),
     ("POST", "/runs", "operate"),
     ("GET", "/runs/{run_id}", "read"),
+    ("POST", "/runs/{run_id}/stop", "operate"),
     ("GET", "/runs/{run_id}/rejects", "read"),
 ]
 SCOPED = [route for route in ROUTES if route[2]]

@@ -132,6 +132,57 @@ def test_a_run_over_a_broken_source_fails_with_an_error_that_holds_no_url(api, a
     assert "hush" not in str(run)
 
 
+@pytest.mark.usefixtures("slow_source")
+def test_a_stopped_run_ends_at_once_and_keeps_what_it_has_loaded(api, sql):
+    run_id = start(api, {"pages": 50}).json["run_id"]
+    until(lambda: api.get(f"/runs/{run_id}").json["pages_done"] > 0)
+
+    stopped = api.post(f"/runs/{run_id}/stop", None).json
+
+    assert (stopped["status"], stopped["error"]) == ("failed", "stopped on request")
+    assert stopped["finished_at"]
+    assert sql("SELECT count(*) FROM users") == [(stopped["inserted"],)]
+    until(lambda: "run" not in {thread.name for thread in threading.enumerate()})
+    assert api.get(f"/runs/{run_id}").json == stopped
+    assert sql("SELECT count(*) FROM users") == [(stopped["inserted"],)]
+
+
+@pytest.mark.usefixtures("slow_source")
+def test_the_source_of_a_stopped_run_is_free(api):
+    stopped = start(api, {"pages": 50}).json["run_id"]
+    api.post(f"/runs/{stopped}/stop", None)
+
+    run_id = start(api, {}).json["run_id"]
+
+    assert ended(api, run_id)["status"] == "succeeded"
+
+
+def test_stopping_a_run_that_has_ended_changes_nothing(api):
+    run = ended(api, start(api, {}).json["run_id"])
+
+    answer = api.post(f"/runs/{run['run_id']}/stop", None)
+
+    assert (answer.status, answer.json) == (200, run)
+
+
+def test_a_run_whose_lease_has_expired_has_ended(api, sql, store):
+    run_id = store.open_run(RunRequest("here", "manual", 1), "contract", 1).run_id
+    sql("UPDATE runs SET lease_expires_at = now() - interval '1 s'")
+
+    assert api.post(f"/runs/{run_id}/stop", None).json["status"] == "lost"
+
+
+def test_an_unknown_run_cannot_be_stopped(api):
+    assert api.post(f"/runs/{uid(1)}/stop", None).status == 404
+
+
+def test_the_read_scope_does_not_stop_a_run(api):
+    run_id = start(api, {}).json["run_id"]
+
+    assert api.post(f"/runs/{run_id}/stop", None, key=READ).status == 403
+    assert ended(api, run_id)["status"] == "succeeded"
+
+
 def test_the_operate_scope_is_enough_and_the_read_scope_is_not(api):
     assert api.post("/runs", {}, key=READ).status == 403
     ended(api, start(api, {}, key=OPERATE).json["run_id"])

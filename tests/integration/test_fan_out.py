@@ -7,22 +7,24 @@ import json
 import random
 import re
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 
 import boto3
 import moto
+import psycopg2
 import pytest
 from chalice.test import Client
 
 import app
-from chalicelib import aws, runs, wiring
+from chalicelib import aws, queries, runs, wiring
 from chalicelib.errors import AwsError, ConfigError, DecantError, SourceInvalid, SourceUnavailable, StoreError
 from chalicelib.ledger import OUTCOMES, Ending, RunRequest
 from tests.builders import RANDOM_DATA_API
 from tests.fakes import page_load, person, uid
 from tests.integration.api_support import ROOT, pii_keys
 from tests.keys import PII_KEY
+from tests.waiting import until
 
 PAGES, SIZE, MOST_RECEIVES = 12, 5, 3
 
@@ -616,6 +618,42 @@ def test_pages_sent_before_the_sending_failed_do_not_reopen_the_run(
 
     assert sql("SELECT status FROM runs") == [("failed",)]
     assert runs.run_ingest("manual", 1, 1).status == "succeeded"
+
+
+def test_messages_of_a_stopped_run_do_nothing(start, worker, sqs, queue, sql):
+    run_id = start()
+    worker.invoke(worker.receive())
+    wiring.store().stop_run(run_id)
+    stopped = ledger(sql, run_id)
+
+    worker.work_off()
+
+    assert (stopped["status"], stopped["pages_done"]) == ("failed", 1)
+    assert ledger(sql, run_id) == stopped
+    assert waiting(sqs, queue) == 0
+    assert len(people(sql)) == stopped["inserted"]
+
+
+def test_a_page_that_was_given_up_does_not_reopen_a_stopped_run(start, sql):
+    run_id = start()
+    wiring.store().fail_page(run_id, 4, "status 500")
+    wiring.store().stop_run(run_id)
+
+    assert not wiring.store().claim_page(run_id, 4)
+    assert ledger(sql, run_id)["status"] == "failed"
+
+
+def test_a_page_that_is_claimed_while_its_run_is_being_stopped_does_not_reopen_it(start, sql, postgres):
+    run_id = start()
+    wiring.store().fail_page(run_id, 4, "status 500")
+    with closing(psycopg2.connect(postgres.url)) as stopping, ThreadPoolExecutor() as pool:
+        stopping.cursor().execute(queries.sql("stop_run"), {"run_id": run_id})
+        claim = pool.submit(wiring.store().claim_page, run_id, 4)
+        until(lambda: sql("SELECT 1 FROM pg_locks WHERE NOT granted"))
+        stopping.commit()
+
+    assert claim.result() is False
+    assert ledger(sql, run_id)["status"] == "failed"
 
 
 def test_a_run_whose_final_write_was_lost_still_succeeds(start, sql, monkeypatch):

@@ -77,6 +77,7 @@ def out_of_place(text: str) -> list[Request]:
         *(Request(400, "GET", f"{path}/{quoted}") for path in ("/users", "/runs")),
         Request(400, "DELETE", f"/users/{quoted}"),
         Request(400, "GET", f"/runs/{quoted}/rejects"),
+        Request(400, "POST", f"/runs/{quoted}/stop"),
         *(Request(404, "GET", path) for path in (f"/{quoted}", f"/users/{uid}/{quoted}", f"//{quoted}")),
         *(
             Request(400, "GET", f"{path}?{query}")

@@ -31,6 +31,7 @@ STATUSES = {
     ("GET", "/runs"): SCOPED | {200},
     ("POST", "/runs"): SCOPED | {202, 404, 409, 413, 415},
     ("GET", "/runs/{run_id}"): SCOPED | {200, 404},
+    ("POST", "/runs/{run_id}/stop"): SCOPED | {200, 404},
     ("GET", "/runs/{run_id}/rejects"): SCOPED | {200, 404},
 }
 
