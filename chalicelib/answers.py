@@ -52,6 +52,7 @@ _GATEWAY_TITLES = {
 
 _LOCKED = "55P03"  # lock_not_available: the wait for a lock timed out
 _OUT_OF_RESOURCES = "53"  # the class of insufficient resources
+_SILENT = "Postgres does not answer, or not in time"
 _CANCELLED = "57014"  # query_canceled: the statement timed out
 
 _log = logging.getLogger("decant.answers")
@@ -110,7 +111,7 @@ def problem(status: int, title: str, detail: str = "", request_id: str = "") -> 
 
 
 def problem_of(error: DecantError, request_id: str) -> Answer:
-    """What a caller may know of an error: of one on our side, little more than the request id to ask with."""
+    """What a caller may know of an error. A detail on a 5xx promises that nothing was changed."""
     if isinstance(error, RequestError):
         return problem(error.status, error.title, error.detail, request_id)
     _log.error("%s: %s", type(error).__name__, error, extra={"request_id": request_id})
@@ -122,7 +123,7 @@ def problem_of(error: DecantError, request_id: str) -> Answer:
         )
     if isinstance(error, StoreUnavailable):
         is_short = (error.sqlstate or "").startswith(_OUT_OF_RESOURCES)
-        title = "Postgres lacks disk, memory or connections" if is_short else "Postgres cannot be reached"
+        title = "Postgres lacks disk, memory or connections" if is_short else _SILENT
         return problem(503, title, request_id=request_id)
     if isinstance(error, StoreError) and error.sqlstate == _LOCKED:
         return problem(503, "Postgres is busy", "nothing was changed; try again", request_id)

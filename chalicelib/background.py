@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from chalicelib import wiring
-from chalicelib.errors import DecantError, Stopped, StoreError
+from chalicelib.errors import Stopped, StoreError, safe
 from chalicelib.ledger import Ending, Report
 
 _LEAVE_SECONDS = 6.0  # of the ten that a process has after SIGTERM
@@ -18,7 +18,7 @@ _log = logging.getLogger("decant.background")
 
 
 def start(run_id: str, work: Callable[[], object]) -> None:
-    """Works on a run in a thread of its own, which is the boundary for its errors."""
+    """Works on a run in a thread of its own."""
     _threads[run_id] = threading.Thread(target=_work, args=(run_id, work), name="run", daemon=True)
     _threads[run_id].start()
 
@@ -26,8 +26,8 @@ def start(run_id: str, work: Callable[[], object]) -> None:
 def _work(run_id: str, work: Callable[[], object]) -> None:
     try:
         work()
-    except DecantError as error:  # a run's errors hold no personal value
-        _log.error("run %s: %s", run_id, error)
+    except Exception as error:  # noqa: BLE001  the thread's boundary: the text may hold a personal value
+        _log.error("run %s: %s", run_id, safe(error))
     finally:
         del _threads[run_id]
 

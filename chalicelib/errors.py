@@ -138,3 +138,8 @@ class Unforeseen(DecantError):
         place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
         own = [f"{Path(f.filename).name}:{f.lineno}" for f in frames if "chalicelib" in f.filename]
         super().__init__(f"{type(error).__name__}{place}" + (f" (from {own[-1]})" if own else ""))
+
+
+def safe(error: Exception) -> DecantError:
+    """The error itself if it is one of Decant's, else Unforeseen, for boundaries that catch everything."""
+    return error if isinstance(error, DecantError) else Unforeseen(error)

@@ -16,7 +16,7 @@ from chalice.app import AuthResponse, AuthRoute, Chalice, CORSConfig, Response
 
 from chalicelib import answers, forms, telemetry
 from chalicelib.access import key_name, scopes_of
-from chalicelib.errors import ConfigError, DecantError, RequestError, Unforeseen
+from chalicelib.errors import ConfigError, RequestError, safe
 
 LARGEST_BODY_BYTES = 65_536
 
@@ -126,10 +126,8 @@ def _guarded(app: Chalice, route: Route) -> Handler:
         request_id = _request_id(request)
         try:
             answer = route.handler(request, **_path_parameters(parameters), **_inputs(route, request))
-        except DecantError as error:
-            answer = answers.problem_of(error, request_id)
         except Exception as error:  # noqa: BLE001  the one boundary: its text may hold a personal value
-            answer = answers.problem_of(Unforeseen(error), request_id)
+            answer = answers.problem_of(safe(error), request_id)
         answer.headers = {**answers.SECURITY, **answer.headers, "X-Request-Id": request_id}
         telemetry.log_request(
             f"{route.method} {route.path}",

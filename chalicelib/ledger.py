@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 from uuid import UUID
 
@@ -176,6 +176,9 @@ class Erased:
     run_ids: Sequence[str]
 
 
+_OF_THE_RUN_ALONE = {"unknown_names", "cursor", "uids"}  # the fields of a report that its summary lacks
+
+
 @dataclass
 class Report:
     """A run so far: pages done, the counts of the conservation law, rejects by (path, rule), and times.
@@ -214,14 +217,14 @@ class Report:
 
     def summary(self) -> dict[str, Any]:
         """The report as JSON can hold it, without what only the run needs, or the source made up."""
-        summary = asdict(replace(self, unknown_names=set(), cursor=None, uids=())) | {
+        kept = {name: value for name, value in vars(self).items() if name not in _OF_THE_RUN_ALONE}
+        return kept | {
+            "timings": dict(self.timings),
             "rejects_by_rule": [
                 {"path": path, "rule": rule, "count": count}
                 for (path, rule), count in self.rejects_by_rule.most_common()
             ],
         }
-        del summary["unknown_names"], summary["cursor"], summary["uids"]
-        return summary
 
     def settle(self, counts: Counts) -> None:
         """Takes status and counts from the ledger: a page may be loaded although the answer got lost."""

@@ -10,7 +10,7 @@ from itertools import count
 
 from chalicelib import opening
 from chalicelib.edges import Edges, OnPage, Plan, no_progress
-from chalicelib.errors import DecantError, LeaseLost, SourceError, Stopped, TimeUp, Unforeseen
+from chalicelib.errors import DecantError, LeaseLost, SourceError, Stopped, TimeUp, Unforeseen, safe
 from chalicelib.ledger import Ending, Report, RunRequest, Status
 from chalicelib.loading import Loads
 from chalicelib.prepare import prepare
@@ -99,18 +99,17 @@ def _error_of(work: Callable[[], None]) -> DecantError | None:
     """
     try:
         work()
-    except DecantError as error:
-        error.__context__ = None  # another page may have failed meanwhile, with a value in its text
-        return error
     except Exception as error:  # noqa: BLE001
-        return Unforeseen(error)
+        error.__context__ = None  # another page may have failed meanwhile, with a value in its text
+        return safe(error)
     return None
 
 
 def _work_pages(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
     """Prepares each page while the one before it is being loaded."""
-    pages, done, slowest = _pages(edges, plan, report), count(1), _MIN_RESERVE_SECONDS
-    may_skip, was_short = not plan.replay_of and edges.source.dialect.next_cursor is None, False
+    pages, done = _pages(edges, plan, report), count(1)
+    slowest, was_short = _MIN_RESERVE_SECONDS, False
+    by_number = not plan.replay_of and edges.source.dialect.next_cursor is None
     with Loads(edges, report, lambda: on_page(next(done), len(pages), report)) as loads:
         for page in pages:
             began = time.monotonic()
@@ -120,8 +119,9 @@ def _work_pages(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> No
             slowest = max(slowest, time.monotonic() - began)
             _check_time(plan, pages, page, slowest)
             if load:
-                report.short_pages += was_short and load.fetched > 0
-                was_short = may_skip and load.fetched < plan.page_size
+                if was_short and load.fetched:
+                    report.short_pages += 1
+                was_short = by_number and load.fetched < plan.page_size
                 loads.begin(load)
             if report.source_ended:
                 break
@@ -149,7 +149,8 @@ def _pages(edges: Edges, plan: Plan, report: Report) -> Sequence[int]:
     if plan.replay_of:
         return edges.store.sealed_pages(plan.replay_of)
     first = 1 if edges.source.dialect.next_cursor else report.first_page
-    return range(first, first + plan.pages - report.first_page + 1)
+    planned = plan.pages - report.first_page + 1
+    return range(first, first + planned)
 
 
 def _undone(edges: Edges, plan: Plan, report: Report) -> str | None:

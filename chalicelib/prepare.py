@@ -95,12 +95,10 @@ def _fetch(edges: Edges, plan: Plan, page: int, report: Report) -> bytes:
 def _next_cursor(body: bytes, dialect: Dialect[Any], page: int, cursor: Cursor | None) -> Cursor | None:
     try:
         following = dialect.cursor_after(body)
-        is_repeated = following is not None and following == cursor
-        problem = "its cursor leads to this page again" if is_repeated else ""
-    except ValueError:
-        problem = f"next_cursor of {dialect.name} does not understand the body"
-    if problem:
-        raise SourceInvalid(page, problem)
+    except ValueError:  # its text holds no value
+        raise SourceInvalid(page, f"next_cursor of {dialect.name} does not understand the body") from None
+    if following is not None and following == cursor:
+        raise SourceInvalid(page, "its cursor leads to this page again")
     return following
 
 

@@ -55,9 +55,8 @@ def start_run(pages: int | None, page_size: int | None, replay_of: str | None) -
     report = open_run(wiring.store(), wiring.tokeniser(), request)
     try:
         if report.status == "running":
-            order = {"run_id": report.run_id, "trigger": trigger, "pages": planned, "page_size": size}
             with _recording_failure(report):
-                _hand_over(order | {"replay_of": replay_of, "queued": queued})
+                _hand_over({"run_id": report.run_id})
     finally:
         if report.status == "failed":
             telemetry.log_run(report)
@@ -70,7 +69,7 @@ def ingest(order: Mapping[str, Any], context: Any = None) -> Report:
     For a queued run it only sends the messages; ``ingest_page`` processes its pages.
     """
     until = time.monotonic() + _seconds_left(context)
-    return _run_opened(order, until) if "run_id" in order else _run_scheduled(until)
+    return _run_opened(order["run_id"], until) if "run_id" in order else _run_scheduled(until)
 
 
 def ingest_page(message: Mapping[str, Any], receives: int) -> Report:
@@ -78,23 +77,31 @@ def ingest_page(message: Mapping[str, Any], receives: int) -> Report:
 
     A page that fails goes back to the queue; after its last try the ledger records that it was given up.
     """
-    from chalicelib import pipeline
-
     run_id, page = message["run_id"], message["page"]
     try:
-        run, edges = wiring.store().get_run(run_id), _edges()
-        _refuse_changed_settings(edges, run)
-        plan = _plan(message["trigger"], run.pages_planned if run else 0, message["page_size"])
-        report = pipeline.work_queued(edges, plan, run_id, page)
+        report = _work_queued(run_id, page)
     except DecantError as error:
         _log.error("run %s, page %s: %s", run_id, page, error)
-        if receives >= _max_receive_count():
+        from chalicelib import aws
+
+        if receives >= aws.max_receive_count(_queue_url()):
             wiring.store().fail_page(run_id, page, str(error))
             report = Report(run_id, wiring.store().finish_page(run_id, {}), error=str(error))
             telemetry.log_run(report)
         raise
     telemetry.log_run(report)
     return report
+
+
+def _work_queued(run_id: str, page: int) -> Report:
+    from chalicelib import pipeline
+
+    run = wiring.store().get_run(run_id)
+    if run is None:
+        return Report(run_id, "ended")
+    edges = _edges()
+    _refuse_changed_settings(edges, run)
+    return pipeline.work_queued(edges, _plan(run.trigger, run.pages_planned, run.page_size), run_id, page)
 
 
 def _seconds_left(context: Any) -> float:
@@ -111,35 +118,35 @@ def _run_scheduled(until: float) -> Report:
     report = open_run(edges.store, edges.tokeniser, request)
     with _logged(report):
         if queued and report.status == "running":
-            _queue_pages(report, "schedule", plan.pages, plan.page_size)
+            _queue_pages(report, plan.pages)
         elif not queued:
             pipeline.work(edges, plan, report)
     return report
 
 
-def _run_opened(order: Mapping[str, Any], until: float) -> Report:
+def _run_opened(run_id: str, until: float) -> Report:
     from chalicelib import pipeline
 
-    run = wiring.store().get_run(order["run_id"])
-    report = Report(order["run_id"], run.status if run else "lost")
-    if report.status != "running":
-        return report  # the order was delivered twice
+    run = wiring.store().get_run(run_id)
+    if run is None or run.status != "running":  # it was stopped, or the order was delivered twice
+        return Report(run_id, run.status if run else "lost")
+    report = Report(run_id, "running")
     with _logged(report):
         with _recording_failure(report):
             edges = _edges()
             _refuse_changed_settings(edges, run)
-        if order["queued"]:
-            _queue_pages(report, order["trigger"], order["pages"], order["page_size"])
+        if run.queued:
+            _queue_pages(report, run.pages_planned)
         else:
-            plan = _plan(order["trigger"], order["pages"], order["page_size"], order["replay_of"], until)
+            plan = _plan(run.trigger, run.pages_planned, run.page_size, run.replay_of, until)
             pipeline.work(edges, plan, report, background.stop_if_leaving)
     return report
 
 
-def _refuse_changed_settings(edges: Edges, run: Run | None) -> None:
+def _refuse_changed_settings(edges: Edges, run: Run) -> None:
     """Raises ConfigError if the edges no longer fit an opened run: with another source, the wrong pages would
     be stored; and stored data may need other keys. (Settings may change at any moment, edges do not.)"""
-    if run is not None and run.source != edges.source.name:
+    if run.source != edges.source.name:
         raise ConfigError("SOURCE_URL", "the run belongs to another source or dialect")
     refuse_wrong_keys(edges.store, edges.tokeniser)
 
@@ -171,20 +178,18 @@ def _is_for_the_queue(source: Source, pages: int) -> bool:
     return is_long and source.dialect.next_cursor is None
 
 
-def _queue_pages(report: Report, trigger: Trigger, pages: int, page_size: int | None) -> None:
+def _queue_pages(report: Report, pages: int) -> None:
     """Sends one message per page. On AwsError the run has failed, so pages sent before it have no effect."""
     from chalicelib import aws
 
-    message = {"run_id": report.run_id, "trigger": trigger, "page_size": page_size}
-    messages = ({**message, "page": page} for page in range(1, pages + 1))
     with _recording_failure(report):
-        aws.send(str(wiring.settings().queue_url), messages)
+        aws.send(_queue_url(), ({"run_id": report.run_id, "page": page} for page in range(1, pages + 1)))
 
 
-def _max_receive_count() -> float:
-    from chalicelib import aws
-
-    return aws.max_receive_count(str(wiring.settings().queue_url))
+def _queue_url() -> str:
+    if url := wiring.settings().queue_url:
+        return url
+    raise ConfigError("QUEUE_URL", "is not set")
 
 
 def _run(plan: Plan, on_page: OnPage | None) -> Report:

@@ -35,21 +35,25 @@ class SingleFlight(Generic[T]):
         """The outcome of ``work``, or of the call of this name in flight."""
         with self._lock:
             flight = self._in_flight.get(name)
-            if flight is None:
-                mine = self._in_flight[name] = _Flight()
-        if flight is not None:
+            if is_first := flight is None:
+                flight = self._in_flight[name] = _Flight()
+        if is_first:
+            self._make(name, flight, work)
+        else:
             with flight.over:
-                return flight.result()
+                pass
+        return flight.result()
+
+    def _make(self, name: str, flight: _Flight[T], work: Callable[[], T]) -> None:
         try:
-            mine.outcome.append(work())
+            flight.outcome.append(work())
         except DecantError as error:
-            mine.error = error
+            flight.error = error
         finally:
             with self._lock:
-                if self._in_flight.get(name) is mine:
+                if self._in_flight.get(name) is flight:
                     del self._in_flight[name]
-            mine.over.release()
-        return mine.result()
+            flight.over.release()
 
     def forget(self, name: str) -> None:
         """Keeps later threads from joining the call in flight; those that have joined get its outcome."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chalicelib import wiring
-from chalicelib.errors import DecantError, StoreError
+from chalicelib.errors import StoreError, safe
 from chalicelib.views import Health, ServerHealth
 
 _log = logging.getLogger("decant.upkeep")
@@ -30,7 +30,8 @@ def health() -> Health:
 
 
 def migrate(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Applies the missing migrations. If CloudFormation asks, reports the result to it and does not raise."""
+    """Applies the missing migrations. CloudFormation, which would wait minutes for an answer, is told of any
+    failure; nothing is then raised but AwsError, if it cannot be told."""
     if "ResponseURL" not in event:
         return {"applied": wiring.store().migrate()}
     from chalicelib import aws  # imported late: the other way needs no AWS
@@ -39,8 +40,8 @@ def migrate(event: Mapping[str, Any]) -> dict[str, Any]:
     try:
         if event["RequestType"] != "Delete":
             applied = wiring.store().migrate()
-    except DecantError as error:
-        problem = str(error)
+    except Exception as error:  # noqa: BLE001  the answer's boundary
+        problem = str(safe(error))
         _log.error("migrate: %s", problem)
     aws.answer_stack(event, problem)
     return {"applied": applied}

@@ -77,6 +77,7 @@ class UserList(Struct):
 
 class Run(Struct):
     """One run in the ledger. ``fetched`` equals the sum of the six counts after it; times are in UTC.
+    A replay has no ``page_size``.
 
     ``unknown_fields`` counts fields that were dropped because the dialect does not know them; a field counts
     once for each record that has it.
@@ -87,6 +88,7 @@ class Run(Struct):
     trigger: Trigger
     status: Status
     pages_planned: int
+    page_size: int | None
     pages_done: int
     fetched: int
     inserted: int

@@ -6,6 +6,7 @@ They never touch the developer's. A unit test that uses none of these fixtures s
 import base64
 import contextlib
 import json
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from chalicelib.access import SCOPES, key_hash
 from chalicelib.cache import Cache
 from chalicelib.privacy import Tokeniser
 from chalicelib.store import Store
+from chalicelib.telemetry import NoValues
 from local import settings
 from local.postgres import Postgres
 from local.user_api import UserApi
@@ -154,6 +156,14 @@ def _down(server: Postgres | Valkey, hang_up: Callable[[], None]) -> Iterator[No
         yield
     finally:
         server.start()
+
+
+@pytest.fixture
+def unfiltered_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shows log lines as they were before the filter of values, which has tests of its own."""
+    for handler in (*logging.getLogger().handlers, *logging.getLogger("decant").handlers):
+        kept = [one for one in handler.filters if not isinstance(one, NoValues)]
+        monkeypatch.setattr(handler, "filters", kept)
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ MAY_IMPORT = {
     "opening": {"errors", "ledger", "privacy"},
     "run_lists": {"errors", "forms", "views"},
     "people": {"errors", "forms", "ledger", "privacy", "views"},
-    "store": {"errors", "ledger", "migrations", "pool", "privacy", "queries", "retries", "stats", "views"},
+    "store": {"errors", "ledger", "migrations", "pool", "queries", "retries", "stats", "views"},
     "pool": {"errors", "semaphore"},
     "retries": {"errors"},
     "migrations": {"pool", "queries"},
@@ -146,7 +146,8 @@ OWNERS = {
     "chalice": {"app", "answers", "gate"},
 }
 
-BOUNDARIES = {"gate", "pipeline"}  # the two places that may catch any exception
+# The rooms with a place that may catch any exception: what called them cannot, or must not see its text.
+BOUNDARIES = {"background", "gate", "pipeline", "upkeep"}
 
 
 @cache
@@ -173,7 +174,7 @@ def rooms_imported(room: str) -> set[str]:
 
 @pytest.mark.parametrize("room", sorted(ALL))
 def test_a_room_imports_only_rooms_below_it(room):
-    assert rooms_imported(room) <= MAY_IMPORT[room]
+    assert rooms_imported(room) == MAY_IMPORT[room]
 
 
 @pytest.mark.parametrize("room", sorted(EDGES))
@@ -182,7 +183,7 @@ def test_an_edge_does_not_import_another_edge(room):
     assert not (rooms_imported(room) & EDGES) - {room} - others
 
 
-@pytest.mark.parametrize("room", sorted(PURE & set(ALL)))
+@pytest.mark.parametrize("room", sorted(PURE))
 def test_a_pure_room_uses_no_clock_network_or_environment(room):
     assert not imports(room) & {"os", "time", "socket", "logging", "threading"}
 
@@ -198,7 +199,7 @@ def test_only_config_reads_the_environment():
 
 
 @pytest.mark.parametrize("room", sorted(ALL))
-def test_only_the_two_boundaries_catch_every_exception(room):
+def test_only_the_boundaries_catch_every_exception(room):
     broad = [
         node.lineno
         for node in ast.walk(tree(room))

@@ -20,7 +20,7 @@ const MOST = 100;
 /** The form, and the place where the answer will appear. */
 export function lookup(signal) {
   const field = element("select", {}, FIELDS.map(([value, label]) => element("option", { value }, label)));
-  const value = element("input", { type: "text", autocomplete: "off", spellcheck: "false", autocapitalize: "off", required: true, maxlength: 402 });
+  const value = element("input", { type: "text", autocomplete: "off", spellcheck: "false", autocapitalize: "off", required: true, maxlength: 702 });
   const answer = element("section", { class: "card answer" });
   let asked = 0;
   const find = async (event) => {

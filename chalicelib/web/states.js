@@ -39,7 +39,7 @@ export const isClosed = (error) => error.status === 401 || error.status === 403;
 /** A retry does not change it. */
 export const isLasting = (error) => [400, 401, 403, 404].includes(error.status);
 
-/** Without an answer, or after a failure that Decant does not explain, what was requested may have happened. */
+/** Without an answer, or after a failure without a detail, what was requested may have happened. */
 export const isUnknown = (error) => error.status === 0 || (error.status >= 500 && !error.detail);
 
 /** No answer, or no Postgres: a view that polls recovers from it by itself. */
@@ -54,7 +54,7 @@ function explain(error) {
     return { title: "Decant does not answer", text: "The server or the network is unavailable." };
   }
   if (isWithoutPostgres(error)) {
-    return { title: "Postgres is unavailable", text: "Until it is back, nothing can be changed, and only people cached in Redis can be read, one at a time. Nothing is lost." };
+    return { title: error.title, text: "If it is down, nothing can be changed until it is back, and only people cached in Redis can be read, one at a time. Nothing is lost." };
   }
   if (error.status === 404) return { title: "Not found", text: "It does not exist, or no longer does." };
   return { title: error.title || "The request failed", text: error.detail || `The server answered with status ${error.status}.` };

@@ -27,7 +27,7 @@ def queue_url(cloud):
 
 
 def message(run_id, page):
-    return json.dumps({"run_id": run_id, "trigger": "backfill", "page_size": SIZE, "page": page})
+    return json.dumps({"run_id": run_id, "page": page})
 
 
 def event(body):

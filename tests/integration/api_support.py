@@ -2,7 +2,6 @@
 
 import base64
 import json
-import logging
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ import app
 from chalicelib import assets
 from chalicelib.access import SCOPES
 from chalicelib.ledger import Ending, RunRequest
-from chalicelib.telemetry import NoValues
 from tests.fakes import page_load, person, token, uid
 from tests.keys import API_KEY, KEY_WITHOUT_SCOPES
 
@@ -53,11 +51,6 @@ BODIES = {
     "/users/lookup": {"email": "someone@example.com"},
     "/runs": {"pages": 0},
 }  # neither request changes anything
-
-# The log filter has tests of its own. Here it is removed, so that tests see the lines before filtering.
-for _handler in (*logging.getLogger().handlers, *logging.getLogger("decant").handlers):
-    for _filter in [one for one in _handler.filters if isinstance(one, NoValues)]:
-        _handler.removeFilter(_filter)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The API as a fixture."""
+"""The API as a fixture, and its log unfiltered."""
 
 import json
 
@@ -6,6 +6,11 @@ import pytest
 
 from chalicelib.access import key_hash
 from tests.integration.api_support import KEYS, Api
+
+
+@pytest.fixture(autouse=True)
+def _unfiltered(unfiltered_log):
+    pass
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ def start(queue):
 
 
 def message_of(run_id, page):
-    return {"run_id": run_id, "trigger": "backfill", "page_size": SIZE, "page": page}
+    return {"run_id": run_id, "page": page}
 
 
 def waiting(sqs, url):
@@ -257,9 +257,7 @@ def test_a_message_delivered_twice_takes_effect_once(start, worker, sql):
 
 def test_concurrent_workers_on_the_same_page_take_effect_once(start, queue, sql):
     run_id = start()
-    messages = [
-        {"run_id": run_id, "trigger": "backfill", "page_size": SIZE, "page": 1 + n // 4} for n in range(48)
-    ]
+    messages = [message_of(run_id, 1 + n // 4) for n in range(48)]
     with ThreadPoolExecutor(4) as threads:
         for report in threads.map(lambda message: runs.ingest_page(message, 1), messages):
             assert report.status in {"running", "succeeded", "ended"}
@@ -464,7 +462,7 @@ def test_a_queue_without_dead_letters_never_gives_a_message_up(sqs, dead):
 
 
 def test_a_message_of_an_unknown_run_does_nothing(queue, sql):
-    report = runs.ingest_page({"run_id": uid(404), "trigger": "backfill", "page_size": 1, "page": 1}, 1)
+    report = runs.ingest_page(message_of(uid(404), 1), 1)
 
     assert report.status == "ended"
     assert sql("SELECT count(*) FROM users") == [(0,)]
@@ -707,7 +705,7 @@ def test_a_queued_run_that_does_not_reach_the_sources_end_is_partial_and_says_so
 
     run_id = runs.ingest({}).run_id
     for page in order:
-        runs.ingest_page({**message_of(run_id, page), "trigger": "schedule"}, 1)
+        runs.ingest_page(message_of(run_id, page), 1)
 
     run = ledger(sql, run_id)
     assert (run["status"], run["pages_done"], run["fetched"]) == ("partial", 3, 3 * SIZE)
@@ -717,7 +715,7 @@ def test_a_queued_run_that_does_not_reach_the_sources_end_is_partial_and_says_so
 def test_after_a_redrive_a_run_has_still_not_reached_the_sources_end(ending, queue, sql):
     ending(last=4, pages=3)
     store, run_id = wiring.store(), runs.ingest({}).run_id
-    pages = [{**message_of(run_id, page), "trigger": "schedule"} for page in (3, 1, 2)]
+    pages = [message_of(run_id, page) for page in (3, 1, 2)]
 
     for message in pages[:2]:
         runs.ingest_page(message, 1)
@@ -736,7 +734,7 @@ def test_a_run_that_ends_while_its_last_page_is_in_progress_has_still_not_reache
     """Another page ends the run between the load and the end of the last page."""
     ending(last=4, pages=3)
     run_id, finish_page = runs.ingest({}).run_id, wiring.store().finish_page
-    pages = [{**message_of(run_id, page), "trigger": "schedule"} for page in (1, 2, 3)]
+    pages = [message_of(run_id, page) for page in (1, 2, 3)]
     runs.ingest_page(pages[0], 1)
 
     def after_another(*what):
@@ -754,7 +752,7 @@ def test_a_run_that_ends_while_its_last_page_is_in_progress_has_still_not_reache
 def test_a_source_that_ends_between_two_tries_of_a_page_has_ended(ending, queue, sql, monkeypatch):
     ending(last=3, pages=2)
     run_id = runs.ingest({}).run_id
-    pages = [{**message_of(run_id, page), "trigger": "schedule"} for page in (1, 2)]
+    pages = [message_of(run_id, page) for page in (1, 2)]
     with monkeypatch.context() as patched:
         patched.setattr(wiring.store(), "load_page", shaken(wiring.store().load_page, AlwaysFailing()))
         with pytest.raises(StoreError):
@@ -780,10 +778,10 @@ def test_a_run_whose_final_write_was_lost_has_still_not_reached_the_sources_end(
     ending(last=4, pages=3)
     run_id = runs.ingest({}).run_id
     for page in (3, 1):
-        runs.ingest_page({**message_of(run_id, page), "trigger": "schedule"}, 1)
+        runs.ingest_page(message_of(run_id, page), 1)
     with monkeypatch.context() as patched:
         patched.setattr(wiring.store(), "finish_page", lambda *what: "ended")
-        runs.ingest_page({**message_of(run_id, 2), "trigger": "schedule"}, 1)
+        runs.ingest_page(message_of(run_id, 2), 1)
     sql.expire_leases()
 
     assert wiring.store().get_run(run_id).status == "partial"

@@ -144,10 +144,10 @@ def test_a_run_with_a_future_start_time_is_not_resumed(slow, sql):
 
 
 def test_a_scheduled_run_does_not_resume_a_manual_one_and_the_error_does_not_promise_it(slow):
-    order = {"trigger": "backfill", "pages": PAGES, "page_size": 1, "replay_of": None, "queued": False}
-    opened = wiring.store().open_run(RunRequest(wiring.source().name, "backfill", PAGES), "0" * 16, 1)
+    request = RunRequest(wiring.source().name, "backfill", PAGES, page_size=1)
+    opened = wiring.store().open_run(request, "0" * 16, 1)
 
-    stopped = runs.ingest({"run_id": opened.run_id, **order}, Context(45))
+    stopped = runs.ingest({"run_id": opened.run_id}, Context(45))
 
     assert (stopped.status, stopped.error) == ("partial", "the run ran out of time before page 4")
     assert runs.ingest({}, Context(900)).first_page == 1

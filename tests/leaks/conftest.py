@@ -12,7 +12,7 @@ import pytest
 import redis
 from tenacity import wait_none
 
-from chalicelib import retries, runs
+from chalicelib import aws, retries, runs
 from chalicelib.cache import Cache
 from chalicelib.errors import DecantError
 from chalicelib.sources import client
@@ -87,6 +87,7 @@ def begin(
     system: System,
     app_environment: Callable[..., None],
     redis_client: redis.Redis,
+    unfiltered_log: None,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
@@ -95,7 +96,8 @@ def begin(
     app_environment(**chosen)
     monkeypatch.setattr(client, "Limits", functools.partial(client.Limits, pause=0.01))
     monkeypatch.setattr(retries.retrying(), "wait", wait_none())
-    monkeypatch.setattr(runs, "_max_receive_count", lambda: 1)  # no queue exists
+    monkeypatch.setattr(runs, "_queue_url", str)  # no queue exists
+    monkeypatch.setattr(aws, "max_receive_count", lambda url: 1)
     for edge in (Store, client.Source, Cache):
         _note_errors(system, edge, monkeypatch)
     for name in (None, "decant"):

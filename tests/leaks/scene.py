@@ -65,7 +65,7 @@ class Scene:
         self.system.source.script(*answers)
         source, store, tokeniser = wiring.source(), wiring.store(), wiring.tokeniser()
         opened = open_run(store, tokeniser, RunRequest(source.name, "manual", 1, queued=True))
-        message = {"run_id": opened.run_id, "page": 1, "trigger": "manual", "page_size": None}
+        message = {"run_id": opened.run_id, "page": 1}
         return self._outcome_of(lambda: runs.ingest_page(message, sys.maxsize))
 
     def replay(self, run_id: str) -> str:

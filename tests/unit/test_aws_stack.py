@@ -128,6 +128,14 @@ def test_a_failed_migration_fails_the_stack_and_is_not_raised(migrate, bucket):
     assert answer(bucket) == ("FAILED", "query migrate failed: SQLSTATE 42703")
 
 
+def test_a_defect_fails_the_stack_without_its_text(migrate, bucket):
+    migrate(FakeStore(KeyError("ann@example.com")), "Update")
+
+    status, reason = answer(bucket)
+    assert status == "FAILED"
+    assert reason.startswith("KeyError at test_aws_stack.py")
+
+
 def test_deleting_a_stack_migrates_nothing(migrate, bucket):
     store = FakeStore(StoreError("migrate"))
     migrate(store, "Delete")

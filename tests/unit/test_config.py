@@ -71,19 +71,7 @@ def test_the_class_and_the_reader_have_the_same_defaults():
     }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "SOURCE_DIALECT",
-        "SOURCE_PAGES",
-        "SOURCE_PAGE_SIZE",
-        "API_KEYS",
-        "CACHE_TTL_SECONDS",
-        "MAX_REJECT_RATIO",
-        "QUEUE_URL",
-        "SECRET_ID",
-    ],
-)
+@pytest.mark.parametrize("name", sorted({*config.NAMES, "SECRET_ID"} - set(NEEDED)))
 def test_an_empty_value_counts_as_unset(name):
     assert read(**{name: ""}) == config.read(NEEDED)
 
@@ -243,16 +231,7 @@ def environ(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         for name, value in (NEEDED | values).items():
             monkeypatch.setenv(name, value)
 
-    names = [
-        *NEEDED,
-        "SECRET_ID",
-        "LOG_LEVEL",
-        "INGEST_SCHEDULE",
-        "ALLOWED_ORIGIN",
-        "AWS_LAMBDA_FUNCTION_NAME",
-    ]
-    names += ["API_KEYS", "SOURCE_PAGES", "SOURCE_PAGE_SIZE", "SOURCE_DIALECT", "CACHE_TTL_SECONDS"]
-    for name in [*names, "MAX_REJECT_RATIO", "QUEUE_URL"]:
+    for name in {*config.NAMES, "SECRET_ID", "AWS_LAMBDA_FUNCTION_NAME"}:
         monkeypatch.delenv(name, raising=False)
     return change
 

@@ -1,5 +1,6 @@
 """Everything that the documents refer to exists: files, headings, make targets."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -51,6 +52,12 @@ def test_every_make_target_in_the_documents_exists(path):
     code = " ".join(CODE.findall(path.read_text(encoding="utf-8")))
 
     assert set(re.findall(r"\bmake ([a-z][a-z0-9-]*)", code)) <= TARGETS
+
+
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if path.name != "decisions.md"], ids=_name)
+def test_every_module_that_the_documents_run_exists(path):
+    for module in re.findall(r"python -m ([\w.]+)", path.read_text(encoding="utf-8")):
+        assert importlib.util.find_spec(module), module
 
 
 def test_the_map_of_the_house_has_every_room_and_no_other():

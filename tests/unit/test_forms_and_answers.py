@@ -2,6 +2,8 @@
 
 import csv
 import io
+import re
+from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urljoin
 
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib import answers, forms, gate
+from chalicelib import answers, assets, forms, gate
 from chalicelib.answers import CSV, HTML, JSON, NDJSON
 from chalicelib.errors import RequestError
 from chalicelib.views import Address, Coordinates, Employment, Subscription, UserList, UserView
@@ -219,6 +221,14 @@ def test_a_refusal_names_the_parameter(declared, wrong):
         query(forms.Users, **{declared: wrong})
 
     assert refused.value.detail.startswith(f"{declared}: ")
+
+
+def test_the_pages_look_up_takes_the_longest_value_that_the_api_takes():
+    script = (Path(assets.__file__).parent / "web/lookup.js").read_text(encoding="utf-8")
+    properties = msgspec.json.schema_components([forms.Lookup])[1]["Lookup"]["properties"].values()
+
+    (longest,) = re.findall(r"maxlength: (\d+)", script)
+    assert int(longest) == max(declared["maxLength"] for declared in properties)
 
 
 def test_the_repr_of_a_look_up_does_not_show_its_value():

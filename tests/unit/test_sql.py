@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib import forms, store
+from chalicelib import forms, stats, store
 from chalicelib.privacy import TREATMENT_OF
 
 SQL = Path(__file__).parents[2] / "chalicelib" / "sql"
@@ -67,9 +67,17 @@ def test_a_query_that_changes_a_run_waits_as_long_as_a_load_may_take():
     assert "note_unread" in seconds
 
 
-@pytest.mark.parametrize(
-    ("statement", "waits"), [("queries/open_run", 3), ("queries/erase", 2), ("functions/load_page", 4)]
-)
+# For how many locks each of these may wait.
+WAITS = {"queries/open_run": 3, "queries/erase": 2, "queries/reconcile_keys": 3, "functions/load_page": 4}
+
+
+def test_the_waits_of_every_statement_with_a_lock_timeout_are_known():
+    with_timeout = {path for path in SQL.rglob("*.sql") if "lock_timeout" in path.read_text("utf-8")}
+
+    assert {str(path.relative_to(SQL).with_suffix("")) for path in with_timeout} == set(WAITS)
+
+
+@pytest.mark.parametrize(("statement", "waits"), WAITS.items())
 def test_the_lock_timeout_is_shorter_than_the_wait_for_the_answer(statement, waits):
     """Otherwise a statement that the client gave up would still be carried out later."""
     ((number, unit),) = re.findall(r"lock_timeout = '(\d+)(ms|s)'", read(statement))
@@ -78,7 +86,14 @@ def test_the_lock_timeout_is_shorter_than_the_wait_for_the_answer(statement, wai
     assert waits * seconds < store._SECONDS.get(Path(statement).name, store._READ_SECONDS)
 
 
-@pytest.mark.parametrize("query", ["user", "users", "stats", "risk", "runs", "rejects", "health"])
+READS = [
+    path.stem
+    for path in sorted((SQL / "queries").glob("*.sql"))
+    if not re.search(r"\b(INSERT|UPDATE|DELETE|CREATE|load_page)\b", path.read_text("utf-8"))
+]
+
+
+@pytest.mark.parametrize("query", READS)
 def test_a_read_sets_nothing(query):
     """RDS Proxy may reserve a connection on which something was set for its client."""
     assert not re.search(r"\b(SET|set_config)\b", re.sub(r"--.*", "", read(f"queries/{query}")))
@@ -88,3 +103,7 @@ def test_a_read_sets_nothing(query):
 def test_a_statement_that_waited_sees_the_committed_change(statements):
     """A database default stricter than READ COMMITTED would show all statements the state at the start."""
     assert statements.startswith("SET TRANSACTION ISOLATION LEVEL READ COMMITTED;")
+
+
+def test_the_risk_is_counted_over_the_columns_that_the_statistics_name():
+    assert re.search(r"GROUP BY (.*)", read("queries/risk"))[1].split(", ") == list(stats.QUASI_IDENTIFIERS)
