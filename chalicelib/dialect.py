@@ -2,13 +2,16 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property, reduce
 from itertools import islice
 from operator import getitem
+from pathlib import Path
+from traceback import walk_tb
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -16,6 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from chalicelib import lenient_json, shapes
+from chalicelib.paging import Body, Cursor, Paging
 from chalicelib.users import MAX_PAGE_SIZE, NumericText, Personal, User, numeric
 
 T = TypeVar("T", bound=Struct)
@@ -29,8 +33,6 @@ _MAX_UNKNOWN = 1_000  # unknown fields kept per record; more are not worth the m
 FAULTS = (ValueError, LookupError, RecursionError)
 _FAULTS_OF_ANY_JSON = (*FAULTS, TypeError, AttributeError)
 
-Cursor = Mapping[str, str | int]  # the query parameters that lead from one page to the next
-
 
 class TooManyRecords(ValueError):
     """A page has more than MAX_PAGE_SIZE records."""
@@ -38,27 +40,24 @@ class TooManyRecords(ValueError):
 
 @dataclass(frozen=True)
 class Dialect(Generic[T]):
-    """How one API formats a page: a record's type, its conversion to a ``User``, an envelope if there is one.
+    """How one API pages, and formats a page: a record's type, its conversion to a ``User``, an envelope.
 
-    ``envelope`` is the path of the list of records in a page; ``dropped`` lists the paths of known fields
-    that are not wanted; ``uid`` is the path of the uid. All paths are dotted; ``\\.`` is a dot within a name.
-    ``make_uid`` converts the value at the last one, or raises ValueError, TypeError or AttributeError.
-    ``ends`` means that the API has a last page, and that pages after it hold no records; ``omits_empty``,
-    that the list is missing there. ``next_cursor`` is for an API that pages by cursor: it gets a page's
-    whole JSON and returns what to add to the query for the next page, or None after the last.
-    ``authorization_header`` is the one for the API's key.
+    ``envelope`` is the path of the list of records in a page; ``omits_empty`` means that the list may be
+    missing if it would be empty. ``dropped`` lists the paths of known fields that are not wanted; ``uid`` is
+    the path of the uid. All paths are dotted; ``\\.`` is a dot within a name. ``make_uid`` converts the value
+    at the last one, or raises ValueError, TypeError or AttributeError. ``authorization_header`` is the one
+    for the API's key.
     """
 
     name: str
     record_type: type[T]
     to_user: Callable[[T], User]
+    paging: Paging
     uid: str
     dropped: tuple[str, ...] = ()
     envelope: str | None = None
     make_uid: Callable[[Any], UUID] = UUID
-    ends: bool = False
     omits_empty: bool = False
-    next_cursor: Callable[[Any], Cursor | None] | None = None
     authorization_header: str = "Authorization"
 
     def __post_init__(self) -> None:
@@ -74,20 +73,32 @@ class Dialect(Generic[T]):
         if shown := [kind.__name__ for kind in structs if not issubclass(kind, Personal)]:
             raise ValueError(f"{self.name}: {', '.join(shown)} must derive from Personal, which hides values")
 
-    @property
-    def has_end(self) -> bool:
-        """Whether a run can tell that it has read everything."""
-        return self.ends or self.next_cursor is not None
-
     def cursor_after(self, body: bytes) -> Cursor | None:
-        """Where the page after this one is; None if there is none. Raises ValueError if it cannot be told."""
-        if self.next_cursor is None:
-            return None
-        with suppress(*_FAULTS_OF_ANY_JSON):
-            cursor = msgspec.convert(self.next_cursor(self._parsed(body)), dict[str, str | int] | None)
+        """Where the page after this one is; None if there is none. Raises ValueError if it cannot be told,
+        whose text is the place in the dialect's module."""
+        if self.paging.next_cursor is None:
+            return body.next_query if isinstance(body, Body) else None
+        try:
+            cursor = msgspec.convert(self.paging.next_cursor(self._parsed(body)), dict[str, str | int] | None)
             json.dumps(cursor, ensure_ascii=False).encode()  # a lone surrogate cannot be sent
             return cursor
-        raise ValueError("no cursor")
+        except _FAULTS_OF_ANY_JSON as error:
+            place = self.place_of(error)
+        raise ValueError(place)
+
+    def total_in(self, body: bytes) -> int | None:
+        """How many records the API says that it has; None if this page does not say."""
+        try:
+            total = reduce(getitem, shapes.steps(self.paging.total or ""), self._parsed(body))
+        except _FAULTS_OF_ANY_JSON:
+            return None
+        return total if type(total) is int else None
+
+    def place_of(self, error: Exception) -> str:
+        """Where in the dialect's module an error arose, as in ``members.py:59``; empty if elsewhere."""
+        file = sys.modules[self.record_type.__module__].__file__
+        lines = [line for frame, line in walk_tb(error.__traceback__) if frame.f_code.co_filename == file]
+        return f"{Path(file).name}:{lines[-1]}" if file and lines else ""
 
     def _parsed(self, body: bytes) -> Any:
         """A whole page's JSON, without values that are nested too deeply."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from chalicelib import opening
-from chalicelib.dialect import Cursor, Dialect
+from chalicelib.dialect import Dialect
 from chalicelib.ledger import (
     KeyInUse,
     Loaded,
@@ -17,6 +17,7 @@ from chalicelib.ledger import (
     SealedReject,
     Trigger,
 )
+from chalicelib.paging import Cursor
 from chalicelib.privacy import Tokeniser
 from chalicelib.quarantine import Quarantine
 

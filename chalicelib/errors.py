@@ -5,6 +5,7 @@
     ├── TokenError             a value that cannot be turned into a token
     ├── SourceError            the user API did not give a usable page
     │   ├── SourceUnavailable  it did not answer, or not in time, or with an error status
+    │   │   └── SourceBusy     it asked to be left alone for a while
     │   └── SourceInvalid      it answered, but not with a page of records
     ├── RejectBudgetExceeded   too much of a page is invalid
     ├── TimeUp                 a run ran out of time between two pages
@@ -56,6 +57,10 @@ class SourceError(DecantError):
 
 class SourceUnavailable(SourceError):
     """The user API did not answer, not in time, or with an error status."""
+
+
+class SourceBusy(SourceUnavailable):
+    """The user API asked to be left alone for a while: too many requests, or a long ``Retry-After``."""
 
 
 class SourceInvalid(SourceError):

@@ -130,6 +130,7 @@ class PageLoad:
     key: KeyInUse
     seal_days: int = 0
     unknown_fields: int = 0
+    withheld: int = 0
     replay: Replay | None = None
 
     @property
@@ -186,6 +187,8 @@ class Report:
     It begins with ``first_page``; if it ran out of time, the next scheduled run begins with ``next_page``.
     ``timings`` are milliseconds by step. ``unknown_fields`` counts the fields of records that the dialect
     does not know, on pages that were not loaded too; ``unknown_names`` are those that are surely names.
+    ``withheld`` counts, by column, kept texts that held an e-mail address or a long number; on pages that
+    were not loaded, too. ``total`` is how many records the source says that it has.
     ``source_ended`` means that the run has seen the source's end. ``short_pages`` had fewer
     records than requested, although others followed: a dialect that asks by offset has left some out.
     ``cursor`` is where the next page is, for an API that pages by cursor; it may hold a personal value.
@@ -208,9 +211,11 @@ class Report:
     rejects_by_rule: Counter[tuple[str, str]] = field(default_factory=Counter)
     unknown_fields: int = 0
     unknown_names: set[str] = field(default_factory=set, repr=False)
+    withheld: Counter[str] = field(default_factory=Counter)
     first_page: int = 1
     next_page: int | None = None
     source_ended: bool = False
+    total: int | None = None
     cursor: Mapping[str, str | int] | None = field(default=None, repr=False)
     uids: Sequence[UUID] = field(default=(), repr=False)
     short_pages: int = 0
@@ -220,6 +225,7 @@ class Report:
         kept = {name: value for name, value in vars(self).items() if name not in _OF_THE_RUN_ALONE}
         return kept | {
             "timings": dict(self.timings),
+            "withheld": dict(self.withheld),
             "rejects_by_rule": [
                 {"path": path, "rule": rule, "count": count}
                 for (path, rule), count in self.rejects_by_rule.most_common()

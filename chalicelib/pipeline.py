@@ -10,16 +10,26 @@ from itertools import count
 
 from chalicelib import opening
 from chalicelib.edges import Edges, OnPage, Plan, no_progress
-from chalicelib.errors import DecantError, LeaseLost, SourceError, Stopped, TimeUp, Unforeseen, safe
+from chalicelib.errors import (
+    DecantError,
+    LeaseLost,
+    SourceBusy,
+    SourceError,
+    Stopped,
+    TimeUp,
+    Unforeseen,
+    safe,
+)
 from chalicelib.ledger import Ending, Report, RunRequest, Status
 from chalicelib.loading import Loads
+from chalicelib.paging import Paging
 from chalicelib.prepare import prepare
 
 _log = logging.getLogger("decant.pipeline")
 
 _MIN_RESERVE_SECONDS = 5.0  # for a page that takes longer than those before it
 
-_MAX_LOGGED_NAMES = 20
+_MOST_LOGGED = 20
 
 
 def work(edges: Edges, plan: Plan, report: Report, on_page: OnPage = no_progress) -> Report:
@@ -33,8 +43,7 @@ def work(edges: Edges, plan: Plan, report: Report, on_page: OnPage = no_progress
         if report.status == "running":
             _work_and_finish(edges, plan, report, on_page)
     finally:
-        _log_unknown(report)
-        _log_short_pages(report)
+        _log_findings(report)
         report.seconds = time.monotonic() - started
         counts = report.run_id, report.status, report.pages, report.fetched
         _log.info("run %s %s: %s pages, %s records", *counts)
@@ -64,7 +73,7 @@ def work_queued(edges: Edges, plan: Plan, run_id: str, page: int) -> Report:
     report = Report(run_id, "running")
     if edges.store.claim_page(run_id, page):
         error = _error_of(lambda: _work_queued_page(edges, plan, page, report))
-        _log_unknown(report)
+        _log_findings(report)
         if error:
             raise error
     report.status = edges.store.finish_page(run_id, report.timings)
@@ -79,8 +88,8 @@ def _work_and_finish(edges: Edges, plan: Plan, report: Report, on_page: OnPage) 
     else:
         _log.error("run %s: %s", report.run_id, error)
         status, report.error = _status_on_error(error), str(error)
-        by_number = edges.source.dialect.next_cursor is None
-        if isinstance(error, TimeUp) and plan.trigger == "schedule" and by_number:
+        may_continue = plan.trigger == "schedule" and not edges.source.dialect.paging.by_cursor
+        if isinstance(error, TimeUp | SourceBusy) and may_continue and error.page > 1:
             report.next_page = error.page
             report.error += "; the next scheduled run continues there"
     ending = Ending(status=status, error=report.error, timings=report.timings, next_page=report.next_page)
@@ -109,7 +118,7 @@ def _work_pages(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> No
     """Prepares each page while the one before it is being loaded."""
     pages, done = _pages(edges, plan, report), count(1)
     slowest, was_short = _MIN_RESERVE_SECONDS, False
-    by_number = not plan.replay_of and edges.source.dialect.next_cursor is None
+    by_number = not plan.replay_of and not edges.source.dialect.paging.by_cursor
     with Loads(edges, report, lambda: on_page(next(done), len(pages), report)) as loads:
         for page in pages:
             began = time.monotonic()
@@ -140,7 +149,7 @@ def _work_queued_page(edges: Edges, plan: Plan, page: int, report: Report) -> No
             if 0 < load.fetched < plan.page_size:
                 text = "run %s, page %s: %s records instead of %s; see docs/adapting.md if others follow"
                 _log.warning(text, report.run_id, page, load.fetched, plan.page_size)
-            if page == plan.pages and edges.source.dialect.has_end:
+            if page == plan.pages and edges.source.dialect.paging.has_end:
                 edges.store.note_unread(report.run_id, _unread(edges, plan, report))
             loads.begin(load)
 
@@ -148,21 +157,37 @@ def _work_queued_page(edges: Edges, plan: Plan, page: int, report: Report) -> No
 def _pages(edges: Edges, plan: Plan, report: Report) -> Sequence[int]:
     if plan.replay_of:
         return edges.store.sealed_pages(plan.replay_of)
-    first = 1 if edges.source.dialect.next_cursor else report.first_page
+    first = 1 if edges.source.dialect.paging.by_cursor else report.first_page
     planned = plan.pages - report.first_page + 1
     return range(first, first + planned)
 
 
 def _undone(edges: Edges, plan: Plan, report: Report) -> str | None:
     """A message if there is more to do although the run has processed all its pages."""
-    if plan.replay_of and edges.store.sealed_pages(plan.replay_of):
-        return "QUARANTINE_KEY does not open all sealed records; the others stay sealed"
-    return _unread(edges, plan, report)
+    if plan.replay_of:
+        if edges.store.sealed_pages(plan.replay_of):
+            return "QUARANTINE_KEY does not open all sealed records; the others stay sealed"
+        return None
+    return _missed(edges.source.dialect.paging, report) or _unread(edges, plan, report)
+
+
+def _missed(paging: Paging, report: Report) -> str | None:
+    """A message if the run has reached the source's end, or will, without some of its records."""
+    if paging.ends and report.short_pages and not paging.pages_vary:
+        return f"{report.short_pages} pages had fewer records than requested, although others followed"
+    if not (paging.total and report.source_ended) or report.first_page > 1:
+        return None
+    if report.total is None:
+        return f"no page says how many records there are (expected at {paging.total})"
+    if report.fetched < report.total:
+        return f"the source says that it has {report.total} records, and gave {report.fetched}"
+    return None
 
 
 def _unread(edges: Edges, plan: Plan, report: Report) -> str | None:
     """A message if a run has processed the pages of the settings without reaching the source's end."""
-    if plan.trigger not in ("schedule", "manual") or not edges.source.dialect.has_end or report.source_ended:
+    has_end = edges.source.dialect.paging.has_end
+    if plan.trigger not in ("schedule", "manual") or not has_end or report.source_ended:
         return None
     return f"page {plan.pages}: the source may have more pages than SOURCE_PAGES"
 
@@ -176,17 +201,20 @@ def _status_on_error(error: DecantError) -> Status:
     return "partial" if isinstance(error, SourceError | TimeUp | Stopped) else "failed"
 
 
-def _log_unknown(report: Report) -> None:
-    """Logs which fields the source added, once per run (for a queued run: once per page)."""
-    if not report.unknown_fields:
-        return
-    names = sorted(report.unknown_names)[:_MAX_LOGGED_NAMES]
-    suffix = f": {', '.join(names)}" if names else ""
-    fields = report.unknown_fields
-    _log.warning("run %s dropped %s fields that are not in the dialect%s", report.run_id, fields, suffix)
-
-
-def _log_short_pages(report: Report) -> None:
+def _log_findings(report: Report) -> None:
+    """Logs, once per run (for a queued run: once per page), what was not stored, and why."""
+    if report.unknown_fields:
+        names = ", ".join(sorted(report.unknown_names)[:_MOST_LOGGED])
+        text = "run %s dropped %s fields that are not in the dialect%s"
+        _log.warning(text, report.run_id, report.unknown_fields, names and f": {names}")
+    if report.withheld:
+        found = ", ".join(f"{column} {count}" for column, count in sorted(report.withheld.items()))
+        text = "run %s withheld kept texts that hold an e-mail address or a long number: %s"
+        _log.warning(text, report.run_id, found)
+    if report.rejects_by_rule:
+        rules = report.rejects_by_rule.most_common(_MOST_LOGGED)
+        found = ", ".join(f"{path or '(record)'} {rule} {count}" for (path, rule), count in rules)
+        _log.warning("run %s rejected records: %s", report.run_id, found)
     if report.short_pages:
         text = "run %s: %s pages had fewer records than requested, and others followed; see docs/adapting.md"
         _log.warning(text, report.run_id, report.short_pages)

@@ -8,12 +8,13 @@ from json import JSONDecodeError
 from typing import Any
 from uuid import UUID
 
-from chalicelib import privacy, views
+from chalicelib import kept_texts, privacy, views
 from chalicelib.clean import clean
-from chalicelib.dialect import Cursor, Dialect, TooManyRecords
+from chalicelib.dialect import Dialect, TooManyRecords
 from chalicelib.edges import Edges, Plan
 from chalicelib.errors import ConfigError, RejectBudgetExceeded, SourceInvalid
 from chalicelib.ledger import PageLoad, RejectRow, Replay, Report
+from chalicelib.paging import Cursor
 from chalicelib.timing import timed
 from chalicelib.users import MAX_PAGE_SIZE
 from chalicelib.validation import ValidPage, validate, validate_records
@@ -40,10 +41,12 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
     with timed(report, "clean"):
         cleaned = clean(valid.users)
     with timed(report, "protect"):
-        columns = privacy.protect(cleaned.columns, edges.tokeniser)
+        kept, withheld = kept_texts.withhold(cleaned.columns)
+        columns = privacy.protect(kept, edges.tokeniser)
         erasure_tokens = privacy.erasure_tokens(columns["uid"], edges.tokeniser)
         drafts = views.user_drafts(columns)
         encoded = columns_json(columns, drafts, erasure_tokens)
+    report.withheld.update(withheld)
     return PageLoad(
         run_id=report.run_id,
         page=page,
@@ -54,6 +57,7 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
         key=edges.tokeniser.key_in_use,
         seal_days=seal_days,
         unknown_fields=valid.unknown.total(),
+        withheld=withheld.total(),
         replay=replay,
     )
 
@@ -68,11 +72,13 @@ def _extract(edges: Edges, plan: Plan, page: int, report: Report) -> tuple[Valid
     with timed(report, "validate"):
         valid = _validated(body, dialect, page, today)
         _refuse_repetition(valid, page, report)
-        if dialect.next_cursor is None:
-            report.source_ended = not valid.fetched
-        else:
+        if dialect.paging.by_cursor:
             report.cursor = _next_cursor(body, dialect, page, report.cursor)
             report.source_ended = report.cursor is None
+        else:
+            report.source_ended = not valid.fetched
+        if dialect.paging.total and (total := dialect.total_in(body)) is not None:
+            report.total = total
     return valid, None
 
 
@@ -85,7 +91,7 @@ def _refuse_repetition(valid: ValidPage, page: int, report: Report) -> None:
 
 
 def _fetch(edges: Edges, plan: Plan, page: int, report: Report) -> bytes:
-    if edges.source.dialect.next_cursor and page > 1 and report.cursor is None:
+    if edges.source.dialect.paging.by_cursor and page > 1 and report.cursor is None:
         raise SourceInvalid(page, "only the page before it can say where it is: the API pages by cursor")
     with timed(report, "fetch"):
         cursor = () if report.cursor is None else (report.cursor,)  # most sources need not know of cursors
@@ -95,8 +101,9 @@ def _fetch(edges: Edges, plan: Plan, page: int, report: Report) -> bytes:
 def _next_cursor(body: bytes, dialect: Dialect[Any], page: int, cursor: Cursor | None) -> Cursor | None:
     try:
         following = dialect.cursor_after(body)
-    except ValueError:  # its text holds no value
-        raise SourceInvalid(page, f"next_cursor of {dialect.name} does not understand the body") from None
+    except ValueError as error:  # its text is a place in the code
+        problem = f"next_cursor of {dialect.name} does not understand the body"
+        raise SourceInvalid(page, f"{problem} ({error})" if str(error) else problem) from None
     if following is not None and following == cursor:
         raise SourceInvalid(page, "its cursor leads to this page again")
     return following
@@ -141,7 +148,7 @@ def _validated(body: bytes, dialect: Dialect[Any], page: int, today: date) -> Va
     place = f" (expected at {dialect.envelope})" if dialect.envelope else ""
     try:
         valid = validate(body, dialect, today)
-        problem = "" if valid.fetched or (dialect.has_end and page > 1) else f"no records{place}"
+        problem = "" if valid.fetched or (dialect.paging.has_end and page > 1) else f"no records{place}"
     except TooManyRecords:
         problem = f"more than {MAX_PAGE_SIZE} records"
     except (JSONDecodeError, RecursionError):

@@ -175,7 +175,7 @@ def _is_for_the_queue(source: Source, pages: int) -> bool:
     """Pages with cursors can only be worked one after the other."""
     settings = wiring.settings()
     is_long = settings.queue_url is not None and pages > settings.inline_pages
-    return is_long and source.dialect.next_cursor is None
+    return is_long and not source.dialect.paging.by_cursor
 
 
 def _queue_pages(report: Report, pages: int) -> None:

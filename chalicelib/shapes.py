@@ -129,7 +129,7 @@ class Known:
                 yield from self.unknown(one, prefix)
         elif isinstance(record, dict):
             for name in record.keys() - self.names:
-                yield f"{prefix}{name}"
+                yield prefix + name.replace(".", r"\.")
             for name, inner in self.below.items():
                 yield from inner.unknown(record.get(name), f"{prefix}{name}.")
 

@@ -105,6 +105,7 @@ class Store:
             "key_version": load.key.version,
             "seal_days": load.seal_days,
             "unknown_fields": load.unknown_fields,
+            "withheld": load.withheld,
             "replay_of": load.replay.run_id if load.replay else None,
             "replayed": list(load.replay.positions) if load.replay else [],
             "sealed_at": load.replay.sealed_at if load.replay else None,

@@ -59,12 +59,14 @@ class Reject:
 class ValidPage:
     """A page, sorted into valid users (in the source's order) and rejects.
 
-    ``unknown`` counts, by a field's dotted path, the records with a field that the dialect does not know.
+    ``unknown`` counts, by a field's dotted path, the records with a field that the dialect does not know;
+    ``unknown_by_uid`` counts the records of the same uid as one.
     """
 
     users: list[User] = field(repr=False)
     rejects: list[Reject]
     unknown: Counter[str] = field(default_factory=Counter, repr=False)
+    unknown_by_uid: Counter[str] = field(default_factory=Counter, repr=False)
 
     @property
     def fetched(self) -> int:
@@ -73,10 +75,10 @@ class ValidPage:
     def unknown_names(self) -> set[str]:
         """The unknown fields that are surely named by the API: these names may be logged.
 
-        A name of another form, or one that few of the page's records have, may itself be a personal value.
+        A name of another form, or one that few of the page's people have, may itself be a personal value.
         """
         most = max(_FAMILY_SIZE, self.fetched / 2)
-        common = {name for name, count in self.unknown.items() if count > most}
+        common = {name for name, count in self.unknown_by_uid.items() if count > most}
         return set(filter(_FIELD_NAME.fullmatch, common))
 
 
@@ -99,19 +101,34 @@ def validate(body: bytes, dialect: Dialect[Any], today: date) -> ValidPage:
 
 def validate_records(records: Mapping[int, bytes], dialect: Dialect[Any], today: date) -> ValidPage:
     """Sorts records, given by their position in the page, into valid users and rejects."""
-    users, rejects, unknown = list[User](), list[Reject](), Counter[str]()
+    users, rejects, unknown = list[User](), list[Reject](), _Unknown(dialect)
     decoded = dialect.decode_each(records.values())
     for (position, raw), user in zip(records.items(), decoded, strict=True):
         if user and not _is_unborn(user, today) and not _may_hide_nul(raw):
             users.append(user)
             continue
-        unknown.update(dialect.unknown(raw))
+        unknown.count(raw)
         found = _examine(raw, dialect, today)
         if isinstance(found, User):
             users.append(found)
         else:
             rejects.append(Reject(position, found, _rewritten(raw, dialect.dropped)))
-    return ValidPage(users, rejects, unknown)
+    return ValidPage(users, rejects, unknown.by_record, unknown.by_uid)
+
+
+class _Unknown:
+    """Counts the records that have each unknown field."""
+
+    def __init__(self, dialect: Dialect[Any]) -> None:
+        self._dialect, self._seen = dialect, set[str | bytes]()
+        self.by_record, self.by_uid = Counter[str](), Counter[str]()
+
+    def count(self, raw: bytes) -> None:
+        if paths := self._dialect.unknown(raw):
+            self.by_record.update(paths)
+            uid = self._dialect.uid_of(raw) or raw
+            self.by_uid.update(paths if uid not in self._seen else ())
+            self._seen.add(uid)
 
 
 def _rewritten(raw: bytes, dropped: Iterable[str]) -> bytes:
@@ -156,9 +173,9 @@ def _examine_closely(record: Any, dialect: Dialect[Any], today: date) -> User | 
         return issues
     try:
         user = dialect.user(dialect.convert(record))
-    except FAULTS:  # of the dialect's; or of msgspec, which may check more than the walk does
-        return (Issue("", "conversion"),)
-    return (Issue("", "future"),) if _is_unborn(user, today) else user
+    except FAULTS as error:  # of the dialect's; or of msgspec, which may check more than the walk does
+        return (Issue(dialect.place_of(error), "conversion"),)
+    return (Issue("date_of_birth", "future"),) if _is_unborn(user, today) else user
 
 
 def _is_unborn(user: User, today: date) -> bool:

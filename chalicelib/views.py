@@ -77,10 +77,9 @@ class UserList(Struct):
 
 class Run(Struct):
     """One run in the ledger. ``fetched`` equals the sum of the six counts after it; times are in UTC.
-    A replay has no ``page_size``.
 
-    ``unknown_fields`` counts fields that were dropped because the dialect does not know them; a field counts
-    once for each record that has it.
+    ``unknown_fields`` counts fields that the dialect does not know, once for each record; ``withheld``, kept
+    texts that held an e-mail address or a long number. None of them is stored. A replay has no ``page_size``.
     """
 
     run_id: Uid
@@ -98,6 +97,7 @@ class Run(Struct):
     rejected: int
     suppressed: int
     unknown_fields: int
+    withheld: int
     error: str | None
     contract_hash: str
     key_version: int

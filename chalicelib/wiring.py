@@ -16,7 +16,6 @@ from chalicelib.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import ModuleType
 
     from chalicelib.cache import Cache
     from chalicelib.dialect import Dialect
@@ -150,17 +149,11 @@ def quarantine() -> Quarantine | None:
 def source() -> Source:
     from chalicelib.sources.client import Source
 
-    api, authorization = _api(), settings().source_authorization
-    return Source(settings().source_url, api.DIALECT, api.query, authorization=authorization)
+    return Source(settings().source_url, dialect(), authorization=settings().source_authorization)
 
 
 def dialect() -> Dialect[Any]:
     """The source's dialect, without the client that fetches."""
-    found: Dialect[Any] = _api().DIALECT
-    return found
-
-
-def _api() -> ModuleType:
     from chalicelib import sources
 
     return sources.named(settings().source_dialect)

@@ -3,7 +3,7 @@
 import copy
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -180,3 +180,8 @@ def _json(value: Any) -> bytes:
     for number, raw in enumerate(verbatim):
         text = text.replace(b'"verbatim %d"' % number, raw)
     return text
+
+
+def paged(dialect: Dialect[Any], **changes: Any) -> Dialect[Any]:
+    """The dialect of an API that pages in another way."""
+    return replace(dialect, paging=replace(dialect.paging, **changes))

@@ -159,11 +159,15 @@ def _down(server: Postgres | Valkey, hang_up: Callable[[], None]) -> Iterator[No
 
 
 @pytest.fixture
-def unfiltered_log(monkeypatch: pytest.MonkeyPatch) -> None:
+def unfiltered_log() -> Iterator[None]:
     """Shows log lines as they were before the filter of values, which has tests of its own."""
-    for handler in (*logging.getLogger().handlers, *logging.getLogger("decant").handlers):
-        kept = [one for one in handler.filters if not isinstance(one, NoValues)]
-        monkeypatch.setattr(handler, "filters", kept)
+    handlers = [*logging.getLogger().handlers, *logging.getLogger("decant").handlers]
+    filters = [handler.filters for handler in handlers]
+    for handler in handlers:
+        handler.filters = [one for one in handler.filters if not isinstance(one, NoValues)]
+    yield
+    for handler, before in zip(handlers, filters, strict=True):
+        handler.filters = before
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ Returns bytes and never parses them. Every fetch is bounded in time and size, wh
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import requests
 import urllib3
@@ -26,8 +26,9 @@ from tenacity import (
 )
 
 from chalicelib import transport
-from chalicelib.dialect import Cursor, Dialect
-from chalicelib.errors import SourceInvalid, SourceUnavailable
+from chalicelib.dialect import Dialect
+from chalicelib.errors import SourceBusy, SourceInvalid, SourceUnavailable
+from chalicelib.paging import Body, Cursor
 from chalicelib.sources.connections import CuttableAdapter
 
 # At DEBUG urllib3 logs the query, which may hold a key; its warnings hold headers and the whole URL.
@@ -36,6 +37,7 @@ logging.getLogger("urllib3").setLevel(logging.ERROR)
 _HEADERS = {**requests.utils.default_headers(), "Accept": "application/json", "User-Agent": "decant"}
 _JSON_TYPES = ("application/json", "text/json")
 _CHUNK_BYTES = 65_536
+_LONG_WAIT_SECONDS = 86_400
 _PASSING = {requests.codes.request_timeout, requests.codes.too_many_requests}
 
 
@@ -51,7 +53,7 @@ class Limits:
     read: float = 10
     page: float = 45
     attempts: int = 5
-    pause: float = 0.5
+    pause: float = 2
     longest_pause: float = 20
     record_bytes: int = 16 * 1024
     least_body_bytes: int = 8 * 1024 * 1024
@@ -61,9 +63,9 @@ class Limits:
 class _Transient(Exception):
     """A failure that is worth a retry; ``retry_after`` is the wait that the server asked for, in seconds."""
 
-    def __init__(self, problem: str, retry_after: float = 0) -> None:
+    def __init__(self, problem: str, retry_after: float = 0, is_busy: bool = False) -> None:
         super().__init__(problem)
-        self.retry_after = retry_after
+        self.retry_after, self.is_busy = retry_after, is_busy
 
 
 class Source:
@@ -73,7 +75,6 @@ class Source:
         self,
         url: str,
         dialect: Dialect[Any],
-        query: Callable[[int, int], Mapping[str, int]],
         limits: Limits | None = None,
         authorization: str | None = None,
     ) -> None:
@@ -81,7 +82,7 @@ class Source:
         parts = urlsplit(url)
         self.name = f"{dialect.name} {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         self.dialect = dialect
-        self._url, self._query, self._limits = url, query, limits or Limits()
+        self._url, self._limits = url, limits or Limits()
         self._session, self._adapter = requests.Session(), CuttableAdapter()
         header = dialect.authorization_header
         self._auth = None if authorization is None else partial(_with_header, header, authorization)
@@ -91,7 +92,7 @@ class Source:
     def fetch(self, page: int, size: int, cursor: Cursor | None = None) -> bytes:
         """The body of one page (from 1), to which the page before it gave a cursor if the API pages by them.
         Raises SourceUnavailable or SourceInvalid."""
-        query = {**self._query(page, size), **(cursor or {})}
+        query = {**self.dialect.paging.query(page, size), **(cursor or {})}
         deadline = time.monotonic() + self._limits.page
         attempts = Retrying(
             retry=retry_if_exception_type(_Transient),
@@ -103,8 +104,8 @@ class Source:
             return attempts(self._attempt, page, size, query, deadline)
         except _Transient as failure:
             tried = attempts.statistics["attempt_number"]
-            problem = f"{failure} (attempt {tried})"
-        raise SourceUnavailable(page, problem)
+            problem, is_busy = f"{failure} (attempt {tried})", failure.is_busy
+        raise (SourceBusy if is_busy else SourceUnavailable)(page, problem)
 
     def close(self) -> None:
         self._session.close()
@@ -129,7 +130,7 @@ class Source:
         except _Transient as error:
             problem = error
             if error.retry_after > self._limits.page:
-                problem = SourceUnavailable(page, f"{error}, and asks to wait {error.retry_after:,.0f} s")
+                problem = SourceBusy(page, f"{error}, and asks to wait {_in_words(error.retry_after)}")
         except (requests.ConnectionError, requests.Timeout) as error:
             problem = _Transient(f"no answer: {_cause(error)}")
         except urllib3.exceptions.HTTPError as error:
@@ -166,7 +167,7 @@ class Source:
             raise self._too_slow(page)
         if not body and _may_have_broken_off(response):
             raise _Transient("the head was cut off")
-        return bytes(body)
+        return _with_next(body, response) if self.dialect.paging.next_link else bytes(body)
 
     def _too_slow(self, page: int) -> SourceUnavailable:
         return SourceUnavailable(page, f"it took longer than {self._limits.page} s")
@@ -188,7 +189,8 @@ def _check(response: requests.Response, page: int) -> None:
     """Raises unless this is a 200 with JSON."""
     status = response.status_code
     if status in _PASSING or status >= requests.codes.server_error:
-        raise _Transient(f"status {status}", _retry_after(response.headers.get("Retry-After", "")))
+        wait = _retry_after(response.headers.get("Retry-After", ""))
+        raise _Transient(f"status {status}", wait, is_busy=status == requests.codes.too_many_requests)
     if response.is_redirect:
         raise SourceUnavailable(page, f"status {status}: redirects are not followed; use the final URL")
     if status != requests.codes.ok:
@@ -205,6 +207,19 @@ def _may_have_broken_off(response: requests.Response) -> bool:
     headers = response.headers
     has_length = headers.get("Content-Length", "").isdigit()
     return not (has_length or "Transfer-Encoding" in headers or "Connection" in headers)
+
+
+def _with_next(body: bytearray, response: requests.Response) -> Body:
+    """The body, and the query of the address that the answer's ``Link`` header calls next."""
+    found, address = Body(body), response.links.get("next", {}).get("url")
+    if address is not None:
+        found.next_query = dict(parse_qsl(urlsplit(address).query, keep_blank_values=True))
+    return found
+
+
+def _in_words(seconds: float) -> str:
+    """A wait. The source chose the number, so a long one is not repeated: it could be any number."""
+    return f"{seconds:,.0f} s" if seconds < _LONG_WAIT_SECONDS else "more than a day"
 
 
 def _retry_after(header: str) -> float:

@@ -6,6 +6,7 @@ Source: https://random-data-api.com/documentation
 from datetime import date
 
 from chalicelib.dialect import Dialect
+from chalicelib.paging import Paging
 from chalicelib.users import Address, Coordinates, Email, Latitude, Longitude, Text, User
 
 
@@ -42,6 +43,7 @@ DIALECT = Dialect(
     "random-data-api",
     CompleteUser,
     lambda user: user,
+    Paging(query, ends=False),
     uid="uid",
     dropped=("id", "password", "avatar", "credit_card"),
 )

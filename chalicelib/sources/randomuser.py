@@ -8,6 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from chalicelib.dialect import Dialect
+from chalicelib.paging import Paging
 from chalicelib.users import (
     Address,
     Coordinates,
@@ -105,6 +106,7 @@ DIALECT = Dialect(
     "randomuser",
     RandomUser,
     to_user,
+    Paging(query, ends=False),
     uid="login.uuid",
     dropped=(
         "cell",

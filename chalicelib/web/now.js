@@ -32,12 +32,12 @@ export function nowPart() {
   return { node: element("section", { class: "now" }, title, text, figures), update };
 }
 
-/** A headline and its explanation: about the servers first, then about the newest run that was not skipped. */
+/** A headline and its explanation: about the servers first, then about the newest run that asked the source. */
 function summary({ health, runs }) {
   if (health === undefined) return ["Loading …"];
   const status = health?.status ?? "silent";
   if (status !== "ok" || !runs) return HEADLINES[status];
-  const newest = runs.find((run) => run.status !== "skipped");
+  const newest = runs.find((run) => run.status !== "skipped" && run.trigger !== "replay");
   if (!newest) return ["Ready.", "Postgres and Redis are available. The first run loads the people."];
   if (newest.status === "running") return ["A run is in progress.", HEADLINES.ok[1]];
   if (!(newest.status in ENDED_BADLY)) return HEADLINES.ok;

@@ -113,5 +113,5 @@ const about = ({ lat, lng }) => (lat === null || lng === null ? null : `${lat}°
 
 function shown(value, isToken) {
   if (value === null) return element("span", { class: "fine" }, "not stored");
-  return isToken ? element("code", { class: "token" }, value) : value;
+  return isToken ? element("code", { class: "token" }, value) : String(value);
 }

@@ -68,11 +68,15 @@ def test_one_run_and_one_person_are_in_the_singular(bare_tab, bare):
         ("lost", "The last run was lost."),
     ],
 )
-def test_a_run_that_ended_badly_is_the_headline_whatever_was_skipped_since(bare_tab, bare, status, headline):
+def test_a_run_that_ended_badly_is_the_headline_whatever_was_skipped_or_replayed_since(
+    bare_tab, bare, status, headline
+):
     run_id = bare.store.open_run(RunRequest("here", "schedule", 1), "", 1).run_id
     bare.store.load_page(page_load(run_id, person(1)))
     bare.store.open_run(RunRequest("here", "schedule", 1), "", 1)  # skipped
     bare.store.finish_run(run_id, Ending(status, "page 1: status 503"))
+    replay = bare.store.open_run(RunRequest("here", "replay", 1, replay_of=run_id), "", 1).run_id
+    bare.store.finish_run(replay, Ending("succeeded"))
     bare_tab.page.reload()
 
     expect(bare_tab.title()).to_have_text(headline)
@@ -259,6 +263,20 @@ def test_missing_values_are_shown_as_such(bare, open_tab):
     for name in ("Born", "Approximate location", "E-mail"):
         fact = tab.page.locator("dl.facts div").filter(has=tab.page.locator("dt", has_text=name))
         expect(fact.locator("dd")).to_have_text("not stored")
+
+
+def test_a_value_that_is_false_is_shown(bare, open_tab):
+    """Decant's own columns hold texts and numbers; a column of an adapter may not."""
+    load(bare.store, person(1))
+    tab = open_tab(bare.url).sign_in(API_KEY)
+    stored = bare.server.get_json(f"/users/{person(1)['uid']}")
+    tab.page.route("**/users/*", lambda route: route.fulfill(json=stored | {"gender": False}))
+
+    tab.go(f"#/people/{person(1)['uid']}")
+
+    fact = tab.page.locator("dl.facts div").filter(has=tab.page.locator("dt", has_text="Gender"))
+    expect(fact.locator("dd")).to_have_text("false")
+    tab.page.unroute_all()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import random
 import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import replace
 
 import boto3
 import moto
@@ -20,7 +19,7 @@ import app
 from chalicelib import aws, queries, runs, wiring
 from chalicelib.errors import AwsError, ConfigError, DecantError, SourceInvalid, SourceUnavailable, StoreError
 from chalicelib.ledger import OUTCOMES, Ending, RunRequest
-from tests.builders import RANDOM_DATA_API
+from tests.builders import RANDOM_DATA_API, paged
 from tests.fakes import page_load, person, uid
 from tests.integration.api_support import ROOT, pii_keys
 from tests.keys import PII_KEY
@@ -164,7 +163,7 @@ def by_cursor(queue, monkeypatch):
         page = next(cursors)
         return page and {"page": page}
 
-    monkeypatch.setattr(source, "dialect", replace(source.dialect, next_cursor=next_cursor))
+    monkeypatch.setattr(source, "dialect", paged(source.dialect, next_cursor=next_cursor))
     return source
 
 
@@ -681,7 +680,7 @@ def ending(app_environment, monkeypatch):
         app_environment(SOURCE_PAGES=str(pages), SOURCE_PAGE_SIZE=str(SIZE), INLINE_PAGES="1")
         source = wiring.source()
         fetch = source.fetch
-        monkeypatch.setattr(source, "dialect", replace(source.dialect, ends=True))
+        monkeypatch.setattr(source, "dialect", paged(source.dialect, ends=True))
         monkeypatch.setattr(source, "fetch", fetch_until_the_end)
         return asked
 

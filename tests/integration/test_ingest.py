@@ -18,6 +18,7 @@ import requests
 from chalicelib import prepare, privacy, runs, sources, wiring
 from chalicelib.dialect import Dialect
 from chalicelib.errors import ConfigError, StoreUnavailable, Unforeseen
+from chalicelib.paging import Paging
 from chalicelib.sources import random_data_api
 from chalicelib.users import Email, Personal, User
 from tests.builders import MISSING, RANDOM_DATA_API, leaves_of
@@ -479,19 +480,18 @@ class Contact(Personal):
     mail: Email | None = None
 
 
-class _Contacts:
-    DIALECT = Dialect(
-        "contacts",
-        Contact,
-        lambda contact: User(uid=UUID(int=contact.number), email=contact.mail),
-        uid="number",
-        make_uid=lambda number: UUID(int=number),
-    )
-    query = staticmethod(random_data_api.query)
+CONTACTS = Dialect(
+    "contacts",
+    Contact,
+    lambda contact: User(uid=UUID(int=contact.number), email=contact.mail),
+    Paging(random_data_api.query, ends=False),
+    uid="number",
+    make_uid=lambda number: UUID(int=number),
+)
 
 
 def test_of_a_user_only_the_uid_is_required(monkeypatch, app_environment, user_api, api):
-    monkeypatch.setitem(sources.BY_NAME, "contacts", _Contacts)
+    monkeypatch.setitem(sources.BY_NAME, "contacts", CONTACTS)
     app_environment(SOURCE_DIALECT="contacts", MAX_REJECT_RATIO="1")
     user_api.script(
         b'[{"number": 1, "mail": " A@example.com"}, {"number": 2}, {"number": 3, "mail": "none"}]'

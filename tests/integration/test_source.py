@@ -14,16 +14,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from chalicelib.errors import SourceError, SourceInvalid, SourceUnavailable
-from chalicelib.sources import random_data_api, randomuser
+from chalicelib import sources
+from chalicelib.errors import SourceBusy, SourceError, SourceInvalid, SourceUnavailable
+from chalicelib.paging import Paging
+from chalicelib.sources import random_data_api
 from chalicelib.sources.client import Limits, Source
 from local.processes import free_port
+from tests.builders import paged
 
-DIALECTS = {module.DIALECT.name: module for module in (random_data_api, randomuser)}
+DIALECTS = dict(sources.BY_NAME)
 LIMITS = Limits(
     connect=0.5, read=0.4, page=1.2, attempts=4, pause=0.02, longest_pause=0.1, body_bytes=1_000_000
 )
@@ -43,8 +46,7 @@ def source_of() -> Iterator[Callable[..., Source]]:
             dialect: str = "random-data-api",
             authorization: str | None = None,
         ) -> Source:
-            module = DIALECTS[dialect]
-            source = Source(url, module.DIALECT, module.query, limits, authorization)
+            source = Source(url, DIALECTS[dialect], limits, authorization)
             opened.callback(source.close)
             return source
 
@@ -139,12 +141,52 @@ def test_a_page_is_what_the_api_sent_byte_for_byte(user_api, stand_in, dialect):
     body = source.fetch(3, 7)
 
     size_name = {"random-data-api": "size", "randomuser": "results"}[dialect]
-    direct = Source(
-        user_api.url(dialect), source.dialect, lambda page, size: {"seed": "s", "page": 3, size_name: 7}
-    )
+    same_query = Paging(lambda page, size: {"seed": "s", "page": 3, size_name: 7})
+    direct = Source(user_api.url(dialect), replace(source.dialect, paging=same_query))
     with contextlib.closing(direct):
         assert body == direct.fetch(1, 1)
     assert len(records(body, dialect)) == 7
+
+
+def linked(monkeypatch):
+    monkeypatch.setitem(DIALECTS, "linked", paged(random_data_api.DIALECT, next_link=True))
+
+
+@pytest.mark.parametrize(
+    ("header", "following"),
+    [
+        ('<https://api.example/users?after=a%2Bb&limit=2>; rel="next"', {"after": "a+b", "limit": "2"}),
+        ('</users?page=1>; rel="prev", <?page=3&empty=>; rel="next"', {"page": "3", "empty": ""}),
+        ("<https://elsewhere.example/?page=3>; rel=next", {"page": "3"}),
+        ('</users?page=1>; rel="prev"', None),
+        ("", None),
+        ("nonsense", None),
+    ],
+)
+def test_a_link_header_leads_to_the_next_page(user_api, source_of, monkeypatch, header, following):
+    linked(monkeypatch)
+    source = source_of(user_api.url("random-data-api"), dialect="linked")
+    user_api.script(b"[]", headers={"Content-Type": "application/json", "Link": header})
+
+    body = source.fetch(1, 2)
+
+    assert body == b"[]"
+    assert source.dialect.cursor_after(body) == following
+
+
+def test_the_query_of_a_link_is_added_to_the_query_of_the_page_and_sent_to_no_other_host(
+    user_api, source_of, monkeypatch
+):
+    linked(monkeypatch)
+    source = source_of(user_api.url("random-data-api"), dialect="linked")
+    link = '<https://elsewhere.example/x?page=7&after=b>; rel="next"'
+    user_api.script(b"[]", headers={"Content-Type": "application/json", "Link": link})
+
+    source.fetch(2, 5, source.dialect.cursor_after(source.fetch(1, 5)))
+
+    ((_, first), (_, second)) = user_api.requests
+    assert parse_qs(urlsplit(second).query) == {"page": ["7"], "size": ["5"], "after": ["b"]}
+    assert urlsplit(second).path == urlsplit(first).path
 
 
 @pytest.fixture
@@ -177,7 +219,7 @@ def test_a_configured_authorization_header_wins_over_the_user_in_the_url(authori
 
 def test_a_dialect_names_another_header_for_the_key(authorization_of, monkeypatch):
     keyed = replace(random_data_api.DIALECT, authorization_header="X-Api-Key")
-    monkeypatch.setitem(DIALECTS, "keyed", SimpleNamespace(DIALECT=keyed, query=random_data_api.query))
+    monkeypatch.setitem(DIALECTS, "keyed", keyed)
 
     sent = authorization_of("http://user:password@users.example/", dialect="keyed", authorization="secret")
 
@@ -271,18 +313,20 @@ def test_a_transient_failure_is_retried(user_api, stand_in, fault):
 
 
 @pytest.mark.parametrize(
-    ("fault", "problem"),
+    ("fault", "kind", "problem"),
     [
-        ("status-503", "status 503 (attempt 4)"),
-        ("status-429", "status 429 (attempt 4)"),
-        ("truncate", "the body was cut off: ProtocolError (attempt 4)"),
-        ("reset", "no answer: ProtocolError (attempt 4)"),
+        ("status-503", SourceUnavailable, "status 503 (attempt 4)"),
+        ("status-429", SourceBusy, "status 429 (attempt 4)"),
+        ("truncate", SourceUnavailable, "the body was cut off: ProtocolError (attempt 4)"),
+        ("reset", SourceUnavailable, "no answer: ProtocolError (attempt 4)"),
     ],
 )
-def test_a_lasting_failure_is_given_up_after_the_maximum_number_of_tries(user_api, stand_in, fault, problem):
+def test_a_lasting_failure_is_given_up_after_the_maximum_number_of_tries(
+    user_api, stand_in, fault, kind, problem
+):
     error = error_of_fetch(stand_in(fault=fault))
 
-    assert (type(error), error.problem, error.page) == (SourceUnavailable, problem, 1)
+    assert (type(error), error.problem, error.page) == (kind, problem, 1)
     assert len(user_api.requests) == LIMITS.attempts
 
 
@@ -358,17 +402,18 @@ def test_a_requested_pause_is_capped(user_api, stand_in):
     ("asked", "said"),
     [
         ("3600", "3,600 s"),
-        ("9" * 400, "inf s"),
-        (format_datetime(datetime.now(UTC) + timedelta(days=9), usegmt=True), "777,"),
+        ("491715550123", "more than a day"),  # which could be somebody's number
+        ("9" * 400, "more than a day"),
+        (format_datetime(datetime.now(UTC) + timedelta(days=9), usegmt=True), "more than a day"),
     ],
-    ids=["an hour", "for ever", "until a date"],
+    ids=["an hour", "a number", "for ever", "until a date"],
 )
 def test_an_api_that_asks_to_wait_for_too_long_is_given_up_at_once(user_api, stand_in, asked, said):
     user_api.script(b"{}", status=429, headers={"Retry-After": asked})
 
     error = error_of_fetch(stand_in())
 
-    assert error.problem.startswith(f"status 429, and asks to wait {said}")
+    assert (type(error), error.problem) == (SourceBusy, f"status 429, and asks to wait {said}")
     assert len(user_api.requests) == 1
 
 

@@ -3,12 +3,12 @@
 import itertools
 import json
 import time
-from dataclasses import replace
 
 import pytest
 
 from chalicelib import pipeline, runs, wiring
 from chalicelib.ledger import OUTCOMES, RunRequest
+from tests.builders import RANDOM_DATA_API, paged
 
 PAGES, SIZE = 7, 3
 
@@ -77,7 +77,7 @@ def test_a_run_whose_time_is_up_stops_between_pages_and_the_next_runs_resume(slo
 def test_a_run_with_cursors_whose_time_is_up_is_not_continued(slow, monkeypatch):
     """Where its next page is, only the page before it says."""
     cursors = ({"cursor": page} for page in range(9))
-    dialect = replace(wiring.source().dialect, next_cursor=lambda page: next(cursors))
+    dialect = paged(wiring.source().dialect, next_cursor=lambda page: next(cursors))
     monkeypatch.setattr(wiring.source(), "dialect", dialect)
 
     reports = [runs.ingest({}, Context(45)) for _ in range(2)]
@@ -198,3 +198,15 @@ def test_a_jumping_clock_breaks_no_lease(app_environment, user_api, sql, monkeyp
     assert (report.status, report.pages) == ("succeeded", PAGES)
     assert len(left) == PAGES
     assert all(100 < seconds <= 120 for (seconds,) in left)
+
+
+def test_a_run_that_a_source_asked_to_wait_is_continued_there(app_environment, user_api):
+    app_environment(SOURCE_PAGES="3", SOURCE_PAGE_SIZE=str(SIZE), SOURCE_URL=user_api.url("random-data-api"))
+    first, refused = (json.dumps([RANDOM_DATA_API.record()]).encode(), b"{}")
+    user_api.script(first)
+    user_api.script(refused, status=429, headers={"Retry-After": "3600"})
+
+    stopped, continued = runs.ingest({}), runs.ingest({})
+
+    assert (stopped.status, stopped.pages, stopped.next_page) == ("partial", 1, 2)
+    assert (continued.status, continued.first_page, continued.pages) == ("succeeded", 2, 2)

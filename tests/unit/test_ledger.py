@@ -39,6 +39,8 @@ def test_a_new_report_counts_nothing():
         "timings": {},
         "rejects_by_rule": [],
         "unknown_fields": 0,
+        "withheld": {},
+        "total": None,
         "first_page": 1,
         "next_page": None,
         "source_ended": False,

@@ -14,10 +14,18 @@ from typing import Any
 import pytest
 
 from chalicelib import pipeline, privacy
-from chalicelib.errors import LeaseLost, SourceUnavailable, Stopped, StoreError, StoreUnavailable, Unforeseen
+from chalicelib.errors import (
+    LeaseLost,
+    SourceBusy,
+    SourceUnavailable,
+    Stopped,
+    StoreError,
+    StoreUnavailable,
+    Unforeseen,
+)
 from chalicelib.ledger import OUTCOMES, Report, RunRequest, Trigger
 from chalicelib.pipeline import Edges, Plan, run
-from tests.builders import MISSING, RANDOM_DATA_API
+from tests.builders import MISSING, RANDOM_DATA_API, paged
 from tests.fakes import FakeCache, FakeSource, FakeStore, uid
 from tests.keys import PII_KEY
 
@@ -322,10 +330,10 @@ def test_an_empty_page_after_a_good_one_leaves_a_partial_run():
     assert (report.status, report.error) == ("partial", "page 2: no records")
 
 
-def ending(*bodies: bytes, trigger: Trigger = "schedule", pages: int = 3) -> Run:
+def ending(*bodies: bytes, trigger: Trigger = "schedule", pages: int = 3, **paging: Any) -> Run:
     """A run over a source that has a last page."""
     trial = Run(*bodies)
-    trial.source.dialect = replace(trial.source.dialect, ends=True)
+    trial.source.dialect = paged(trial.source.dialect, **{"ends": True, "pages_vary": True, **paging})
     trial.plan = replace(trial.plan, trigger=trigger, pages=pages)
     return trial
 
@@ -358,19 +366,91 @@ def test_a_run_with_a_requested_number_of_pages_need_not_reach_the_sources_end()
     assert ending(page(1), trigger="backfill", pages=1)().status == "succeeded"
 
 
+@pytest.mark.parametrize("pages_vary", [False, True])
 @pytest.mark.parametrize(
     ("sizes", "short"),
-    [((100, 100, 100), 0), ((100, 100, 40), 0), ((50, 50, 50), 2), ((100, 50, 100, 3), 1), ((0,), 0)],
+    [((100, 100, 100), 0), ((100, 100, 40), 0), ((50, 50, 50), 2), ((100, 50, 100, 3), 1)],
 )
-def test_short_pages_that_others_follow_are_counted_and_logged(caplog, sizes, short):
+def test_short_pages_that_others_follow_make_a_run_partial(caplog, sizes, short, pages_vary):
     """A dialect that asks by offset skips people if its API gives fewer than requested."""
     starts = [sum(sizes[:number]) for number in range(len(sizes))]
     pages = [page(size, first=start) for size, start in zip(sizes, starts, strict=True)]
 
-    report = ending(*pages, RANDOM_DATA_API.page())()
+    report = ending(*pages, RANDOM_DATA_API.page(), pages=9, pages_vary=pages_vary)()
 
+    said = f"{short} pages had fewer records than requested"
     assert report.short_pages == short
-    assert (f"{short} pages had fewer records than requested" in caplog.text) == bool(short)
+    assert (said in caplog.text) == bool(short)
+    is_partial = short and not pages_vary
+    assert report.status == ("partial" if is_partial else "succeeded")
+    assert report.error == (f"{said}, although others followed" if is_partial else None)
+
+
+def in_envelope(total: Any, *bodies: bytes) -> list[bytes]:
+    return [b'{"meta": {"total": %s}, "data": %s}' % (json.dumps(total).encode(), body) for body in bodies]
+
+
+@pytest.mark.parametrize(
+    ("total", "status", "error"),
+    [
+        (3, "succeeded", None),
+        (2, "succeeded", None),  # somebody was deleted meanwhile
+        (5, "partial", "the source says that it has 5 records, and gave 3"),
+        ("3", "partial", "no page says how many records there are (expected at meta.total)"),
+    ],
+)
+def test_a_run_that_gets_fewer_records_than_the_source_has_is_partial(total, status, error):
+    bodies = in_envelope(total, page(2), page(1, first=2), RANDOM_DATA_API.page())
+    trial = ending(*bodies, total="meta.total")
+    trial.source.dialect = replace(trial.source.dialect, envelope="data")
+
+    report = trial()
+
+    assert (report.status, report.error, report.inserted) == (status, error, 3)
+
+
+def test_a_run_that_continues_another_is_not_compared_with_the_total():
+    trial = ending(*in_envelope(9, page(2), RANDOM_DATA_API.page()), total="meta.total", pages=5)
+    trial.source.dialect = replace(trial.source.dialect, envelope="data")
+    open_run = trial.store.open_run
+    trial.store.open_run = lambda *run: replace(open_run(*run), first_page=2)
+
+    assert trial().status == "succeeded"
+
+
+@pytest.mark.parametrize(("trigger", "next_page"), [("schedule", 2), ("manual", None)])
+def test_where_a_source_asked_to_be_left_alone_the_next_scheduled_run_continues(trigger, next_page):
+    report = ending(page(2), SourceBusy(2, "status 429, and asks to wait 60 s"), trigger=trigger)()
+
+    assert (report.status, report.next_page, report.inserted) == ("partial", next_page, 2)
+    assert report.error.startswith("page 2: status 429, and asks to wait 60 s")
+    assert report.error.endswith("the next scheduled run continues there") == bool(next_page)
+
+
+def test_a_source_that_refuses_the_first_page_leaves_nothing_to_continue():
+    report = ending(SourceBusy(1, "status 429 (attempt 5)"))()
+
+    assert (report.status, report.next_page, report.error) == (
+        "failed",
+        None,
+        "page 1: status 429 (attempt 5)",
+    )
+
+
+def test_rejects_are_logged_by_path_and_rule(caplog):
+    records = [record(0), record(1, email=f"not {VALUE}"), record(2, email=MISSING)]
+    Run(RANDOM_DATA_API.page(*records), ratio=1)()
+
+    assert "rejected records: email format 1, email required 1" in caplog.text
+    assert VALUE not in caplog.text
+
+
+def test_withheld_texts_are_counted_and_logged_by_column(caplog):
+    report = Run(RANDOM_DATA_API.page(record(0, gender=VALUE), record(1)))()
+
+    assert (report.status, report.inserted, report.withheld) == ("succeeded", 2, {"gender": 1})
+    assert "hold an e-mail address or a long number: gender 1" in caplog.text
+    assert VALUE not in f"{caplog.text} {report} {report.summary()}"
 
 
 def after(page: Any) -> dict[str, Any] | None:
@@ -381,7 +461,7 @@ def after(page: Any) -> dict[str, Any] | None:
 def by_cursor(*bodies: bytes, next_cursor: Any = after, trigger: Trigger = "schedule", pages: int = 9) -> Run:
     """A run over a source that pages by cursor."""
     trial = ending(*bodies, trigger=trigger, pages=pages)
-    trial.source.dialect = replace(trial.source.dialect, ends=False, next_cursor=next_cursor)
+    trial.source.dialect = paged(trial.source.dialect, ends=False, next_cursor=next_cursor)
     return trial
 
 

@@ -178,7 +178,7 @@ def test_a_record_that_the_dialect_cannot_convert_is_a_reject_that_can_be_sealed
     dialect = replace(RANDOM_DATA_API.dialect, to_user=split_the_name)
     (reject,) = validate(RANDOM_DATA_API.page(RANDOM_DATA_API.record()), dialect, TODAY).rejects
 
-    assert reject.issues == (Issue("", "conversion"),)
+    assert reject.issues == (Issue("", "conversion"),)  # not in the dialect's module, so it has no place
     assert reject.is_record
 
 
@@ -188,10 +188,10 @@ def test_a_record_that_the_dialect_cannot_convert_is_a_reject_that_can_be_sealed
 def warnings(caplog, fetched: int, **unknown: int) -> list[str]:
     named = Counter({name.replace("__", "."): count for name, count in unknown.items()})
     (user,) = validate(RANDOM_DATA_API.page(RANDOM_DATA_API.record()), RANDOM_DATA_API.dialect, TODAY).users
-    names = ValidPage([user] * fetched, [], named).unknown_names()
+    names = ValidPage([user] * fetched, [], named, named).unknown_names()
     report = Report("run", "succeeded", unknown_fields=named.total(), unknown_names=names)
     with caplog.at_level(logging.WARNING):
-        pipeline._log_unknown(report)
+        pipeline._log_findings(report)
     return caplog.messages
 
 
@@ -211,6 +211,29 @@ def test_a_name_that_may_be_a_value_is_counted_and_not_shown(caplog, name):
 @pytest.mark.parametrize(("fetched", "count"), [(1, 1), (2, 2), (9, 9), (100, 50), (100, 2)])
 def test_a_name_that_few_records_have_is_not_shown(caplog, fetched, count):
     assert "Zoe" not in warnings(caplog, fetched, Zoe=count)[0]
+
+
+def test_a_name_that_one_person_has_in_many_records_is_not_shown():
+    record = RANDOM_DATA_API.record({"Zoe_Quix": 1})
+    bad = [RANDOM_DATA_API.record({"uid": f"5ca1ab1e-0000-4000-8000-{n:012}", "email": 5}) for n in range(3)]
+
+    page = validate(RANDOM_DATA_API.page(*[record] * 20, *bad), RANDOM_DATA_API.dialect, TODAY)
+
+    assert page.unknown == {"Zoe_Quix": 20}
+    assert page.unknown_names() == set()
+
+
+def test_a_name_with_a_dot_is_not_shown():
+    """It could otherwise pass for two names."""
+    records = [
+        RANDOM_DATA_API.record({"uid": f"5ca1ab1e-0000-4000-8000-{n:012}"}) | {"Dr.Quix": 1}
+        for n in range(20)
+    ]
+
+    page = validate(RANDOM_DATA_API.page(*records), RANDOM_DATA_API.dialect, TODAY)
+
+    assert page.unknown == {r"Dr\.Quix": 20}
+    assert page.unknown_names() == set()
 
 
 def test_a_report_contains_no_name_that_the_source_made_up():

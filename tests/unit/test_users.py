@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from chalicelib.dialect import Dialect
 from chalicelib.forms import Lookup
+from chalicelib.paging import Paging
+from chalicelib.sources import random_data_api
 from chalicelib.users import Issue, User
 from chalicelib.validation import Reject, ValidPage, validate
 from tests.builders import APIS, MISSING, RANDOM_DATA_API, RANDOMUSER, Api, facts, leaves_of, paths_of
@@ -405,7 +407,11 @@ class Cut(Dialect[User]):
 
 
 def test_a_record_that_is_not_valid_json_is_reported_as_json():
-    page = validate(RANDOM_DATA_API.page(5), Cut("cut", User, lambda user: user, uid="uid"), TODAY)
+    page = validate(
+        RANDOM_DATA_API.page(5),
+        Cut("cut", User, lambda user: user, Paging(random_data_api.query), uid="uid"),
+        TODAY,
+    )
     assert [reject.issues for reject in page.rejects] == [(Issue("", "json"),), (Issue("", "type"),)]
     assert page.rejects[0].raw == b'{"uid": '
 

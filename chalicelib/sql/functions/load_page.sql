@@ -11,7 +11,7 @@
 -- since the rejects were sealed, does not extend a seal, and ends the seals that it used.
 CREATE OR REPLACE FUNCTION load_page(
     run_id uuid, page integer, rejects json, duplicate integer, key jsonb, key_version integer,
-    seal_days integer, unknown_fields integer, replay_of uuid, replayed integer[], sealed_at timestamptz,
+    seal_days integer, unknown_fields integer, withheld integer, replay_of uuid, replayed integer[], sealed_at timestamptz,
     -- one list per column, under a name that no column has, so that forgetting one below is an error
     uid_list json, first_name_list json, last_name_list json, username_list json, email_list json,
     phone_number_list json, social_insurance_number_list json, birth_year_list json, gender_list json,
@@ -228,6 +228,7 @@ WITH sealed AS MATERIALIZED (
         rejected = runs.rejected + totals.rejected,
         suppressed = runs.suppressed + totals.suppressed,
         unknown_fields = unknown_fields + load_page.unknown_fields,
+        withheld = withheld + load_page.withheld,
         lease_expires_at = clock_timestamp() + lease_seconds * interval '1 second'
     FROM claimed, totals
     WHERE runs.run_id = load_page.run_id

@@ -9,6 +9,7 @@ SELECT * FROM load_page(
     key_version => %(key_version)s,
     seal_days => %(seal_days)s,
     unknown_fields => %(unknown_fields)s,
+    withheld => %(withheld)s,
     replay_of => %(replay_of)s,
     replayed => %(replayed)s,
     sealed_at => %(sealed_at)s,

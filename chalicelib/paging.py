@@ -1,0 +1,44 @@
+"""How an API is asked for a page, and how a run knows whether another one follows, and where. Pure."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Cursor = Mapping[str, str | int]  # the query parameters that lead from one page to the next
+
+
+class Body(bytes):
+    """A page's body; ``next_query`` is the query of the page that the answer's ``Link`` header calls next."""
+
+    next_query: Cursor | None = None
+
+
+@dataclass(frozen=True)
+class Paging:
+    """One API's way to page. ``query`` gets a page's number, from 1, and how many records it is to have.
+
+    ``ends`` means that the API has a last page, and that pages after it hold no records; ``pages_vary``, that
+    a page before the last may have fewer records than requested. ``total`` is the dotted path of the number
+    of all records in a page.
+
+    For an API that pages by cursor, ``next_cursor`` gets a page's whole JSON and returns what to add to the
+    query for the next page, or None after the last. ``next_link`` is for one that names the next page in its
+    ``Link`` header (RFC 8288); of that address, only the query is used.
+    """
+
+    query: Callable[[int, int], Mapping[str, int]]
+    ends: bool = True
+    pages_vary: bool = False
+    total: str | None = None
+    next_cursor: Callable[[Any], Cursor | None] | None = None
+    next_link: bool = False
+
+    @property
+    def by_cursor(self) -> bool:
+        """Whether only a page can say where the next one is."""
+        return self.next_link or self.next_cursor is not None
+
+    @property
+    def has_end(self) -> bool:
+        """Whether a run can tell that it has read everything."""
+        return self.ends or self.by_cursor

@@ -1,0 +1,70 @@
+"""Texts that are stored as they are, and what must not be among them."""
+
+import pytest
+
+from chalicelib import kept_texts
+
+
+def withhold(*cities):
+    columns = {column: [None] * len(cities) for column in kept_texts._KEPT}
+    return kept_texts.withhold(columns | {"city": list(cities), "email": ["a@b.cd"] * len(cities)})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "c/o canary@secret.example",
+        "ann@host",
+        "+49 171 5550123",
+        "call (555) 010-4711-22",
+        "078-05-1120",
+        "4111 1111 1111 1111",
+        "SSN 078051120",
+        "٠٧٨٠٥١١٢٠",
+    ],
+)
+def test_an_address_or_a_long_number_is_withheld_and_counted(text):
+    columns, withheld = withhold("Lisboa", text, None, text)
+
+    assert columns["city"] == ["Lisboa", None, None, None]
+    assert withheld == {"city": 2}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Lisboa",
+        "1040 Wien",
+        "2024-01-15",
+        "15. 1. 2024",
+        "Engineer @ Large",
+        "@home",
+        "12345678",
+        "Level 3/4",
+    ],
+)
+def test_other_texts_are_kept(text):
+    columns, withheld = withhold(text, "Lisboa")
+
+    assert columns["city"] == [text, "Lisboa"]
+    assert not withheld
+
+
+def test_two_texts_are_not_read_as_one():
+    assert not withhold("12345", "67890")[1]
+
+
+def test_columns_that_are_not_kept_as_they_are_are_not_touched():
+    assert withhold("Lisboa")[0]["email"] == ["a@b.cd"]
+
+
+def test_values_of_other_types_are_kept():
+    columns, withheld = withhold(1234567890, True, None)
+
+    assert columns["city"] == [1234567890, True, None]
+    assert not withheld
+
+
+def test_uids_are_no_kept_texts():
+    assert "uid" not in kept_texts._KEPT
+    assert "city" in kept_texts._KEPT
