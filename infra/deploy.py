@@ -24,6 +24,8 @@ _AUTHORITIES = {"true": "certifi/cacert.pem", "false": "chalicelib/rds.pem"}
 # The outputs of the base stack that are parameters of the app.
 _OF_BASE = ("ArtifactBucket", "SubnetIds", "SecurityGroupId", "SettingsSecretArn")
 
+_LEAST_UNRESERVED = 100  # executions that AWS wants to leave to functions without a reservation
+
 Asks = Callable[[str], bool]
 
 
@@ -39,7 +41,11 @@ def deploy(
     planned = base.planned_parameters(template, common)
     _refuse_unknown(given, {*planned, *_parameters(ROOT / "build" / stage / "sam.json")})
     _refuse_package_without(planned["Proxy"], ROOT / "build" / stage / "deployment.zip")
-    _change(base, template, common, ask)
+    if not base.exists():
+        secret.check_new(settings)
+    if not app.exists():
+        _refuse_small_quota(session.client("lambda"))
+    _change(base, template, common, ask, _ask)
     base.protect()
     outputs = base.outputs()
     _set(session.client("secretsmanager"), outputs, settings, ask)
@@ -78,13 +84,22 @@ def _announce(session: Any, stage: str) -> None:
     print(f"Stage {stage} in account {account}, region {session.region_name}")
 
 
-def _change(stack: Stack, template: Mapping[str, str], parameters: Mapping[str, str], ask: Asks) -> None:
+def _change(
+    stack: Stack,
+    template: Mapping[str, str],
+    parameters: Mapping[str, str],
+    ask: Asks,
+    ask_before_loss: Asks | None = None,
+) -> None:
+    """``ask_before_loss`` is asked in place of ``ask`` if a resource would be removed or may be replaced."""
     plan = stack.plan(template, parameters)
     if plan is None:
         print(f"{stack.name}: nothing to change.")
         return
     print(f"{stack.name} would {'be created' if plan.first else 'change'}:")
     print(*plan.changes, sep="\n")
+    if ask_before_loss and any(change.is_destructive for change in plan.changes):
+        ask = ask_before_loss
     if not ask(f"{'Create' if plan.first else 'Change'} {stack.name}?"):
         stack.discard(plan)
         raise DeployError(f"{stack.name} was not changed")
@@ -108,6 +123,17 @@ def _parameters(template: Path) -> list[str]:
     return list(json.loads(template.read_text(encoding="utf-8"))["Parameters"])
 
 
+def _refuse_small_quota(functions: Any) -> None:
+    """AWS refuses the execution that ``ingest`` reserves if fewer than 100, or the whole quota, were left."""
+    limit = functions.get_account_settings()["AccountLimit"]
+    left, quota = limit["UnreservedConcurrentExecutions"], limit["ConcurrentExecutions"]
+    if left <= min(quota, _LEAST_UNRESERVED):
+        raise DeployError(
+            f"the account's quota of {quota} concurrent executions is too small to reserve one for ingest; "
+            "request a higher one, or see docs/deploy.md"
+        )
+
+
 def _refuse_unknown(given: Mapping[str, str], known: set[str]) -> None:
     """A misspelt name, or that of a parameter which is set here, would silently have no effect."""
     if ours := given.keys() & {"Stage", "ArtifactKey", *_OF_BASE}:
@@ -129,12 +155,15 @@ def _refuse_package_without(proxy: str, package: Path) -> None:
 
 
 def _upload(s3: Any, bucket: str, build: Path) -> tuple[dict[str, str], str]:
-    """Uploads template and package to where CloudFormation finds them, under hashes of their contents."""
+    """Uploads template and package to where CloudFormation finds them, under hashes of their contents.
+    The versions in the package are uploaded beside it."""
     keys = {}
     for name in ("deployment.zip", "sam.json"):
         content = (build / name).read_bytes()
         keys[name] = f"{hashlib.sha256(content).hexdigest()[:32]}/{name}"
         s3.put_object(Bucket=bucket, Key=keys[name], Body=content)
+    pins = keys["deployment.zip"].replace("deployment.zip", "packages.txt")
+    s3.put_object(Bucket=bucket, Key=pins, Body=(build / "packages.txt").read_bytes())
     url = f"https://{bucket}.s3.{s3.meta.region_name}.amazonaws.com/{keys['sam.json']}"
     return {"TemplateURL": url}, keys["deployment.zip"]
 

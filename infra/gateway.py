@@ -1,4 +1,4 @@
-"""API Gateway's own answers when deployed: the same problem documents as from the corrected emulator."""
+"""API Gateway when deployed: the API's name, and the gateway's own answers, which are problem documents."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -32,7 +32,9 @@ def template(allowed_origin: str | None) -> dict[str, Any]:
     """The answers, to be merged into Chalice's template. Pages of the allowed origin may read them."""
     cors = cors_of(allowed_origin).get_access_control_headers() if allowed_origin else {}
     answers = {kind: _answer(status, cors) for kind, status in STATUSES.items()}
-    definition = {"x-amazon-apigateway-gateway-responses": answers}
+    # The title is the API's name in its metrics as well, whichever of the two AWS takes.
+    title = {"title": {"Fn::Sub": "decant-${Stage}"}}
+    definition = {"info": title, "x-amazon-apigateway-gateway-responses": answers}
     return {"Resources": {"RestAPI": {"Properties": {"DefinitionBody": definition}}}}
 
 

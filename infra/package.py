@@ -19,9 +19,9 @@ from infra.gateway import template
 ROOT = Path(__file__).parent.parent
 RUNTIME = (3, 13)
 
-# A little above the current sizes, so that growth is noticed. Lambda's own limits are 50 MB for a zip that is
-# uploaded directly instead of through S3, and 250 MB unzipped.
-ZIPPED_MB, UNZIPPED_MB = 40, 120
+# Above the current sizes, so that growth is noticed, but not by so little that a library's next release stops
+# a deployment. Lambda's limit is 250 MB unzipped.
+ZIPPED_MB, UNZIPPED_MB = 48, 145
 
 
 def main() -> int:

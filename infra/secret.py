@@ -31,9 +31,7 @@ def complete(
     ``base`` are the base stack's outputs, ``given`` are settings to set. ``approve`` is asked first.
     """
     current = _read(secretsmanager, base["SettingsSecretArn"])
-    if misplaced := sorted(set(given) & set(config.NOT_IN_SETTINGS)):
-        where = "environment_variables in .chalice/config.json"
-        raise DeployError(f"{', '.join(misplaced)}: not read from the secret; set it under {where}")
+    _refuse_misplaced(given)
     wanted = {"PII_KEYS": {"1": _new_key()}} | current | dict(given) | _stores(secretsmanager, base)
     _check(current, wanted)
     changed = sorted(name for name in wanted if wanted[name] != current.get(name))
@@ -42,6 +40,20 @@ def complete(
             raise DeployError("the settings were not changed")
         secretsmanager.put_secret_value(SecretId=base["SettingsSecretArn"], SecretString=json.dumps(wanted))
     return changed
+
+
+def check_new(given: Mapping[str, Any]) -> None:
+    """Checks settings for a stage that has no stores yet. Raises DeployError."""
+    unknown = {"DatabaseHost": "database", "DatabaseAuthorities": "certifi/cacert.pem", "CacheHost": "cache"}
+    _refuse_misplaced(given)
+    stores = _addresses({"username": "decant", "password": "unknown"}, {"token": "unknown"}, unknown)
+    _check({}, {"PII_KEYS": {"1": _new_key()}} | dict(given) | stores)
+
+
+def _refuse_misplaced(given: Mapping[str, Any]) -> None:
+    if misplaced := sorted(set(given) & set(config.NOT_IN_SETTINGS)):
+        where = "environment_variables in .chalice/config.json"
+        raise DeployError(f"{', '.join(misplaced)}: not read from the secret; set it under {where}")
 
 
 def _read(secretsmanager: Any, secret: str) -> dict[str, Any]:
@@ -65,6 +77,12 @@ def _new_key() -> str:
 
 def _stores(secretsmanager: Any, base: Mapping[str, str]) -> dict[str, str]:
     database, cache = (_read(secretsmanager, base[name]) for name in ("DatabaseSecretArn", "CacheSecretArn"))
+    return _addresses(database, cache, base)
+
+
+def _addresses(
+    database: Mapping[str, str], cache: Mapping[str, str], base: Mapping[str, str]
+) -> dict[str, str]:
     tls = f"sslmode=verify-full&sslrootcert={PurePosixPath(IN_LAMBDA, base['DatabaseAuthorities'])}"
     login = f"{database['username']}:{database['password']}"
     return {

@@ -88,7 +88,7 @@ def test_a_source_that_fails_midway(source, sql, fault):
     source.script(GOOD[0], *[faulty] * 4)
     began = time.monotonic()
 
-    report = runs.ingest({})
+    report = runs.run_ingest("manual")
 
     assert time.monotonic() - began < PATIENCE_SECONDS
     assert (report.status, report.error) == ("partial", f"page 2: {error}")
@@ -98,7 +98,7 @@ def test_a_source_that_fails_midway(source, sql, fault):
     assert sql("SELECT count(*) FROM users") == [(SIZE,)]
 
     source.script(*GOOD)
-    report = runs.ingest({})
+    report = runs.run_ingest("manual")
     assert (report.status, report.inserted, report.unchanged) == ("succeeded", SIZE * (PAGES - 1), SIZE)
 
 

@@ -3,6 +3,7 @@
 import json
 import sys
 from io import BytesIO
+from types import SimpleNamespace
 from zipfile import ZipFile
 
 import boto3
@@ -80,6 +81,7 @@ def session(monkeypatch, tmp_path):
         (tmp_path / name).write_text(json.dumps({"Parameters": {"AlarmEmail": {"Type": "String"}}}))
     with ZipFile(tmp_path / "build/prod/deployment.zip", "w") as package:
         package.writestr("certifi/cacert.pem", "authorities")
+    (tmp_path / "build/prod/packages.txt").write_text("pandas==3.1.1\n")
     with moto.mock_aws():
         session = boto3.Session(region_name="us-east-1")
         session.client("s3").create_bucket(Bucket="packages")
@@ -175,6 +177,70 @@ def test_the_app_stack_gets_its_package_network_and_secret(session):
         name: BASE[name] for name in ("SubnetIds", "SecurityGroupId", "SettingsSecretArn")
     }
     assert given["AlarmEmail"] == "me@example.com"
+
+
+def test_the_versions_in_the_package_are_uploaded_beside_it(session):
+    deploy.deploy("prod", session, {}, SETTINGS, yes)
+
+    key = FakeStack.done[3][3]["ArtifactKey"].replace("deployment.zip", "packages.txt")
+    assert session.client("s3").get_object(Bucket="packages", Key=key)["Body"].read() == b"pandas==3.1.1\n"
+
+
+@pytest.fixture
+def new_account(session, monkeypatch):
+    """The same without stacks; returns a function that sets the quota of concurrent executions."""
+    monkeypatch.setattr(FakeStack, "there", set())
+    client, limit = session.client, {}
+    functions = SimpleNamespace(get_account_settings=lambda: {"AccountLimit": limit})
+    monkeypatch.setattr(session, "client", lambda name: functions if name == "lambda" else client(name))
+
+    def set_quota(quota, unreserved):
+        limit.update(ConcurrentExecutions=quota, UnreservedConcurrentExecutions=unreserved)
+
+    return set_quota
+
+
+@pytest.mark.parametrize(("quota", "unreserved"), [(10, 10), (1_000, 100), (100, 100)])
+def test_a_quota_that_leaves_nothing_to_reserve_is_refused_before_anything_is_planned(
+    new_account, session, quota, unreserved
+):
+    new_account(quota, unreserved)
+
+    with pytest.raises(DeployError, match=f"quota of {quota} concurrent executions is too small"):
+        deploy.deploy("prod", session, {}, SETTINGS, yes)
+    assert steps() == []
+
+
+def test_a_sufficient_quota_is_accepted(new_account, session):
+    new_account(1_000, 101)
+
+    deploy.deploy("prod", session, {}, SETTINGS, yes)
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({}, "SOURCE_URL: is not set"),
+        ({**SETTINGS, "SOURCE_PAGES": "many"}, "SOURCE_PAGES: must be"),
+        ({**SETTINGS, "SORCE": "x"}, "unknown setting SORCE"),
+        ({**SETTINGS, "LOG_LEVEL": "INFO"}, "LOG_LEVEL: not read from the secret"),
+    ],
+)
+def test_settings_are_checked_before_the_base_is_created(new_account, session, settings, problem):
+    new_account(1_000, 1_000)
+
+    with pytest.raises(DeployError, match=problem):
+        deploy.deploy("prod", session, {}, settings, yes)
+    assert steps() == []
+
+
+def test_a_base_that_would_lose_something_is_not_changed_without_an_answer(session, monkeypatch):
+    loss = Plan("the-change-set", (Change("Modify", "AWS::RDS::DBInstance", "Database", True),), False)
+    monkeypatch.setattr(FakeStack, "plan", lambda *_: loss)
+    monkeypatch.setattr("builtins.input", lambda question: "n")
+
+    with pytest.raises(DeployError, match="decant-prod-base was not changed"):
+        deploy.deploy("prod", session, {}, SETTINGS, yes)
 
 
 def test_another_package_gets_another_s3_key(session, tmp_path):
