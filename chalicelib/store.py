@@ -5,6 +5,7 @@ Reads set nothing at all, since RDS Proxy may reserve a connection for a client 
 """
 
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -32,6 +33,8 @@ from chalicelib.queries import sql
 from chalicelib.retries import retry_once, retrying
 from chalicelib.stats import FEW_DISTINCT, SMALL_GROUP, risk_view, stats_view
 from chalicelib.views import RejectView, Run, UserView, encode, read_user, user_views
+
+_log = logging.getLogger("decant.store")
 
 _Result = tuple[list[str], list[tuple[Any, ...]]]  # the columns' names, and the rows
 
@@ -64,8 +67,14 @@ class Store:
         self._pool = Pool(url)
 
     def migrate(self) -> list[str]:
-        """Applies missing migrations, whose names it returns, and defines the functions; all or nothing."""
-        return translate_errors("migrate", lambda: apply_missing(self._pool))
+        """Applies missing migrations, whose names it returns, and defines the functions; all or nothing.
+
+        Logs a warning if Postgres' own log may hold what is stored.
+        """
+        applied = translate_errors("migrate", lambda: apply_missing(self._pool))
+        if wrong := [name for (name,) in self._rows("statement_log", {})]:
+            _log.warning("Postgres may log what is stored; see docs/configuration.md: %s", ", ".join(wrong))
+        return applied
 
     def reconcile_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]:
         """Compares keys, by their proofs, with those of the stored data; returns what is wrong. Also records

@@ -4,6 +4,7 @@ Not supported: REQUEST authorizers, Cognito, and the expression that a token may
 """
 
 import json
+import logging
 import re
 import time
 from dataclasses import dataclass, field
@@ -25,10 +26,15 @@ from lambda_authorizer.policy import Malformed, allows
 _USUAL_TTL_SECONDS = 300
 _HEADER = "method.request.header."
 
+# They write every request's path, which holds a uid, or whatever a caller put there. AWS keeps no such log.
+_LOGGERS_OF_PATHS = ("localstack.request", "localstack.services.apigateway.next_gen.execute_api")
+
 
 @hooks.on_infra_start()  # type: ignore[untyped-decorator]  # LocalStack is not typed
 def install() -> None:
     handlers.preprocess_request.append(LambdaAuthorizer())
+    for name in _LOGGERS_OF_PATHS:
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 @dataclass

@@ -33,6 +33,16 @@ def test_the_page_and_the_description_are_open(cloud):
     assert json.loads(cloud.ask("GET", "/openapi.json")[2])["openapi"].startswith("3.1")
 
 
+def test_no_log_holds_the_path_of_a_request(cloud):
+    cloud.ask("GET", "/users/canary@leak.example", API_KEY)
+    cloud.ask("DELETE", "/users/canary@leak.example", API_KEY)
+    cloud.ask("GET", "/nowhere/canary@leak.example", API_KEY)
+
+    logs = list((cloud.folder / "localstack/logs").glob("*.log"))
+    assert "localstack.log" in [log.name for log in logs]
+    assert not [log.name for log in logs if "canary" in log.read_text(encoding="utf-8", errors="replace")]
+
+
 def test_a_run_started_over_the_api_is_done_by_another_lambda_and_adds_up(loaded):
     assert loaded["status"] == "succeeded"
     assert loaded["fetched"] == 100 == sum(loaded[outcome] for outcome in OUTCOMES)

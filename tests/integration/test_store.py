@@ -100,6 +100,30 @@ def test_a_table_of_the_same_name_in_the_same_schema_stops_the_migration(fresh, 
         assert tables(empty_database_url) == ["users"]
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("log_min_error_statement", "error"),
+        ("log_error_verbosity", "default"),
+        ("log_statement", "all"),
+        ("log_min_duration_statement", "5s"),
+    ],
+)
+def test_a_migration_warns_if_postgres_logs_what_is_stored(empty_database_url, sql, caplog, setting, value):
+    sql(f"ALTER DATABASE empty SET {setting} = '{value}'")
+
+    with contextlib.closing(Store(empty_database_url)) as store:
+        store.migrate()
+
+    assert caplog.messages == [f"Postgres may log what is stored; see docs/configuration.md: {setting}"]
+
+
+def test_a_migration_does_not_warn_of_the_servers_that_decant_starts(fresh, caplog):
+    fresh.migrate()
+
+    assert caplog.messages == []
+
+
 def test_migrating_again_changes_nothing(fresh):
     fresh.migrate()
 

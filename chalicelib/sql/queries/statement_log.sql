@@ -1,0 +1,9 @@
+-- The settings by which Postgres would log statements or rows: a load's statement holds a page's tokens and kept values
+-- beside their uids.
+SELECT name
+FROM pg_settings
+WHERE name = 'log_min_error_statement' AND setting NOT IN ('fatal', 'panic')
+    OR name = 'log_error_verbosity' AND setting <> 'terse'
+    OR name = 'log_statement' AND setting IN ('mod', 'all')
+    OR name = 'log_min_duration_statement' AND setting <> '-1'
+ORDER BY name;
