@@ -13,7 +13,7 @@ from chalicelib.users import Issue
 encode = msgspec.json.Encoder().encode
 _DRAFTED = b'"version":0,"updated_at":""'  # in the body of a person whose load has not happened yet
 
-Uid = Annotated[str, Meta(examples=["f80b9b0d-c04d-4a77-86b5-43981186a788"])]
+Uuid = Annotated[str, Meta(examples=["f80b9b0d-c04d-4a77-86b5-43981186a788"])]
 Moment = Annotated[str, Meta(examples=["2026-01-31T12:00:00.000000Z"])]
 Token = Annotated[str, Meta(description="A keyed token.", examples=["v1_v37AnHWtXEslvC6rKRkQd8As"])]
 
@@ -49,7 +49,7 @@ class Subscription(Struct):
 class UserView(Struct):
     """One person as stored: tokens, generalised values and kept values. ``updated_at`` is in UTC."""
 
-    uid: Uid
+    uid: Uuid
     version: int
     updated_at: Moment
     first_name: Token | None
@@ -82,7 +82,7 @@ class Run(Struct):
     texts that held an e-mail address or a long number. None of them is stored. A replay has no ``page_size``.
     """
 
-    run_id: Uid
+    run_id: Uuid
     source: str
     trigger: Trigger
     status: Status
@@ -104,7 +104,7 @@ class Run(Struct):
     timings: dict[str, float]
     started_at: Moment
     finished_at: Moment | None
-    replay_of: Uid | None
+    replay_of: Uuid | None
     queued: bool
 
 
@@ -126,7 +126,7 @@ class RejectView(Struct):
     issues: list[Issue]
     fingerprint: Token
     sealed_until: Moment | None
-    replayed_by: Uid | None
+    replayed_by: Uuid | None
 
 
 class RejectList(Struct):
@@ -141,7 +141,7 @@ class RunStarted(Struct):
     keys do not match the stored data or cannot be compared with it.
     """
 
-    run_id: Uid
+    run_id: Uuid
     status: Annotated[str, Meta(extra_json_schema={"enum": ["running", "skipped", "failed"]})]
 
 

@@ -140,6 +140,9 @@ def table(report: Report, replay: bool = False) -> Iterator[str]:
         names = ", ".join(sorted(report.unknown_names)[:_REASONS_SHOWN])
         suffix = f": {names}" if names else ""
         yield f"  unknown     {report.unknown_fields:>9,}  dropped, not in the dialect{suffix}"
+    if report.withheld:
+        where, count = ", ".join(sorted(report.withheld)), report.withheld.total()
+        yield f"  withheld    {count:>9,}  held an e-mail address or a long number: {where}"
 
 
 def _reasons(report: Report) -> Iterator[str]:

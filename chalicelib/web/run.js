@@ -61,11 +61,13 @@ function facts(run) {
   const rows = [
     ["Duration", spent === null ? "unknown" : duration(spent)],
     ["Pages", run.status === "succeeded" ? number(run.pages_done) : `${number(run.pages_done)} of ${number(run.pages_planned)}`],
+    run.page_size !== null && ["Page size", counted(run.page_size, "record", "records")],
     ["Trigger", run.queued ? `${run.trigger}, over the queue` : run.trigger],
     ["Source", run.source],
     ["Contract", element("code", {}, run.contract_hash)],
     ["Key version", number(run.key_version)],
     run.unknown_fields > 0 && ["Unknown fields", counted(run.unknown_fields, "dropped", "dropped")],
+    run.withheld > 0 && ["Kept texts", counted(run.withheld, "withheld", "withheld")],
     run.replay_of && ["Replay of", element("a", { href: `#/runs/${run.replay_of}` }, "an earlier run")],
   ];
   return [

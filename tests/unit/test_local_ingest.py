@@ -131,6 +131,14 @@ def test_the_report_adds_up_and_names_the_most_common_reasons():
     ]
 
 
+def test_withheld_texts_are_printed_by_column():
+    report = Report("r1", "succeeded", fetched=9, withheld=Counter(city=2, gender=1))
+
+    last = list(ingest.table(report))[-1]
+
+    assert " ".join(last.split()) == "withheld 3 held an e-mail address or a long number: city, gender"
+
+
 def test_a_failure_is_printed_with_its_reason():
     report = Report("r1", "failed", error="page 1: the source said no")
 
