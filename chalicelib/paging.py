@@ -39,6 +39,11 @@ class Paging:
         return self.next_link or self.next_cursor is not None
 
     @property
+    def pages_are_full(self) -> bool:
+        """Whether a page with fewer records than requested must be the last that has any."""
+        return self.ends and not self.by_cursor and not self.pages_vary
+
+    @property
     def has_end(self) -> bool:
         """Whether a run can tell that it has read everything."""
         return self.ends or self.by_cursor

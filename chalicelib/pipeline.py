@@ -76,7 +76,8 @@ def work_queued(edges: Edges, plan: Plan, run_id: str, page: int) -> Report:
         _log_findings(report)
         if error:
             raise error
-    report.status = edges.store.finish_page(run_id, report.timings)
+    pages_are_full = edges.source.dialect.paging.pages_are_full
+    report.status = edges.store.finish_page(run_id, report.timings, pages_are_full, report.total)
     report.seconds = time.monotonic() - started
     return report
 
@@ -173,7 +174,7 @@ def _undone(edges: Edges, plan: Plan, report: Report) -> str | None:
 
 def _missed(paging: Paging, report: Report) -> str | None:
     """A message if the run has reached the source's end, or will, without some of its records."""
-    if paging.ends and report.short_pages and not paging.pages_vary:
+    if report.short_pages and paging.pages_are_full:
         return f"{report.short_pages} pages had fewer records than requested, although others followed"
     if not (paging.total and report.source_ended) or report.first_page > 1:
         return None

@@ -5,7 +5,6 @@ Reads set nothing at all, since RDS Proxy may reserve a connection for a client 
 """
 
 import json
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -33,8 +32,6 @@ from chalicelib.queries import sql
 from chalicelib.retries import retry_once, retrying
 from chalicelib.stats import FEW_DISTINCT, SMALL_GROUP, risk_view, stats_view
 from chalicelib.views import RejectView, Run, UserView, encode, read_user, user_views
-
-_log = logging.getLogger("decant.store")
 
 _Result = tuple[list[str], list[tuple[Any, ...]]]  # the columns' names, and the rows
 
@@ -67,14 +64,8 @@ class Store:
         self._pool = Pool(url)
 
     def migrate(self) -> list[str]:
-        """Applies missing migrations, whose names it returns, and defines the functions; all or nothing.
-
-        Logs a warning if Postgres' own log may hold what is stored.
-        """
-        applied = translate_errors("migrate", lambda: apply_missing(self._pool))
-        if wrong := [name for (name,) in self._rows("statement_log", {})]:
-            _log.warning("Postgres may log what is stored; see docs/configuration.md: %s", ", ".join(wrong))
-        return applied
+        """Applies missing migrations, whose names it returns, and defines the functions; all or nothing."""
+        return translate_errors("migrate", lambda: apply_missing(self._pool))
 
     def reconcile_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]:
         """Compares keys, by their proofs, with those of the stored data; returns what is wrong. Also records
@@ -107,6 +98,7 @@ class Store:
         values = {
             "run_id": load.run_id,
             "page": load.page,
+            "fetched": load.fetched,
             **load.columns,
             "rejects": encode(load.rejects).decode(),
             "duplicate": load.duplicate,
@@ -140,9 +132,19 @@ class Store:
         """Records on a queued run that its source may have more than the run reads; None if not."""
         self._rows("note_unread", {"run_id": run_id, "unread": unread})
 
-    def finish_page(self, run_id: str, timings: Mapping[str, float]) -> ReportStatus:
-        """Adds a queued page's timings; ends the run if it was the last. Returns its status, or "ended"."""
-        rows = self._rows("finish_page", {"run_id": run_id, "timings": json.dumps(dict(timings))})
+    def finish_page(
+        self,
+        run_id: str,
+        timings: Mapping[str, float],
+        pages_are_full: bool = False,
+        total: int | None = None,
+    ) -> ReportStatus:
+        """Adds a queued page's timings; ends the run if it was the last. Returns its status, or "ended".
+
+        It is partial if its records are fewer than ``total``, or, with ``pages_are_full``, if a page is not.
+        """
+        values = {"timings": json.dumps(dict(timings)), "pages_are_full": pages_are_full, "total": total}
+        rows = self._rows("finish_page", {"run_id": run_id, **values})
         return rows[0][0] if rows else "ended"
 
     def note_rejects(

@@ -8,6 +8,7 @@ import random
 import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from dataclasses import replace
 
 import boto3
 import moto
@@ -668,19 +669,24 @@ def test_a_run_whose_final_write_was_lost_still_succeeds(start, sql, monkeypatch
 
 @pytest.fixture
 def ending(app_environment, monkeypatch):
-    """A source with ``last`` pages, and scheduled runs of ``pages`` messages. Returns the fetched pages."""
+    """A source with ``last`` pages, and scheduled runs of ``pages`` messages. Returns the fetched pages.
 
-    def end(last, pages):
+    It gives at most ``most`` records at once, and says that it has ``total``.
+    """
+
+    def end(last, pages, most=SIZE, total=None, **paging):
         asked = []
 
         def fetch_until_the_end(page, size):
             asked.append(page)
-            return fetch(page, size) if page <= last else b"[]"
+            body = fetch(page, min(size, most)) if page <= last else b"[]"
+            return b'{"total": %d, "data": %s}' % (total, body) if total else body
 
         app_environment(SOURCE_PAGES=str(pages), SOURCE_PAGE_SIZE=str(SIZE), INLINE_PAGES="1")
         source = wiring.source()
         fetch = source.fetch
-        monkeypatch.setattr(source, "dialect", paged(source.dialect, ends=True))
+        dialect = paged(source.dialect, ends=True, total="total" if total else None, **paging)
+        monkeypatch.setattr(source, "dialect", replace(dialect, envelope="data" if total else None))
         monkeypatch.setattr(source, "fetch", fetch_until_the_end)
         return asked
 
@@ -696,6 +702,36 @@ def test_pages_after_the_sources_last_are_processed_and_are_empty(ending, queue,
     run = ledger(sql, run_id)
     assert (run["status"], run["pages_done"], run["fetched"]) == ("succeeded", 5, 3 * SIZE)
     assert asked == [1, 2, 3, 4, 5]  # an empty page does not stop the others
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3, 4), (4, 3, 2, 1), (2, 4, 4, 1, 3)])
+@pytest.mark.parametrize("pages_vary", [False, True])
+def test_a_queued_run_with_short_pages_that_others_follow_is_partial(ending, queue, sql, order, pages_vary):
+    ending(last=3, pages=4, most=SIZE - 1, pages_vary=pages_vary)
+
+    run_id = runs.ingest({}).run_id
+    for page in order:
+        runs.ingest_page(message_of(run_id, page), 1)
+
+    run = ledger(sql, run_id)
+    why = None if pages_vary else "2 pages had fewer records than requested, although others followed"
+    assert (run["status"], run["error"]) == ("succeeded" if pages_vary else "partial", why)
+    assert (run["pages_done"], run["fetched"]) == (4, 3 * (SIZE - 1))
+
+
+@pytest.mark.parametrize(("missing", "status"), [(0, "succeeded"), (1, "partial")])
+def test_a_queued_run_that_gets_fewer_records_than_the_source_has_is_partial(
+    ending, worker, sql, missing, status
+):
+    total = 2 * SIZE + missing
+    ending(last=2, pages=3, total=total)
+
+    run_id = runs.ingest({}).run_id
+    worker.work_off()
+
+    run = ledger(sql, run_id)
+    why = f"the source says that it has {total} records, and gave {2 * SIZE}" if missing else None
+    assert (run["status"], run["error"]) == (status, why)
 
 
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2), (3, 3, 2, 1)])

@@ -3,6 +3,7 @@ SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
 SELECT * FROM load_page(
     run_id => %(run_id)s,
     page => %(page)s,
+    fetched => %(fetched)s,
     rejects => %(rejects)s,
     duplicate => %(duplicate)s,
     key => %(key)s,
