@@ -27,6 +27,7 @@ T = TypeVar("T", bound=Struct)
 _SURROGATE = re.compile(rb"\\(u[dD][89a-fA-F][0-9a-fA-F]{2})")  # the escape of a surrogate, lone or in a pair
 _MASKED = re.compile(rb"\\u0000(u[dD][89a-fA-F][0-9a-fA-F]{2})")
 
+_IMPLAUSIBLE_TOTAL = 10**8  # a run's error repeats the total, which must not be somebody's number
 _MAX_UNKNOWN = 1_000  # unknown fields kept per record; more are not worth the memory
 
 # What decoding or converting a wrong record raises; ``to_user`` may look for what is not there.
@@ -92,7 +93,7 @@ class Dialect(Generic[T]):
             total = reduce(getitem, shapes.steps(self.paging.total or ""), self._parsed(body))
         except _FAULTS_OF_ANY_JSON:
             return None
-        return total if type(total) is int else None
+        return total if type(total) is int and 0 <= total < _IMPLAUSIBLE_TOTAL else None
 
     def place_of(self, error: Exception) -> str:
         """Where in the dialect's module an error arose, as in ``members.py:59``; empty if elsewhere."""

@@ -396,7 +396,10 @@ def in_envelope(total: Any, *bodies: bytes) -> list[bytes]:
         (3, "succeeded", None),
         (2, "succeeded", None),  # somebody was deleted meanwhile
         (5, "partial", "the source says that it has 5 records, and gave 3"),
-        ("3", "partial", "no page says how many records there are (expected at meta.total)"),
+        *[
+            (wrong, "partial", "no page says how many records there are (expected at meta.total)")
+            for wrong in ("3", None, True, 3.0, -1, 491715550123, 10**400)
+        ],
     ],
 )
 def test_a_run_that_gets_fewer_records_than_the_source_has_is_partial(total, status, error):
