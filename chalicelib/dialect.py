@@ -1,8 +1,8 @@
 """How an API formats a page of users, and how to read it: whole or in records, strictly or leniently."""
 
+import codecs
 import json
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ T = TypeVar("T", bound=Struct)
 _SURROGATE = re.compile(rb"\\(u[dD][89a-fA-F][0-9a-fA-F]{2})")  # the escape of a surrogate, lone or in a pair
 _MASKED = re.compile(rb"\\u0000(u[dD][89a-fA-F][0-9a-fA-F]{2})")
 
+_ANY_CURSOR = dict[str, str | int | list[str]] | None
 _IMPLAUSIBLE_TOTAL = 10**8  # a run's error repeats the total, which must not be somebody's number
 _MAX_UNKNOWN = 1_000  # unknown fields kept per record; more are not worth the memory
 
@@ -80,7 +81,7 @@ class Dialect(Generic[T]):
         if self.paging.next_cursor is None:
             return body.next_query if isinstance(body, Body) else None
         try:
-            cursor = msgspec.convert(self.paging.next_cursor(self._parsed(body)), dict[str, str | int] | None)
+            cursor: Cursor | None = msgspec.convert(self.paging.next_cursor(self._parsed(body)), _ANY_CURSOR)
             json.dumps(cursor, ensure_ascii=False).encode()  # a lone surrogate cannot be sent
             return cursor
         except _FAULTS_OF_ANY_JSON as error:
@@ -96,13 +97,15 @@ class Dialect(Generic[T]):
         return total if type(total) is int and 0 <= total < _IMPLAUSIBLE_TOTAL else None
 
     def place_of(self, error: Exception) -> str:
-        """Where in the dialect's module an error arose, as in ``members.py:59``; empty if elsewhere."""
-        file = sys.modules[self.record_type.__module__].__file__
+        """Where in the file of ``to_user`` an error arose, as in ``members.py:59``; empty if elsewhere."""
+        code = getattr(self.to_user, "__code__", None)
+        file = code and code.co_filename
         lines = [line for frame, line in walk_tb(error.__traceback__) if frame.f_code.co_filename == file]
         return f"{Path(file).name}:{lines[-1]}" if file and lines else ""
 
     def _parsed(self, body: bytes) -> Any:
         """A whole page's JSON, without values that are nested too deeply."""
+        body = body.removeprefix(codecs.BOM_UTF8)
         try:
             return lenient_json.loads_fast(body)
         except RecursionError:

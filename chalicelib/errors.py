@@ -11,7 +11,7 @@
     ├── TimeUp                 a run ran out of time between two pages
     ├── Stopped                a signal asked the process to end
     ├── StoreError             Postgres refused a statement
-    │   ├── StoreUnavailable   Postgres cannot be reached
+    │   ├── StoreUnavailable   Postgres does not answer, or not in time
     │   ├── LeaseLost          the run no longer holds its lease
     │   ├── KeysOvertaken      newer or different keys are now in use
     │   └── SealsGone          sealed records expired, were erased or were replayed elsewhere
@@ -99,7 +99,7 @@ class StoreError(DecantError):
 
 
 class StoreUnavailable(StoreError):
-    """Postgres cannot be reached."""
+    """Postgres does not answer, or not in time."""
 
 
 class LeaseLost(StoreError):

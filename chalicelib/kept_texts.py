@@ -12,8 +12,9 @@ from chalicelib.privacy import TREATMENT_OF
 
 _KEPT = [column for column, treatment in TREATMENT_OF.items() if treatment == "keep" and column != "uid"]
 
-# An e-mail address; or nine digits, as phone, insurance and card numbers have, but dates do not.
-_IDENTIFYING = re.compile(r"[^\s@]@[^\s@]|\d(?:[ ().\-/]{0,2}\d){8}")
+_ADDRESS = re.compile(r"[^\s@]@[^\s@]")
+# Nine digits, as phone, insurance and card numbers have, but dates do not; separators do not count.
+_NUMBER = re.compile(r"\d(?:[ \t\u00a0\u2009\u202f().,\-/_\u2010-\u2015]{0,3}\d){8}")
 
 
 def withhold(columns: Mapping[str, list[Any]]) -> tuple[dict[str, list[Any]], Counter[str]]:
@@ -21,9 +22,13 @@ def withhold(columns: Mapping[str, list[Any]]) -> tuple[dict[str, list[Any]], Co
     cleared, withheld = dict(columns), Counter[str]()
     for name in _KEPT:
         texts = {value for value in columns[name] if type(value) is str}
-        if not _IDENTIFYING.search("\n".join(texts)):
+        if not _is_identifying("\n".join(texts)):
             continue
-        identifying = set(filter(_IDENTIFYING.search, texts))
+        identifying = set(filter(_is_identifying, texts))
         withheld[name] = sum(value in identifying for value in columns[name])
         cleared[name] = [None if value in identifying else value for value in columns[name]]
     return cleared, withheld
+
+
+def _is_identifying(text: str) -> bool:
+    return bool(("@" in text and _ADDRESS.search(text)) or _NUMBER.search(text))

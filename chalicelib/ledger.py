@@ -131,6 +131,7 @@ class PageLoad:
     seal_days: int = 0
     unknown_fields: int = 0
     withheld: int = 0
+    total: int | None = None
     replay: Replay | None = None
 
     @property
@@ -177,7 +178,7 @@ class Erased:
     run_ids: Sequence[str]
 
 
-_OF_THE_RUN_ALONE = {"unknown_names", "cursor", "uids"}  # the fields of a report that its summary lacks
+_OF_THE_RUN_ALONE = {"unknown_names", "cursor", "uids", "received"}  # fields that a summary lacks
 
 
 @dataclass
@@ -187,10 +188,10 @@ class Report:
     It begins with ``first_page``; if it ran out of time, the next scheduled run begins with ``next_page``.
     ``timings`` are milliseconds by step. ``unknown_fields`` counts the fields of records that the dialect
     does not know, on pages that were not loaded too; ``unknown_names`` are those that are surely names.
-    ``withheld`` counts, by column, kept texts that held an e-mail address or a long number; on pages that
-    were not loaded, too. ``total`` is how many records the source says that it has.
-    ``source_ended`` means that the run has seen the source's end. ``short_pages`` had fewer
-    records than requested, although others followed: a dialect that asks by offset has left some out.
+    ``withheld`` counts, by column, kept texts that held an e-mail address or a long number.
+    ``total`` is how many records the source says that it has, ``received`` how many it gave.
+    ``source_ended`` means that the run has seen the source's end. ``short_pages`` had fewer records than
+    requested, although others followed.
     ``cursor`` is where the next page is, for an API that pages by cursor; it may hold a personal value.
     ``uids`` are those of the last page.
     """
@@ -216,7 +217,8 @@ class Report:
     next_page: int | None = None
     source_ended: bool = False
     total: int | None = None
-    cursor: Mapping[str, str | int] | None = field(default=None, repr=False)
+    received: int = 0
+    cursor: Mapping[str, str | int | list[str]] | None = field(default=None, repr=False)
     uids: Sequence[UUID] = field(default=(), repr=False)
     short_pages: int = 0
 

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-Cursor = Mapping[str, str | int]  # the query parameters that lead from one page to the next
+# The query parameters that lead from one page to the next; a list is sent as several of the same name.
+Cursor = Mapping[str, str | int | list[str]]
 
 
 class Body(bytes):

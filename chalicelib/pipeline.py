@@ -77,7 +77,7 @@ def work_queued(edges: Edges, plan: Plan, run_id: str, page: int) -> Report:
         if error:
             raise error
     pages_are_full = edges.source.dialect.paging.pages_are_full
-    report.status = edges.store.finish_page(run_id, report.timings, pages_are_full, report.total)
+    report.status = edges.store.finish_page(run_id, report.timings, pages_are_full)
     report.seconds = time.monotonic() - started
     return report
 
@@ -119,7 +119,8 @@ def _work_pages(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> No
     """Prepares each page while the one before it is being loaded."""
     pages, done = _pages(edges, plan, report), count(1)
     slowest, was_short = _MIN_RESERVE_SECONDS, False
-    by_number = not plan.replay_of and not edges.source.dialect.paging.by_cursor
+    paging = edges.source.dialect.paging
+    must_be_full = not (plan.replay_of or paging.by_cursor or paging.pages_vary)
     with Loads(edges, report, lambda: on_page(next(done), len(pages), report)) as loads:
         for page in pages:
             began = time.monotonic()
@@ -131,7 +132,7 @@ def _work_pages(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> No
             if load:
                 if was_short and load.fetched:
                     report.short_pages += 1
-                was_short = by_number and load.fetched < plan.page_size
+                was_short = must_be_full and load.fetched < plan.page_size
                 loads.begin(load)
             if report.source_ended:
                 break
@@ -147,7 +148,7 @@ def _check_time(plan: Plan, pages: Sequence[int], page: int, wanted_seconds: flo
 def _work_queued_page(edges: Edges, plan: Plan, page: int, report: Report) -> None:
     with Loads(edges, report) as loads:
         if load := prepare(edges, plan, page, report):
-            if 0 < load.fetched < plan.page_size:
+            if 0 < load.fetched < plan.page_size and not edges.source.dialect.paging.pages_vary:
                 text = "run %s, page %s: %s records instead of %s; see docs/adapting.md if others follow"
                 _log.warning(text, report.run_id, page, load.fetched, plan.page_size)
             if page == plan.pages and edges.source.dialect.paging.has_end:
@@ -180,8 +181,8 @@ def _missed(paging: Paging, report: Report) -> str | None:
         return None
     if report.total is None:
         return f"no page says how many records there are (expected at {paging.total})"
-    if report.fetched < report.total:
-        return f"the source says that it has {report.total} records, and gave {report.fetched}"
+    if report.received < report.total:
+        return f"the source says that it has {report.total} records, and gave {report.received}"
     return None
 
 

@@ -32,6 +32,7 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
         return None
     rejects = list(_reject_rows(edges, report.run_id, page, valid))
     report.rejects_by_rule.update((issue.path, issue.rule) for row in rejects for issue in row.issues)
+    report.received += valid.fetched
     report.unknown_fields += valid.unknown.total()
     report.unknown_names |= valid.unknown_names()
     seal_days = edges.quarantine.days if edges.quarantine else 0
@@ -58,6 +59,7 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
         seal_days=seal_days,
         unknown_fields=valid.unknown.total(),
         withheld=withheld.total(),
+        total=report.total,
         replay=replay,
     )
 
@@ -77,8 +79,8 @@ def _extract(edges: Edges, plan: Plan, page: int, report: Report) -> tuple[Valid
             report.source_ended = report.cursor is None
         else:
             report.source_ended = not valid.fetched
-        if dialect.paging.total and (total := dialect.total_in(body)) is not None:
-            report.total = total
+        if dialect.paging.total and valid.fetched and (total := dialect.total_in(body)) is not None:
+            report.total = total  # a page beyond the end may say 0
     return valid, None
 
 

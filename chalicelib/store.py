@@ -99,6 +99,7 @@ class Store:
             "run_id": load.run_id,
             "page": load.page,
             "fetched": load.fetched,
+            "total": load.total,
             **load.columns,
             "rejects": encode(load.rejects).decode(),
             "duplicate": load.duplicate,
@@ -133,17 +134,13 @@ class Store:
         self._rows("note_unread", {"run_id": run_id, "unread": unread})
 
     def finish_page(
-        self,
-        run_id: str,
-        timings: Mapping[str, float],
-        pages_are_full: bool = False,
-        total: int | None = None,
+        self, run_id: str, timings: Mapping[str, float], pages_are_full: bool = False
     ) -> ReportStatus:
         """Adds a queued page's timings; ends the run if it was the last. Returns its status, or "ended".
 
-        It is partial if its records are fewer than ``total``, or, with ``pages_are_full``, if a page is not.
+        It is partial if it missed records; with ``pages_are_full``, a short page that others follow says so.
         """
-        values = {"timings": json.dumps(dict(timings)), "pages_are_full": pages_are_full, "total": total}
+        values = {"timings": json.dumps(dict(timings)), "pages_are_full": pages_are_full}
         rows = self._rows("finish_page", {"run_id": run_id, **values})
         return rows[0][0] if rows else "ended"
 

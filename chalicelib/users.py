@@ -90,8 +90,8 @@ class Issue(Struct, frozen=True, order=True):
     """One thing that is wrong with a record, in the source's own field names.
 
     ``path`` is dotted (empty for the record as a whole); ``rule`` is one of ``required``, ``type``,
-    ``length``, ``format``, ``uuid``, ``date``, ``future``, ``range``, ``encoding``, ``json``; or
-    ``conversion`` if the dialect could not convert the record.
+    ``length``, ``format``, ``uuid``, ``date``, ``future``, ``range``, ``encoding``, ``json``. If the dialect
+    could not convert the record, the rule is ``conversion``, and the path is the place in its code, if known.
     """
 
     path: str

@@ -13,6 +13,7 @@ from datetime import date
 from functools import cache
 from types import NoneType
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -107,8 +108,8 @@ def validate_records(records: Mapping[int, bytes], dialect: Dialect[Any], today:
         if user and not _is_unborn(user, today) and not _may_hide_nul(raw):
             users.append(user)
             continue
-        unknown.count(raw)
         found = _examine(raw, dialect, today)
+        unknown.count(raw, found)
         if isinstance(found, User):
             users.append(found)
         else:
@@ -120,13 +121,13 @@ class _Unknown:
     """Counts the records that have each unknown field."""
 
     def __init__(self, dialect: Dialect[Any]) -> None:
-        self._dialect, self._seen = dialect, set[str | bytes]()
+        self._dialect, self._seen = dialect, set[UUID | str | bytes]()
         self.by_record, self.by_uid = Counter[str](), Counter[str]()
 
-    def count(self, raw: bytes) -> None:
+    def count(self, raw: bytes, found: User | tuple[Issue, ...]) -> None:
         if paths := self._dialect.unknown(raw):
             self.by_record.update(paths)
-            uid = self._dialect.uid_of(raw) or raw
+            uid = found.uid if isinstance(found, User) else self._dialect.uid_of(raw) or raw
             self.by_uid.update(paths if uid not in self._seen else ())
             self._seen.add(uid)
 

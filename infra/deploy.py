@@ -43,7 +43,7 @@ def deploy(
     _refuse_package_without(planned["Proxy"], ROOT / "build" / stage / "deployment.zip")
     if not base.exists():
         secret.check_new(settings)
-    if not app.exists():
+    if not app.exists() and _reserves_executions(ROOT / "build" / stage / "sam.json"):
         _refuse_small_quota(session.client("lambda"))
     _change(base, template, common, ask, _ask)
     base.protect()
@@ -121,6 +121,11 @@ def _set(secretsmanager: Any, outputs: Mapping[str, str], settings: Mapping[str,
 def _parameters(template: Path) -> list[str]:
     """The parameters of a template that is too large to be sent in a request."""
     return list(json.loads(template.read_text(encoding="utf-8"))["Parameters"])
+
+
+def _reserves_executions(template: Path) -> bool:
+    resources = json.loads(template.read_text(encoding="utf-8")).get("Resources", {}).values()
+    return any(resource.get("Properties", {}).get("ReservedConcurrentExecutions") for resource in resources)
 
 
 def _refuse_small_quota(functions: Any) -> None:

@@ -6,13 +6,12 @@ Returns bytes and never parses them. Every fetch is bounded in time and size, wh
 import logging
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import requests
 import urllib3
@@ -93,6 +92,11 @@ class Source:
         """The body of one page (from 1), to which the page before it gave a cursor if the API pages by them.
         Raises SourceUnavailable or SourceInvalid."""
         query = {**self.dialect.paging.query(page, size), **(cursor or {})}
+        url = self._url
+        if cursor and self.dialect.paging.next_link:  # whose query repeats what is in the URL's
+            parts = urlsplit(url)
+            query = {**parse_qs(parts.query, keep_blank_values=True), **query}
+            url = parts._replace(query="").geturl()
         deadline = time.monotonic() + self._limits.page
         attempts = Retrying(
             retry=retry_if_exception_type(_Transient),
@@ -101,7 +105,7 @@ class Source:
             reraise=True,
         )
         try:
-            return attempts(self._attempt, page, size, query, deadline)
+            return attempts(self._attempt, page, size, (url, query), deadline)
         except _Transient as failure:
             tried = attempts.statistics["attempt_number"]
             problem, is_busy = f"{failure} (attempt {tried})", failure.is_busy
@@ -118,13 +122,13 @@ class Source:
         jittered = wait_random_exponential(self._limits.pause, self._limits.longest_pause)(state)
         return max(requested, jittered, self._limits.pause / 5)
 
-    def _attempt(self, page: int, size: int, query: Cursor, deadline: float) -> bytes:
+    def _attempt(self, page: int, size: int, address: tuple[str, Cursor], deadline: float) -> bytes:
         """One attempt. At the deadline a timer cuts the connection, whatever the server is slow at."""
         timer = threading.Timer(deadline - time.monotonic(), self._adapter.cut)
         timer.start()
         problem: Exception
         try:
-            with self._send(query) as response:
+            with self._send(*address) as response:
                 _check(response, page)
                 return self._body(response, page, size, deadline)
         except _Transient as error:
@@ -143,10 +147,10 @@ class Source:
             problem = self._too_slow(page)
         raise problem  # outside the except clauses, since their errors hold the whole URL
 
-    def _send(self, query: Mapping[str, str | int]) -> requests.Response:
+    def _send(self, url: str, query: Cursor) -> requests.Response:
         """The response's head. Bypasses two of the session's methods: ``send``, which reads a redirect's body
         without a limit, and ``prepare_request``, which prefers the password of a ``.netrc`` to the URL's."""
-        request = requests.Request("GET", self._url, _HEADERS, params=dict(query), auth=self._auth)
+        request = requests.Request("GET", url, _HEADERS, params=dict(query), auth=self._auth)
         prepared = request.prepare()
         settings: Any = self._session.merge_environment_settings(prepared.url, {}, True, None, None)
         return self._adapter.send(prepared, timeout=(self._limits.connect, self._limits.read), **settings)
@@ -167,7 +171,7 @@ class Source:
             raise self._too_slow(page)
         if not body and _may_have_broken_off(response):
             raise _Transient("the head was cut off")
-        return _with_next(body, response) if self.dialect.paging.next_link else bytes(body)
+        return _with_next(body, response, page) if self.dialect.paging.next_link else bytes(body)
 
     def _too_slow(self, page: int) -> SourceUnavailable:
         return SourceUnavailable(page, f"it took longer than {self._limits.page} s")
@@ -209,12 +213,20 @@ def _may_have_broken_off(response: requests.Response) -> bool:
     return not (has_length or "Transfer-Encoding" in headers or "Connection" in headers)
 
 
-def _with_next(body: bytearray, response: requests.Response) -> Body:
-    """The body, and the query of the address that the answer's ``Link`` header calls next."""
-    found, address = Body(body), response.links.get("next", {}).get("url")
-    if address is not None:
-        found.next_query = dict(parse_qsl(urlsplit(address).query, keep_blank_values=True))
-    return found
+def _with_next(body: bytearray, response: requests.Response, page: int) -> Body:
+    """The body, and the query of the address that the answer's ``Link`` header calls next (RFC 8288)."""
+    found = Body(body)
+    for link in requests.utils.parse_header_links(response.headers.get("Link", "")):
+        parameters = {name.lower(): value for name, value in link.items()}
+        if "next" in parameters.get("rel", "").lower().split():
+            try:
+                found.next_query = parse_qs(urlsplit(parameters["url"]).query, keep_blank_values=True)
+                return found
+            except ValueError:
+                break
+    else:
+        return found
+    raise SourceInvalid(page, "the next address in its Link header is malformed")
 
 
 def _in_words(seconds: float) -> str:

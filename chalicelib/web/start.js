@@ -43,7 +43,8 @@ export function stopButton(runId, signal) {
     try {
       await ask(`runs/${runId}/stop`, { method: "POST", signal });
     } catch (error) {
-      if (error.name !== "AbortError") said.textContent = complaint(error, "operate");
+      if (error.name === "AbortError") return;
+      said.textContent = isUnknown(error) ? "The outcome is unknown: the run may still be stopped. This view shows it." : complaint(error, "operate");
     }
   }
   return element("div", { class: "buttons" }, button, said);

@@ -641,6 +641,31 @@ def test_a_page_that_was_given_up_does_not_reopen_a_stopped_run(start, sql):
     assert ledger(sql, run_id)["status"] == "failed"
 
 
+def test_a_page_that_is_being_given_up_does_not_reopen_a_run_that_is_stopped_meanwhile(start, sql, postgres):
+    run_id = start()
+    with closing(psycopg2.connect(postgres.url)) as giving_up, ThreadPoolExecutor() as pool:
+        failed = {"run_id": run_id, "page": 4, "error": "status 500"}
+        giving_up.cursor().execute(queries.sql("fail_page"), failed)
+        stop = pool.submit(wiring.store().stop_run, run_id)
+        until(lambda: sql("SELECT 1 FROM pg_locks WHERE NOT granted"))
+        giving_up.commit()
+
+    assert stop.result().status == "failed"
+    assert not wiring.store().claim_page(run_id, 4)
+    assert ledger(sql, run_id)["status"] == "failed"
+
+
+def test_a_queued_run_can_be_stopped_although_its_lease_has_expired(start, worker, sql):
+    run_id = start()
+    worker.invoke(worker.receive())
+    sql("UPDATE runs SET lease_expires_at = now() - interval '1 s'")
+
+    assert wiring.store().stop_run(run_id).status == "failed"
+    worker.work_off()
+
+    assert ledger(sql, run_id)["pages_done"] == 1
+
+
 def test_a_page_that_is_claimed_while_its_run_is_being_stopped_does_not_reopen_it(start, sql, postgres):
     run_id = start()
     wiring.store().fail_page(run_id, 4, "status 500")

@@ -155,9 +155,10 @@ def linked(monkeypatch):
 @pytest.mark.parametrize(
     ("header", "following"),
     [
-        ('<https://api.example/users?after=a%2Bb&limit=2>; rel="next"', {"after": "a+b", "limit": "2"}),
-        ('</users?page=1>; rel="prev", <?page=3&empty=>; rel="next"', {"page": "3", "empty": ""}),
-        ("<https://elsewhere.example/?page=3>; rel=next", {"page": "3"}),
+        ('<https://api.example/users?after=a%2Bb&limit=2>; rel="next"', {"after": ["a+b"], "limit": ["2"]}),
+        ('</users?page=1>; rel="prev", <?page=3&empty=>; rel="next"', {"page": ["3"], "empty": [""]}),
+        ("<https://elsewhere.example/?page=3>; rel=next", {"page": ["3"]}),
+        ('<?page=3&role=a&role=b>; REL="last Next"; title="x"', {"page": ["3"], "role": ["a", "b"]}),
         ('</users?page=1>; rel="prev"', None),
         ("", None),
         ("nonsense", None),
@@ -174,19 +175,31 @@ def test_a_link_header_leads_to_the_next_page(user_api, source_of, monkeypatch, 
     assert source.dialect.cursor_after(body) == following
 
 
-def test_the_query_of_a_link_is_added_to_the_query_of_the_page_and_sent_to_no_other_host(
+def test_the_query_of_a_link_replaces_that_of_the_url_and_goes_to_no_other_host(
     user_api, source_of, monkeypatch
 ):
     linked(monkeypatch)
-    source = source_of(user_api.url("random-data-api"), dialect="linked")
-    link = '<https://elsewhere.example/x?page=7&after=b>; rel="next"'
+    source = source_of(user_api.url("random-data-api", key="k", active="1"), dialect="linked")
+    link = '<https://elsewhere.example/x?page=7&active=1&after=b>; rel="next"'
     user_api.script(b"[]", headers={"Content-Type": "application/json", "Link": link})
 
     source.fetch(2, 5, source.dialect.cursor_after(source.fetch(1, 5)))
 
     ((_, first), (_, second)) = user_api.requests
-    assert parse_qs(urlsplit(second).query) == {"page": ["7"], "size": ["5"], "after": ["b"]}
+    once = {"key": ["k"], "active": ["1"], "page": ["7"], "size": ["5"], "after": ["b"]}
+    assert parse_qs(urlsplit(second).query) == once
     assert urlsplit(second).path == urlsplit(first).path
+
+
+def test_a_malformed_address_in_a_link_is_an_error_of_the_page(user_api, source_of, monkeypatch):
+    linked(monkeypatch)
+    link = '<https://[x/u?c=hush>; rel="next"'
+    user_api.script(b"[]", headers={"Content-Type": "application/json", "Link": link})
+
+    error = error_of_fetch(source_of(user_api.url("random-data-api"), dialect="linked"))
+
+    assert isinstance(error, SourceInvalid)
+    assert str(error) == "page 1: the next address in its Link header is malformed"
 
 
 @pytest.fixture

@@ -549,6 +549,15 @@ def test_a_lost_run_cannot_be_finished(store, sql, run_id):
     assert store.get_run(second).status == "running"
 
 
+def test_a_stopped_run_keeps_its_reason_however_its_worker_ends(store, run_id):
+    stopped = store.stop_run(run_id)
+
+    for status in ("failed", "partial", "lost"):
+        ending = Ending(status, "page 1: status 500", {"fetch": 1.0}, next_page=4)
+        assert store.finish_run(run_id, ending) is None
+    assert store.get_run(run_id) == stopped
+
+
 def test_a_finished_run_frees_its_source_and_says_why_it_ended(store, run_id):
     assert store.finish_run(run_id, Ending("failed", "page 1: status 503", {"fetch": 20.25}))
 

@@ -190,6 +190,8 @@ def test_the_versions_in_the_package_are_uploaded_beside_it(session):
 def new_account(session, monkeypatch):
     """The same without stacks; returns a function that sets the quota of concurrent executions."""
     monkeypatch.setattr(FakeStack, "there", set())
+    reserving = {"Ingest": {"Properties": {"ReservedConcurrentExecutions": 1}}}
+    (deploy.ROOT / "build/prod/sam.json").write_text(json.dumps({"Parameters": {}, "Resources": reserving}))
     client, limit = session.client, {}
     functions = SimpleNamespace(get_account_settings=lambda: {"AccountLimit": limit})
     monkeypatch.setattr(session, "client", lambda name: functions if name == "lambda" else client(name))
@@ -209,6 +211,13 @@ def test_a_quota_that_leaves_nothing_to_reserve_is_refused_before_anything_is_pl
     with pytest.raises(DeployError, match=f"quota of {quota} concurrent executions is too small"):
         deploy.deploy("prod", session, {}, SETTINGS, yes)
     assert steps() == []
+
+
+def test_a_small_quota_is_enough_if_nothing_is_reserved(new_account, session):
+    new_account(10, 10)
+    (deploy.ROOT / "build/prod/sam.json").write_text(json.dumps({"Parameters": {}, "Resources": {"A": {}}}))
+
+    deploy.deploy("prod", session, {}, SETTINGS, yes)
 
 
 def test_a_sufficient_quota_is_accepted(new_account, session):

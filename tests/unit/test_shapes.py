@@ -178,7 +178,8 @@ def test_a_record_that_the_dialect_cannot_convert_is_a_reject_that_can_be_sealed
     dialect = replace(RANDOM_DATA_API.dialect, to_user=split_the_name)
     (reject,) = validate(RANDOM_DATA_API.page(RANDOM_DATA_API.record()), dialect, TODAY).rejects
 
-    assert reject.issues == (Issue("", "conversion"),)  # not in the dialect's module, so it has no place
+    place = f"test_shapes.py:{split_the_name.__code__.co_firstlineno + 1}"
+    assert reject.issues == (Issue(place, "conversion"),)
     assert reject.is_record
 
 

@@ -10,7 +10,7 @@
 -- A replay (`replay_of` is the run whose sealed rejects are loaded again) does not change people who have changed
 -- since the rejects were sealed, does not extend a seal, and ends the seals that it used.
 CREATE OR REPLACE FUNCTION load_page(
-    run_id uuid, page integer, fetched integer, rejects json, duplicate integer, key jsonb, key_version integer,
+    run_id uuid, page integer, fetched integer, total integer, rejects json, duplicate integer, key jsonb, key_version integer,
     seal_days integer, unknown_fields integer, withheld integer, replay_of uuid, replayed integer[], sealed_at timestamptz,
     -- one list per column, under a name that no column has, so that forgetting one below is an error
     uid_list json, first_name_list json, last_name_list json, username_list json, email_list json,
@@ -51,8 +51,10 @@ WITH sealed AS MATERIALIZED (
         AND (SELECT count(*) FROM sealed) = cardinality(load_page.replayed)
         AND NOT EXISTS (SELECT FROM key_versions WHERE is_overtaken(version, proof, load_page.key))
 ), claimed AS (
-    INSERT INTO pages (run_id, page, fetched) SELECT run_id, load_page.page, load_page.fetched FROM run
-    ON CONFLICT (run_id, page) DO UPDATE SET error = NULL, fetched = excluded.fetched, worked_at = now()
+    INSERT INTO pages (run_id, page, fetched, total)
+    SELECT run_id, load_page.page, load_page.fetched, load_page.total FROM run
+    ON CONFLICT (run_id, page) DO UPDATE SET
+        error = NULL, fetched = excluded.fetched, total = excluded.total, worked_at = now()
         WHERE pages.error IS NOT NULL
     RETURNING run_id
 ), sent AS (

@@ -18,11 +18,11 @@ WITH worked AS (
         WHEN worked.pages < pages_planned THEN NULL -- and `short`, which reads all pages, is not computed
         WHEN %(pages_are_full)s AND (SELECT pages FROM short) > 0
         THEN format('%%s pages had fewer records than requested, although others followed', (SELECT pages FROM short))
-        WHEN has_ended AND fetched < %(total)s
-        THEN format('the source says that it has %%s records, and gave %%s', %(total)s::bigint, fetched)
+        WHEN has_ended AND runs.fetched < total
+        THEN format('the source says that it has %%s records, and gave %%s', total, runs.fetched)
     END AS why
-    FROM worked, runs
-    WHERE run_id = %(run_id)s
+    FROM worked CROSS JOIN runs LEFT JOIN pages ON pages.run_id = runs.run_id AND page = last
+    WHERE runs.run_id = %(run_id)s
 )
 UPDATE runs SET
     timings = (

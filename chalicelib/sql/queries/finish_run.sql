@@ -1,4 +1,4 @@
--- Ends a run that is still running; a run that was recorded as lost in the meantime stays lost. Idempotent.
+-- Ends a run that is still running; a run that was recorded as lost or stopped in the meantime stays so. Idempotent.
 -- A partial run without a loaded page is recorded as failed.
 -- Returns the status and the counts from the ledger, which is authoritative: a load's response may have been lost.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a stricter level fails after waiting for another page's change
@@ -7,5 +7,9 @@ UPDATE runs SET
     error = %(error)s, timings = %(timings)s, finished_at = clock_timestamp(), lease_expires_at = NULL,
     next_page = %(next_page)s
 WHERE run_id = %(run_id)s
-    AND status IN ('running', CASE WHEN %(status)s = 'partial' AND pages_done = 0 THEN 'failed' ELSE %(status)s END)
+    AND (
+        status = 'running'
+        OR error IS NOT DISTINCT FROM %(error)s -- it was ended by the first try
+            AND status = CASE WHEN %(status)s = 'partial' AND pages_done = 0 THEN 'failed' ELSE %(status)s END
+    )
 RETURNING status, pages_done, fetched, inserted, updated, unchanged, duplicate, rejected, suppressed;

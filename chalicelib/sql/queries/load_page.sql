@@ -4,6 +4,7 @@ SELECT * FROM load_page(
     run_id => %(run_id)s,
     page => %(page)s,
     fetched => %(fetched)s,
+    total => %(total)s,
     rejects => %(rejects)s,
     duplicate => %(duplicate)s,
     key => %(key)s,
