@@ -86,6 +86,8 @@ def _work_and_finish(edges: Edges, plan: Plan, report: Report, on_page: OnPage) 
     error = _error_of(lambda: _work_pages(edges, plan, report, on_page))
     if error is None:
         status: Status = "partial" if report.error else "succeeded"
+        if report.error:
+            _log.warning("run %s: %s", report.run_id, report.error)
     else:
         _log.error("run %s: %s", report.run_id, error)
         status, report.error = _status_on_error(error), str(error)
@@ -119,8 +121,7 @@ def _work_pages(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> No
     """Prepares each page while the one before it is being loaded."""
     pages, done = _pages(edges, plan, report), count(1)
     slowest, was_short = _MIN_RESERVE_SECONDS, False
-    paging = edges.source.dialect.paging
-    must_be_full = not (plan.replay_of or paging.by_cursor or paging.pages_vary)
+    must_be_full = edges.source.dialect.paging.pages_are_full and not plan.replay_of
     with Loads(edges, report, lambda: on_page(next(done), len(pages), report)) as loads:
         for page in pages:
             began = time.monotonic()
@@ -148,9 +149,6 @@ def _check_time(plan: Plan, pages: Sequence[int], page: int, wanted_seconds: flo
 def _work_queued_page(edges: Edges, plan: Plan, page: int, report: Report) -> None:
     with Loads(edges, report) as loads:
         if load := prepare(edges, plan, page, report):
-            if 0 < load.fetched < plan.page_size and not edges.source.dialect.paging.pages_vary:
-                text = "run %s, page %s: %s records instead of %s; see docs/adapting.md if others follow"
-                _log.warning(text, report.run_id, page, load.fetched, plan.page_size)
             if page == plan.pages and edges.source.dialect.paging.has_end:
                 edges.store.note_unread(report.run_id, _unread(edges, plan, report))
             loads.begin(load)
@@ -175,7 +173,7 @@ def _undone(edges: Edges, plan: Plan, report: Report) -> str | None:
 
 def _missed(paging: Paging, report: Report) -> str | None:
     """A message if the run has reached the source's end, or will, without some of its records."""
-    if report.short_pages and paging.pages_are_full:
+    if report.short_pages:
         return f"{report.short_pages} pages had fewer records than requested, although others followed"
     if not (paging.total and report.source_ended) or report.first_page > 1:
         return None
@@ -217,6 +215,3 @@ def _log_findings(report: Report) -> None:
         rules = report.rejects_by_rule.most_common(_MOST_LOGGED)
         found = ", ".join(f"{path or '(record)'} {rule} {count}" for (path, rule), count in rules)
         _log.warning("run %s rejected records: %s", report.run_id, found)
-    if report.short_pages:
-        text = "run %s: %s pages had fewer records than requested, and others followed; see docs/adapting.md"
-        _log.warning(text, report.run_id, report.short_pages)

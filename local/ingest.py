@@ -134,8 +134,6 @@ def table(report: Report, replay: bool = False) -> Iterator[str]:
     yield from _reasons(report)
     if replay and report.rejected:
         yield f"    those that are sealed again are under this run: make replay RUN={report.run_id}"
-    if report.short_pages:
-        yield f"  short pages {report.short_pages:>9,}  had fewer records than requested, and others followed"
     if report.unknown_fields:
         names = ", ".join(sorted(report.unknown_names)[:_REASONS_SHOWN])
         suffix = f": {names}" if names else ""

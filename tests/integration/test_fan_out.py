@@ -140,21 +140,6 @@ def test_a_short_run_is_done_inline_although_there_is_a_queue(start, sqs, queue,
     assert (waiting(sqs, queue), ledger(sql, run_id)["status"]) == (0, "succeeded")
 
 
-def test_a_page_with_fewer_records_than_requested_is_logged(start, worker, monkeypatch, caplog):
-    """Others may follow, and a dialect that asks by offset would skip people."""
-    source = wiring.source()
-    fetch = source.fetch
-    run_id = start()
-    monkeypatch.setattr(source, "fetch", lambda page, size: fetch(page, size - (page == 4)))
-
-    worker.work_off()
-
-    short = [line for line in caplog.messages if "instead of" in line]
-    assert short == [
-        f"run {run_id}, page 4: {SIZE - 1} records instead of {SIZE}; see docs/adapting.md if others follow"
-    ]
-
-
 @pytest.fixture
 def by_cursor(queue, monkeypatch):
     """The source, now as if it paged by cursor; it has eleven pages."""
