@@ -21,7 +21,7 @@ def withhold(columns: Mapping[str, list[Any]]) -> tuple[dict[str, list[Any]], Co
     """The columns with None in place of each kept text that holds such a value, and how many, by column."""
     cleared, withheld = dict(columns), Counter[str]()
     for name in _KEPT:
-        texts = {value for value in columns[name] if type(value) is str}
+        texts = [value for value in set(columns[name]) if type(value) is str]
         if not _is_identifying("\n".join(texts)):
             continue
         identifying = set(filter(_is_identifying, texts))
