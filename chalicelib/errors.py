@@ -13,6 +13,7 @@
     ├── StoreError             Postgres refused a statement
     │   ├── StoreUnavailable   Postgres does not answer, or not in time
     │   ├── LeaseLost          the run no longer holds its lease
+    │   ├── StopRequested      somebody stopped the run
     │   ├── KeysOvertaken      newer or different keys are now in use
     │   └── SealsGone          sealed records expired, were erased or were replayed elsewhere
     ├── AwsError               AWS did not do what it was asked
@@ -24,6 +25,8 @@ No message holds a value from a record, a secret, or a URL's query.
 
 from pathlib import Path
 from traceback import extract_tb
+
+STOPPED_ON_REQUEST = "stopped on request"  # the error of a stopped run, in stop_run.sql too
 
 
 class DecantError(Exception):
@@ -107,6 +110,13 @@ class LeaseLost(StoreError):
 
     def __str__(self) -> str:
         return "the run's lease has expired, or the run was ended"
+
+
+class StopRequested(StoreError):
+    """Somebody stopped the run, which the ledger already shows."""
+
+    def __str__(self) -> str:
+        return STOPPED_ON_REQUEST
 
 
 class KeysOvertaken(StoreError):

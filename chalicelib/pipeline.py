@@ -16,6 +16,7 @@ from chalicelib.errors import (
     SourceBusy,
     SourceError,
     Stopped,
+    StopRequested,
     TimeUp,
     Unforeseen,
     safe,
@@ -74,7 +75,7 @@ def work_queued(edges: Edges, plan: Plan, run_id: str, page: int) -> Report:
     if edges.store.claim_page(run_id, page):
         error = _error_of(lambda: _work_queued_page(edges, plan, page, report))
         _log_findings(report)
-        if error:
+        if error and not isinstance(error, StopRequested):
             raise error
     pages_are_full = edges.source.dialect.paging.pages_are_full
     report.status = edges.store.finish_page(run_id, report.timings, pages_are_full)
@@ -89,7 +90,8 @@ def _work_and_finish(edges: Edges, plan: Plan, report: Report, on_page: OnPage) 
         if report.error:
             _log.warning("run %s: %s", report.run_id, report.error)
     else:
-        _log.error("run %s: %s", report.run_id, error)
+        level = logging.INFO if isinstance(error, StopRequested) else logging.ERROR
+        _log.log(level, "run %s: %s", report.run_id, error)
         status, report.error = _status_on_error(error), str(error)
         may_continue = plan.trigger == "schedule" and not edges.source.dialect.paging.by_cursor
         if isinstance(error, TimeUp | SourceBusy) and may_continue and error.page > 1:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 from uuid import uuid4
 
-from chalicelib.errors import KeysOvertaken, LeaseLost, SealsGone
+from chalicelib.errors import KeysOvertaken, LeaseLost, SealsGone, StopRequested
 from chalicelib.ledger import (
     Counts,
     Ending,
@@ -49,6 +49,9 @@ _SECONDS = {
 # often it is tried), but for those never retried: their second answer would hide what the first try did.
 _RETRIED_FOR_SECONDS = {"load_page", "note_rejects", "finish_run"}
 _NEVER_RETRIED = {"erase", "finish_page"}
+
+# By the answer of why_not_loaded.sql.
+_NOT_LOADED = {"keys": KeysOvertaken, "lease": LeaseLost, "seals": SealsGone, "stopped": StopRequested}
 
 LEASE_SECONDS = 120
 QUEUED_LEASE_SECONDS = 1_800  # longer than a queue hides a message whose worker died
@@ -93,7 +96,7 @@ class Store:
     def load_page(self, load: PageLoad) -> Loaded | None:
         """Loads a page, all or nothing, together with its counts in the ledger. None if it was loaded before.
 
-        Raises LeaseLost, KeysOvertaken or SealsGone, and then writes nothing.
+        Raises LeaseLost, StopRequested, KeysOvertaken or SealsGone, and then writes nothing.
         """
         values = {
             "run_id": load.run_id,
@@ -118,7 +121,7 @@ class Store:
             return Loaded(*counts, dict.fromkeys(new.split(), 1) | changed)  # type: ignore[call-arg]
         reason = self._rows("why_not_loaded", values)[0][0]
         if reason != "loaded":
-            raise {"keys": KeysOvertaken, "seals": SealsGone}.get(reason, LeaseLost)("load_page")
+            raise _NOT_LOADED[reason]("load_page")
         return None
 
     def claim_page(self, run_id: str, page: int) -> bool:

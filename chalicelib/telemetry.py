@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.errors import Unforeseen
+from chalicelib.errors import STOPPED_ON_REQUEST, Unforeseen
 from chalicelib.ledger import OUTCOMES, Report
 
 _NAME = "decant"
@@ -108,13 +108,16 @@ def log_request(route: str, status: int, started: float, **known: Any) -> None:
 
 
 def log_run(report: Report) -> None:
-    """Writes a run's line."""
+    """Writes a run's line. A run that somebody stopped has not failed."""
+    is_fine = (
+        report.status in {"succeeded", "skipped", "running", "ended"} or report.error == STOPPED_ON_REQUEST
+    )
     metrics = {outcome.capitalize(): getattr(report, outcome) for outcome in ("fetched", *OUTCOMES)}
     metrics |= {
         "UnknownFields": report.unknown_fields,
         "Seconds": round(report.seconds, 3),
         "Succeeded": int(report.status == "succeeded"),
-        "Failed": int(report.status not in {"succeeded", "skipped", "running", "ended"}),
+        "Failed": int(not is_fine),
     }
     _write({"service": "ingest"}, metrics, {"run_id": report.run_id, "status": report.status})
 

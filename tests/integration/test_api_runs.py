@@ -132,6 +132,10 @@ def test_a_run_over_a_broken_source_fails_with_an_error_that_holds_no_url(api, a
     assert "hush" not in str(run)
 
 
+def without_timings(run):
+    return run | {"timings": None}
+
+
 @pytest.mark.usefixtures("slow_source")
 def test_a_stopped_run_ends_at_once_and_keeps_what_it_has_loaded(api, sql):
     run_id = start(api, {"pages": 50}).json["run_id"]
@@ -143,7 +147,7 @@ def test_a_stopped_run_ends_at_once_and_keeps_what_it_has_loaded(api, sql):
     assert stopped["finished_at"]
     assert sql("SELECT count(*) FROM users") == [(stopped["inserted"],)]
     until(lambda: "run" not in {thread.name for thread in threading.enumerate()})
-    assert api.get(f"/runs/{run_id}").json == stopped
+    assert without_timings(api.get(f"/runs/{run_id}").json) == without_timings(stopped)
     assert sql("SELECT count(*) FROM users") == [(stopped["inserted"],)]
 
 

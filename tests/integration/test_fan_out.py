@@ -617,6 +617,20 @@ def test_messages_of_a_stopped_run_do_nothing(start, worker, sqs, queue, sql):
     assert len(people(sql)) == stopped["inserted"]
 
 
+def test_a_page_whose_run_is_stopped_meanwhile_is_not_tried_again(start, sql, monkeypatch):
+    run_id, load_page = start(), wiring.store().load_page
+
+    def after_a_stop(load):
+        wiring.store().stop_run(run_id)
+        return load_page(load)
+
+    monkeypatch.setattr(wiring.store(), "load_page", after_a_stop)
+
+    assert runs.ingest_page(message_of(run_id, 1), 1).status == "ended"
+    assert ledger(sql, run_id)["error"] == "stopped on request"
+    assert people(sql) == []
+
+
 def test_a_page_that_was_given_up_does_not_reopen_a_stopped_run(start, sql):
     run_id = start()
     wiring.store().fail_page(run_id, 4, "status 500")

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import msgspec
 import psycopg2
 import pytest
 from tenacity import wait_none
@@ -20,7 +21,7 @@ from chalicelib import answers, privacy, queries, retries, views
 from chalicelib import pool as pool_module
 from chalicelib import store as store_module
 from chalicelib.clean import clean
-from chalicelib.errors import LeaseLost, StoreError, StoreUnavailable
+from chalicelib.errors import LeaseLost, StopRequested, StoreError, StoreUnavailable
 from chalicelib.ledger import OUTCOMES, Ending, RunRequest
 from chalicelib.store import LEASE_SECONDS, Store
 from chalicelib.validation import validate
@@ -547,6 +548,18 @@ def test_a_lost_run_cannot_be_finished(store, sql, run_id):
     assert store.finish_run(run_id, Ending("succeeded")) is None
     assert store.get_run(run_id).status == "lost"
     assert store.get_run(second).status == "running"
+
+
+def test_a_stopped_run_writes_nothing_more_and_its_worker_adds_only_its_timings(store, sql, run_id):
+    stopped = store.stop_run(run_id)
+
+    with pytest.raises(StopRequested) as error:
+        store.load_page(page_load(run_id, person(1)))
+    counts = store.finish_run(run_id, Ending("failed", str(error.value), {"fetch": 1.0}))
+
+    assert sql("SELECT count(*) FROM users") == [(0,)]
+    assert counts.status == "failed"
+    assert store.get_run(run_id) == msgspec.structs.replace(stopped, timings={"fetch": 1.0})
 
 
 def test_a_stopped_run_keeps_its_reason_however_its_worker_ends(store, run_id):

@@ -19,6 +19,7 @@ from chalicelib.errors import (
     SourceBusy,
     SourceUnavailable,
     Stopped,
+    StopRequested,
     StoreError,
     StoreUnavailable,
     Unforeseen,
@@ -848,3 +849,12 @@ def test_the_log_says_why_a_run_failed(caplog):
         Run(LeaseLost("load_page"))()
 
     assert f"run {uid(1)}: the run's lease has expired" in caplog.text
+
+
+def test_a_run_that_somebody_stopped_is_no_error_in_the_log(caplog):
+    with caplog.at_level(logging.INFO):
+        report = Run(page(1), failing={"load": StopRequested("load_page")})()
+
+    assert (report.status, report.error) == ("failed", "stopped on request")
+    assert f"run {uid(1)}: stopped on request" in caplog.text
+    assert {entry.levelname for entry in caplog.records} == {"INFO"}

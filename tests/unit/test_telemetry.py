@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from chalicelib import telemetry
+from chalicelib.errors import StopRequested
 from chalicelib.ledger import Report
 from chalicelib.telemetry import NoValues
 
@@ -129,6 +130,12 @@ def test_a_run_that_did_not_complete_counts_as_failed(capsys, status, succeeded,
 
     line = line_of(capsys)
     assert (line["Succeeded"], line["Failed"]) == (succeeded, failed)
+
+
+def test_a_run_that_somebody_stopped_has_not_failed(capsys):
+    telemetry.log_run(Report("an-id", "failed", error=str(StopRequested("load_page"))))
+
+    assert line_of(capsys)["Failed"] == 0
 
 
 ALARMS = {
