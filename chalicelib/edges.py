@@ -14,6 +14,7 @@ from chalicelib.ledger import (
     RejectRow,
     Report,
     ReportStatus,
+    RunRequest,
     SealedReject,
     Trigger,
 )
@@ -37,9 +38,7 @@ class Store(opening.Ledger, Protocol):
     def load_page(self, load: PageLoad) -> Loaded | None: ...
     def claim_page(self, run_id: str, page: int) -> bool: ...
     def note_unread(self, run_id: str, unread: str | None) -> None: ...
-    def finish_page(
-        self, run_id: str, timings: Mapping[str, float], pages_are_full: bool
-    ) -> ReportStatus: ...
+    def finish_page(self, run_id: str, timings: Mapping[str, float]) -> ReportStatus: ...
     def note_rejects(
         self, run_id: str, page: int, rejects: Sequence[RejectRow], key: KeyInUse, seal_days: int
     ) -> None: ...
@@ -78,6 +77,18 @@ class Plan:
     max_reject_ratio: float
     replay_of: str | None = None
     until: float = math.inf
+
+    def request(self, source: Source, queued: bool = False) -> RunRequest:
+        """What to open in the ledger. ``queued`` means that each page gets a message in the queue."""
+        return RunRequest(
+            source=source.name,
+            trigger=self.trigger,
+            pages=self.pages,
+            page_size=None if self.replay_of else self.page_size,
+            replay_of=self.replay_of,
+            queued=queued,
+            pages_are_full=source.dialect.paging.pages_are_full,
+        )
 
 
 # Called after each page: pages done, pages planned, the run so far.

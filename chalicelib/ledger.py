@@ -21,7 +21,7 @@ OUTCOMES = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppre
 
 @dataclass(frozen=True)
 class RunRequest:
-    """A request for a run: its source, what triggered it, and how many pages of what size it is to have.
+    """What to open: the source, what triggers the run, and how many pages of what size it is to have.
 
     ``replay_of`` names the run whose sealed rejects it processes; ``queued`` means a queue message per page.
     """
@@ -32,6 +32,7 @@ class RunRequest:
     page_size: int | None = None
     replay_of: str | None = None
     queued: bool = False
+    pages_are_full: bool = False  # a page with fewer records than requested must be the source's last
 
 
 @dataclass(frozen=True)
@@ -191,9 +192,8 @@ class Report:
     ``withheld`` counts, by column, kept texts that held an e-mail address or a long number.
     ``total`` is how many records the source says that it has, ``received`` how many it gave.
     ``source_ended`` means that the run has seen the source's end. ``short_pages`` had fewer records than
-    requested, although others followed.
+    requested, although others followed. ``uids`` are those of the last page.
     ``cursor`` is where the next page is, for an API that pages by cursor; it may hold a personal value.
-    ``uids`` are those of the last page.
     """
 
     run_id: str

@@ -21,7 +21,7 @@ from chalicelib.errors import (
     Unforeseen,
     safe,
 )
-from chalicelib.ledger import Ending, Report, RunRequest, Status
+from chalicelib.ledger import Ending, Report, Status
 from chalicelib.loading import Loads
 from chalicelib.paging import Paging
 from chalicelib.prepare import prepare
@@ -53,14 +53,7 @@ def work(edges: Edges, plan: Plan, report: Report, on_page: OnPage = no_progress
 
 def run(edges: Edges, plan: Plan, on_page: OnPage = no_progress) -> Report:
     """Opens a run and processes it; see ``work``."""
-    request = RunRequest(
-        source=edges.source.name,
-        trigger=plan.trigger,
-        pages=plan.pages,
-        page_size=None if plan.replay_of else plan.page_size,
-        replay_of=plan.replay_of,
-    )
-    report = opening.open_run(edges.store, edges.tokeniser, request)
+    report = opening.open_run(edges.store, edges.tokeniser, plan.request(edges.source))
     return work(edges, plan, report, on_page)
 
 
@@ -77,8 +70,7 @@ def work_queued(edges: Edges, plan: Plan, run_id: str, page: int) -> Report:
         _log_findings(report)
         if error and not isinstance(error, StopRequested):
             raise error
-    pages_are_full = edges.source.dialect.paging.pages_are_full
-    report.status = edges.store.finish_page(run_id, report.timings, pages_are_full)
+    report.status = edges.store.finish_page(run_id, report.timings)
     report.seconds = time.monotonic() - started
     return report
 

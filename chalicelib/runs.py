@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib import background, config, telemetry, wiring
 from chalicelib.errors import ConfigError, DecantError, RequestError
-from chalicelib.ledger import Ending, Report, RunRequest
+from chalicelib.ledger import Ending, Report
 from chalicelib.opening import open_run
 from chalicelib.privacy import refuse_wrong_keys
 
@@ -48,10 +48,8 @@ def start_run(pages: int | None, page_size: int | None, replay_of: str | None) -
         raise RequestError(400, "Malformed body", "a replay takes neither pages nor page_size")
     trigger: Trigger = "replay" if replay_of else "backfill" if pages else "manual"
     planned = len(_sealed_pages(replay_of)) if replay_of else pages or wiring.settings().source_pages
-    size = None if replay_of else page_size or wiring.settings().source_page_size
-    source = wiring.source()
-    queued = not replay_of and _is_for_the_queue(source, planned)
-    request = RunRequest(source.name, trigger, planned, page_size=size, replay_of=replay_of, queued=queued)
+    plan, source = _plan(trigger, planned, page_size, replay_of), wiring.source()
+    request = plan.request(source, queued=not replay_of and _is_for_the_queue(source, planned))
     report = open_run(wiring.store(), wiring.tokeniser(), request)
     try:
         if report.status == "running":
@@ -114,8 +112,7 @@ def _run_scheduled(until: float) -> Report:
 
     edges, plan = _edges(), _plan("schedule", None, None, until=until)
     queued = _is_for_the_queue(edges.source, plan.pages)
-    request = RunRequest(edges.source.name, "schedule", plan.pages, page_size=plan.page_size, queued=queued)
-    report = open_run(edges.store, edges.tokeniser, request)
+    report = open_run(edges.store, edges.tokeniser, plan.request(edges.source, queued))
     with _logged(report):
         if queued and report.status == "running":
             _queue_pages(report, plan.pages)

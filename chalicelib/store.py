@@ -136,15 +136,9 @@ class Store:
         """Records on a queued run that its source may have more than the run reads; None if not."""
         self._rows("note_unread", {"run_id": run_id, "unread": unread})
 
-    def finish_page(
-        self, run_id: str, timings: Mapping[str, float], pages_are_full: bool = False
-    ) -> ReportStatus:
-        """Adds a queued page's timings; ends the run if it was the last. Returns its status, or "ended".
-
-        It is partial if it missed records; with ``pages_are_full``, a short page that others follow says so.
-        """
-        values = {"timings": json.dumps(dict(timings)), "pages_are_full": pages_are_full}
-        rows = self._rows("finish_page", {"run_id": run_id, **values})
+    def finish_page(self, run_id: str, timings: Mapping[str, float]) -> ReportStatus:
+        """Adds a queued page's timings; ends the run if it was the last. Returns its status, or "ended"."""
+        rows = self._rows("finish_page", {"run_id": run_id, "timings": json.dumps(dict(timings))})
         return rows[0][0] if rows else "ended"
 
     def note_rejects(

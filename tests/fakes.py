@@ -202,7 +202,7 @@ class FakeStore:
     def note_unread(self, run_id: str, unread: str | None) -> None:
         raise NotImplementedError("queued runs are tested in Postgres")
 
-    def finish_page(self, run_id: str, timings: Mapping[str, float], pages_are_full: bool) -> ReportStatus:
+    def finish_page(self, run_id: str, timings: Mapping[str, float]) -> ReportStatus:
         raise NotImplementedError("queued runs are tested in Postgres")
 
     def reconcile_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]:

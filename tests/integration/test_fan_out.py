@@ -18,7 +18,15 @@ from chalice.test import Client
 
 import app
 from chalicelib import aws, queries, runs, wiring
-from chalicelib.errors import AwsError, ConfigError, DecantError, SourceInvalid, SourceUnavailable, StoreError
+from chalicelib.errors import (
+    AwsError,
+    ConfigError,
+    DecantError,
+    SourceInvalid,
+    SourceUnavailable,
+    StoreError,
+    StoreUnavailable,
+)
 from chalicelib.ledger import OUTCOMES, Ending, RunRequest
 from tests.builders import RANDOM_DATA_API, paged
 from tests.fakes import page_load, person, uid
@@ -846,6 +854,56 @@ def test_a_run_whose_final_write_was_lost_has_still_not_reached_the_sources_end(
     assert wiring.store().get_run(run_id).status == "partial"
     runs.run_ingest("manual", 1, 1)
     assert ledger(sql, run_id)["error"] == "page 3: the source may have more pages than SOURCE_PAGES"
+
+
+SHORT = {"last": 3, "pages": 4, "most": SIZE - 1}  # and others follow
+FEWER = {"last": 2, "pages": 3, "total": 2 * SIZE + 7}
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        (SHORT, "2 pages had fewer records than requested, although others followed"),
+        (FEWER, f"the source says that it has {2 * SIZE + 7} records, and gave {2 * SIZE}"),
+    ],
+    ids=["short", "fewer"],
+)
+def test_a_run_whose_final_write_was_lost_has_still_missed_records(
+    ending, queue, sql, monkeypatch, source, why
+):
+    ending(**source)
+    run_id = runs.ingest({}).run_id
+    with monkeypatch.context() as patched:
+        patched.setattr(wiring.store(), "finish_page", lambda *what: "ended")
+        for page in range(1, source["pages"] + 1):
+            runs.ingest_page(message_of(run_id, page), 1)
+    sql.expire_leases()
+
+    assert wiring.store().get_run(run_id).status == "partial"
+    runs.run_ingest("manual", 1, 1)
+    run = ledger(sql, run_id)
+    assert (run["status"], run["error"]) == ("partial", why)
+
+
+def test_a_run_whose_last_page_ends_it_only_when_given_up_has_still_missed_records(
+    ending, queue, sql, monkeypatch
+):
+    ending(**SHORT)
+    run_id, finish_page = runs.ingest({}).run_id, wiring.store().finish_page
+    for page in (1, 2, 3):
+        runs.ingest_page(message_of(run_id, page), 1)
+
+    def unavailable_once(*what):
+        monkeypatch.setattr(wiring.store(), "finish_page", finish_page)
+        raise StoreUnavailable("finish_page")
+
+    monkeypatch.setattr(wiring.store(), "finish_page", unavailable_once)
+    with pytest.raises(StoreUnavailable):
+        runs.ingest_page(message_of(run_id, 4), 3)
+
+    run = ledger(sql, run_id)
+    assert (run["status"], run["pages_done"]) == ("partial", 4)
+    assert run["error"] == "2 pages had fewer records than requested, although others followed"
 
 
 def test_a_page_beyond_the_runs_last_is_ignored(start, sql):

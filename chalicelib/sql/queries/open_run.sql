@@ -11,7 +11,7 @@ SELECT pg_advisory_xact_lock(hashtext('decant.opening'));
 UPDATE runs SET
     status = status_now(runs),
     error = CASE
-        WHEN status_now(runs) = 'partial' AND pages_done >= pages_planned THEN unread
+        WHEN status_now(runs) = 'partial' AND pages_done >= pages_planned THEN missed(runs)
         WHEN status_now(runs) = 'partial'
         THEN format('the lease ran out; %%s of %%s pages are missing', pages_planned - pages_done, pages_planned)
         WHEN status_now(runs) = 'lost' THEN 'the lease ran out'
@@ -37,13 +37,13 @@ WITH earlier AS (
         %(run_id)s::uuid AS run_id, %(source)s AS source, %(trigger)s AS trigger, %(contract_hash)s AS contract_hash,
         %(key_version)s AS key_version, %(pages)s - first_page + 1 AS pages_planned,
         %(page_size)s::integer AS page_size, %(replay_of)s::uuid AS replay_of, %(queued)s AS queued,
-        %(lease_seconds)s AS lease_seconds
+        %(pages_are_full)s AS pages_are_full, %(lease_seconds)s AS lease_seconds
     FROM beginning
     WHERE NOT EXISTS (SELECT FROM earlier)
 ), opened AS (
     INSERT INTO runs (
         run_id, source, trigger, contract_hash, key_version, pages_planned, page_size, replay_of, queued,
-        lease_seconds, lease_expires_at
+        pages_are_full, lease_seconds, lease_expires_at
     )
     SELECT wanted.*, now() + lease_seconds * interval '1 second' FROM wanted
     ON CONFLICT (source) WHERE status = 'running' DO NOTHING
@@ -51,7 +51,7 @@ WITH earlier AS (
 ), skipped AS (
     INSERT INTO runs (
         run_id, source, trigger, contract_hash, key_version, pages_planned, page_size, replay_of, queued,
-        lease_seconds, status, finished_at, error
+        pages_are_full, lease_seconds, status, finished_at, error
     )
     SELECT wanted.*, 'skipped', now(), 'another run of this source is in progress, or died and its lease has not expired'
     FROM wanted

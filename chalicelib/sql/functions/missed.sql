@@ -1,0 +1,22 @@
+-- Why a queued run that has loaded all its pages may have missed records, or NULL: as pipeline.py says it of a run that
+-- works its pages in turn. `unread` means that the source may have more than the run read.
+CREATE OR REPLACE FUNCTION missed(run runs) RETURNS text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+        WITH worked AS (
+            SELECT max(page) FILTER (WHERE fetched > 0) AS last, bool_or(fetched = 0) AS has_ended
+            FROM pages
+            WHERE run_id = (run).run_id
+        ), short AS (
+            SELECT count(*) AS pages FROM pages, worked
+            WHERE run_id = (run).run_id AND page < last AND fetched < (run).page_size
+        )
+        SELECT CASE
+            WHEN (run).pages_are_full AND short.pages > 0
+            THEN format('%s pages had fewer records than requested, although others followed', short.pages)
+            WHEN has_ended AND (run).fetched < total
+            THEN format('the source says that it has %s records, and gave %s', total, (run).fetched)
+            ELSE (run).unread
+        END
+        FROM worked CROSS JOIN short LEFT JOIN pages ON run_id = (run).run_id AND page = last;
+    END;
