@@ -15,6 +15,7 @@ from msgspec import Struct, structs
 
 from chalicelib import assets
 from chalicelib.errors import (
+    AwsError,
     ConfigError,
     DecantError,
     KeysOvertaken,
@@ -118,15 +119,15 @@ def problem_of(error: DecantError, request_id: str) -> Answer:
     if isinstance(error, ConfigError | KeysOvertaken):
         return problem(500, "Misconfigured", "nothing was changed; the log says what is wrong", request_id)
     if isinstance(error, StoreError) and error.sqlstate == _CANCELLED:
-        return problem(
-            503, "Postgres takes too long", "the query was cancelled at its time limit", request_id
-        )
+        return problem(503, "Postgres takes too long", request_id=request_id)
     if isinstance(error, StoreUnavailable):
         is_short = (error.sqlstate or "").startswith(_OUT_OF_RESOURCES)
         title = "Postgres lacks disk, memory or connections" if is_short else _SILENT
         return problem(503, title, request_id=request_id)
     if isinstance(error, StoreError) and error.sqlstate == _LOCKED:
         return problem(503, "Postgres is busy", "nothing was changed; try again", request_id)
+    if isinstance(error, AwsError):
+        return problem(503, "The run cannot be started now", request_id=request_id)
     return problem(500, "Internal error", request_id=request_id)
 
 

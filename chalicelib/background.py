@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from chalicelib import wiring
@@ -35,8 +36,9 @@ def _work(run_id: str, work: Callable[[], object]) -> None:
 def leave() -> None:
     """Before the process ends: each run ends with the page in hand, or without it if that takes too long."""
     _leaving.set()
+    deadline = time.monotonic() + _LEAVE_SECONDS
     for run_id, thread in list(_threads.items()):
-        thread.join(_LEAVE_SECONDS)
+        thread.join(max(0.0, deadline - time.monotonic()))
         if thread.is_alive():
             with contextlib.suppress(StoreError):  # then the next run will record it as lost
                 wiring.store().finish_run(run_id, Ending("partial", str(Stopped("SIGTERM"))))

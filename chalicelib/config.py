@@ -187,10 +187,9 @@ def parse_pii_keys(text: str) -> dict[int, bytes | None]:
     """Parses PII_KEYS; None stands for the key of a version that was given up. Raises ConfigError."""
     name, problem = "PII_KEYS", 'must be JSON: key versions (from 1) to 32 bytes in base64, as in {"1": "…"}'
     table = _table(name, text, problem)
-    keys = {
-        _version(name, version, problem): None if key is None else _key(name, key, problem)
-        for version, key in table.items()
-    }
+    if not all(re.fullmatch(r"[1-9]\d{0,3}", version, re.ASCII) for version in table):
+        raise ConfigError(name, problem)
+    keys = {int(version): None if key is None else _key(name, key, problem) for version, key in table.items()}
     if not any(keys.values()):
         raise ConfigError(name, "is not set" if not keys else "must hold at least one key that is not null")
     return keys
@@ -216,12 +215,6 @@ def _table(name: str, text: str, problem: str) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise ConfigError(name, problem)
     return table
-
-
-def _version(name: str, version: str, problem: str) -> int:
-    if not re.fullmatch(r"[1-9]\d{0,3}", version, re.ASCII):
-        raise ConfigError(name, problem)
-    return int(version)
 
 
 def _key(name: str, key: Any, problem: str) -> bytes:

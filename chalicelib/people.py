@@ -14,7 +14,7 @@ from chalicelib.ledger import Erased, KeyInUse
 from chalicelib.privacy import CONTRACT, KeyLedger, Tokeniser, contract_hash, refuse_wrong_keys
 from chalicelib.views import Contract, ContractField, Receipt, UserList, UserView, encode
 
-_CURSOR = "cursor"
+_PURPOSE = "cursor"
 _LARGEST_LIST_BYTES = 5_500_000  # a Lambda response may have six million, headers included
 _ALWAYS_FIT = 300  # people, however long their texts are
 
@@ -94,8 +94,9 @@ def _page(
     after = None if query.cursor is UNSET else _read_cursor(tokeniser, str(query.cursor), filter_hash)
     found = store.list_users(query.limit + 1, after, filters)
     items = _fit_response(found[: query.limit])
-    more = len(found) > len(items)
-    return UserList(items, tokeniser.sign(_CURSOR, UUID(items[-1].uid).bytes + filter_hash) if more else None)
+    if len(items) == len(found):
+        return UserList(items, None)
+    return UserList(items, tokeniser.sign(_PURPOSE, UUID(items[-1].uid).bytes + filter_hash))
 
 
 def _fit_response(people: list[UserView]) -> list[UserView]:
@@ -107,7 +108,7 @@ def _fit_response(people: list[UserView]) -> list[UserView]:
 
 def _read_cursor(tokeniser: Tokeniser, cursor: str, filter_hash: bytes) -> str:
     """The last uid before the page. Raises RequestError if the cursor was altered or has other filters."""
-    payload = tokeniser.verify(_CURSOR, cursor)
+    payload = tokeniser.verify(_PURPOSE, cursor)
     if payload is None or payload[16:] != filter_hash:
         raise RequestError(404, "No such page", "the cursor was not issued for these filters")
     return str(UUID(bytes=payload[:16]))

@@ -44,7 +44,7 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
     with timed(report, "protect"):
         kept, withheld = kept_texts.withhold(cleaned.columns)
         columns = privacy.protect(kept, edges.tokeniser)
-        erasure_tokens = privacy.erasure_tokens(columns["uid"], edges.tokeniser)
+        erasure_tokens = edges.tokeniser.all_candidates("uid", columns["uid"])
         drafts = views.user_drafts(columns)
         encoded = columns_json(columns, drafts, erasure_tokens)
     report.withheld.update(withheld)

@@ -223,11 +223,6 @@ def _treated(column: str, treatment: Treatment, values: Sequence[Any], tokeniser
     return [None] * len(values) if treatment == "drop" else list(values)
 
 
-def erasure_tokens(uids: Sequence[str], tokeniser: Tokeniser) -> list[list[str]]:
-    """For each uid its tokens under all known keys, newest first: how an erased person is recognised."""
-    return tokeniser.all_candidates("uid", uids)
-
-
 class KeyLedger(Protocol):
     """Knows the keys that stored data was written with."""
 

@@ -125,8 +125,11 @@ def _run_opened(run_id: str, until: float) -> Report:
     from chalicelib import pipeline
 
     run = wiring.store().get_run(run_id)
-    if run is None or run.status != "running":  # it was stopped, or the order was delivered twice
-        return Report(run_id, run.status if run else "lost")
+    if run is None or run.status != "running":
+        report = Report(run_id, run.status if run else "lost")
+        if report.status == "lost":  # the order came too late; otherwise twice, or the run was stopped
+            telemetry.log_run(report)
+        return report
     report = Report(run_id, "running")
     with _logged(report):
         with _recording_failure(report):

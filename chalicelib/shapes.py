@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from uuid import UUID
 
 import msgspec
-from msgspec import Raw, Struct, UnsetType
+from msgspec import Meta, Raw, Struct, UnsetType
 
 _DOT = re.compile(r"(?<!\\)\.")  # one that is not escaped
 _SINGLE_VALUES = (str, int, float, date, time, timedelta, Decimal, Enum, UUID)  # and their subclasses
@@ -72,6 +72,13 @@ def choices(kind: Any) -> list[Any]:
     if get_origin(kind) in (Union, UnionType):
         return [choice for part in get_args(kind) for choice in choices(part)]
     return [kind]
+
+
+def rules(kind: Any) -> set[str]:
+    """The names of the rules that a type's annotations add to msgspec's own."""
+    if isinstance(kind, Meta):
+        return {(kind.extra or {}).get("rule", "")} - {""}
+    return {name for part in get_args(kind) for name in rules(part)}
 
 
 def strict(struct: type[Struct], dropped: Collection[str]) -> type[Struct]:

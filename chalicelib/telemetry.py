@@ -1,7 +1,8 @@
 """Structured logs, through the standard library's logging, and metrics: one JSON object per line.
 
-Metrics are log lines in CloudWatch's embedded metric format, one for each request and each run.
-No handler of the process lets the text of a traceback or an e-mail address through.
+Metrics are log lines in CloudWatch's embedded metric format: one for each request, each run, and each page of
+a queued run.
+No handler that the process has at its start lets the text of a traceback or an e-mail address through.
 """
 
 import json
@@ -44,8 +45,8 @@ class NoValues(logging.Filter):
 def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except (TypeError, ValueError, KeyError):
-        return str(record.msg)  # its arguments do not fit the message
+    except Exception:  # noqa: BLE001  whatever an argument's own code raises; a log line must not end a run
+        return record.msg if isinstance(record.msg, str) else type(record.msg).__name__
 
 
 class AsJson(logging.Formatter):
@@ -59,8 +60,8 @@ class AsJson(logging.Formatter):
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "service": _NAME,
         }
-        extra = {name: value for name, value in vars(record).items() if name not in _STANDARD_FIELDS}
-        return json.dumps(line | extra, default=str)  # msgspec refuses a lone surrogate
+        line |= {name: value for name, value in vars(record).items() if name not in _STANDARD_FIELDS}
+        return _EMAIL.sub("…", json.dumps(line, default=str))  # msgspec refuses a lone surrogate
 
 
 def start(level: str) -> None:

@@ -7,7 +7,7 @@ numbers, pictures, and anything that the source adds.
 
 import math
 import re
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -24,6 +24,9 @@ Email = Annotated[
     str,  # the cleaner removes the spaces around it
     Meta(max_length=320, pattern=rf"^\s*[^{_NEVER}]+@[^.?/{_NEVER}]+(\.[^.?/{_NEVER}]+)+\s*$"),
 ]
+_BORN = Meta(extra={"rule": "future"})
+BirthDate = Annotated[date, _BORN]  # not after today
+BirthMoment = Annotated[datetime, _BORN]
 Whole = Annotated[int, Meta(ge=0, lt=10_000_000_000)]
 Latitude = Annotated[float, Meta(ge=-90, le=90)]
 Longitude = Annotated[float, Meta(ge=-180, le=180)]
@@ -77,7 +80,7 @@ class User(Personal, kw_only=True):
     last_name: Text | None = None
     username: Text | None = None
     email: Email | None = None
-    date_of_birth: date | None = None
+    date_of_birth: BirthDate | None = None
     address: Address | None = None
     phone_number: Text | None = None
     social_insurance_number: Text | None = None

@@ -222,7 +222,11 @@ def _scalar_issues(value: Any, kind: Any, path: str, today: date) -> Iterator[Is
     except msgspec.ValidationError as error:
         yield Issue(path, _rule(str(error)))
         return
-    if isinstance(parsed, date) and date(parsed.year, parsed.month, parsed.day) > today:
+    if (
+        isinstance(parsed, date)
+        and "future" in shapes.rules(kind)
+        and date(parsed.year, parsed.month, parsed.day) > today
+    ):
         yield Issue(path, "future")
 
 

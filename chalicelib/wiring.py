@@ -1,6 +1,6 @@
 """Builds the real objects, each once per container on first use, and again when the secret has changed.
 
-Imports late: an HTTP Lambda never loads pandas, and one that answers from Redis never loads psycopg2.
+Imports late: an HTTP Lambda never loads pandas, nor psycopg2 before it needs the store.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import logging
 import math
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from chalicelib import config
 from chalicelib.errors import ConfigError
@@ -37,8 +37,11 @@ _RETRY_SECONDS = 30.0
 class _Cached(Generic[T]):
     """Builds its object on first use, and again after a reload. Concurrent callers get the same object."""
 
+    all: ClassVar[list[_Cached[Any]]] = []  # in the order of their definition
+
     def __init__(self, build: Callable[[], T]) -> None:
         self._build, self.built = build, list[T]()
+        self.all.append(self)
 
     def __call__(self) -> T:
         if time.monotonic() >= _secret.stale_at:
@@ -85,9 +88,8 @@ def _reload() -> None:
 
 def _replace(new_settings: config.Settings) -> None:
     """Rebuilds all that had been built. If that fails, raises the error and keeps the old objects in use."""
-    singletons: tuple[_Cached[Any], ...] = (settings, store, cache, tokeniser, quarantine, source)
-    before = [(cached, cached.built) for cached in singletons]
-    for cached in singletons:
+    before = [(cached, cached.built) for cached in _Cached.all]
+    for cached in _Cached.all:
         cached.built = []
     settings.built.append(new_settings)
     try:
@@ -98,10 +100,13 @@ def _replace(new_settings: config.Settings) -> None:
         for cached, built in before:
             cached.built = built
         raise
-    for cached, built in before:
-        if cached in (store, cache, source):
-            for old in built:
-                old.close()
+    for _, built in before:
+        _close(built)
+
+
+def _close(built: list[Any]) -> None:
+    for edge in (one for one in built if hasattr(one, "close")):
+        edge.close()
 
 
 @_Cached
@@ -161,9 +166,7 @@ def dialect() -> Dialect[Any]:
 
 def reset() -> None:
     """Closes what was built and forgets it, so that changed settings take effect."""
-    edges: tuple[_Cached[Any], ...] = (source, cache, store)
-    for edge in (built for cached in edges for built in cached.built):
-        edge.close()
-    for cached in (*edges, tokeniser, quarantine, settings):
+    for cached in _Cached.all:
+        _close(cached.built)
         cached.built.clear()
     _secret.stale_at = math.inf

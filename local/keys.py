@@ -3,6 +3,7 @@
 import base64
 import json
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from chalicelib.access import SCOPES, key_hash
@@ -14,7 +15,7 @@ def api_key_file(folder: Path) -> Path:
 
 
 def api_key(folder: Path) -> str:
-    return _read_or_create(api_key_file(folder), fresh_api_key())
+    return _read_or_create(api_key_file(folder), fresh_api_key)
 
 
 def fresh_api_key() -> str:
@@ -28,7 +29,7 @@ def api_keys(folder: Path, *others: str) -> str:
 
 def pii_keys(folder: Path) -> str:
     """The setting PII_KEYS. If its file is lost, nothing in the database can be looked up any more."""
-    return _read_or_create(pii_keys_file(folder), with_fresh_pii_key("{}"))
+    return _read_or_create(pii_keys_file(folder), lambda: with_fresh_pii_key("{}"))
 
 
 def pii_keys_file(folder: Path) -> Path:
@@ -44,10 +45,10 @@ def with_fresh_pii_key(known: str) -> str:
 
 def password(path: Path) -> str:
     """A server's password, kept in the file ``path``."""
-    return _read_or_create(path, secrets.token_urlsafe(24))
+    return _read_or_create(path, lambda: secrets.token_urlsafe(24))
 
 
-def _read_or_create(path: Path, fresh: str) -> str:
+def _read_or_create(path: Path, make: Callable[[], str]) -> str:
     if not path.exists():
-        write_private(path, fresh + "\n")
+        write_private(path, make() + "\n")
     return path.read_text(encoding="utf-8").strip()

@@ -3,11 +3,9 @@
 Source: https://random-data-api.com/documentation
 """
 
-from datetime import date
-
 from chalicelib.dialect import Dialect
 from chalicelib.paging import Paging
-from chalicelib.users import Address, Coordinates, Email, Latitude, Longitude, Text, User
+from chalicelib.users import Address, BirthDate, Coordinates, Email, Latitude, Longitude, Text, User
 
 
 class CompleteCoordinates(Coordinates):
@@ -30,7 +28,7 @@ class CompleteUser(User, kw_only=True):
     last_name: Text
     username: Text
     email: Email
-    date_of_birth: date
+    date_of_birth: BirthDate
     address: CompleteAddress
 
 

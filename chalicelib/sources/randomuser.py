@@ -4,13 +4,13 @@ Coordinates are strings, a postcode is a number or a string, an id may be null. 
 subscription. Source: https://randomuser.me/documentation
 """
 
-from datetime import datetime
 from uuid import UUID
 
 from chalicelib.dialect import Dialect
 from chalicelib.paging import Paging
 from chalicelib.users import (
     Address,
+    BirthMoment,
     Coordinates,
     Email,
     LatitudeText,
@@ -52,7 +52,7 @@ class Login(Personal):
 
 
 class Birth(Personal):
-    date: datetime
+    date: BirthMoment
 
 
 class Id(Personal):

@@ -233,7 +233,7 @@ def test_an_erasure_wins_against_a_load_and_readers_in_any_order(store, sql, red
 
     def load_again(number, version):
         row = person(number, birth_year=1900 + version)
-        tokens = privacy.erasure_tokens([row["uid"]], tokeniser)
+        tokens = tokeniser.all_candidates("uid", [row["uid"]])
         loaded = store.load_page(page_load(run.run_id, row, page=next(pages), erasure_tokens=tokens))
         bodies = {
             who: b'{"uid":"%s","version":%d}' % (who.encode(), version)

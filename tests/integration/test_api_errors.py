@@ -8,7 +8,7 @@ import pytest
 
 import app
 from chalicelib import runs, upkeep, wiring
-from chalicelib.errors import AwsError, ConfigError, KeysOvertaken, StoreError
+from chalicelib.errors import ConfigError, KeysOvertaken, StoreError
 from chalicelib.views import UserView
 from tests.fakes import person, uid
 from tests.integration.api_support import ROUTES, load, sample_path
@@ -167,7 +167,6 @@ def test_the_log_has_the_type_and_place_of_an_unexpected_error_and_no_value(brea
     "error",
     [
         StoreError("users", "23505", "users_pkey"),
-        AwsError("decant-prod-ingest cannot be invoked: AccessDeniedException"),
         ValueError("hush"),
         KeyError("hush"),
         RecursionError(),

@@ -286,6 +286,24 @@ def test_a_run_ends_with_the_process_after_a_page_or_without_it(api, user_api, s
     assert outcome() == ("partial", "stopped by SIGTERM", 1)
 
 
+def test_all_runs_together_have_one_time_to_leave(api, monkeypatch, store):
+    monkeypatch.setattr(background, "_leaving", threading.Event())
+    monkeypatch.setattr(background, "_LEAVE_SECONDS", 2.0)
+    may_end = threading.Event()
+    for source in ("one", "another", "a third"):
+        run_id = store.open_run(RunRequest(source, "manual", 1), "contract", 1).run_id
+        background.start(run_id, lambda: may_end.wait(20))
+
+    began = time.monotonic()
+    background.leave()
+    took = time.monotonic() - began
+
+    may_end.set()
+    assert [run.status for run in store.list_runs(9)] == ["failed"] * 3
+    assert took < 5.0  # not 2 s each
+    until(lambda: not background._threads)
+
+
 @pytest.mark.parametrize("error", [KeyError("raw-value"), Stopped("SIGTERM")])
 def test_a_run_that_ends_with_a_defect_or_a_stop_has_its_line_too(api, monkeypatch, capsys, error):
     def fail(users):
@@ -415,14 +433,12 @@ def test_in_aws_a_skipped_run_is_not_handed_over(api, lambda_service):
 @pytest.mark.parametrize(
     "code", ["TooManyRequestsException", "AccessDeniedException", "ResourceNotFoundException"]
 )
-def test_in_aws_a_run_that_cannot_be_handed_over_is_an_error_without_detail(
-    api, lambda_service, caplog, code
-):
+def test_in_aws_a_run_that_cannot_be_handed_over_is_refused_without_detail(api, lambda_service, caplog, code):
     lambda_service.add_client_error("invoke", code, "hush")
 
     answer = api.post("/runs", {})
 
-    assert answer.status == 500
+    assert (answer.status, answer.json["title"]) == (503, "The run cannot be started now")
     assert code not in answer.body.decode()
     assert code in caplog.text
     assert "hush" not in f"{answer.body} {caplog.text}"

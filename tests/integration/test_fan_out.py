@@ -639,6 +639,18 @@ def test_a_page_whose_run_is_stopped_meanwhile_is_not_tried_again(start, sql, mo
     assert people(sql) == []
 
 
+def test_an_order_that_arrives_after_its_runs_lease_is_reported_as_lost(app_environment, sql, capsys):
+    app_environment(SOURCE_PAGES="1")
+    orders = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(runs, "_hand_over", orders.append)
+        runs.start_run(None, None, None)
+    sql.expire_leases()
+
+    assert runs.ingest(*orders).status == "lost"
+    assert '"Failed":1' in capsys.readouterr().out
+
+
 def test_a_page_that_was_given_up_does_not_reopen_a_stopped_run(start, sql):
     run_id = start()
     wiring.store().fail_page(run_id, 4, "status 500")

@@ -351,7 +351,7 @@ def test_an_erased_person_stays_out_whichever_key_made_the_token(store, sql, run
             run_id,
             person(1),
             person(2),
-            erasure_tokens=privacy.erasure_tokens([uid(1), uid(2)], tokeniser),
+            erasure_tokens=tokeniser.all_candidates("uid", [uid(1), uid(2)]),
         )
     )
 

@@ -32,7 +32,7 @@ STEPS = (
     (prepare, "validate"),
     (prepare, "clean"),
     (privacy, "protect"),
-    (privacy, "erasure_tokens"),
+    (privacy.Tokeniser, "all_candidates"),
     (privacy.Tokeniser, "fingerprint"),
     (store.Store, "load_page"),
     (views, "user_drafts"),

@@ -778,14 +778,6 @@ def test_progress_is_reported_after_each_finished_page():
     assert trial.progress == [(1, 3, 2), (2, 3, 5)]
 
 
-def test_the_progress_callback_is_optional():
-    trial = Run(page(1))
-
-    report = run(Edges(trial.source, trial.store, trial.cache, trial.tokeniser), trial.plan)
-
-    assert report.status == "succeeded"
-
-
 def test_every_record_is_counted_exactly_once():
     trial = Run(
         page(3),
@@ -822,19 +814,6 @@ def test_the_last_of_two_records_of_one_person_is_stored():
     trial()
 
     assert json.loads(trial.store.loads[0].columns["gender"]) == ["Bigender"]
-
-
-def test_a_report_is_json_with_the_most_common_rejects_first():
-    bad = [record(1, email="nobody"), record(2, email="nobody"), record(3, first_name=MISSING)]
-    report = Run(RANDOM_DATA_API.page(record(0), *bad), ratio=1.0)()
-
-    summary = json.loads(json.dumps(report.summary()))
-
-    assert summary["rejects_by_rule"] == [
-        {"path": "email", "rule": "format", "count": 2},
-        {"path": "first_name", "rule": "required", "count": 1},
-    ]
-    assert (summary["run_id"], summary["status"], summary["fetched"]) == (uid(1), "succeeded", 4)
 
 
 def test_the_log_has_the_counts_of_a_run(caplog):

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -235,6 +235,20 @@ def test_a_future_date_of_birth_that_the_dialect_computes_is_a_fault():
 
     assert reject.issues == (Issue("date_of_birth", "future"),)
     assert reject.is_record  # so it can be sealed
+
+
+class PayingMember(Member):
+    paid_until: date | None = None
+
+
+@pytest.mark.parametrize("other", [{}, {"note": 1}, {"note": "\0"}])
+def test_other_dates_may_be_in_the_future(other):
+    dialect = replace(SCIM, record_type=PayingMember)
+
+    for mail, issues in (("ines@example.com", None), ("none", (Issue("emails.value", "format"),))):
+        page = {"Resources": [record(paid_until="2099-01-01", emails=[{"value": mail}], **other)]}
+        valid = validate(json.dumps(page).encode(), dialect, TODAY)
+        assert [reject.issues for reject in valid.rejects] == ([issues] if issues else [])
 
 
 @pytest.mark.parametrize(

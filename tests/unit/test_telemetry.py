@@ -132,6 +132,26 @@ def test_a_run_that_did_not_complete_counts_as_failed(capsys, status, succeeded,
     assert (line["Succeeded"], line["Failed"]) == (succeeded, failed)
 
 
+class Odd:
+    def __str__(self):
+        raise AttributeError("hush")
+
+
+@pytest.mark.parametrize("arguments", [("%d", float("inf")), ("%c", -1), ("%s", Odd()), (Odd(),)])
+def test_a_message_that_cannot_be_put_together_raises_nothing(arguments):
+    entry = record(*arguments)
+
+    assert NoValues().filter(entry)
+    assert entry.msg in ("%d", "%c", "%s", "Odd")
+
+
+def test_an_address_in_an_extra_field_is_removed_at_any_depth():
+    entry = record("sent")
+    entry.to = {"all": [["ann@secret.example"]]}
+
+    assert "secret" not in telemetry.AsJson().format(entry)
+
+
 def test_a_run_that_somebody_stopped_has_not_failed(capsys):
     telemetry.log_run(Report("an-id", "failed", error=str(StopRequested("load_page"))))
 

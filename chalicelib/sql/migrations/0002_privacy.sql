@@ -7,27 +7,6 @@ CREATE TABLE key_versions (
     first_used_at  timestamptz NOT NULL DEFAULT now()
 );
 
--- Whether this version shows that the caller's newest key, {"version": …, "proof": …, "given_up": [versions]}, may
--- no longer be used to make tokens.
-CREATE FUNCTION is_overtaken(version integer, proof text, newest jsonb) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE
-        WHEN version = (newest ->> 'version')::integer THEN proof <> newest ->> 'proof'
-        ELSE version > (newest ->> 'version')::integer AND NOT newest -> 'given_up' @> to_jsonb(version)
-    END;
-
--- The version of the key that made a token.
-CREATE FUNCTION key_version(made token) RETURNS integer
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN substring(made FROM 2 FOR position('_' IN made) - 2)::integer;
-
--- A sealed record (base64), unless its person was erased.
-CREATE FUNCTION unless_erased(sealed text, uid_tokens text[]) RETURNS bytea
-    LANGUAGE sql STABLE
-    RETURN CASE
-        WHEN NOT EXISTS (SELECT FROM erasures WHERE uid_token = ANY (uid_tokens)) THEN decode(sealed, 'base64')
-    END;
-
 ALTER TABLE rejects
     -- the raw record under AES-256-GCM, if the quarantine is on; removed when it expires, is replayed or erased
     ADD COLUMN sealed bytea,

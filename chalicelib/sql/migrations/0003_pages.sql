@@ -17,13 +17,3 @@ ALTER TABLE runs
     ADD COLUMN lease_seconds integer NOT NULL DEFAULT 120,
     -- where the next scheduled run continues, if this one ran out of time
     ADD COLUMN next_page integer CHECK (next_page > 1);
-
--- The current status of a run, even if its lease has run out and this has not been recorded yet.
-CREATE FUNCTION status_now(run runs) RETURNS text
-    LANGUAGE sql STABLE
-    RETURN CASE
-        WHEN (run).status <> 'running' OR (run).lease_expires_at >= now() THEN (run).status
-        WHEN (run).queued AND (run).pages_done >= (run).pages_planned THEN 'succeeded'
-        WHEN (run).queued AND (run).pages_done > 0 THEN 'partial'
-        ELSE 'lost'
-    END;
