@@ -5,6 +5,7 @@ from typing import Annotated, Any, NamedTuple
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from chalicelib.ledger import Status
 from chalicelib.users import MAX_PAGE_SIZE, MAX_PAGES
 
 
@@ -65,6 +66,7 @@ RunId = Annotated[
 RunCursor = Annotated[
     str, Meta(pattern=UUID.pattern, max_length=36, description="The `next` of the previous page.")
 ]
+RunStatus = Annotated[Status, Meta(description="Only the runs with this status.")]
 RejectCursor = Annotated[
     str,
     Meta(pattern="^[0-9]{1,9}-[0-9]{1,9}$", max_length=19, description="The `next` of the previous page."),
@@ -96,6 +98,7 @@ class Users(Page, forbid_unknown_fields=True):
 class Runs(Struct, forbid_unknown_fields=True):
     limit: Limit = 50
     cursor: RunCursor | UnsetType = UNSET
+    status: RunStatus | UnsetType = UNSET
 
 
 class Rejects(Struct, forbid_unknown_fields=True):

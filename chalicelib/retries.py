@@ -17,6 +17,7 @@ T = TypeVar("T")
 _TRIES, _MAX_RETRY_SECONDS = 5, 15.0
 _QUICK_FAILURE_SECONDS = 1.0
 _DISK_FULL = "53100"
+_LOCKED = {"40P01", "55P03"}  # deadlock, a lock that was not granted in time
 _LOST_RACES = {"40001", "40P01", "users_pkey"}  # serialization failure, deadlock, a person inserted twice
 
 
@@ -49,6 +50,20 @@ def retrying() -> Retrying:
         wait=lambda t: 0 if _lost_a_race(t.outcome.exception()) else backoff(t),  # type: ignore[union-attr]
         reraise=True,
     )
+
+
+def retry_while_locked(work: Callable[[], T], seconds: float) -> T:
+    """Retries, with pauses, while others hold locks that the work needs."""
+    from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
+
+    retrying = Retrying(
+        retry=retry_if_exception(_is_locked), stop=stop_after_delay(seconds), wait=wait_fixed(1), reraise=True
+    )
+    return retrying(work)
+
+
+def _is_locked(error: BaseException) -> bool:
+    return isinstance(error, StoreError) and error.sqlstate in _LOCKED
 
 
 def retry_once(work: Callable[[], T]) -> T:

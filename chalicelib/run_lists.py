@@ -13,7 +13,7 @@ class Store(Protocol):
     """Where the ledger is kept."""
 
     def get_run(self, run_id: str) -> Run | None: ...
-    def list_runs(self, limit: int, after: str | None = None) -> list[Run]: ...
+    def list_runs(self, limit: int, after: str | None, status: str | None) -> list[Run]: ...
     def list_rejects(
         self, run_id: str, limit: int, after: tuple[int, int] | None = None
     ) -> list[RejectView]: ...
@@ -21,10 +21,10 @@ class Store(Protocol):
 
 def run_list(store: Store, query: Runs) -> RunList:
     """Runs, newest first. Raises RequestError if the cursor names no run."""
-    after = None if query.cursor is UNSET else str(query.cursor)
+    after, status = (None if given is UNSET else str(given) for given in (query.cursor, query.status))
     if after and store.get_run(after) is None:
         raise RequestError(404, "No such page", "the cursor is not valid")
-    found = store.list_runs(query.limit + 1, after)
+    found = store.list_runs(query.limit + 1, after, status)
     items = found[: query.limit]
     return RunList(items, items[-1].run_id if len(found) > len(items) else None)
 

@@ -68,7 +68,7 @@ class Store:
 
     def migrate(self) -> list[str]:
         """Applies missing migrations, whose names it returns, and defines the functions; all or nothing."""
-        return translate_errors("migrate", lambda: apply_missing(self._pool))
+        return apply_missing(self._pool)
 
     def reconcile_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]:
         """Compares keys, by their proofs, with those of the stored data; returns what is wrong. Also records
@@ -205,12 +205,13 @@ class Store:
         risk = risk_view(*self._rows("risk", {"few": FEW_DISTINCT, "small": SMALL_GROUP})[0])
         return encode(stats_view(total, computed_at, counts, risk))
 
-    def list_runs(self, limit: int, after: str | None = None) -> list[Run]:
-        """Runs before the given one, newest first."""
-        return [Run(*row) for row in self._rows("runs", {"run_id": None, "limit": limit, "after": after})]
+    def list_runs(self, limit: int, after: str | None = None, status: str | None = None) -> list[Run]:
+        """Runs before the given one, newest first; all of them, or those with this status."""
+        values = {"run_id": None, "limit": limit, "after": after, "status": status}
+        return [Run(*row) for row in self._rows("runs", values)]
 
     def get_run(self, run_id: str) -> Run | None:
-        rows = self._rows("runs", {"run_id": run_id, "limit": 1, "after": None})
+        rows = self._rows("runs", {"run_id": run_id, "limit": 1, "after": None, "status": None})
         return Run(*rows[0]) if rows else None
 
     def list_rejects(self, run_id: str, limit: int, after: tuple[int, int] | None = None) -> list[RejectView]:

@@ -107,7 +107,7 @@ MAY_IMPORT = {
     "store": {"errors", "ledger", "migrations", "pool", "queries", "retries", "stats", "views"},
     "pool": {"errors", "semaphore"},
     "retries": {"errors"},
-    "migrations": {"pool", "queries"},
+    "migrations": {"pool", "queries", "retries"},
     "queries": set(),
     "cache": {"redis_connections", "single_flight", "views"},
     "single_flight": {"errors"},
@@ -135,7 +135,7 @@ MAY_IMPORT = {
     "ledger": {"users"},
     "views": {"ledger", "users"},
     "stats": {"views"},
-    "forms": {"users"},
+    "forms": {"ledger", "users"},
 }
 
 OWNERS = {

@@ -501,6 +501,27 @@ def test_the_pages_of_the_ledger_hold_each_run_once(api, store, sql, limit, size
     assert [run["run_id"] for page in pages for run in page] == sorted(run_ids, reverse=True)
 
 
+def test_runs_of_one_status_are_listed_page_by_page(api, store, sql):
+    run_ids = [load(store, person(number))[0] for number in range(5)]
+    for run_id, status in zip(run_ids, ("failed", "partial", "failed", "failed"), strict=False):
+        sql("UPDATE runs SET status = %s WHERE run_id = %s", status, run_id)
+    lost = "status = 'running', finished_at = NULL, lease_expires_at = now() - interval '1 s'"
+    sql(f"UPDATE runs SET {lost} WHERE run_id = %s", run_ids[4])
+
+    pages = list(by_link(api, "/runs?limit=2&status=failed"))
+
+    assert [[run["run_id"] for run in page] for page in pages] == [[run_ids[3], run_ids[2]], [run_ids[0]]]
+    assert [run["run_id"] for run in api.get("/runs?status=lost").json["items"]] == [run_ids[4]]
+    assert api.get("/runs?status=skipped").json == {"items": [], "next": None}
+
+
+@pytest.mark.parametrize("status", ["", "ended", "FAILED", "failed,lost"])
+def test_a_status_that_no_run_can_have_is_refused_by_name(api, status):
+    answer = api.get("/runs", query={"status": status})
+
+    assert (answer.status, answer.json["detail"].partition(":")[0]) == (400, "status")
+
+
 def test_a_cursor_of_an_unknown_run_is_a_problem(api, store):
     load(store, person(1))
     answer = api.get("/runs", query={"cursor": uid(404)})

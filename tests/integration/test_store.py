@@ -163,6 +163,103 @@ def test_of_two_concurrent_migrations_one_runs_and_the_other_waits(empty_databas
     assert sorted(applied) == [[], MIGRATIONS]
 
 
+@pytest.fixture
+def migrated_up_to(empty_database_url, tmp_path, monkeypatch):
+    """Migrates an empty database to the named migration; leaves a store that knows all migrations."""
+
+    @contextlib.contextmanager
+    def migrate(last):
+        shutil.copytree(SQL_FOLDER, tmp_path / "sql")
+        for path in (tmp_path / "sql/migrations").glob("*.sql"):
+            if path.stem > last:
+                path.unlink()
+        shutil.rmtree(tmp_path / "sql/functions")
+        with contextlib.closing(Store(empty_database_url)) as store:
+            with monkeypatch.context() as patched:
+                patched.setattr(queries, "_SQL", tmp_path / "sql")
+                store.migrate()
+            yield store
+
+    return migrate
+
+
+def test_a_migration_does_not_keep_readers_waiting_and_tries_again(migrated_up_to, empty_database_url):
+    """As beside a dump, which reads all tables in one transaction."""
+    with migrated_up_to("0007_droppable") as store, ThreadPoolExecutor() as pool:
+        with contextlib.closing(psycopg2.connect(empty_database_url)) as dump:
+            dump.cursor().execute("LOCK TABLE users, runs, pages IN ACCESS SHARE MODE")
+            migration = pool.submit(store.migrate)
+            with contextlib.closing(Sql(empty_database_url)) as reader:
+                reader("SET statement_timeout = '4s'")
+                for _ in range(30):
+                    reader("SELECT count(*) FROM users")
+                    time.sleep(0.1)
+            assert not migration.done()
+
+        assert migration.result(30)[-1] == MIGRATIONS[-1]
+
+
+def test_a_migration_that_loses_a_deadlock_is_tried_again(migrated_up_to, empty_database_url):
+    """A load locks first its run, and then people; migrations change people first."""
+    with migrated_up_to("0007_droppable") as store, ThreadPoolExecutor() as pool:
+        with contextlib.closing(psycopg2.connect(empty_database_url)) as load, load.cursor() as cursor:
+            cursor.execute("SET deadlock_timeout = '1min'")  # the other one notices
+            cursor.execute("SELECT FROM runs FOR UPDATE")
+            migration = pool.submit(store.migrate)
+            time.sleep(0.3)
+            cursor.execute("SELECT FROM users FOR UPDATE")
+
+        assert migration.result(30)[-1] == MIGRATIONS[-1]
+
+
+INSERTED = """
+INSERT INTO users (uid, gender, employment_title, key_version, content_hash, first_run_id, last_run_id)
+VALUES (%(uid)s, %(gender)s, %(title)s, 1, 'hash', %(run_id)s, %(run_id)s);
+INSERT INTO users_address (uid, city, state) VALUES (%(uid)s, %(city)s, %(state)s);
+"""
+
+
+def test_texts_that_an_earlier_version_should_not_have_kept_are_cleared(migrated_up_to, empty_database_url):
+    texts = {"gender": "Female", "title": "Engineer @ Large", "city": "Linz", "state": "24. 12. 1999"}
+    raw = [
+        {},
+        {"city": "mail jane.doe@example.com"},
+        {"title": "call 0049 170 1234567"},
+        {"gender": "０９０－１２３４－５６７８", "state": "taro＠example.jp"},
+    ]
+    with migrated_up_to("0007_droppable") as store:
+        with contextlib.closing(psycopg2.connect(empty_database_url)) as old, old, old.cursor() as cursor:
+            for number, changed in enumerate(raw):
+                cursor.execute(INSERTED, {**texts, **changed, "uid": uid(number), "run_id": uid(99)})
+
+        store.migrate()
+
+        for number, changed in enumerate(raw):
+            found = json.loads(store.get_user(uid(number)))
+            home, work = found["address"], found["employment"]
+            left = (found["gender"], work["title"], home["city"], home["state"])
+            assert left == tuple(None if name in changed else text for name, text in texts.items())
+            assert found["version"] == (2 if changed else 1)
+        assert store.load_page(page_load(open_run(store), person(1, city="Linz"))).updated == 1
+
+
+def test_people_whom_an_earlier_version_replayed_are_as_old_as_their_seal(migrated_up_to, empty_database_url):
+    with migrated_up_to("0007_droppable") as store, contextlib.closing(Sql(empty_database_url)) as sql:
+        runs = "INSERT INTO runs (run_id, source, trigger, status, contract_hash, key_version, pages_planned,"
+        sealed = "started_at, finished_at) VALUES (%s, '', 'manual', 'failed', '', 1, 1, '2026-01-02', now())"
+        sql(f"{runs} {sealed}", uid(1))
+        replay = "replay_of, finished_at) VALUES (%s, '', 'replay', 'succeeded', '', 1, 1, %s, now())"
+        sql(f"{runs} {replay}", uid(2), uid(1))
+        for number in (1, 2):
+            texts = {"gender": None, "title": None, "city": None, "state": None}
+            with contextlib.closing(psycopg2.connect(empty_database_url)) as old, old, old.cursor() as cursor:
+                cursor.execute(INSERTED, {**texts, "uid": uid(number), "run_id": uid(number)})
+
+        store.migrate()
+
+        assert sql("SELECT sealed_at::date::text FROM users ORDER BY uid") == [(None,), ("2026-01-02",)]
+
+
 def test_when_one_migration_fails_none_is_applied(fresh, empty_database_url, tmp_path, monkeypatch):
     shutil.copytree(SQL_FOLDER, tmp_path / "sql")
     broken = tmp_path / "sql/migrations/9999_broken.sql"
