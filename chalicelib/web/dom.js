@@ -48,6 +48,17 @@ export function labelled(label, input) {
   return element("div", { class: "field" }, element("label", { for: id }, label), input);
 }
 
+/** Names the view, in the browser's tab and its history. */
+export function entitle(text) {
+  document.title = `${text} · Decant`;
+}
+
+/** Says below a form how its action goes; what went wrong is an alert. */
+export function say(place, text, role = "alert") {
+  place.setAttribute("role", role);
+  place.textContent = text;
+}
+
 const KEPT_MESSAGES = 5;
 
 /** Announces a message to screen readers. It never replaces one that may not have been read out yet. */

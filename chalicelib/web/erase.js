@@ -1,9 +1,9 @@
 // Erases a person: asks for confirmation, sends one request, and shows the receipt.
 
 import { ask } from "./api.js";
-import { announce, element, freshId, remark, save } from "./dom.js";
+import { announce, element, freshId, remark, save, say } from "./dom.js";
 import { complaint, isUnknown } from "./states.js";
-import { moment, number } from "./words.js";
+import { number, timestamp } from "./words.js";
 
 export function eraseButton(uid, done) {
   const dialog = confirmation(uid, (receipt) => {
@@ -20,7 +20,7 @@ export function eraseButton(uid, done) {
 /** An erasure cannot be stopped once sent, so its outcome is shown even if the view is gone by then. */
 function confirmation(uid, done) {
   const id = freshId();
-  const said = element("p", { class: "said", role: "alert" });
+  const said = element("p", { class: "said" });
   const cancel = element("button", { type: "button", autofocus: true, click: () => dialog.close() }, "Cancel");
   const sure = element("button", { type: "button", class: "danger", click: erase }, "Erase permanently");
   const dialog = element(
@@ -34,13 +34,13 @@ function confirmation(uid, done) {
   );
   async function erase() {
     cancel.disabled = sure.disabled = true;
-    said.textContent = "Erasing …";
+    say(said, "Erasing …", "status");
     try {
       const { data } = await ask(`users/${uid}`, { method: "DELETE" });
       dialog.close();
       done(data);
     } catch (error) {
-      said.textContent = isUnknown(error) ? "The outcome is unknown: the person may already be erased. Erase again to be sure." : complaint(error, "erase");
+      say(said, isUnknown(error) ? "The outcome is unknown: the person may already be erased. Erase again to be sure." : complaint(error, "erase"));
       if (!dialog.isConnected) remark(element("p", {}, said.textContent, " ", element("code", {}, uid)));
       else if (!dialog.open) dialog.showModal();
     } finally {
@@ -53,7 +53,7 @@ function confirmation(uid, done) {
 
 function receiptOf(receipt) {
   const rows = [
-    ["Erased", moment(receipt.erased_at)],
+    ["Erased", timestamp(receipt.erased_at)],
     ["People", number(receipt.users)],
     ["Addresses", number(receipt.addresses)],
     ["Sealed records", number(receipt.sealed_records)],

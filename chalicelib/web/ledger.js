@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { element, fill } from "./dom.js";
+import { backTo, remember } from "./rows.js";
 import { noRuns, runsTable } from "./runs.js";
 import { show } from "./states.js";
 
@@ -9,7 +10,7 @@ const SHOWN = 50;
 
 export function ledger(place, signal, search = "") {
   const cursor = new URLSearchParams(search).get("cursor");
-  const list = element("div");
+  const list = element("div", { click: remember });
   fill(
     place,
     element("p", { class: "back" }, element("a", { href: "#/" }, "Pipeline")),
@@ -18,7 +19,7 @@ export function ledger(place, signal, search = "") {
     element("section", { class: "card", "aria-label": "Runs" }, list),
   );
   const load = () => ask("runs", { query: { limit: SHOWN, ...(cursor ? { cursor } : {}) }, signal });
-  show(list, "the runs", load, ({ data }) => drawn(data, cursor));
+  show(list, "the runs", load, ({ data }) => drawn(data, cursor)).then(() => backTo(list));
 }
 
 function drawn({ items, next }, cursor) {

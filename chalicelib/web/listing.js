@@ -2,7 +2,7 @@
 
 import { element } from "./dom.js";
 import { table } from "./table.js";
-import { date, short } from "./words.js";
+import { date, short, timestamp } from "./words.js";
 
 export function peopleTable(caption, items) {
   return table(caption, [
@@ -13,7 +13,7 @@ export function peopleTable(caption, items) {
     { title: "City", cell: ({ address }) => address.city ?? "–" },
     { title: "Country", cell: ({ address }) => address.country ?? "–" },
     { title: "Plan", cell: ({ subscription }) => subscription.plan ?? "–", extra: true },
-    { title: "Changed", cell: (person) => date(person.updated_at), extra: true },
+    { title: "Changed", cell: (person) => timestamp(person.updated_at, date), extra: true },
   ], items);
 }
 

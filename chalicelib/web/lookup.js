@@ -15,6 +15,10 @@ const FIELDS = [
   ["last_name", "last name"],
   ["street", "street address, street name"],
 ];
+const TYPOS = {
+  email: [/@/, "An e-mail address contains an “@”."],
+  phone_number: [/\d/, "A phone number contains digits."],
+};
 const MOST = 100;
 
 /** The form, and the place where the answer will appear. */
@@ -22,6 +26,14 @@ export function lookup(signal) {
   const field = element("select", {}, FIELDS.map(([value, label]) => element("option", { value }, label)));
   const value = element("input", { type: "text", autocomplete: "off", spellcheck: "false", autocapitalize: "off", required: true, maxlength: 702 });
   const answer = element("section", { class: "card answer" });
+  const show = (...nodes) => {
+    fill(answer, nodes);
+    answer.scrollIntoView({ block: "nearest" });
+  };
+  const check = () => {
+    const [looks, typo] = TYPOS[field.value] ?? [/^/, ""];
+    value.setCustomValidity(!value.value || looks.test(value.value) ? "" : typo);
+  };
   let asked = 0;
   const find = async (event) => {
     event.preventDefault();
@@ -30,12 +42,12 @@ export function lookup(signal) {
     const body = { [field.value]: value.value };
     const label = field.selectedOptions[0].textContent;
     value.value = "";
-    fill(answer, element("p", { class: "fine" }, "Loading …"));
+    show(element("p", { class: "fine" }, "Loading …"));
     try {
       const { data } = await ask("users/lookup", { method: "POST", query: { limit: MOST }, body, signal });
-      if (mine === asked) fill(answer, found(data, label));
+      if (mine === asked) show(found(data, label));
     } catch (error) {
-      if (mine === asked && error.name !== "AbortError") fill(answer, element("p", { class: "said", role: "alert" }, complaint(error, "read")));
+      if (mine === asked && error.name !== "AbortError") show(element("p", { class: "said", role: "alert" }, complaint(error, "read")));
     }
   };
   const form = element(
@@ -44,7 +56,7 @@ export function lookup(signal) {
     element("summary", {}, element("h2", {}, "Look up")),
     element(
       "form",
-      { class: "fields", submit: find },
+      { class: "fields", submit: find, input: check },
       labelled("Field", field),
       labelled("Raw value", value),
       element("div", { class: "buttons" }, element("button", { class: "main" }, "Look up")),
@@ -55,7 +67,7 @@ export function lookup(signal) {
 }
 
 function found({ items, next }, label) {
-  const text = items.length ? `${next ? "The first " : ""}${counted(items.length, "person", "people")} with this ${label}.` : `No stored person has this ${label}.`;
+  const text = items.length ? `${next ? "The first " : ""}${counted(items.length, "person", "people")} with this ${label}.` : `No stored person has exactly this ${label}.`;
   announce(text);
   return [element("p", { class: "said" }, text), items.length > 0 && peopleTable("People found", items)];
 }

@@ -6,17 +6,17 @@ import { exportPart } from "./exports.js";
 import { filterForm, filtersOf } from "./filters.js";
 import { peopleTable } from "./listing.js";
 import { lookup } from "./lookup.js";
+import { backTo, remember } from "./rows.js";
 import { empty, show } from "./states.js";
 import { counted } from "./words.js";
 
 const SHOWN = 50;
-let opened = null; // the link to the person opened last
 const pageBefore = new Map(); // the previous page's cursor by cursor, for pages turned in this tab
 
 export function people(place, signal, search = "") {
   const query = Object.fromEntries(new URLSearchParams(search));
   const filters = filtersOf(query);
-  const list = element("div", { click: ({ target }) => { opened = target.closest("a[href^='#/people/']")?.getAttribute("href") ?? opened; } });
+  const list = element("div", { click: remember });
   fill(
     place,
     element("h1", { tabindex: -1 }, "People"),
@@ -26,13 +26,6 @@ export function people(place, signal, search = "") {
   );
   const load = () => ask("users", { query: { ...filters, ...cursorOf(query), limit: SHOWN }, signal });
   show(list, "people", load, ({ data }) => drawn(data, query, filters, signal)).then(() => backTo(list));
-}
-
-/** After coming back from a person, moves the focus to that person's row. */
-function backTo(list) {
-  const link = opened && list.querySelector(`a[href="${opened}"]`);
-  opened = null;
-  link?.focus();
 }
 
 const cursorOf = ({ cursor }) => (cursor ? { cursor } : {});

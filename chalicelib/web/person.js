@@ -1,10 +1,11 @@
 // One person as stored, where the data was found and how long it took; and the button to erase the person.
 
 import { ask } from "./api.js";
-import { announce, element, fill } from "./dom.js";
+import { announce, element, entitle, fill } from "./dom.js";
 import { eraseButton } from "./erase.js";
+import { upLink } from "./rows.js";
 import { failure, loading } from "./states.js";
-import { duration, moment } from "./words.js";
+import { duration, timestamp } from "./words.js";
 
 const SECTIONS = [
   {
@@ -35,6 +36,7 @@ const SECTIONS = [
 ];
 
 export function personView(place, signal, uid) {
+  entitle(`Person ${uid.slice(0, 8)}`);
   const asks = [];
   let isErased = false;
   const history = element("ol", { class: "asks" });
@@ -48,7 +50,7 @@ export function personView(place, signal, uid) {
   );
   fill(
     place,
-    element("p", { class: "back" }, element("a", { href: "#/people" }, "All people")),
+    upLink("#/people", "All people"),
     element("h1", { tabindex: -1 }, "Person"),
     element("p", { class: "lead" }, element("code", {}, uid)),
     origin,
@@ -97,15 +99,16 @@ function answered(asks) {
 }
 
 function drawn(person) {
+  const [tokens, generalised, kept] = SECTIONS.map((section) => element(
+    "section",
+    { class: "card" },
+    element("h2", {}, section.title),
+    element("p", { class: "fine" }, section.note),
+    element("dl", { class: "facts stacked" }, section.rows(person).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, shown(value, section.isToken))))),
+  ));
   return [
-    element("p", { class: "fine version" }, `Version ${person.version}, changed ${moment(person.updated_at)}.`),
-    element("div", { class: "columns" }, SECTIONS.map((section) => element(
-      "section",
-      { class: "card" },
-      element("h2", {}, section.title),
-      element("p", { class: "fine" }, section.note),
-      element("dl", { class: "facts stacked" }, section.rows(person).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, shown(value, section.isToken))))),
-    ))),
+    element("p", { class: "fine version" }, `Version ${person.version}, changed `, timestamp(person.updated_at), "."),
+    element("div", { class: "columns" }, element("div", {}, tokens, generalised), kept), // of about the same height
   ];
 }
 

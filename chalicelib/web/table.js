@@ -6,9 +6,9 @@ import { element, freshId } from "./dom.js";
  * With the manner `wrapping`, names wrap rather than widen the table. */
 export function table(caption, columns, rows, manner = null) {
   const id = freshId();
-  return element(
+  const place = element(
     "div",
-    { class: "scroll", role: "region", tabindex: 0, "aria-labelledby": id },
+    { class: "scroll", role: "region", "aria-labelledby": id },
     element(
       "table",
       { class: manner },
@@ -17,6 +17,14 @@ export function table(caption, columns, rows, manner = null) {
       element("tbody", {}, rows.map((row) => element("tr", {}, columns.map((column, at) => cell(column, row, at))))),
     ),
   );
+  new ResizeObserver(() => reach(place)).observe(place);
+  return place;
+}
+
+/** Only what scrolls is worth a stop of the tab key. */
+function reach(place) {
+  if (place.scrollWidth > place.clientWidth) place.setAttribute("tabindex", 0);
+  else place.removeAttribute("tabindex");
 }
 
 function cell(column, row, at) {

@@ -1,6 +1,9 @@
 // Formats numbers, times and shares for reading.
 
+import { element } from "./dom.js";
+
 const whole = new Intl.NumberFormat("en");
+const compact = new Intl.NumberFormat("en", { notation: "compact" });
 const tenths = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const percent = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
 const inYear = { day: "numeric", month: "short" };
@@ -12,12 +15,19 @@ const undated = new Intl.DateTimeFormat("en-GB", inYear);
 const oclock = new Intl.DateTimeFormat("en-GB", clock);
 
 export const number = (value) => whole.format(value);
+export const rounded = (value) => (value < 100_000_000 ? number(value) : compact.format(value));
 export const percentage = (share) => percent.format(share);
 export const share = (part, all) => percentage(all ? part / all : 0);
 export const day = (moment) => undated.format(new Date(moment));
 export const date = (moment) => dated.format(new Date(moment));
 export const moment = (moment) => timed.format(new Date(moment));
 export const time = (moment) => oclock.format(new Date(moment));
+
+/** A moment in the user's time zone; in UTC, as in the logs, when it is pointed at. */
+export function timestamp(when, words = moment) {
+  const title = `${new Date(when).toISOString().slice(0, 19).replace("T", " ")} UTC`;
+  return element("time", { datetime: when, title }, words(when));
+}
 
 export function counted(count, one, many) {
   return `${number(count)} ${count === 1 ? one : many}`;
@@ -28,7 +38,9 @@ export function duration(milliseconds) {
   if (milliseconds < 1_000) return `${milliseconds < 10 ? tenths.format(milliseconds) : Math.round(milliseconds)} ms`;
   if (milliseconds < 60_000) return `${tenths.format(milliseconds / 1_000)} s`;
   const seconds = Math.round(milliseconds / 1_000);
-  return `${number(Math.floor(seconds / 60))} min ${seconds % 60} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
+  return `${number(Math.floor(minutes / 60))} h ${minutes % 60} min`;
 }
 
 /** Seconds in the largest unit that fits. */

@@ -172,8 +172,24 @@ def test_a_look_up_of_nobody_says_so(people_tab):
     tool.get_by_label("Raw value").fill("nobody@example.com")
     tool.get_by_label("Raw value").press("Enter")
 
-    expect(people_tab(".answer")).to_have_text("No stored person has this e-mail address.")
-    expect(people_tab("#announcer")).to_contain_text("No stored person has this e-mail address.")
+    expect(people_tab(".answer")).to_have_text("No stored person has exactly this e-mail address.")
+    expect(people_tab("#announcer")).to_contain_text("No stored person has exactly this e-mail address.")
+
+
+@pytest.mark.parametrize(("field", "typo"), [("email", "ann at example.com"), ("phone_number", "ten")])
+def test_a_typo_is_reported_before_anything_is_looked_up(people_tab, field, typo):
+    tool = opened(people_tab, "Look up")
+    tool.get_by_label("Field").select_option(field)
+    tool.get_by_label("Raw value").fill(typo)
+    tool.get_by_label("Raw value").press("Enter")
+
+    assert "contains" in tool.get_by_label("Raw value").evaluate("field => field.validationMessage")
+    expect(tool.get_by_label("Raw value")).to_have_value(typo)
+    assert not [request for request in people_tab.asked if "lookup" in request.url]
+    tool.get_by_label("Field").select_option("last_name")
+    tool.get_by_role("button").click()
+    expect(people_tab(".answer")).to_have_text("No stored person has exactly this last name.")
+    expect(people_tab(".answer .said")).to_be_in_viewport()
 
 
 def test_a_late_answer_to_an_earlier_look_up_is_not_shown(people_tab, decant):
@@ -189,12 +205,12 @@ def test_a_late_answer_to_an_earlier_look_up_is_not_shown(people_tab, decant):
 
     first, second = held
     second.continue_()
-    expect(tab(".answer")).to_have_text("No stored person has this e-mail address.")
+    expect(tab(".answer")).to_have_text("No stored person has exactly this e-mail address.")
     with tab.page.expect_response("**/users/lookup*"):
         first.continue_()
 
     tab.page.unroute_all()
-    expect(tab(".answer")).to_have_text("No stored person has this e-mail address.")
+    expect(tab(".answer")).to_have_text("No stored person has exactly this e-mail address.")
 
 
 def test_going_back_from_a_person_returns_to_that_row_of_the_list(people_tab):
@@ -207,6 +223,29 @@ def test_going_back_from_a_person_returns_to_that_row_of_the_list(people_tab):
 
     expect(people_tab(f"a[href='{address}']")).to_be_focused()
     expect(people_tab(f"a[href='{address}']")).to_be_in_viewport()
+
+
+def test_the_link_up_leads_back_to_the_same_page_of_the_same_matches(tab):
+    tab.go("#/people?gender=Female")
+    first = uids(tab, MATCHING)
+    tab.link("Next page").click()
+    expect(tab.rows(MATCHING).first).not_to_contain_text(first[0][:8])
+    page, row = tab.page.url, tab.rows(MATCHING).nth(9).locator("a")
+    address = row.get_attribute("href")
+    row.click()
+
+    tab.link("Back to the list").click()
+
+    expect(tab(f"a[href='{address}']")).to_be_focused()
+    assert tab.page.url == page
+    tab.go(f"#/people/{first[0]}")
+    expect(tab.link("All people")).to_have_attribute("href", "#/people")
+
+
+def test_changed_since_shows_its_time(people_tab):
+    field = opened(people_tab, "Filter").get_by_label("Changed since")
+
+    assert field.bounding_box()["width"] >= 200
 
 
 # Exports
@@ -359,6 +398,7 @@ def test_an_erasure_cannot_be_cancelled_once_sent_and_its_receipt_is_shown_in_an
     tab.button("Erase permanently").click()
 
     expect(tab.button("Cancel")).to_be_disabled()
+    expect(tab.page.get_by_role("dialog").get_by_role("status")).to_have_text("Erasing …")
     tab.go("#/people")
     expect(tab.title()).to_have_text("People")
     held[0].continue_()

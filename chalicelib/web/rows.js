@@ -1,0 +1,23 @@
+// The way from a list to one of its rows, and back: to the same page of the list, with the focus on the same row.
+
+import { element } from "./dom.js";
+
+let opened = null; // the link of the row opened last, and the address of its list
+
+/** Hears the clicks in a list. */
+export function remember({ target }) {
+  const link = target.closest("tbody a");
+  if (link) opened = { row: link.hash, list: location.hash };
+}
+
+/** The link from a row's view to the list that it was opened from, or else to the whole list. */
+export function upLink(list, name) {
+  const isBack = opened?.row === location.hash;
+  return element("p", { class: "back" }, element("a", { href: isBack ? opened.list : list }, isBack ? "Back to the list" : name));
+}
+
+/** Moves the focus to the row that the user has come back from. */
+export function backTo(list) {
+  if (opened?.list === location.hash) list.querySelector(`a[href="${opened.row}"]`)?.focus();
+  opened = null;
+}
