@@ -23,8 +23,10 @@ export function privacy(place, signal) {
     contract,
     risk,
   );
-  show(contract, "the contract", () => ask("contract", { signal }), ({ data }) => contractPart(data));
-  show(risk, "the statistics", () => ask("stats", { signal }), ({ data }) => element("div", { class: "columns" }, keysPart(data), riskPart(data)));
+  show(contract, "the contract", () => ask("contract", { signal }), ({ data }) => {
+    show(risk, "the statistics", () => ask("stats", { signal }), (stats) => element("div", { class: "columns" }, keysPart(stats.data), riskPart(stats.data)));
+    return contractPart(data);
+  });
 }
 
 function contractPart({ hash, key_version: version, key_versions: versions, fields }) {

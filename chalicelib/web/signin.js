@@ -1,7 +1,7 @@
 // The form that asks for a key if no link has brought one.
 
 import { ask, Refusal } from "./api.js";
-import { element, fill, freshId } from "./dom.js";
+import { element, entitle, fill, freshId } from "./dom.js";
 import { isClosed } from "./states.js";
 
 const CLOSED = "This key has no access: it is unknown here, or lacks the scope “read”.";
@@ -21,7 +21,7 @@ export async function whyNot(apiKey) {
 
 export function signInForm(place, reason, enter) {
   const id = freshId();
-  const field = element("input", { id, type: "password", autocomplete: "off", spellcheck: "false", autocapitalize: "off", required: true, "aria-describedby": `${id}-said` });
+  const field = element("input", { id, type: "password", autocomplete: "off", spellcheck: "false", autocapitalize: "off", required: true, "aria-describedby": `${id}-said`, "aria-invalid": String(reason !== "") });
   const said = element("p", { class: "said", role: "alert", id: `${id}-said` }, reason);
   const button = element("button", { class: "main" }, "Sign in");
   const submit = async (event) => {
@@ -30,10 +30,11 @@ export function signInForm(place, reason, enter) {
     const apiKey = field.value.trim();
     said.textContent = await whyNot(apiKey);
     button.disabled = false;
+    field.setAttribute("aria-invalid", String(said.textContent !== ""));
     if (!said.textContent) enter(apiKey);
     else field.focus();
   };
-  document.title = "Sign in · Decant";
+  entitle("Sign in");
   fill(
     place,
     element(
@@ -45,4 +46,5 @@ export function signInForm(place, reason, enter) {
       element("p", { class: "fine" }, element("code", {}, "make run"), " prints a link with a key that is valid while it runs; ", element("code", {}, "make api-key"), " creates another. The key is kept in this tab until you sign out or close it."),
     ),
   );
+  field.focus();
 }

@@ -62,7 +62,7 @@ function explain(error) {
 
 function wayOn(error, again) {
   if (isClosed(error)) return element("button", { type: "button", click: leave }, "Sign in with another key");
-  return again && element("button", { type: "button", click: again }, "Try again");
+  return again && !isLasting(error) && element("button", { type: "button", click: again }, "Try again");
 }
 
 function leave() {

@@ -89,6 +89,7 @@ def test_the_form_accepts_only_a_key_with_the_read_scope(open_tab, decant):
     tab.refusals_expected = True
     tab.page.goto(decant.url)
     field = tab.page.get_by_label("API key")
+    expect(field).to_be_focused()
     assert (field.get_attribute("type"), field.get_attribute("autocomplete")) == ("password", "off")
 
     for wrong in ("guessed", KEY_WITHOUT_SCOPES, "ключ"):
@@ -96,6 +97,7 @@ def test_the_form_accepts_only_a_key_with_the_read_scope(open_tab, decant):
         tab.button("Sign in").click()
         expect(tab.page.get_by_role("alert")).to_contain_text(REFUSED)
         expect(field).to_be_focused()
+        expect(field).to_have_attribute("aria-invalid", "true")
     field.fill(READ)
     field.press("Enter")
 
