@@ -2,7 +2,7 @@
 
 import { svg } from "./dom.js";
 import { KINDS, lasted, total } from "./kinds.js";
-import { day, duration, moment, number, share, time } from "./words.js";
+import { day, duration, moment, number, rounded, share, time } from "./words.js";
 
 const TALL = 190; // height of the bars
 const TOP = 10;
@@ -35,11 +35,11 @@ export function draw(runs, inShares, room) {
 
 function scales(most, longest, inShares) {
   const label = (text, y) => svg("text", { x: 52, y, "text-anchor": "end" }, text);
-  const mark = (part) => (inShares ? share(part, 1) : number(most * part));
+  const value = (part) => (inShares ? share(part, 1) : rounded(most * part));
   return svg(
     "svg",
     { class: "chart", width: 58, height: HEIGHT, "aria-hidden": "true" },
-    [0, 0.5, 1].filter((part) => inShares || Number.isInteger(most * part)).map((part) => label(mark(part), TOP + TALL * (1 - part) + 4)),
+    [0, 0.5, 1].filter((part) => inShares || Number.isInteger(most * part)).map((part) => label(value(part), TOP + TALL * (1 - part) + 4)),
     label("Duration", LENGTHS_AT + 8),
     label(duration(longest), LENGTHS_AT + LENGTHS_TALL),
   );
@@ -56,7 +56,7 @@ function bar(run, scale) {
     { class: `bar ${run.status}`, href: `#/runs/${run.run_id}`, tabindex: -1, "aria-label": inWords(run), "data-run": run.run_id },
     svg("rect", { class: "reach", x: scale.x, y: 0, width: scale.slot, height: LENGTHS_AT + LENGTHS_TALL, rx: 3 }),
     segments(run, scale, middle - wide / 2, wide),
-    status(run.status, middle),
+    status(run.status, middle, STATUS_AT),
     svg("rect", { class: "length", x: middle - 1.5, y: LENGTHS_AT, width: 3, height: tall, rx: 1.5 }),
   );
 }
@@ -78,14 +78,18 @@ function segments(run, { most, inShares }, x, width) {
 }
 
 /** A shape for each status, so that colour alone does not carry it. */
-function status(name, x) {
-  const y = STATUS_AT;
+function status(name, x, y) {
   const r = 3.5;
   if (name === "succeeded") return svg("circle", { class: "status", cx: x, cy: y, r });
   if (name === "running") return svg("circle", { class: "status open", cx: x, cy: y, r });
-  if (name === "partial") return svg("path", { class: "status half", d: `M${x - r} ${y}a${r} ${r} 0 0 0 ${2 * r} 0zm0 0a${r} ${r} 0 0 1 ${2 * r} 0` });
+  if (name === "partial") return svg("path", { class: "status half", d: `M${x - r} ${y}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0zM${x - r} ${y}a${r} ${r} 0 0 1 ${2 * r} 0z` });
   if (name === "skipped") return svg("path", { class: "status line", d: `M${x - r} ${y}h${2 * r}` });
   return svg("path", { class: "status line", d: `M${x - r} ${y - r}l${2 * r} ${2 * r}m0 ${-2 * r}l${-2 * r} ${2 * r}` });
+}
+
+/** The same shape beside text. */
+export function mark(name) {
+  return svg("svg", { class: "chart mark", width: 10, height: 10, "aria-hidden": "true" }, svg("g", { class: name }, status(name, 5, 5)));
 }
 
 /** Labels some of the runs with their start: the time, or the day if it differs from the previous label's. */

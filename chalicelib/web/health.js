@@ -6,22 +6,26 @@ import { poll } from "./poll.js";
 
 const SECONDS = 10;
 const WORDS = { ok: "OK", degraded: "Redis down", down: "Postgres down", silent: "no answer" };
+const pill = document.getElementById("health");
 const listeners = new Set();
 let latest;
+let before = "ok";
 
 /** Keeps the status pill in the page's header up to date while the page is open. */
-export function watchHealth(pill) {
-  let before = "ok";
-  poll(async () => {
-    latest = await askHealth().catch(silence);
-    const status = latest?.status ?? "silent";
-    if (status !== before) announce(`Decant: ${WORDS[status]}.`);
-    before = status;
-    pill.textContent = WORDS[status];
-    pill.className = `pill ${status}`;
-    for (const listener of listeners) listener(latest);
-    return status === "ok" ? SECONDS : SECONDS / 3;
-  }, new AbortController().signal);
+export function watchHealth() {
+  poll(checkHealth, new AbortController().signal);
+}
+
+/** Asks now, whatever the poll does, and returns the seconds until the poll should ask again. */
+export async function checkHealth() {
+  latest = await askHealth().catch(silence);
+  const status = latest?.status ?? "silent";
+  if (status !== before) announce(`Decant: ${WORDS[status]}.`);
+  before = status;
+  pill.textContent = WORDS[status];
+  pill.className = `pill ${status}`;
+  for (const listener of listeners) listener(latest);
+  return status === "ok" ? SECONDS : SECONDS / 3;
 }
 
 /** A request too many says nothing about the servers. */

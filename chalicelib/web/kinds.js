@@ -10,7 +10,7 @@ export const KINDS = [
   { name: "suppressed", means: "erased before, not stored again" },
 ];
 
-export const STATUS_MEANS = {
+const STATUS_MEANS = {
   running: "in progress",
   succeeded: "all pages loaded",
   partial: "some pages loaded",
@@ -18,6 +18,14 @@ export const STATUS_MEANS = {
   lost: "stopped without reporting; its lease expired",
   skipped: "another run of the source was in progress",
 };
+
+export const wasStopped = ({ error }) => error === "stopped on request";
+
+/** What a run's status means; its error, if it has one, rather than everything that may have gone wrong. */
+export function meaning(run) {
+  if (wasStopped(run)) return "stopped by an operator; loaded pages stay";
+  return run.error ?? STATUS_MEANS[run.status] ?? "";
+}
 
 export const total = (run) => KINDS.reduce((sum, { name }) => sum + run[name], 0);
 

@@ -1,8 +1,9 @@
 // The current state: a headline, and the main figures.
 
 import { element, fill } from "./dom.js";
-import { STATUS_MEANS } from "./kinds.js";
-import { age, counted, number, share } from "./words.js";
+import { meaning, wasStopped } from "./kinds.js";
+import { isClosed } from "./states.js";
+import { age, counted, number, share, time } from "./words.js";
 
 const HEADLINES = {
   ok: ["Everything works.", "Postgres and Redis are available."],
@@ -16,47 +17,65 @@ const ENDED_BADLY = {
   lost: "The last run was lost.",
 };
 
-/** The top of the view; `update` takes whichever of `{ health, stats, runs }` has changed. */
+/** The top of the view; `update` takes whichever of `{ health, stats, runs, refusal }` has changed. */
 export function nowPart() {
   const title = element("h1", { tabindex: -1 }, "Loading …");
   const text = element("p", { class: "lead" });
   const figures = element("dl", { class: "figures" });
   const known = {};
+  let shown = {}; // the last answers with figures
   const update = (news) => {
     Object.assign(known, news);
     const [headline, ...lines] = summary(known);
     title.textContent = headline;
     fill(text, lines);
-    fill(figures, figure("People stored", people(known)), figure("Last successful run", lastGood(known)), figure("Rejected", rejected(known)), figure("Found in Redis", hits(known)));
+    const isStale = known.refusal || known.health === null || known.health?.postgres.ok === false;
+    figures.classList.toggle("stale", Boolean(isStale));
+    shown = { ...known, health: known.health?.postgres.ok ? known.health : shown.health };
+    fill(figures, figure("People stored", people(shown)), figure("Last successful run", lastGood(shown)), figure("Rejected", rejected(shown)), figure("Found in Redis", hits(shown)));
   };
   return { node: element("section", { class: "now" }, title, text, figures), update };
 }
 
 /** A headline and its explanation: about the servers first, then about the newest run that asked the source. */
-function summary({ health, runs }) {
+function summary({ health, runs, refusal }) {
+  if (refusal && isClosed(refusal)) return ["Sign in again.", "This key is no longer valid here, or lacks the scope “read”."];
   if (health === undefined) return ["Loading …"];
   const status = health?.status ?? "silent";
   if (status !== "ok" || !runs) return HEADLINES[status];
   const newest = runs.find((run) => run.status !== "skipped" && run.trigger !== "replay");
   if (!newest) return ["Ready.", "Postgres and Redis are available. The first run loads the people."];
   if (newest.status === "running") return ["A run is in progress.", HEADLINES.ok[1]];
-  if (!(newest.status in ENDED_BADLY)) return HEADLINES.ok;
-  const why = `${newest.error ?? STATUS_MEANS[newest.status]}. `;
-  return [ENDED_BADLY[newest.status], why, element("a", { href: `#/runs/${newest.run_id}` }, "View the run")];
+  if (newest.status in ENDED_BADLY) {
+    const headline = wasStopped(newest) ? "The last run was stopped." : ENDED_BADLY[newest.status];
+    return [headline, `${meaning(newest)}. `, element("a", { href: `#/runs/${newest.run_id}` }, "View the run")];
+  }
+  if (isOverdue({ health, runs })) return [`No run has succeeded for ${age(health.last_success_age_seconds)}.`, "Scheduled runs used to come more often. Is the schedule still running?"];
+  return HEADLINES.ok;
 }
 
-function figure(name, [value, note]) {
-  return element("div", {}, element("dt", {}, name), element("dd", {}, element("strong", {}, value), element("span", {}, note)));
+/** Whether the last success is older than three of the gaps that are usual between scheduled runs. */
+function isOverdue({ health, runs }) {
+  const starts = (runs ?? []).filter((run) => run.trigger === "schedule").map((run) => Date.parse(run.started_at));
+  const gaps = starts.slice(1).map((start, at) => starts[at] - start).sort((one, other) => one - other);
+  return gaps.length >= 3 && health.last_success_age_seconds * 1_000 > 3 * gaps[Math.floor(gaps.length / 2)];
 }
 
-function people({ stats }) {
-  return stats ? [number(stats.total), "without names, addresses or numbers"] : ["–", "not available"];
+function figure(name, [value, note, kind]) {
+  return element("div", {}, element("dt", {}, name), element("dd", {}, element("strong", { class: kind }, value), element("span", {}, note)));
 }
 
-function lastGood({ health }) {
-  const seconds = health?.last_success_age_seconds;
-  if (!health?.postgres.ok) return ["–", "not available"];
-  return seconds === null ? ["never", "no run has succeeded yet"] : [age(seconds), "since it ended"];
+/** The statistics are cached, so they may be older than a run's end. */
+function people({ stats, runs }) {
+  if (!stats) return ["–", "not available"];
+  const isOlder = runs?.some((run) => Date.parse(run.finished_at) > Date.parse(stats.computed_at));
+  return [number(stats.total), isOlder ? `as of ${time(stats.computed_at)}` : "without names, addresses or numbers"];
+}
+
+function lastGood({ health, runs }) {
+  if (!health) return ["–", "not available"];
+  const seconds = health.last_success_age_seconds;
+  return seconds === null ? ["never", "no run has succeeded yet"] : [age(seconds), "since it ended", isOverdue({ health, runs }) && "late"];
 }
 
 function rejected({ runs }) {

@@ -37,12 +37,12 @@ addEventListener("hashchange", () => {
 document.getElementById("leave").addEventListener("click", () => {
   forget();
   askForKey("");
-  main.querySelector("h1").focus();
 });
 document.getElementById("skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
-watchHealth(document.getElementById("health"));
+document.querySelector(".foot p").append(` Times are in ${Intl.DateTimeFormat().resolvedOptions().timeZone}.`);
+watchHealth();
 fill(main, loading("the page"));
 begin();

@@ -2,13 +2,13 @@
 
 import { ask, Refusal } from "./api.js";
 import { announce, element, fill } from "./dom.js";
-import { onHealth } from "./health.js";
+import { checkHealth, onHealth } from "./health.js";
 import { nowPart } from "./now.js";
 import { poll } from "./poll.js";
 import { noRuns, runsPart } from "./runs.js";
 import { startForm } from "./start.js";
 import { failure, isLasting, loading } from "./states.js";
-import { counted } from "./words.js";
+import { counted, time } from "./words.js";
 
 const SHOWN = 50;
 const BUSY_SECONDS = 1;
@@ -18,14 +18,22 @@ export function pipeline(place, signal) {
   const now = nowPart();
   const runs = runsPart(signal);
   const ledger = element("div", {}, loading("the runs"));
+  const stale = element("p", { class: "said", role: "status" });
   const head = element("div", { class: "part-head" }, element("h2", { id: "runs" }, "Runs"), startForm(signal));
-  fill(place, now.node, element("section", { "aria-labelledby": "runs", class: "card" }, head, ledger, element("p", { class: "fine" }, element("a", { href: "#/runs" }, "Older runs"))));
+  fill(place, now.node, element("section", { "aria-labelledby": "runs", class: "card" }, head, stale, ledger));
   onHealth((health) => now.update({ health }), signal);
-  poll(async () => {
-    now.update({ stats: await ask("stats", { signal }).then(({ data }) => data, orNothing) });
+  const count = async () => {
+    try {
+      now.update({ stats: (await ask("stats", { signal })).data });
+    } catch (error) { // they take longer than all else, and may fail alone; the view works without them
+      if (!(error instanceof Refusal)) throw error;
+      if (isLasting(error)) return undefined;
+    }
     return IDLE_SECONDS;
-  }, signal);
+  };
+  poll(count, signal);
   let before = [];
+  let asOf;
   let refusal = null;
   poll(async () => {
     let news;
@@ -33,29 +41,35 @@ export function pipeline(place, signal) {
       news = (await ask("runs", { query: { limit: SHOWN }, signal })).data.items;
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      if (refusal !== error.status) fill(ledger, failure(error)); // shown once, however long it lasts
+      if (refusal !== error.status) refuse(error); // shown once, however long it lasts
       refusal = error.status;
       return isLasting(error) ? undefined : BUSY_SECONDS * 3;
     }
     refusal = null;
-    now.update({ runs: news });
+    asOf = Date.now();
+    fill(stale);
+    ledger.classList.remove("stale");
+    now.update({ runs: news, refusal });
     if (ledger.firstChild !== runs.node || !news.length) fill(ledger, news.length ? runs.node : noRuns());
     runs.update(news);
-    tellEnded(before, news);
+    const ended = endedSince(before, news);
+    for (const run of ended) announce(`A run ended: ${run.status}, ${counted(run.fetched, "record", "records")}.`);
     before = news;
+    if (ended.length) await Promise.all([count(), checkHealth()]);
     return news.some((run) => run.status === "running") ? BUSY_SECONDS : IDLE_SECONDS;
   }, signal);
-}
-
-/** Statistics take longer than all else, and may fail alone; the view works without them. */
-function orNothing(error) {
-  if (error instanceof Refusal) return null;
-  throw error;
-}
-
-function tellEnded(before, runs) {
-  const wasRunning = new Set(before.filter((run) => run.status === "running").map((run) => run.run_id));
-  for (const run of runs) {
-    if (wasRunning.has(run.run_id) && run.status !== "running") announce(`A run ended: ${run.status}, ${counted(run.fetched, "record", "records")}.`);
+  /** What was shown stays, as what it is, if an answer may still come. */
+  function refuse(error) {
+    now.update({ refusal: error });
+    checkHealth();
+    const isStale = before.length > 0 && !isLasting(error);
+    ledger.classList.toggle("stale", isStale);
+    fill(stale, isStale && `As of ${time(asOf)}. ${error.message}.`);
+    if (!isStale) fill(ledger, failure(error));
   }
+}
+
+function endedSince(before, runs) {
+  const wasRunning = new Set(before.filter((run) => run.status === "running").map((run) => run.run_id));
+  return runs.filter((run) => wasRunning.has(run.run_id) && run.status !== "running");
 }

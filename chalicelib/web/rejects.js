@@ -4,15 +4,19 @@ import { ask } from "./api.js";
 import { element } from "./dom.js";
 import { show } from "./states.js";
 import { table } from "./table.js";
-import { counted, moment, number, short } from "./words.js";
+import { counted, number, short, timestamp } from "./words.js";
 
 const MOST = 1_000;
 const SHOWN = 100;
 
 export function rejectsPart(place, run, signal) {
+  const title = element("h2", {}, "Rejected records");
   const list = element("div");
-  place.append(element("h2", {}, "Rejected records"), list);
-  return show(list, "the rejects", () => ask(`runs/${run.run_id}/rejects`, { query: { limit: MOST }, signal }), ({ data }) => drawn(data));
+  place.append(title, list);
+  return show(list, "the rejects", () => ask(`runs/${run.run_id}/rejects`, { query: { limit: MOST }, signal }), ({ data }) => {
+    if (data.items.length && !run.rejected) title.textContent = "Rejected records of the page that was not loaded";
+    return drawn(data);
+  });
 }
 
 function drawn({ items: rejects, next }) {
@@ -44,7 +48,7 @@ function places(rejects) {
     { title: "Position", cell: ({ position }) => number(position), numeric: true },
     { title: "Reason", cell: ({ issues }) => issues.map(({ path, rule }) => `${path || "the whole record"}: ${rule}`).join("; ") },
     { title: "Fingerprint", cell: ({ fingerprint }) => element("code", { title: fingerprint }, short(fingerprint, 11)) },
-    { title: "Sealed until", cell: ({ sealed_until: until }) => (until ? moment(until) : "not sealed") },
+    { title: "Sealed until", cell: ({ sealed_until: until }) => (until ? timestamp(until) : "not sealed") },
     { title: "Replayed", cell: ({ replayed_by: run }) => (run ? element("a", { href: `#/runs/${run}` }, "yes") : "no") },
   ], rejects);
 }

@@ -1,14 +1,15 @@
 // One run: what became of its records, where its time went, and what it rejected. Updates while the run is running.
 
 import { ask, Refusal } from "./api.js";
-import { announce, element, fill } from "./dom.js";
-import { KINDS, STATUS_MEANS, lasted, total } from "./kinds.js";
+import { announce, element, entitle, fill } from "./dom.js";
+import { KINDS, lasted, meaning, total } from "./kinds.js";
 import { poll } from "./poll.js";
 import { rejectsPart } from "./rejects.js";
+import { upLink } from "./rows.js";
 import { badge } from "./runs.js";
 import { stopButton } from "./start.js";
 import { failure, isLasting, loading } from "./states.js";
-import { counted, duration, moment, number, share } from "./words.js";
+import { counted, day, duration, number, share, time, timestamp } from "./words.js";
 
 const SECONDS = 0.7;
 const STEPS = ["fetch", "validate", "clean", "protect", "load", "cache"];
@@ -17,7 +18,7 @@ export function runView(place, signal, runId) {
   const title = element("h1", { tabindex: -1 }, "Run");
   const body = element("div", {}, loading("the run"));
   const controls = element("div");
-  fill(place, element("p", { class: "back" }, element("a", { href: "#/runs" }, "All runs")), title, body, controls);
+  fill(place, upLink("#/runs", "All runs"), element("div", { class: "part-head" }, title, controls), body);
   let running = false;
   let refusal = null;
   poll(async () => {
@@ -31,7 +32,8 @@ export function runView(place, signal, runId) {
       return isLasting(error) ? undefined : SECONDS * 4;
     }
     refusal = null;
-    title.textContent = `Run of ${moment(run.started_at)}`;
+    fill(title, "Run of ", timestamp(run.started_at));
+    entitle(`Run ${day(run.started_at)} ${time(run.started_at)} (${run.status})`);
     if (run.status === "running" && isSelected(body)) return SECONDS; // a redraw would clear the user's selection
     const held = body.contains(document.activeElement);
     const rejects = element("section", { class: "card" });
@@ -71,9 +73,8 @@ function facts(run) {
     run.replay_of && ["Replay of", element("a", { href: `#/runs/${run.replay_of}` }, "an earlier run")],
   ];
   return [
-    element("p", { class: "lead" }, badge(run), " ", STATUS_MEANS[run.status] ?? ""),
+    element("p", { class: "lead" }, badge(run), " ", element("span", { class: run.error && "error" }, meaning(run))),
     run.status === "running" && element("progress", { max: run.pages_planned, value: run.pages_done, "aria-label": "Pages done" }),
-    run.error && element("p", { class: "error" }, run.error),
     element("dl", { class: "facts" }, rows.filter(Boolean).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)))),
   ];
 }
@@ -101,9 +102,15 @@ function counts(run) {
       element("tbody", {}, KINDS.map(row)),
       element("tfoot", {}, element("tr", {}, element("th", { scope: "row", colspan: 3 }, adds ? "Fetched" : `Sum, of ${number(run.fetched)} fetched`), element("td", { class: "numeric" }, `= ${number(sum)}`))),
     ),
-    element("p", { class: adds ? "proof" : "error" }, adds ? "It adds up: no record is lost, and none counted twice." : "It does not add up."),
+    run.status !== "running" && proof(run, adds),
     ["failed", "partial"].includes(run.status) && element("p", { class: "fine" }, "Pages that were not loaded changed nothing and are not counted here."),
   );
+}
+
+function proof(run, adds) {
+  if (!adds) return element("p", { class: "error" }, "It does not add up.");
+  if (!run.fetched) return element("p", { class: "fine" }, "Nothing was loaded, so there is nothing to count.");
+  return element("p", { class: "proof" }, "It adds up: no record is lost, and none counted twice.");
 }
 
 function timings(run) {

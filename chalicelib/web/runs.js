@@ -1,22 +1,32 @@
 // The runs as a chart, and as a table.
 
-import { draw, inWords } from "./chart.js";
+import { draw, inWords, mark } from "./chart.js";
 import { element, fill } from "./dom.js";
-import { KINDS, STATUS_MEANS, lasted } from "./kinds.js";
+import { KINDS, lasted, meaning } from "./kinds.js";
 import { empty } from "./states.js";
 import { table } from "./table.js";
-import { duration, moment, number } from "./words.js";
+import { duration, number, timestamp } from "./words.js";
 
-const HINT = "Each bar is a run. Its status and duration are shown below it.";
+const MARKS = [["succeeded"], ["partial"], ["failed", "failed or lost"], ["running"], ["skipped"]];
+let inShares = false; // kept for coming back from a run
 
 /** The part of the page that shows runs; `update` takes runs, newest first. */
 export function runsPart(signal) {
-  const chart = element("div", { class: "chart-frame" });
+  const chart = element("div", {
+    class: "chart-frame", pointerover: (event) => tell(runAt(event)), pointerleave: () => tell(), focusin: (event) => tell(runAt(event)), focusout: () => tell(),
+  });
   const readout = element("p", { class: "readout", "aria-hidden": "true" });
   const asTable = element("div");
   let known = [];
-  let inShares = false;
-  const redraw = () => drawInto(chart, readout, known, inShares);
+  let told;
+  const tell = (id) => {
+    told = known.find((run) => run.run_id === id);
+    fill(readout, told ? inWords(told) : marks());
+  };
+  const redraw = () => {
+    drawInto(chart, known);
+    tell(told?.run_id);
+  };
   const switchTo = (shares) => { inShares = shares; redraw(); };
   const node = element(
     "div",
@@ -25,6 +35,7 @@ export function runsPart(signal) {
     chart,
     readout,
     element("details", { class: "as-table" }, element("summary", {}, "Show as table"), asTable),
+    element("p", { class: "more" }, element("a", { href: "#/runs" }, "All runs")),
   );
   const watcher = new ResizeObserver(redraw);
   watcher.observe(chart);
@@ -50,17 +61,24 @@ function legend() {
   );
 }
 
+/** What the marks below the bars mean; shown while no run is pointed at. */
+function marks() {
+  return element("span", { class: "legend" }, MARKS.map(([status, text = status]) => element("span", {}, mark(status), text)));
+}
+
+const runAt = ({ target }) => target.closest(".bar")?.dataset.run;
+
 function measure(switchTo) {
-  const choice = (label, inShares) => element(
+  const choice = (label, shares) => element(
     "label",
     {},
-    element("input", { type: "radio", name: "measure", checked: !inShares, change: () => switchTo(inShares) }),
+    element("input", { type: "radio", name: "measure", checked: shares === inShares, change: () => switchTo(shares) }),
     element("span", {}, label),
   );
   return element("fieldset", { class: "choice" }, element("legend", { class: "unseen" }, "Bar height"), choice("Records", false), choice("Shares", true));
 }
 
-function drawInto(frame, readout, runs, inShares) {
+function drawInto(frame, runs) {
   if (!runs.length || !frame.isConnected) return;
   const held = frame.contains(document.activeElement) ? document.activeElement.dataset.run : undefined;
   const before = frame.querySelector(".scroll");
@@ -70,13 +88,11 @@ function drawInto(frame, readout, runs, inShares) {
   const scroll = element("div", { class: "scroll" }, picture);
   fill(frame, scales, scroll);
   scroll.scrollLeft = scroll.scrollWidth - (before ? fromEnd : 0);
-  const tell = (text) => { readout.textContent = text; };
-  tell(HINT);
-  walkable([...picture.querySelectorAll(".bar")], new Map(runs.map((run) => [run.run_id, inWords(run)])), tell, held);
+  walkable([...picture.querySelectorAll(".bar")], held);
 }
 
 /** Makes the bars one tab stop; arrow keys, Home and End move between them. */
-function walkable(bars, words, tell, held) {
+function walkable(bars, held) {
   const go = (at) => {
     const bar = bars[Math.min(Math.max(at, 0), bars.length - 1)];
     for (const other of bars) other.setAttribute("tabindex", other === bar ? 0 : -1);
@@ -87,7 +103,6 @@ function walkable(bars, words, tell, held) {
     bar.addEventListener("keydown", (event) => {
       if (event.key in steps) { event.preventDefault(); go(steps[event.key]); }
     });
-    for (const kind of ["focus", "pointerenter"]) bar.addEventListener(kind, () => tell(words.get(bar.dataset.run)));
   });
   const heldAt = bars.findIndex((bar) => bar.dataset.run === held);
   bars.at(heldAt).setAttribute("tabindex", 0); // the newest, the last, if none is held
@@ -96,7 +111,7 @@ function walkable(bars, words, tell, held) {
 
 export function runsTable(caption, runs) {
   const columns = [
-    { title: "Started", cell: (run) => element("a", { href: `#/runs/${run.run_id}` }, moment(run.started_at)) },
+    { title: "Started", cell: (run) => element("a", { href: `#/runs/${run.run_id}` }, timestamp(run.started_at)) },
     { title: "Status", cell: badge },
     { title: "Duration", cell: (run) => (lasted(run) === null ? "–" : duration(lasted(run))), numeric: true },
     { title: "Fetched", cell: (run) => number(run.fetched), numeric: true },
@@ -106,5 +121,5 @@ export function runsTable(caption, runs) {
 }
 
 export function badge(run) {
-  return element("span", { class: `badge ${run.status}`, title: STATUS_MEANS[run.status] ?? "" }, run.status);
+  return element("span", { class: `badge ${run.status}`, title: meaning(run) }, run.status);
 }

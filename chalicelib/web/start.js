@@ -1,7 +1,7 @@
 // The buttons that start and stop a run. Whether the key has the scope for it only shows when they are tried.
 
 import { ask } from "./api.js";
-import { announce, element, freshId } from "./dom.js";
+import { announce, element, freshId, say } from "./dom.js";
 import { complaint, isUnknown } from "./states.js";
 
 const BECAME = {
@@ -37,15 +37,18 @@ export function startForm(signal) {
 
 export function stopButton(runId, signal) {
   const button = element("button", { type: "button", click: stop }, "Stop this run");
-  const said = element("p", { class: "said", role: "alert" });
+  const said = element("p", { class: "said" });
   async function stop() {
-    said.textContent = "Stopping …";
+    if (button.hasAttribute("aria-disabled")) return;
+    button.setAttribute("aria-disabled", "true"); // unlike a disabled button, it keeps the focus
+    say(said, "Stopping …", "status");
     try {
       await ask(`runs/${runId}/stop`, { method: "POST", signal });
     } catch (error) {
       if (error.name === "AbortError") return;
-      said.textContent = isUnknown(error) ? "The outcome is unknown: the run may still be stopped. This view shows it." : complaint(error, "operate");
+      say(said, isUnknown(error) ? "The outcome is unknown: the run may still be stopped. This view shows it." : complaint(error, "operate"));
+      button.removeAttribute("aria-disabled");
     }
   }
-  return element("div", { class: "buttons" }, button, said);
+  return element("div", { class: "buttons" }, said, button);
 }

@@ -78,6 +78,40 @@ def test_people_and_contract_fit_on_a_phone(context_of, decant):
     tab.page.close()
 
 
+@pytest.mark.parametrize("width", [660, 770, 910, 1024])
+def test_no_figure_is_broken_or_cut(context_of, decant, width):
+    tab = Tab(context_of(look(width, "light")), decant.url).sign_in()
+    figures = tab(".figures strong")
+    expect(figures.nth(1)).to_have_text(re.compile("second|minute"))
+    figures.nth(1).evaluate("figure => { figure.textContent = '59 minutes'; }")
+
+    assert all(figures.evaluate_all("all => all.map(one => one.scrollWidth <= one.clientWidth)"))
+    assert all(figures.evaluate_all("all => all.map(one => one.clientHeight < 50)"))
+    tab.page.close()
+
+
+def test_a_long_source_address_wraps(context_of, decant):
+    tab = Tab(context_of(look(360, "light")), decant.url).sign_in()
+    run = decant.server.get_json("/runs?limit=1")["items"][0] | {"source": f"api https://{'a' * 200}.example"}
+    tab.page.route("**/runs/*", lambda route: route.fulfill(json=run))
+    tab.go(f"#/runs/{run['run_id']}")
+
+    expect(tab(".facts")).to_contain_text(run["source"])
+    assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    tab.page.close()
+
+
+def test_a_table_takes_the_focus_only_if_it_scrolls(context_of, decant):
+    for width, count in [(360, 1), (1280, 0)]:
+        tab = Tab(context_of(look(width, "light")), decant.url).sign_in()
+        tab.go("#/runs")
+        expect(tab(".scroll tbody tr").first).to_be_visible()
+        expect(tab(".scroll[tabindex='0']")).to_have_count(count)
+        heights = tab(".scroll tbody th").evaluate_all("all => all.map(one => one.clientHeight)")
+        assert max(heights) < 50  # dates do not wrap
+        tab.page.close()
+
+
 def test_each_view_focuses_its_only_first_level_heading(tab, decant):
     for address, title in [("#/people", "People"), ("#/privacy", "Privacy"), ("#/", "Everything works.")]:
         tab.go(address)

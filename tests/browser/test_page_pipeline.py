@@ -86,12 +86,17 @@ def test_the_smallest_count_is_visible_beside_the_largest(tab):
     assert drawn == {"inserted": 2, "rejected": 2, "unchanged": 186}
 
 
-def test_in_the_shares_mode_all_bars_have_the_same_height(tab, decant):
+def test_in_the_shares_mode_which_is_kept_all_bars_have_the_same_height(tab, decant):
     tab.page.get_by_text("Shares", exact=True).click()
+    tab.bars().last.press("Enter")
+    expect(tab.title()).to_have_text(re.compile("^Run of "))
+    tab.page.go_back()
 
+    expect(tab.page.get_by_label("Shares")).to_be_checked()
     full = [run["run_id"] for run in newest(decant) if run["fetched"]]
     tops = {round(sum(heights(tab(f"[data-run='{run_id}']")).values())) for run_id in full[:8]}
     assert tops == {190}
+    tab.page.get_by_text("Records", exact=True).click()
 
 
 def test_a_failed_run_has_its_mark_instead_of_a_bar(tab, decant):
@@ -146,6 +151,53 @@ def test_the_keyboard_moves_between_bars_and_opens_a_run(tab, decant):
     expect(tab.title()).to_have_text(re.compile("^Run of "))
     assert tab.page.url.endswith(f"#/runs/{runs[0]['run_id']}")
     expect(tab.title()).to_be_focused()
+
+
+def test_the_pointed_at_run_is_described_until_the_pointer_leaves(tab, decant):
+    run = newest(decant)[0]
+    readout = tab(".readout")
+    expect(readout).to_contain_text("failed or lost")
+
+    bar = tab(f"[data-run='{run['run_id']}'] .reach")
+    bar.hover()
+    expect(readout).to_contain_text(f"{run['fetched']} fetched")
+    for measure in ("Shares", "Records"):
+        tab.page.get_by_label(measure).evaluate("choice => choice.click()")  # draws the chart again
+        expect(readout).to_contain_text(f"{run['fetched']} fetched")
+    tab.title().hover()
+
+    expect(readout).to_contain_text("failed or lost")
+
+
+_MARKS = "paths => paths.map(path => [path.parentNode.classList[0], path.getAttribute('d') ?? path.tagName])"
+
+
+def test_each_status_has_a_mark_of_its_own(tab):
+    expect(tab(".readout .status")).to_have_count(5)
+    marks = dict(tab(".readout .status").evaluate_all(_MARKS))
+
+    assert set(marks) == {"succeeded", "partial", "failed", "running", "skipped"}
+    assert marks["partial"].count("a") == 3  # a ring, and the half that fills it
+    expect(tab(".readout .running .open")).to_have_count(1)
+
+
+def test_a_time_is_in_utc_when_it_is_pointed_at(tab, decant):
+    run = newest(decant)[0]
+    tab.go(f"#/runs/{run['run_id']}")
+
+    title = tab("h1 time").get_attribute("title")
+    assert title == f"{run['started_at'][:19].replace('T', ' ')} UTC"
+    expect(tab(".foot")).to_contain_text("Times are in UTC.")
+
+
+_WORDS = """async () => {
+    const { duration, rounded } = await import(document.querySelector('link[href$="/words.js"]').href);
+    return [...[59_000, 3_599_000, 18_180_000].map(duration), ...[99_999_999, 400_000_000].map(rounded)];
+}"""
+
+
+def test_long_durations_and_large_numbers_are_short(tab):
+    assert tab.page.evaluate(_WORDS) == ["59.0 s", "59 min 59 s", "5 h 3 min", "99,999,999", "400M"]
 
 
 def test_the_chart_is_available_as_a_table_too(tab, decant):
@@ -204,6 +256,11 @@ def test_a_failed_run_says_why(tab, decant):
 
     expect(tab(".error")).to_have_text(run["error"])
     expect(tab(".lead .badge")).to_have_text("failed")
+    expect(tab("main")).to_contain_text("Nothing was loaded, so there is nothing to count.")
+    expect(tab(".proof")).to_have_count(0)
+    title = "Rejected records of the page that was not loaded"
+    expect(tab.page.get_by_role("heading", name=title)).to_be_visible()
+    expect(tab.page).to_have_title(re.compile(r"^Run \d+ \w+ \d\d:\d\d \(failed\) · Decant$"))
     expect(tab.rows("Rejects by rule and path").first).to_be_visible()
 
 
@@ -213,6 +270,7 @@ def test_an_unknown_run_is_reported(tab):
     tab.go("#/runs/00000000-0000-4000-8000-000000000404")
 
     expect(tab.page.get_by_role("alert")).to_contain_text("Not found")
+    expect(tab.button("Try again")).to_have_count(0)
 
 
 # Starting one
@@ -225,6 +283,7 @@ def test_a_started_run_updates_by_itself_until_it_adds_up(tab, decant):
     expect(tab.title()).to_have_text(re.compile("^Run of "))
     expect(tab(".lead .badge")).to_have_text("running")
     expect(tab("progress")).to_have_attribute("max", "3")
+    expect(tab(".proof")).to_have_count(0)
     expect(tab(".lead .badge")).to_have_text("succeeded")
     expect(tab(".proof")).to_contain_text("It adds up")
     expect(tab("#announcer")).to_contain_text("The run has ended: succeeded. 300 records.")
@@ -264,10 +323,36 @@ def test_a_run_in_progress_can_be_stopped(tab, decant):
     tab.button("Stop this run").click()
 
     expect(tab(".lead .badge")).to_have_text("failed")
-    expect(tab(".error")).to_have_text("stopped on request")
+    expect(tab(".error")).to_have_text("stopped by an operator; loaded pages stay")
     expect(tab.button("Stop this run")).to_have_count(0)
     expect(tab.title()).to_be_focused()
-    assert decant.server.get_json(f"/runs/{run_id}")["status"] == "failed"
+    assert decant.server.get_json(f"/runs/{run_id}")["error"] == "stopped on request"
+    tab.go("#/")
+    expect(tab.title()).to_have_text("The last run was stopped.")
+    decant.sql("DELETE FROM runs WHERE run_id = %s", run_id)  # it would stay the headline of the next tests
+
+
+def test_a_run_is_stopped_once_and_a_failure_is_an_alert(tab, decant):
+    tab.refusals_expected = True
+    run = newest(decant, 1)[0]
+    running = run | {"status": "running", "finished_at": None}
+    tab.page.route(f"**/runs/{run['run_id']}", lambda route: route.fulfill(json=running))
+    held = []
+    tab.page.route("**/stop", lambda route: held.append(route))
+    tab.go(f"#/runs/{run['run_id']}")
+    button = tab.button("Stop this run")
+
+    button.press("Enter")
+    expect(tab(".part-head").get_by_role("status")).to_have_text("Stopping …")
+    expect(button).to_be_disabled()
+    button.press("Enter")
+    expect(button).to_be_focused()
+    assert len(held) == 1
+    held[0].fulfill(status=403, json={"title": "Forbidden"}, content_type="application/problem+json")
+
+    expect(tab.page.get_by_role("alert")).to_contain_text("scope “operate”")
+    expect(button).to_be_enabled()
+    tab.page.unroute_all()
 
 
 def test_a_run_whose_answer_is_lost_is_reported_as_possibly_started(tab):
@@ -276,9 +361,11 @@ def test_a_run_whose_answer_is_lost_is_reported_as_possibly_started(tab):
         "**/runs", lambda route: route.abort() if route.request.method == "POST" else route.continue_()
     )
 
+    before = tab.button("Start a run").bounding_box()["x"]
     tab.button("Start a run").click()
 
     expect(tab("form.start [role=alert]")).to_contain_text("the run may have started")
+    assert tab.button("Start a run").bounding_box()["x"] == before
     tab.page.unroute_all()
 
 

@@ -1,5 +1,6 @@
 """The page with no data, little data or a lot of it, and when a server is down."""
 
+import re
 import time
 
 import pytest
@@ -40,6 +41,7 @@ def test_an_empty_decant_says_what_to_do(bare_tab):
     expect(bare_tab.title()).to_have_text("Ready.")
     expect(bare_tab(".figures")).to_contain_text("no run has succeeded yet")
     expect(bare_tab.page.get_by_role("heading", name="No runs yet")).to_be_visible()
+    expect(bare_tab.link("All runs")).to_have_count(0)
 
     bare_tab.go("#/people")
     expect(bare_tab.page.get_by_role("heading", name="No people stored yet")).to_be_visible()
@@ -153,7 +155,7 @@ FROM generate_series(1, %s) AS n
 def test_older_runs_can_be_paged(bare_tab, bare):
     bare.sql(_SKIPPED, 70)
     bare_tab.page.reload()
-    bare_tab.link("Older runs").click()
+    bare_tab.link("All runs").click()
     expect(bare_tab.title()).to_have_text("Runs")
     rows = bare_tab.rows("Runs, newest first")
     expect(rows).to_have_count(50)
@@ -167,6 +169,12 @@ def test_older_runs_can_be_paged(bare_tab, bare):
     assert shown == [f"#/runs/{run['run_id']}" for run in every]
     expect(bare_tab("main")).to_contain_text("No older runs")
     expect(bare_tab.link("Newest runs")).to_be_visible()
+
+    page = bare_tab.page.url
+    rows.nth(7).locator("a").click()
+    bare_tab.link("Back to the list").click()
+    expect(rows.nth(7).locator("a")).to_be_focused()
+    assert bare_tab.page.url == page
 
 
 def test_during_a_run_the_table_keeps_the_focus(bare_tab, bare):
@@ -193,6 +201,116 @@ def test_the_runs_are_shown_although_the_statistics_fail(bare_tab, bare):
 
     expect(bare_tab.bars()).to_have_count(5)
     expect(bare_tab(".figures")).to_contain_text("not available")
+
+
+@pytest.fixture
+def patient_tab(bare, open_tab):
+    """A tab whose clock a test may advance, on a Decant with one run."""
+    bare.empty()
+    load(bare.store, person(1))
+    tab = open_tab(bare.url)
+    tab.page.clock.install()
+    tab.sign_in()
+    expect(tab.bars()).to_have_count(1)
+    expect(tab(".figures strong").first).to_have_text("1")
+    expect(tab.title()).to_have_text("Everything works.")
+    tab.refusals_expected = True
+    return tab
+
+
+def test_a_key_that_becomes_invalid_is_the_headline_and_ends_the_polls(patient_tab):
+    tab = patient_tab
+    tab.page.evaluate("sessionStorage.setItem('decant-key', 'withdrawn')")
+
+    with tab.page.expect_response("**/stats"):
+        tab.page.clock.fast_forward(11_000)
+
+    expect(tab.title()).to_have_text("Sign in again.")
+    expect(tab.button("Sign in with another key")).to_be_visible()
+    tab.asked.clear()
+    with tab.page.expect_response("**/health"):
+        tab.page.clock.fast_forward(11_000)
+    assert not [request for request in tab.asked if "/health" not in request.url]
+
+
+def test_without_an_answer_the_last_one_stays_and_says_how_old_it_is(patient_tab):
+    tab = patient_tab
+    tab.page.route("**/*", lambda route: route.abort())
+    tab.page.clock.fast_forward(11_000)
+
+    expect(tab.title()).to_have_text("Decant does not answer.")
+    as_of = re.compile(r"^As of \d\d:\d\d\. Decant does not answer\.$")
+    expect(tab("main [role=status]")).to_have_text(as_of)
+    expect(tab(".stale .chart-frame")).to_be_visible()
+    expect(tab(".figures.stale strong")).to_have_text(["1", re.compile("second"), "0", re.compile("%|–")])
+    expect(tab(".state")).to_have_count(0)
+    tab.page.unroute_all()
+    tab.page.clock.fast_forward(4_000)
+
+    expect(tab(".stale")).to_have_count(0)
+    expect(tab.title()).to_have_text("Everything works.")
+    expect(tab("main [role=status]")).to_be_empty()
+
+
+_DATED = """
+INSERT INTO runs (source, trigger, status, contract_hash, key_version, pages_planned, started_at, finished_at)
+SELECT 'here', 'schedule', 'succeeded', '', 1, 1, at, at
+FROM generate_series(0, 4) AS n, LATERAL (SELECT now() - (%s + 24 * n) * interval '1 hour') AS made (at)
+"""
+
+
+@pytest.mark.parametrize(
+    ("hours", "headline"), [(50, "Everything works."), (80, "No run has succeeded for 3 days.")]
+)
+def test_a_schedule_that_has_stopped_is_the_headline(bare_tab, bare, hours, headline):
+    bare.sql(_DATED, hours)
+    bare_tab.page.reload()
+
+    expect(bare_tab.bars()).to_have_count(5)
+    expect(bare_tab.title()).to_have_text(headline)
+    expect(bare_tab(".figures .late")).to_have_count(0 if hours == 50 else 1)
+
+
+def test_people_counted_before_a_run_ended_are_shown_with_their_time(bare_tab, bare):
+    bare_tab.page.reload()  # the statistics are now cached
+    expect(bare_tab(".figures")).to_contain_text("without names")
+    run_id = bare.store.open_run(RunRequest("here", "manual", 1), "", 1).run_id
+    bare_tab.page.reload()
+    expect(bare_tab.title()).to_have_text("A run is in progress.")
+
+    bare.store.load_page(page_load(run_id, person(1)))
+    bare.store.finish_run(run_id, Ending("succeeded"))
+
+    expect(bare_tab(".figures span").first).to_have_text(re.compile(r"^as of \d\d:\d\d$"))
+    expect(bare_tab(".figures strong").nth(1)).to_have_text(re.compile("second"), timeout=5_000)
+    bare.forget_cached()
+    bare_tab.page.reload()
+    expect(bare_tab(".figures strong").first).to_have_text("1")
+    expect(bare_tab(".figures")).to_contain_text("without names")
+
+
+def test_a_refused_key_is_reported_once(bare_tab):
+    bare_tab.refusals_expected = True
+    bare_tab.page.evaluate("sessionStorage.setItem('decant-key', 'withdrawn')")
+
+    bare_tab.go("#/privacy")
+
+    expect(bare_tab.page.get_by_role("alert")).to_have_count(1)
+
+
+def test_an_address_of_nothing_says_so_and_small_slips_are_forgiven(bare_tab, bare):
+    load(bare.store, person(1))
+    bare_tab.go("#/foo")
+    expect(bare_tab.title()).to_have_text("No such page")
+    expect(bare_tab("#nav [aria-current]")).to_have_count(0)
+    bare_tab.link("Go to the runs").click()
+    expect(bare_tab.title()).to_have_text("Everything works.")
+
+    bare_tab.go("#/People/")
+    expect(bare_tab.title()).to_have_text("People")
+    bare_tab.go(f"#/people/{person(1)['uid'].upper()}/")
+    expect(bare_tab(".asks li")).to_have_count(1)
+    expect(bare_tab.page).to_have_title(f"Person {person(1)['uid'][:8]} · Decant")
 
 
 def test_before_the_first_answer_nothing_is_claimed_about_the_servers(bare_tab, bare):
