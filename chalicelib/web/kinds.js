@@ -19,6 +19,8 @@ const STATUS_MEANS = {
   skipped: "another run of the source was in progress",
 };
 
+export const STATUSES = Object.keys(STATUS_MEANS);
+
 export const wasStopped = ({ error }) => error === "stopped on request";
 
 /** What a run's status means; its error, if it has one, rather than everything that may have gone wrong. */

@@ -177,6 +177,23 @@ def test_older_runs_can_be_paged(bare_tab, bare):
     assert bare_tab.page.url == page
 
 
+def test_runs_of_one_status_can_be_listed(bare_tab, bare):
+    bare.sql(_SKIPPED, 60)
+    for number, error in enumerate(("page 1: status 503", "page 2: status 500")):
+        run_id = bare.store.open_run(RunRequest(f"source {number}", "manual", 1), "", 1).run_id
+        bare.store.finish_run(run_id, Ending("failed", error))
+    bare_tab.go("#/runs")
+
+    bare_tab.link("failed").click()
+    expect(bare_tab.rows("Runs that are failed, newest first")).to_have_count(2)
+    expect(bare_tab("nav a[aria-current]").get_by_text("failed")).to_be_visible()
+    bare_tab.link("skipped").click()
+    bare_tab.link("Older runs").click()
+    expect(bare_tab.rows("Runs that are skipped, newest first")).to_have_count(10)
+    bare_tab.link("lost").click()
+    expect(bare_tab("main")).to_contain_text("No run is lost.")
+
+
 def test_during_a_run_the_table_keeps_the_focus(bare_tab, bare):
     bare.sql(_SKIPPED, 5)
     bare.store.open_run(RunRequest("here", "manual", 1), "", 1)
