@@ -623,3 +623,7 @@ def test_a_bad_record_is_shown_only_by_its_position_and_rule(api, user_api):
         ("date_of_birth", "date"),
     }
     assert "hush" not in answer.body.decode()
+
+
+def test_a_cursor_with_a_newline_after_it_is_refused(api):
+    assert api.get("/runs", query={"cursor": f"{uid(1)}\n"}).status == 400

@@ -356,3 +356,11 @@ def test_the_risk_covers_every_token_column_and_the_kept_columns_that_it_names(a
     tokens = {column for column, treatment in privacy.TREATMENT_OF.items() if treatment == "token"}
     assert {one["column"] for one in risk["repetitive_tokens"]} == tokens
     assert not set(risk["quasi_identifiers"]) & tokens
+
+
+def test_a_group_of_five_is_not_small(api, store):
+    load(store, *[person(number) for number in range(5)])
+
+    risk = api.get("/stats").json["risk"]
+
+    assert (risk["k_anonymity"], risk["small_group"], risk["in_small_groups"]) == (5, 5, 0)

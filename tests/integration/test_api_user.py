@@ -125,6 +125,12 @@ def test_a_person_who_was_unknown_is_found_as_soon_as_loaded(api, store):
     assert api.get(WHO).status == 200
 
 
+@pytest.mark.usefixtures("known")
+def test_a_client_may_keep_a_person_but_must_ask_whether_it_is_current(api):
+    """Without the header, a browser keeps nothing, and never sends If-None-Match."""
+    assert api.get(WHO).headers["cache-control"] == "private, no-cache"
+
+
 # ETag
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
 import pytest
@@ -13,6 +14,7 @@ from chalicelib import cache as cache_module
 from chalicelib import store
 from chalicelib.cache import Answer, Cache
 from chalicelib.errors import ConfigError
+from chalicelib.redis_connections import Unanswered
 from chalicelib.sources import client
 from tests.concurrency import at_once
 from tests.fakes import uid
@@ -213,6 +215,19 @@ def test_a_script_that_redis_has_forgotten_is_loaded_again(cache, redis_client):
     cache.put_users({WHO: body(2)})
 
     assert redis_client.get(KEY) == body(2)
+
+
+def test_nobody_waits_forever_for_statistics_that_another_container_computes(
+    cache, redis_client, monkeypatch
+):
+    monkeypatch.setattr(cache_module, "_STATS_WAIT_SECONDS", 1)
+    redis_client.set("stats:lock", b"")  # its container hangs
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(cache.get_stats)
+        try:
+            assert asked.result(timeout=5).source == "postgres"
+        finally:
+            redis_client.set("stats", b"{}")  # ends the wait in any case
 
 
 # Redis outages
@@ -423,6 +438,28 @@ def test_with_a_wrong_password_postgres_answers_and_the_log_has_only_the_kind_of
     assert answer == Answer(body(1), "postgres")
     assert warnings_in(caplog) == ["redis is unavailable (AuthenticationError); trying again in 5 s"]
     assert "hush" not in caplog.text
+
+
+def test_an_erasure_that_redis_does_not_answer_counts_as_an_outage(cache, redis_down, caplog):
+    with redis_down():
+        assert not cache.forget_user(WHO)
+
+    assert cache.get_counts().errors == 1
+    assert "redis is unavailable" in caplog.text
+
+
+def test_an_answer_in_flight_when_redis_went_away_does_not_end_the_outage(cache, monkeypatch, caplog):
+    ask = cache._redis.ask
+
+    def answer_late(*commands):
+        answers = ask(*commands)
+        cache._mark_down(Unanswered(TimeoutError()))  # by another thread
+        return answers
+
+    monkeypatch.setattr(cache._redis, "ask", answer_late)
+
+    assert cache.is_up()
+    assert "available again" not in caplog.text
 
 
 # If these were not refused immediately, they would fail only at the first request, or never.

@@ -918,6 +918,66 @@ def test_a_run_whose_last_page_ends_it_only_when_given_up_has_still_missed_recor
     assert run["error"] == "2 pages had fewer records than requested, although others followed"
 
 
+def test_a_run_whose_last_page_is_given_up_counts_as_failed(start, sql, broken_page, capsys):
+    run_id = start()
+    for page in range(1, PAGES + 1):
+        if page != 4:
+            runs.ingest_page(message_of(run_id, page), 1)
+    capsys.readouterr()
+
+    with pytest.raises(SourceUnavailable):
+        runs.ingest_page(message_of(run_id, 4), MOST_RECEIVES)
+
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"Failed"' in line]
+    assert [(line["run_id"], line["status"], line["Failed"]) for line in lines] == [(run_id, "partial", 1)]
+
+
+def test_a_page_that_is_loaded_is_not_given_up(start, worker, sql, monkeypatch):
+    """Its last try loads it and then fails."""
+    run_id = start()
+    store, finish_page = wiring.store(), wiring.store().finish_page
+    tries = iter([True])
+
+    def fail_first(*what):
+        if next(tries, False):
+            raise StoreError("finish_page")
+        return finish_page(*what)
+
+    monkeypatch.setattr(store, "finish_page", fail_first)
+    with pytest.raises(StoreError):
+        runs.ingest_page(message_of(run_id, 4), MOST_RECEIVES)
+    worker.work_off()
+
+    run = ledger(sql, run_id)
+    assert (run["status"], run["error"], run["pages_done"]) == ("succeeded", None, PAGES)
+
+
+def test_a_page_is_not_given_up_while_its_run_is_being_stopped(start, sql, postgres):
+    """It would reopen the run."""
+    run_id = start()
+    with closing(psycopg2.connect(postgres.url)) as stopping, ThreadPoolExecutor() as pool:
+        stopping.cursor().execute(queries.sql("stop_run"), {"run_id": run_id})
+        given_up = pool.submit(wiring.store().fail_page, run_id, 4, "status 500")
+        until(lambda: sql("SELECT 1 FROM pg_locks WHERE NOT granted"))
+        stopping.commit()
+        given_up.result()
+
+    assert not wiring.store().claim_page(run_id, 4)
+    assert ledger(sql, run_id)["status"] == "failed"
+
+
+def test_a_run_whose_workers_died_before_they_loaded_a_page_resumes_with_its_next_message(start, worker, sql):
+    run_id = start()
+    sql.expire_leases()
+    assert runs.run_ingest("manual", 1, 1).status == "succeeded"
+    assert ledger(sql, run_id)["status"] == "lost"
+
+    worker.work_off()
+
+    run = ledger(sql, run_id)
+    assert (run["status"], run["error"], run["pages_done"]) == ("succeeded", None, PAGES)
+
+
 def test_a_page_beyond_the_runs_last_is_ignored(start, sql):
     run_id = start()
 

@@ -201,6 +201,17 @@ def test_a_key_that_sealed_records_need_cannot_be_removed(store, sql):
     assert people.erase(store, Cache(), BOTH, uid(5)).sealed_records == 1
 
 
+def test_a_refused_key_does_not_make_a_known_version_forgotten(store):
+    refuse_wrong_keys(store, FIRST)
+    refuse_wrong_keys(store, BOTH)
+
+    with pytest.raises(ConfigError, match="version 1 is not the key"):
+        refuse_wrong_keys(store, Tokeniser({1: b"!" * 32, 2: KEYS[2]}))
+
+    with pytest.raises(ConfigError, match="version 2 was in use"):
+        refuse_wrong_keys(store, FIRST)
+
+
 # Seals
 
 
@@ -277,6 +288,23 @@ def test_a_run_opens_however_many_seals_expire(store, sql, thinks_it_empty):
     for left in (15_000, 5_000, 0):
         store.open_run(RunRequest("another", "manual", 1), "0" * 16, 1)
         assert seals(sql) == left
+
+
+def test_an_erasure_that_was_overtaken_leaves_earlier_erasures_and_seals(store, sql):
+    """Otherwise it would forget a person whom it cannot remember under the newest key."""
+    third = Tokeniser({**KEYS, 3: b"3" * 32})
+    people.erase(store, Cache(), FIRST, uid(7))
+    run(store, FIRST, page(5, email="none"))
+    remembered = sql("SELECT uid_token FROM erasures")
+    refuse_wrong_keys(store, BOTH)
+    store.reconcile_keys(third.proofs(), [])
+
+    for number in (5, 7):
+        with pytest.raises(KeysOvertaken):
+            store.erase(uid(number), BOTH.candidates("uid", uid(number)), BOTH.key_in_use)
+
+    assert sql("SELECT uid_token FROM erasures") == remembered
+    assert seals(sql) == 1
 
 
 # The page

@@ -292,3 +292,19 @@ def test_the_function_is_subscribed_to_the_queue(resources):
 
     assert subscription["Queue"] == {"Fn::Sub": "${Pages.Arn}"}
     assert subscription["BatchSize"] == 1
+
+
+def test_the_alarms_watch_the_dead_letters_the_api_and_silence(resources):
+    silent, failed, dead, api = (
+        resources[name]["Properties"] for name in ("NoRunSucceeded", "RunFailed", "PagesAreDead", "ApiFails")
+    )
+    letters = resources["Pages"]["Properties"]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+    gateway = resources["RestAPI"]["Properties"]
+
+    assert silent["TreatMissingData"] == "breaching"  # a run that never starts writes no line
+    assert (silent["Threshold"], failed["Threshold"], dead["Threshold"]) == (1, 0, 0)
+    assert dead["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": [letters, "QueueName"]}}]
+    assert {one["Name"]: one["Value"] for one in api["Dimensions"]} == {
+        "ApiName": gateway["Name"],
+        "Stage": gateway["StageName"],
+    }

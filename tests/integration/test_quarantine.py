@@ -396,3 +396,18 @@ def test_a_replay_can_be_started_over_http(api, refused, sql):
     assert api.post("/runs", {"replay": uid(404)}).status == 404
     assert api.post("/runs", {"replay": "no id"}).status == 400
     assert api.post("/runs", {"replay": refused, "pages": 5}).status == 400
+
+
+def test_a_sealed_record_cannot_be_opened_as_one_of_another_page(refused, sql):
+    ((held,),) = sql("SELECT sealed FROM rejects WHERE position = 1")
+    assert wiring.quarantine().open(bytes(held), refused, 1, 1) is not None
+    assert wiring.quarantine().open(bytes(held), refused, 2, 1) is None
+
+
+def test_a_record_of_the_largest_size_is_sealed(sealing, user_api, sql, monkeypatch):
+    record = RANDOM_DATA_API.record({"email": BAD})
+    length = len(json.dumps(without_dropped(RANDOM_DATA_API, record), sort_keys=True))
+    monkeypatch.setattr(prepare, "_LARGEST_SEALED", length)
+    user_api.script(RANDOM_DATA_API.page(RANDOM_DATA_API.record({"email": BAD})))
+
+    assert (runs.run_ingest("manual").rejected, sealed(sql)) == (1, [(0,)])

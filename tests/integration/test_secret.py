@@ -143,3 +143,13 @@ def test_without_a_secret_nothing_is_reread(app_environment, clock):
     clock.now += 1e9
 
     assert wiring.tokeniser() is before
+
+
+def test_an_unusable_database_is_not_applied_to_a_container_that_has_not_used_it_yet(secret, clock):
+    before = wiring.cache()
+    secret(DATABASE_URL="postgresql://host/db?nonsense=1")
+
+    clock.now += wiring.SECRET_SECONDS
+
+    assert wiring.cache() is before
+    assert wiring.store().last_success_age() is None

@@ -311,6 +311,18 @@ def test_the_client_does_not_inspect_the_json(stand_in, fault):
     assert stand_in(fault=fault).fetch(1, 3)
 
 
+def test_an_empty_parameter_of_the_url_stays_when_a_link_is_followed(user_api, source_of, monkeypatch):
+    linked(monkeypatch)
+    source = source_of(user_api.url("random-data-api", verbose=""), dialect="linked")
+    link = {"Content-Type": "application/json", "Link": '<?page=2>; rel="next"'}
+    user_api.script(b"[]", headers=link)
+
+    source.fetch(2, 5, source.dialect.cursor_after(source.fetch(1, 5)))
+
+    queries = [parse_qs(urlsplit(target).query, keep_blank_values=True) for _, target in user_api.requests]
+    assert [query["verbose"] for query in queries] == [[""], [""]]
+
+
 # Transient failures are retried
 
 
@@ -528,6 +540,15 @@ def test_a_head_that_is_too_slow_is_not_called_cut_off(source_of):
         problem = error_of_fetch(source_of(server.url)).problem
 
     assert problem == f"it took longer than {LIMITS.page} s"
+
+
+def test_the_time_limit_of_a_page_that_has_come_cuts_no_later_page(user_api, stand_in):
+    source = stand_in(replace(LIMITS, page=0.6, read=2), fault="delay-0.4")
+
+    source.fetch(1, 3)
+    source.fetch(2, 3)  # in progress when the time of the first would be up
+
+    assert len(user_api.requests) == 2
 
 
 # A fetch holds little in memory, whatever the server sends

@@ -508,6 +508,27 @@ def test_the_recorded_rejects_of_a_page_are_those_of_its_last_try(store, sql, ru
         assert noted == [(row.position,) for row in rejects]
 
 
+def test_the_ledger_sums_dropped_fields_and_withheld_texts_over_all_pages(store, run_id):
+    for number in (1, 2):
+        load = page_load(run_id, person(number), page=number)
+        store.load_page(replace(load, unknown_fields=number, withheld=10 * number))
+
+    run = store.get_run(run_id)
+    assert (run.unknown_fields, run.withheld) == (3, 30)
+
+
+def test_an_erasure_that_is_remembered_under_two_keys_moves_to_the_newer_token(store, sql, run_id):
+    """So it is if the key of the older one was given up meanwhile, and put back."""
+    old, new = token("e", 1), token("e", 2)
+    for made, day in ((old, "2026-01-01"), (new, "2026-01-02")):
+        sql("INSERT INTO erasures (uid_token, erased_at) VALUES (%s, %s)", made, day)
+
+    loaded = store.load_page(page_load(run_id, person(1), erasure_tokens=[[new, old]], key=key(2)))
+
+    assert loaded.suppressed == 1
+    assert sql("SELECT uid_token, erased_at::date::text FROM erasures") == [(new, "2026-01-01")]
+
+
 # A page is loaded completely or not at all
 
 
@@ -565,6 +586,17 @@ def test_the_database_rounds_coordinates_to_a_tenth_of_a_degree(store, sql, run_
     store.load_page(page_load(run_id, person(1, lat=54.89612, lng=10.41288)))
 
     assert sql("SELECT lat::text, lng::text FROM users_address") == [("54.9", "10.4")]
+
+
+def test_a_page_that_is_loaded_after_it_was_given_up_counts_its_records(store, sql):
+    """Its worker was slow, and the queue had meanwhile delivered its message for the last time."""
+    run_id = store.open_run(RunRequest("here", "manual", 2, page_size=2, queued=True), "a hash", 1).run_id
+    store.fail_page(run_id, 1, "status 500")
+
+    store.load_page(page_load(run_id, person(1), page=1))
+    store.load_page(page_load(run_id, person(2), person(3), page=2))
+
+    assert sql("SELECT page, fetched, error FROM pages ORDER BY page") == [(1, 1, None), (2, 2, None)]
 
 
 # Leases
@@ -707,6 +739,40 @@ def test_an_encoding_in_the_shell_changes_nothing(in_latin, store, run_id):
     store.load_page(page_load(run_id, person(1, city="Łódź")))
 
     assert json.loads(store.get_user(uid(1)))["address"]["city"] == "Łódź"
+
+
+def test_a_queued_run_starts_from_the_first_page(store):
+    """Its pages are sent as messages, all of them."""
+    stopped = store.open_run(RunRequest("here", "schedule", 3, page_size=100), "hash", 1).run_id
+    store.finish_run(stopped, Ending("partial", "the run ran out of time", next_page=2))
+
+    opened = store.open_run(RunRequest("here", "schedule", 3, page_size=100, queued=True), "hash", 1)
+
+    assert opened.first_page == 1
+    assert store.get_run(opened.run_id).pages_planned == 3
+
+
+def test_a_run_does_not_continue_where_one_of_another_source_stopped(store):
+    stopped = store.open_run(RunRequest("there", "schedule", 3, page_size=100), "hash", 1).run_id
+    store.finish_run(stopped, Ending("partial", "the run ran out of time", next_page=2))
+
+    assert store.open_run(RunRequest("here", "schedule", 3, page_size=100), "hash", 1).first_page == 1
+
+
+def test_a_lost_run_records_no_rejects(store, sql, run_id):
+    store.note_rejects(run_id, 1, [reject(0)], KEY)
+    sql.expire_leases()
+
+    store.note_rejects(run_id, 1, [reject(3)], KEY)
+
+    assert sql("SELECT position FROM rejects") == [(0,)]
+
+
+def test_a_queued_run_may_wait_for_its_next_page_as_long_as_its_queue_hides_a_message(store, sql):
+    store.open_run(RunRequest("here", "manual", 2, queued=True), "a hash", 1)
+
+    ((left,),) = sql("SELECT extract(epoch FROM lease_expires_at - now())::float8 FROM runs")
+    assert left > 720  # VisibilityTimeout in infra/app.yaml
 
 
 # Errors of the driver
@@ -853,6 +919,7 @@ def test_a_query_right_after_a_restart_is_retried(store, postgres_down):
     assert store.get_user(uid(1)) is None
 
 
+@pytest.mark.timeout(120, method="thread")  # a signal does not interrupt libpq while it connects
 @pytest.mark.parametrize("trusted", [True, False], ids=["just used", "long idle"])
 def test_a_query_to_a_hanging_postgres_times_out_and_works_again_later(store, postgres, monkeypatch, trusted):
     monkeypatch.setattr(store_module, "_READ_SECONDS", 0.5)
@@ -1309,3 +1376,65 @@ def test_a_refused_connection_is_reported_with_its_sqlstate(postgres, store, sql
             assert str(error.value) == f"query connect failed: SQLSTATE {sqlstate}"
     finally:
         sql("DROP ROLE crowded")
+
+
+@pytest.mark.parametrize(
+    ("query", "write"),
+    [
+        ("note_rejects", lambda store, run_id: store.note_rejects(run_id, 1, [reject(0)], KEY)),
+        ("finish_run", lambda store, run_id: store.finish_run(run_id, Ending("succeeded"))),
+    ],
+)
+def test_what_a_run_records_survives_a_short_outage(store, run_id, monkeypatch, query, write):
+    execute, failures = store._execute, iter([True, True, True])
+
+    def fail_at_first(name, values):
+        if name == query and next(failures, False):
+            raise psycopg2.OperationalError("server closed the connection unexpectedly")
+        return execute(name, values)
+
+    monkeypatch.setattr(store, "_execute", fail_at_first)
+    monkeypatch.setattr(retries.retrying(), "wait", wait_none())
+
+    write(store, run_id)
+
+    assert next(failures, None) is None
+
+
+def test_an_erasure_whose_answer_was_lost_is_not_repeated(store, run_id, monkeypatch):
+    """The receipt of a second try would say that nobody was stored."""
+    store.load_page(page_load(run_id, person(1)))
+    execute = store._execute
+
+    def lose_the_answer(query, values):
+        execute(query, values)
+        raise psycopg2.OperationalError("server closed the connection unexpectedly")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_execute", lose_the_answer)
+        patched.setattr(store_module, "retry_once", lambda attempt: pytest.fail("a second try"))
+        with pytest.raises(StoreUnavailable):
+            store.erase(uid(1), [token("e")], KEY)
+
+    assert store.get_user(uid(1)) is None
+
+
+def test_the_end_of_a_page_whose_answer_was_lost_is_not_repeated(store, sql, monkeypatch):
+    """A second try would say that the run had ended before: then no alarm would tell that it failed."""
+    run_id = store.open_run(RunRequest("here", "manual", 1, queued=True), "a hash", 1).run_id
+    store.fail_page(run_id, 1, "status 500")
+    execute, tries = store._execute, []
+
+    def lose_the_first_answer(query, values):
+        rows = execute(query, values)
+        tries.append(query)
+        if len(tries) == 1:
+            raise psycopg2.OperationalError("server closed the connection unexpectedly")
+        return rows
+
+    monkeypatch.setattr(store, "_execute", lose_the_first_answer)
+    with pytest.raises(StoreUnavailable):
+        store.finish_page(run_id, {"load": 5.0})
+
+    assert tries == ["finish_page"]
+    assert sql("SELECT status, timings ->> 'load' FROM runs") == [("failed", "5.000")]

@@ -210,3 +210,51 @@ def test_a_run_that_a_source_asked_to_wait_is_continued_there(app_environment, u
 
     assert (stopped.status, stopped.pages, stopped.next_page) == ("partial", 1, 2)
     assert (continued.status, continued.first_page, continued.pages) == ("succeeded", 2, 2)
+
+
+def test_a_continued_run_tries_one_page_even_with_very_little_time_left(slow):
+    """Otherwise the next scheduled runs would never get beyond that page."""
+    runs.ingest({}, Context(45))
+    slow.clear()
+
+    report = runs.ingest({}, Context(1))
+
+    assert (report.first_page, report.pages, slow) == (4, 1, [4])
+
+
+def test_time_is_reserved_for_a_page_that_takes_longer_than_those_before_it(app_environment, user_api):
+    app_environment(
+        SOURCE_URL=user_api.url("random-data-api", seed=3),
+        SOURCE_PAGES=str(PAGES),
+        SOURCE_PAGE_SIZE=str(SIZE),
+        AWS_LAMBDA_FUNCTION_NAME="decant-test-ingest",
+    )
+
+    report = runs.ingest({}, Context(4))
+
+    assert (report.status, report.pages, report.next_page) == ("partial", 1, 2)
+
+
+def test_slow_loads_do_not_make_a_run_exceed_its_time(app_environment, user_api, monkeypatch):
+    app_environment(
+        SOURCE_URL=user_api.url("random-data-api", seed=3),
+        SOURCE_PAGES=str(PAGES),
+        SOURCE_PAGE_SIZE=str(SIZE),
+        AWS_LAMBDA_FUNCTION_NAME="decant-test-ingest",
+    )
+    clock, store = Clock(), wiring.store()
+    monkeypatch.setattr(pipeline, "time", clock)
+    monkeypatch.setattr(runs, "time", clock)
+    began, load_page = clock.now, store.load_page
+
+    def load_slowly(load):
+        time.sleep(0.2)  # the next page is prepared meanwhile
+        clock.now += 10
+        return load_page(load)
+
+    monkeypatch.setattr(store, "load_page", load_slowly)
+
+    report = runs.ingest({}, Context(45))
+
+    assert report.status == "partial"
+    assert clock.now - began <= 45

@@ -1,9 +1,12 @@
-"""Runs in threads: what becomes of their errors."""
+"""Runs in threads: what becomes of their errors, and how they end with the process."""
+
+import threading
 
 import pytest
 
-from chalicelib import background
-from chalicelib.errors import StoreError
+from chalicelib import background, wiring
+from chalicelib.errors import Stopped, StoreError, StoreUnavailable
+from chalicelib.ledger import Report
 from tests.waiting import until
 
 
@@ -23,3 +26,40 @@ def test_an_error_ends_in_the_log_and_shows_no_value(caplog, capfd, error, said)
 
     assert said in caplog.text
     assert "ann@" not in caplog.text + "".join(capfd.readouterr())
+
+
+@pytest.fixture
+def leaving(monkeypatch):
+    event = threading.Event()
+    event.set()
+    monkeypatch.setattr(background, "_leaving", event)
+
+
+def test_only_a_run_with_something_left_to_do_is_stopped(leaving):
+    background.stop_if_leaving(3, 3, Report("7", "running"))
+    background.stop_if_leaving(1, 3, Report("7", "running", source_ended=True))
+
+    with pytest.raises(Stopped):
+        background.stop_if_leaving(1, 3, Report("7", "running"))
+
+
+def test_a_process_ends_its_other_runs_although_one_cannot_be_recorded(monkeypatch):
+    ended, over = [], threading.Event()
+
+    class Store:
+        def finish_run(self, run_id, ending):
+            ended.append(run_id)
+            raise StoreUnavailable("finish_run")
+
+    monkeypatch.setattr(background, "_leaving", threading.Event())
+    monkeypatch.setattr(background, "_LEAVE_SECONDS", 0.01)
+    monkeypatch.setattr(wiring, "store", Store)
+    for run_id in ("7", "8"):
+        background.start(run_id, over.wait)
+    try:
+        background.leave()
+    finally:
+        over.set()
+
+    assert ended == ["7", "8"]
+    until(lambda: not background._threads)

@@ -65,3 +65,7 @@ def test_only_the_functions_reach_the_stores():
     assert all(rule["GroupId"] == {"Ref": "StoresGroup"} for rule in outside)
     assert {rule["SourceSecurityGroupId"]["Ref"] for rule in inside} == {"FunctionsGroup"}
     assert {rule["SourceSecurityGroupId"]["Ref"] for rule in outside} == {"StoresGroup"}  # the proxy's
+
+
+def test_postgres_is_backed_up_for_a_week():
+    assert RESOURCES["Database"]["Properties"]["BackupRetentionPeriod"] >= 7

@@ -239,3 +239,20 @@ def test_a_stack_that_cannot_be_changed_now_is_an_error(scripted, status, messag
 
     with pytest.raises(DeployError, match=message):
         stack.plan(template("one"), {})
+
+
+@pytest.mark.parametrize(
+    ("replacement", "is_lost"), [("True", True), ("Conditional", True), ("False", False)]
+)
+def test_a_resource_that_is_or_may_be_replaced_counts_as_lost(scripted, replacement, is_lost):
+    stack, script = scripted
+    planned(script, "CREATE_COMPLETE")
+    change = {
+        "Action": "Modify",
+        "ResourceType": "AWS::RDS::DBInstance",
+        "LogicalResourceId": "Database",
+        "Replacement": replacement,
+    }
+    script.add_response("describe_change_set", {"Changes": [{"ResourceChange": change}]})
+
+    assert [change.is_destructive for change in stack.plan(template("one"), {}).changes] == [is_lost]

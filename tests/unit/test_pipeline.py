@@ -521,6 +521,16 @@ def test_an_empty_page_with_a_cursor_is_not_the_end():
     assert (report.status, report.pages, report.inserted) == ("succeeded", 3, 2)
 
 
+def test_short_pages_with_a_cursor_leave_nobody_out():
+    cursors = iter([{"page": 2}, None])
+    trial = by_cursor(page(1), page(2, first=1), next_cursor=lambda _: next(cursors))
+    trial.source.dialect = paged(trial.source.dialect, ends=True, pages_vary=False)
+
+    report = trial()
+
+    assert (report.status, report.error, report.short_pages) == ("succeeded", None, 0)
+
+
 def test_a_run_with_cursors_that_does_not_reach_the_end_is_partial():
     report = by_cursor(page(2), page(2, first=2), pages=2)()
 

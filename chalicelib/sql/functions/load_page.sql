@@ -115,7 +115,7 @@ WITH sealed AS MATERIALIZED (
 ), erasures_inserted AS (
     INSERT INTO erasures (uid_token, erased_at)
     SELECT uid_token, min(erased_at) FROM recognised GROUP BY uid_token ORDER BY uid_token
-    ON CONFLICT DO NOTHING
+    ON CONFLICT (uid_token) DO UPDATE SET erased_at = least(erasures.erased_at, excluded.erased_at)
 ), erasures_deleted AS (
     DELETE FROM erasures WHERE uid_token = ANY (ARRAY(SELECT old_token FROM recognised))
 ), inserted AS ( -- if another load inserted one of them first, this load fails and is retried
