@@ -127,7 +127,7 @@ def problem_of(error: DecantError, request_id: str) -> Answer:
     if isinstance(error, StoreError) and error.sqlstate == _LOCKED:
         return problem(503, "Postgres is busy", "nothing was changed; try again", request_id)
     if isinstance(error, AwsError):
-        return problem(503, "The run cannot be started now", request_id=request_id)
+        return problem(503, "The run cannot be started now", "it is recorded as failed", request_id)
     return problem(500, "Internal error", request_id=request_id)
 
 

@@ -1,6 +1,7 @@
 """Brings a database's tables and functions up to date."""
 
 import logging
+import time
 
 from chalicelib.pool import Pool, translate_errors
 from chalicelib.queries import files, sql
@@ -11,25 +12,35 @@ _log = logging.getLogger("decant.migrations")
 
 
 def apply_missing(pool: Pool) -> list[str]:
-    """Applies the missing migrations, whose names it returns, and defines the functions; all or nothing.
+    """Applies the missing migrations, whose names it returns, and then defines the functions.
 
-    Waits for no lock longer than two seconds, since others would wait behind it, but tries again for two
-    minutes. Logs a warning if Postgres' own log may hold what is stored.
+    Each in a transaction of its own: one that has changed a table does not keep its readers waiting while the
+    next one works. Waits for no lock longer than two seconds, since others would wait behind it, but tries
+    again for two minutes. Logs a warning if Postgres' own log may hold what is stored.
     """
-    return retry_while_locked(lambda: translate_errors("migrate", lambda: _apply(pool)), _LOCKED_SECONDS)
+    until, applied = time.monotonic() + _SECONDS, list[str]()
+
+    def step() -> str | None:
+        return translate_errors("migrate", lambda: _step(pool, max(1.0, until - time.monotonic())))
+
+    while name := retry_while_locked(step, min(_LOCKED_SECONDS, until - time.monotonic())):
+        applied.append(name)
+    return applied
 
 
-def _apply(pool: Pool) -> list[str]:
-    with pool.connection(_SECONDS) as conn, conn, conn.cursor() as cursor:
+def _step(pool: Pool, seconds: float) -> str | None:
+    """Applies the first missing migration and returns its name; if there is none, defines the functions."""
+    with pool.connection(seconds) as conn, conn, conn.cursor() as cursor:
         cursor.execute(sql("migrations"))
         applied = {name for (name,) in cursor.fetchall()}
-        missing = [file for file in files("migrations") if file.stem not in applied]
-        for file in missing:
-            cursor.execute(file.read_text(encoding="utf-8"))
-            cursor.execute(sql("note_migration"), {"name": file.stem})
+        for file in files("migrations"):
+            if file.stem not in applied:
+                cursor.execute(file.read_text(encoding="utf-8"))
+                cursor.execute(sql("note_migration"), {"name": file.stem})
+                return file.stem
         for file in files("functions"):
             cursor.execute(file.read_text(encoding="utf-8"))
         cursor.execute(sql("statement_log"))
         if wrong := [name for (name,) in cursor.fetchall()]:
             _log.warning("Postgres may log what is stored; see docs/configuration.md: %s", ", ".join(wrong))
-        return [file.stem for file in missing]
+        return None

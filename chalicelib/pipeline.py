@@ -11,6 +11,7 @@ from itertools import count
 from chalicelib import opening
 from chalicelib.edges import Edges, OnPage, Plan, no_progress
 from chalicelib.errors import (
+    STOPPED_ON_REQUEST,
     DecantError,
     LeaseLost,
     SourceBusy,
@@ -92,6 +93,10 @@ def _work_and_finish(edges: Edges, plan: Plan, report: Report, on_page: OnPage) 
     ending = Ending(status=status, error=report.error, timings=report.timings, next_page=report.next_page)
     report.status = "lost"  # unless the ledger says otherwise
     counts = edges.store.finish_run(report.run_id, ending)
+    if counts is None:  # somebody may have stopped the run, whatever its worker met since
+        stopped = Ending("failed", STOPPED_ON_REQUEST, report.timings)
+        if counts := edges.store.finish_run(report.run_id, stopped):
+            report.error = STOPPED_ON_REQUEST
     if counts:
         report.settle(counts)
     if isinstance(error, Unforeseen | Stopped):

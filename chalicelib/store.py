@@ -67,7 +67,7 @@ class Store:
         self._pool = Pool(url)
 
     def migrate(self) -> list[str]:
-        """Applies missing migrations, whose names it returns, and defines the functions; all or nothing."""
+        """Applies missing migrations, whose names it returns, and defines the functions."""
         return apply_missing(self._pool)
 
     def reconcile_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]:

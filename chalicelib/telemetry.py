@@ -61,7 +61,15 @@ class AsJson(logging.Formatter):
             "service": _NAME,
         }
         line |= {name: value for name, value in vars(record).items() if name not in _STANDARD_FIELDS}
-        return _EMAIL.sub("…", json.dumps(line, default=str))  # msgspec refuses a lone surrogate
+        return json.dumps(_without_addresses(line), default=lambda value: _without_addresses(str(value)))
+
+
+def _without_addresses(value: Any) -> Any:
+    if isinstance(value, str):
+        return _EMAIL.sub("…", value) if "@" in value else value
+    if isinstance(value, Mapping):
+        return {_without_addresses(str(name)): _without_addresses(one) for name, one in value.items()}
+    return [_without_addresses(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def start(level: str) -> None:

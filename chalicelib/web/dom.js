@@ -53,9 +53,16 @@ export function entitle(text) {
   document.title = `${text} · Decant`;
 }
 
-/** Says below a form how its action goes; what went wrong is an alert. */
-export function say(place, text, role = "alert") {
-  place.setAttribute("role", role);
+/** Says below a form that its action is in progress. */
+export function report(place, text) {
+  place.removeAttribute("role");
+  place.textContent = text;
+  announce(text);
+}
+
+/** Says below a form what went wrong. */
+export function complain(place, text) {
+  place.setAttribute("role", "alert");
   place.textContent = text;
 }
 

@@ -1,7 +1,7 @@
 // Erases a person: asks for confirmation, sends one request, and shows the receipt.
 
 import { ask } from "./api.js";
-import { announce, element, freshId, remark, save, say } from "./dom.js";
+import { announce, element, freshId, remark, report, save, complain } from "./dom.js";
 import { complaint, isUnknown } from "./states.js";
 import { number, timestamp } from "./words.js";
 
@@ -34,13 +34,13 @@ function confirmation(uid, done) {
   );
   async function erase() {
     cancel.disabled = sure.disabled = true;
-    say(said, "Erasing …", "status");
+    report(said, "Erasing …");
     try {
       const { data } = await ask(`users/${uid}`, { method: "DELETE" });
       dialog.close();
       done(data);
     } catch (error) {
-      say(said, isUnknown(error) ? "The outcome is unknown: the person may already be erased. Erase again to be sure." : complaint(error, "erase"));
+      complain(said, isUnknown(error) ? "The outcome is unknown: the person may already be erased. Erase again to be sure." : complaint(error, "erase"));
       if (!dialog.isConnected) remark(element("p", {}, said.textContent, " ", element("code", {}, uid)));
       else if (!dialog.open) dialog.showModal();
     } finally {

@@ -17,7 +17,7 @@ const FIELDS = [
 ];
 const TYPOS = {
   email: [/@/, "An e-mail address contains an “@”."],
-  phone_number: [/\d/, "A phone number contains digits."],
+  phone_number: [/\p{Nd}/u, "A phone number contains digits."],
 };
 const MOST = 100;
 

@@ -11,6 +11,7 @@ const HEADLINES = {
   down: ["Postgres is unavailable.", "Until it is back, only people cached in Redis can be read. Nothing is lost."],
   silent: ["Decant does not answer.", "The server or the network is unavailable. This page keeps trying."],
 };
+const HOUR = 3_600_000;
 const ENDED_BADLY = {
   partial: "The last run is partial.",
   failed: "The last run failed.",
@@ -42,6 +43,7 @@ function summary({ health, runs, refusal }) {
   if (refusal && isClosed(refusal)) return ["Sign in again.", "This key is no longer valid here, or lacks the scope “read”."];
   if (health === undefined) return ["Loading …"];
   const status = health?.status ?? "silent";
+  if (status === "ok" && refusal) return ["The runs cannot be read.", `${refusal.message}.`];
   if (status !== "ok" || !runs) return HEADLINES[status];
   const newest = runs.find((run) => run.status !== "skipped" && run.trigger !== "replay");
   if (!newest) return ["Ready.", "Postgres and Redis are available. The first run loads the people."];
@@ -54,11 +56,11 @@ function summary({ health, runs, refusal }) {
   return HEADLINES.ok;
 }
 
-/** Whether the last success is older than three of the gaps that are usual between scheduled runs. */
+/** Whether no run has succeeded for an hour, and for three times as long as scheduled runs were lately apart. */
 function isOverdue({ health, runs }) {
-  const starts = (runs ?? []).filter((run) => run.trigger === "schedule").map((run) => Date.parse(run.started_at));
-  const gaps = starts.slice(1).map((start, at) => starts[at] - start).sort((one, other) => one - other);
-  return gaps.length >= 3 && health.last_success_age_seconds * 1_000 > 3 * gaps[Math.floor(gaps.length / 2)];
+  const starts = (runs ?? []).filter((run) => run.trigger === "schedule").slice(0, 11).map((run) => Date.parse(run.started_at));
+  const gaps = starts.slice(1).map((start, at) => starts[at] - start);
+  return gaps.length >= 3 && health.last_success_age_seconds * 1_000 > Math.max(HOUR, 3 * Math.max(...gaps));
 }
 
 function figure(name, [value, note, kind]) {

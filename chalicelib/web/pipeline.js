@@ -4,7 +4,7 @@ import { ask, Refusal } from "./api.js";
 import { announce, element, fill } from "./dom.js";
 import { checkHealth, onHealth } from "./health.js";
 import { nowPart } from "./now.js";
-import { poll } from "./poll.js";
+import { poll, unlessLeft } from "./poll.js";
 import { noRuns, runsPart } from "./runs.js";
 import { startForm } from "./start.js";
 import { failure, isLasting, loading } from "./states.js";
@@ -22,9 +22,12 @@ export function pipeline(place, signal) {
   const head = element("div", { class: "part-head" }, element("h2", { id: "runs" }, "Runs"), startForm(signal));
   fill(place, now.node, element("section", { "aria-labelledby": "runs", class: "card" }, head, stale, ledger));
   onHealth((health) => now.update({ health }), signal);
+  let counts = 0;
   const count = async () => {
+    const mine = (counts += 1);
     try {
-      now.update({ stats: (await ask("stats", { signal })).data });
+      const { data } = await ask("stats", { signal });
+      if (mine === counts) now.update({ stats: data });
     } catch (error) { // they take longer than all else, and may fail alone; the view works without them
       if (!(error instanceof Refusal)) throw error;
       if (isLasting(error)) return undefined;
@@ -55,7 +58,7 @@ export function pipeline(place, signal) {
     const ended = endedSince(before, news);
     for (const run of ended) announce(`A run ended: ${run.status}, ${counted(run.fetched, "record", "records")}.`);
     before = news;
-    if (ended.length) await Promise.all([count(), checkHealth()]);
+    if (ended.length) for (const asking of [count(), checkHealth()]) asking.catch(unlessLeft); // the runs do not wait for them
     return news.some((run) => run.status === "running") ? BUSY_SECONDS : IDLE_SECONDS;
   }, signal);
   /** What was shown stays, as what it is, if an answer may still come. */

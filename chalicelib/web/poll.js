@@ -11,7 +11,7 @@ export async function poll(work, signal) {
 }
 
 /** Ignores the AbortError of a view that was left: nothing waits for its answers any more. */
-function unlessLeft(error) {
+export function unlessLeft(error) {
   if (error.name !== "AbortError") throw error;
 }
 

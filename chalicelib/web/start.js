@@ -1,7 +1,7 @@
 // The buttons that start and stop a run. Whether the key has the scope for it only shows when they are tried.
 
 import { ask } from "./api.js";
-import { announce, element, freshId, say } from "./dom.js";
+import { announce, element, freshId, report, complain } from "./dom.js";
 import { complaint, isUnknown } from "./states.js";
 
 const BECAME = {
@@ -41,12 +41,12 @@ export function stopButton(runId, signal) {
   async function stop() {
     if (button.hasAttribute("aria-disabled")) return;
     button.setAttribute("aria-disabled", "true"); // unlike a disabled button, it keeps the focus
-    say(said, "Stopping …", "status");
+    report(said, "Stopping …");
     try {
       await ask(`runs/${runId}/stop`, { method: "POST", signal });
     } catch (error) {
       if (error.name === "AbortError") return;
-      say(said, isUnknown(error) ? "The outcome is unknown: the run may still be stopped. This view shows it." : complaint(error, "operate"));
+      complain(said, isUnknown(error) ? "The outcome is unknown: the run may still be stopped. This view shows it." : complaint(error, "operate"));
       button.removeAttribute("aria-disabled");
     }
   }

@@ -343,7 +343,8 @@ def test_a_run_is_stopped_once_and_a_failure_is_an_alert(tab, decant):
     button = tab.button("Stop this run")
 
     button.press("Enter")
-    expect(tab(".part-head").get_by_role("status")).to_have_text("Stopping …")
+    expect(tab(".part-head").get_by_text("Stopping …")).to_be_visible()
+    expect(tab("#announcer")).to_contain_text("Stopping …")
     expect(button).to_be_disabled()
     button.press("Enter")
     expect(button).to_be_focused()

@@ -269,6 +269,16 @@ def test_without_an_answer_the_last_one_stays_and_says_how_old_it_is(patient_tab
     expect(tab("main [role=status]")).to_be_empty()
 
 
+def test_runs_that_cannot_be_read_are_the_headline(bare_tab, bare):
+    bare_tab.refusals_expected = True
+    bare_tab.page.route(
+        "**/runs?*", lambda route: route.fulfill(status=500, json={"title": "Internal error", "status": 500})
+    )
+    bare_tab.page.reload()
+
+    expect(bare_tab.title()).to_have_text("The runs cannot be read.")
+
+
 _DATED = """
 INSERT INTO runs (source, trigger, status, contract_hash, key_version, pages_planned, started_at, finished_at)
 SELECT 'here', 'schedule', 'succeeded', '', 1, 1, at, at
@@ -276,8 +286,16 @@ FROM generate_series(0, 4) AS n, LATERAL (SELECT now() - (%s + 24 * n) * interva
 """
 
 
+_EVERY_FIVE_MINUTES = """
+INSERT INTO runs (source, trigger, status, contract_hash, key_version, pages_planned, started_at, finished_at)
+SELECT 'here', 'schedule', 'succeeded', '', 1, 1, at, at
+FROM generate_series(1, 30) AS n,
+    LATERAL (SELECT now() - interval '10 days' - n * interval '5 minutes') AS made (at)
+"""
+
+
 @pytest.mark.parametrize(
-    ("hours", "headline"), [(50, "Everything works."), (80, "No run has succeeded for 3 days.")]
+    ("hours", "headline"), [(70, "Everything works."), (80, "No run has succeeded for 3 days.")]
 )
 def test_a_schedule_that_has_stopped_is_the_headline(bare_tab, bare, hours, headline):
     bare.sql(_DATED, hours)
@@ -285,7 +303,16 @@ def test_a_schedule_that_has_stopped_is_the_headline(bare_tab, bare, hours, head
 
     expect(bare_tab.bars()).to_have_count(5)
     expect(bare_tab.title()).to_have_text(headline)
-    expect(bare_tab(".figures .late")).to_have_count(0 if hours == 50 else 1)
+    expect(bare_tab(".figures .late")).to_have_count(0 if hours == 70 else 1)
+
+
+def test_after_a_change_to_a_rarer_schedule_nothing_is_overdue(bare_tab, bare):
+    bare.sql(_EVERY_FIVE_MINUTES)
+    bare.sql(_DATED, 20)
+    bare_tab.page.reload()
+
+    expect(bare_tab.bars()).to_have_count(35)
+    expect(bare_tab.title()).to_have_text("Everything works.")
 
 
 def test_people_counted_before_a_run_ended_are_shown_with_their_time(bare_tab, bare):

@@ -543,7 +543,7 @@ def test_a_head_that_is_too_slow_is_not_called_cut_off(source_of):
 
 
 def test_the_time_limit_of_a_page_that_has_come_cuts_no_later_page(user_api, stand_in):
-    source = stand_in(replace(LIMITS, page=0.6, read=2), fault="delay-0.4")
+    source = stand_in(replace(LIMITS, page=1.0, read=2), fault="delay-0.6")
 
     source.fetch(1, 3)
     source.fetch(2, 3)  # in progress when the time of the first would be up

@@ -840,6 +840,20 @@ def test_the_log_says_why_a_run_failed(caplog):
     assert f"run {uid(1)}: the run's lease has expired" in caplog.text
 
 
+def test_a_run_that_somebody_stopped_is_that_whatever_else_its_worker_meets():
+    trial = Run(page(1), SourceUnavailable(2, "status 503"))
+    finish_run = trial.store.finish_run
+
+    def finish(run_id, ending):
+        return finish_run(run_id, ending) if ending.error == "stopped on request" else None
+
+    trial.store.finish_run = finish
+
+    report = trial()
+
+    assert (report.status, report.error, report.pages) == ("failed", "stopped on request", 1)
+
+
 def test_a_run_that_somebody_stopped_is_no_error_in_the_log(caplog):
     with caplog.at_level(logging.INFO):
         report = Run(page(1), failing={"load": StopRequested("load_page")})()

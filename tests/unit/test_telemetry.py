@@ -147,9 +147,13 @@ def test_a_message_that_cannot_be_put_together_raises_nothing(arguments):
 
 def test_an_address_in_an_extra_field_is_removed_at_any_depth():
     entry = record("sent")
-    entry.to = {"all": [["ann@secret.example"]]}
+    entry.to = {"all": [['say "ann@secret.example"!']], "bob@secret.example": {OSError("eve@secret.example")}}
 
-    assert "secret" not in telemetry.AsJson().format(entry)
+    line = telemetry.AsJson().format(entry)
+
+    assert line.isascii()
+    assert json.loads(line)["to"]["all"] == [['say "…"!']]
+    assert "secret" not in line
 
 
 def test_a_run_that_somebody_stopped_has_not_failed(capsys):

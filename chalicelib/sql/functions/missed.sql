@@ -1,5 +1,6 @@
 -- Why a queued run that has loaded all its pages may have missed records, or NULL: as pipeline.py says it of a run that
--- works its pages in turn. `unread` means that the source may have more than the run read.
+-- works its pages in turn (which also misses a `total` that no page has). `unread` means that the source may have more
+-- than the run read.
 CREATE OR REPLACE FUNCTION missed(run runs) RETURNS text
     LANGUAGE sql STABLE
     BEGIN ATOMIC

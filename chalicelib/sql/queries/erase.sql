@@ -12,7 +12,8 @@ WITH begun AS (
     WHERE uid_token = ANY (%(older_tokens)s::text[] || %(uid_token)s::text)
     HAVING NOT EXISTS (SELECT FROM key_versions WHERE is_overtaken(version, proof, %(key)s))
 ), remembered AS (
-    INSERT INTO erasures (uid_token, erased_at) SELECT %(uid_token)s, at FROM begun ON CONFLICT DO NOTHING
+    INSERT INTO erasures (uid_token, erased_at) SELECT %(uid_token)s, at FROM begun
+    ON CONFLICT (uid_token) DO UPDATE SET erased_at = excluded.erased_at
 ), outdated AS (
     DELETE FROM erasures WHERE uid_token = ANY (%(older_tokens)s::text[]) AND EXISTS (SELECT FROM begun)
 ), gone AS (
