@@ -1,7 +1,7 @@
 // Erases a person: asks for confirmation, sends one request, and shows the receipt.
 
 import { ask } from "./api.js";
-import { announce, element, freshId, remark, report, save, complain } from "./dom.js";
+import { announce, complain, element, freshId, remark, report, save } from "./dom.js";
 import { complaint, isUnknown } from "./states.js";
 import { number, timestamp } from "./words.js";
 

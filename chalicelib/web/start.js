@@ -1,7 +1,7 @@
 // The buttons that start and stop a run. Whether the key has the scope for it only shows when they are tried.
 
 import { ask } from "./api.js";
-import { announce, element, freshId, report, complain } from "./dom.js";
+import { announce, complain, element, freshId, report } from "./dom.js";
 import { complaint, isUnknown } from "./states.js";
 
 const BECAME = {

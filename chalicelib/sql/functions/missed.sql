@@ -1,6 +1,6 @@
--- Why a queued run that has loaded all its pages may have missed records, or NULL: as pipeline.py says it of a run that
--- works its pages in turn (which also misses a `total` that no page has). `unread` means that the source may have more
--- than the run read.
+-- Why a queued run that has loaded all its pages may have missed records, or NULL. pipeline.py says the same of a run
+-- that works its pages in turn; only there, it is also a fault if no page says how many records there are. `unread`
+-- means that the source may have more than the run read.
 CREATE OR REPLACE FUNCTION missed(run runs) RETURNS text
     LANGUAGE sql STABLE
     BEGIN ATOMIC
