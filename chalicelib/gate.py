@@ -203,6 +203,7 @@ def _rule(message: str, fields: tuple[str, ...]) -> str:
     if message.startswith("Object contains unknown field"):
         return f"unknown field; allowed: {', '.join(fields) or 'none'}"
     rule, _, path = message.partition(" - at `$")
+    rule = "unknown value" if rule.startswith("Invalid enum value") else rule  # which names the value
     rule = re.sub(r"\.0\b", "", rule).replace("`float` that's a multiple of 1", "a whole number")
     rule = re.sub(r"`(\w+)`", lambda kind: _KINDS.get(kind[1], kind[0]), rule.removesuffix(", got `str`"))
     named = re.match(r"\.(\w+)`", path)

@@ -15,7 +15,7 @@ _KEPT = [column for column, treatment in TREATMENT_OF.items() if treatment == "k
 
 # With spaces around its sign, only if a domain follows: "Engineer @ Large" has none.
 _ADDRESS = re.compile(r"[^\s@](@[^\s@]|\s*@\s*[^\s@]+\.\w)")
-# Nine digits, as phone, insurance and card numbers have, but dates do not; separators do not count.
+# Nine digits, as phone, insurance and card numbers have, but a date has not; separators do not count.
 _NUMBER = re.compile(r"\d(?:[\W_]{0,3}\d){8}")
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 import app
-from chalicelib import runs, upkeep, wiring
+from chalicelib import forms, runs, upkeep, wiring
 from chalicelib.errors import ConfigError, KeysOvertaken, StoreError
 from chalicelib.views import UserView
 from tests.fakes import person, uid
@@ -148,6 +148,20 @@ def test_an_unexpected_error_shows_only_the_request_id(breaking, method, path, _
     assert is_problem(answer)
     assert set(answer.json) <= {"type", "title", "status", "request_id"}
     assert answer.json["title"] == "Internal error"
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [("/users", forms.Users), ("/runs", forms.Runs), (f"/runs/{uid(1)}/rejects", forms.Rejects)],
+)
+def test_no_parameter_is_repeated_when_it_is_refused(api, caplog, capsys, path, form):
+    for name in form.__struct_fields__:
+        for sent in ("hush@example.com", "hush - at `$.limit`", "hush\n"):
+            answer = api.get(path, query={name: sent})
+
+            assert answer.status in (200, 400, 404), (name, sent)
+            everything = f"{answer.body} {answer.headers} {caplog.text} {capsys.readouterr()}"
+            assert "hush" not in everything, (name, sent)
 
 
 def test_the_log_has_the_type_and_place_of_an_unexpected_error_and_no_value(breaking, caplog, capsys):

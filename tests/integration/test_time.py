@@ -36,14 +36,19 @@ class Clock:
 
 
 @pytest.fixture
-def slow(app_environment, user_api, monkeypatch):
-    """A slow source of seven pages; returns the pages that were fetched."""
+def in_lambda(app_environment, user_api):
+    """A source of seven pages, read in a function with a time limit."""
     app_environment(
         SOURCE_URL=user_api.url("random-data-api", seed=3),
         SOURCE_PAGES=str(PAGES),
         SOURCE_PAGE_SIZE=str(SIZE),
         AWS_LAMBDA_FUNCTION_NAME="decant-test-ingest",
     )
+
+
+@pytest.fixture
+def slow(in_lambda, monkeypatch):
+    """The source is slow; returns the pages that were fetched."""
     clock, source, fetched = Clock(), wiring.source(), []
     monkeypatch.setattr(pipeline, "time", clock)
     monkeypatch.setattr(runs, "time", clock)
@@ -222,26 +227,15 @@ def test_a_continued_run_tries_one_page_even_with_very_little_time_left(slow):
     assert (report.first_page, report.pages, slow) == (4, 1, [4])
 
 
-def test_time_is_reserved_for_a_page_that_takes_longer_than_those_before_it(app_environment, user_api):
-    app_environment(
-        SOURCE_URL=user_api.url("random-data-api", seed=3),
-        SOURCE_PAGES=str(PAGES),
-        SOURCE_PAGE_SIZE=str(SIZE),
-        AWS_LAMBDA_FUNCTION_NAME="decant-test-ingest",
-    )
-
+@pytest.mark.usefixtures("in_lambda")
+def test_time_is_reserved_for_a_page_that_takes_longer_than_those_before_it():
     report = runs.ingest({}, Context(4))
 
     assert (report.status, report.pages, report.next_page) == ("partial", 1, 2)
 
 
-def test_slow_loads_do_not_make_a_run_exceed_its_time(app_environment, user_api, monkeypatch):
-    app_environment(
-        SOURCE_URL=user_api.url("random-data-api", seed=3),
-        SOURCE_PAGES=str(PAGES),
-        SOURCE_PAGE_SIZE=str(SIZE),
-        AWS_LAMBDA_FUNCTION_NAME="decant-test-ingest",
-    )
+@pytest.mark.usefixtures("in_lambda")
+def test_slow_loads_do_not_make_a_run_exceed_its_time(monkeypatch):
     clock, store = Clock(), wiring.store()
     monkeypatch.setattr(pipeline, "time", clock)
     monkeypatch.setattr(runs, "time", clock)
