@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from chalicelib import wiring
 from chalicelib.errors import Stopped, StoreError, safe
-from chalicelib.ledger import Ending, Report
+from chalicelib.ledger import Ending
+from chalicelib.report import Report
 
 _LEAVE_SECONDS = 6.0  # of the ten that a process has after SIGTERM
 

@@ -12,7 +12,6 @@ from chalicelib.ledger import (
     Loaded,
     PageLoad,
     RejectRow,
-    Report,
     ReportStatus,
     RunRequest,
     SealedReject,
@@ -21,6 +20,7 @@ from chalicelib.ledger import (
 from chalicelib.paging import Cursor
 from chalicelib.privacy import Tokeniser
 from chalicelib.quarantine import Quarantine
+from chalicelib.report import Report
 
 
 class Source(Protocol):
@@ -88,6 +88,7 @@ class Plan:
             replay_of=self.replay_of,
             queued=queued,
             pages_are_full=source.dialect.paging.pages_are_full,
+            incremental=source.dialect.paging.since is not None and self.trigger in ("schedule", "manual"),
         )
 
 

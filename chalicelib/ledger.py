@@ -1,10 +1,8 @@
 """The data that a run, the store and the caller who asked for the run exchange. Pure."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
-from uuid import UUID
+from dataclasses import dataclass, field
+from typing import Literal
 
 from chalicelib.users import Issue
 
@@ -24,6 +22,7 @@ class RunRequest:
     """What to open: the source, what triggers the run, and how many pages of what size it is to have.
 
     ``replay_of`` names the run whose sealed rejects it processes; ``queued`` means a queue message per page.
+    ``incremental`` means to ask only for who has changed, if all others were loaded lately; not queued then.
     """
 
     source: str
@@ -33,6 +32,7 @@ class RunRequest:
     replay_of: str | None = None
     queued: bool = False
     pages_are_full: bool = False  # a page with fewer records than requested must be the source's last
+    incremental: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,16 @@ class Ending:
 
 @dataclass(frozen=True)
 class OpenedRun:
-    """What became of a ``RunRequest``: ``status`` is ``running`` or ``skipped``; the page to begin with."""
+    """What became of a ``RunRequest``: ``status`` is ``running`` or ``skipped``; the page to begin with.
+
+    ``since``: ask only for who has changed since then (ISO 8601, UTC).
+    """
 
     run_id: str
     status: Status
     first_page: int = 1
+    queued: bool = False
+    since: str | None = None
 
 
 @dataclass(frozen=True)
@@ -177,74 +182,3 @@ class Erased:
     addresses: int
     sealed_records: int
     run_ids: Sequence[str]
-
-
-_OF_THE_RUN_ALONE = {"unknown_names", "cursor", "uids", "received"}  # fields that a summary lacks
-
-
-@dataclass
-class Report:
-    """A run so far: pages done, the counts of the conservation law, rejects by (path, rule), and times.
-
-    It begins with ``first_page``; if it ran out of time, the next scheduled run begins with ``next_page``.
-    ``timings`` are milliseconds by step. ``unknown_fields`` counts the fields of records that the dialect
-    does not know, on pages that were not loaded too; ``unknown_names`` are those that are surely names.
-    ``withheld`` counts, by column, kept texts that held an e-mail address or a long number.
-    ``total`` is how many records the source says that it has, ``received`` how many it gave.
-    ``source_ended`` means that the run has seen the source's end. ``short_pages`` had fewer records than
-    requested, although others followed. ``uids`` are those of the last page.
-    ``cursor`` is where the next page is, for an API that pages by cursor; it may hold a personal value.
-    """
-
-    run_id: str
-    status: ReportStatus
-    pages: int = 0
-    fetched: int = 0
-    inserted: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    duplicate: int = 0
-    rejected: int = 0
-    suppressed: int = 0
-    error: str | None = None
-    seconds: float = 0.0
-    timings: dict[str, float] = field(default_factory=dict)
-    rejects_by_rule: Counter[tuple[str, str]] = field(default_factory=Counter)
-    unknown_fields: int = 0
-    unknown_names: set[str] = field(default_factory=set, repr=False)
-    withheld: Counter[str] = field(default_factory=Counter)
-    first_page: int = 1
-    next_page: int | None = None
-    source_ended: bool = False
-    total: int | None = None
-    received: int = 0
-    cursor: Mapping[str, str | int | list[str]] | None = field(default=None, repr=False)
-    uids: Sequence[UUID] = field(default=(), repr=False)
-    short_pages: int = 0
-
-    def summary(self) -> dict[str, Any]:
-        """The report as JSON can hold it, without what only the run needs, or the source made up."""
-        kept = {name: value for name, value in vars(self).items() if name not in _OF_THE_RUN_ALONE}
-        return kept | {
-            "timings": dict(self.timings),
-            "withheld": dict(self.withheld),
-            "rejects_by_rule": [
-                {"path": path, "rule": rule, "count": count}
-                for (path, rule), count in self.rejects_by_rule.most_common()
-            ],
-        }
-
-    def settle(self, counts: Counts) -> None:
-        """Takes status and counts from the ledger: a page may be loaded although the answer got lost."""
-        vars(self).update(asdict(counts))
-
-    def add(self, loaded: Loaded, fetched: int, duplicate: int) -> None:
-        """Counts one loaded page."""
-        self.pages += 1
-        self.fetched += fetched
-        self.duplicate += duplicate
-        self.inserted += loaded.inserted
-        self.updated += loaded.updated
-        self.unchanged += loaded.unchanged
-        self.rejected += loaded.rejected
-        self.suppressed += loaded.suppressed

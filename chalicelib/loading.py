@@ -8,7 +8,8 @@ from typing import Self
 
 from chalicelib import views
 from chalicelib.edges import Edges
-from chalicelib.ledger import Loaded, PageLoad, Report
+from chalicelib.ledger import Loaded, PageLoad
+from chalicelib.report import Report
 from chalicelib.timing import timed
 
 # How long a thread whose answer has arrived may wait for the GIL: usually 5 ms.

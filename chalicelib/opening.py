@@ -1,11 +1,13 @@
 """How a run begins: it enters the ledger, takes the lease, and checks the keys against what is stored."""
 
 import logging
+from dataclasses import asdict
 from typing import Protocol
 
 from chalicelib.errors import ConfigError, Stopped, StoreError
-from chalicelib.ledger import Counts, Ending, OpenedRun, Report, RunRequest
+from chalicelib.ledger import Counts, Ending, OpenedRun, RunRequest
 from chalicelib.privacy import KeyLedger, Tokeniser, contract_hash, refuse_wrong_keys
+from chalicelib.report import Report
 
 _log = logging.getLogger("decant.opening")
 
@@ -22,7 +24,7 @@ def open_run(ledger: Ledger, tokeniser: Tokeniser, request: RunRequest) -> Repor
     the lease; ``failed`` if the keys do not fit what is stored, or cannot be checked. Stopped is recorded as
     ``failed`` too, and raised."""
     opened = ledger.open_run(request, contract_hash(), tokeniser.version)
-    report = Report(opened.run_id, opened.status, first_page=opened.first_page)
+    report = Report(**asdict(opened))
     if report.status != "running":
         return report
     try:

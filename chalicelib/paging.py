@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 # The query parameters that lead from one page to the next; a list is sent as several of the same name.
@@ -25,6 +26,9 @@ class Paging:
     For an API that pages by cursor, ``next_cursor`` gets a page's whole JSON and returns what to add to the
     query for the next page, or None after the last. ``next_link`` is for one that names the next page in its
     ``Link`` header (RFC 8288); of that address, only the query is used.
+
+    ``since`` is for an API that can leave out who has not changed since a time: it gets the time (UTC) and
+    returns what to add to the query.
     """
 
     query: Callable[[int, int], Mapping[str, int]]
@@ -33,6 +37,12 @@ class Paging:
     total: str | None = None
     next_cursor: Callable[[Any], Cursor | None] | None = None
     next_link: bool = False
+    since: Callable[[datetime], Mapping[str, str | int]] | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a ``since`` without an end: no run could tell that it has everybody."""
+        if self.since and not self.has_end:
+            raise ValueError("since needs an API that ends, or pages by cursor")
 
     @property
     def by_cursor(self) -> bool:

@@ -22,10 +22,11 @@ from chalicelib.errors import (
     Unforeseen,
     safe,
 )
-from chalicelib.ledger import Ending, Report, Status
+from chalicelib.ledger import Ending, Status
 from chalicelib.loading import Loads
 from chalicelib.paging import Paging
 from chalicelib.prepare import prepare
+from chalicelib.report import Report
 
 _log = logging.getLogger("decant.pipeline")
 

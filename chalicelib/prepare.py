@@ -13,8 +13,9 @@ from chalicelib.clean import clean
 from chalicelib.dialect import Dialect, TooManyRecords
 from chalicelib.edges import Edges, Plan
 from chalicelib.errors import ConfigError, RejectBudgetExceeded, SourceInvalid
-from chalicelib.ledger import PageLoad, RejectRow, Replay, Report
+from chalicelib.ledger import PageLoad, RejectRow, Replay
 from chalicelib.paging import Cursor
+from chalicelib.report import Report
 from chalicelib.timing import timed
 from chalicelib.users import MAX_PAGE_SIZE
 from chalicelib.validation import ValidPage, validate, validate_records
@@ -72,7 +73,8 @@ def _extract(edges: Edges, plan: Plan, page: int, report: Report) -> tuple[Valid
             return _validated_again(edges, plan.replay_of, page, today)
     body, dialect = _fetch(edges, plan, page, report), edges.source.dialect
     with timed(report, "validate"):
-        valid = _validated(body, dialect, page, today)
+        may_be_empty = dialect.paging.has_end and (page > 1 or report.since is not None)
+        valid = _validated(body, dialect, page, today, may_be_empty)
         _refuse_repetition(valid, page, report)
         if dialect.paging.by_cursor:
             report.cursor = _next_cursor(body, dialect, page, report.cursor)
@@ -95,9 +97,13 @@ def _refuse_repetition(valid: ValidPage, page: int, report: Report) -> None:
 def _fetch(edges: Edges, plan: Plan, page: int, report: Report) -> bytes:
     if edges.source.dialect.paging.by_cursor and page > 1 and report.cursor is None:
         raise SourceInvalid(page, "only the page before it can say where it is: the API pages by cursor")
+    since = edges.source.dialect.paging.since
     with timed(report, "fetch"):
-        cursor = () if report.cursor is None else (report.cursor,)  # most sources need not know of cursors
-        return edges.source.fetch(page, plan.page_size, *cursor)
+        changed = since(datetime.fromisoformat(report.since)) if since and report.since else {}
+        added = {**changed, **(report.cursor or {})}
+        return edges.source.fetch(
+            page, plan.page_size, *[added] if added else []
+        )  # most sources need nothing
 
 
 def _next_cursor(body: bytes, dialect: Dialect[Any], page: int, cursor: Cursor | None) -> Cursor | None:
@@ -146,11 +152,11 @@ def _reject_rows(edges: Edges, run_id: str, page: int, valid: ValidPage) -> Iter
         yield row
 
 
-def _validated(body: bytes, dialect: Dialect[Any], page: int, today: date) -> ValidPage:
+def _validated(body: bytes, dialect: Dialect[Any], page: int, today: date, may_be_empty: bool) -> ValidPage:
     place = f" (expected at {dialect.envelope})" if dialect.envelope else ""
     try:
         valid = validate(body, dialect, today)
-        problem = "" if valid.fetched or (dialect.paging.has_end and page > 1) else f"no records{place}"
+        problem = "" if valid.fetched or may_be_empty else f"no records{place}"
     except TooManyRecords:
         problem = f"more than {MAX_PAGE_SIZE} records"
     except (JSONDecodeError, RecursionError):

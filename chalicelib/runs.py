@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib import background, config, telemetry, wiring
 from chalicelib.errors import ConfigError, DecantError, RequestError
-from chalicelib.ledger import Ending, Report
+from chalicelib.ledger import Ending
 from chalicelib.opening import open_run
 from chalicelib.privacy import refuse_wrong_keys
+from chalicelib.report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -111,13 +112,13 @@ def _run_scheduled(until: float) -> Report:
     from chalicelib import pipeline
 
     edges, plan = _edges(), _plan("schedule", None, None, until=until)
-    queued = _is_for_the_queue(edges.source, plan.pages)
-    report = open_run(edges.store, edges.tokeniser, plan.request(edges.source, queued))
+    request = plan.request(edges.source, _is_for_the_queue(edges.source, plan.pages))
+    report = open_run(edges.store, edges.tokeniser, request)
     with _logged(report):
-        if queued and report.status == "running":
-            _queue_pages(report, plan.pages)
-        elif not queued:
+        if not report.queued:
             pipeline.work(edges, plan, report)
+        elif report.status == "running":
+            _queue_pages(report, plan.pages)
     return report
 
 
@@ -130,7 +131,7 @@ def _run_opened(run_id: str, until: float) -> Report:
         if report.status == "lost":  # the order came too late; otherwise twice, or the run was stopped
             telemetry.log_run(report)
         return report
-    report = Report(run_id, "running")
+    report = Report(run_id, "running", queued=run.queued, since=run.since)
     with _logged(report):
         with _recording_failure(report):
             edges = _edges()

@@ -89,7 +89,8 @@ class Store:
             "run_id": str(uuid4()),
             "contract_hash": contract_hash,
             "key_version": key_version,
-            "lease_seconds": QUEUED_LEASE_SECONDS if request.queued else LEASE_SECONDS,
+            "lease_seconds": LEASE_SECONDS,
+            "queued_lease_seconds": QUEUED_LEASE_SECONDS,
         }
         return OpenedRun(*self._rows("open_run", values)[0])
 

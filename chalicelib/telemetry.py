@@ -19,7 +19,8 @@ from typing import Any
 import msgspec
 
 from chalicelib.errors import STOPPED_ON_REQUEST, Unforeseen
-from chalicelib.ledger import OUTCOMES, Report
+from chalicelib.ledger import OUTCOMES
+from chalicelib.report import Report
 
 _NAME = "decant"
 _EMAIL = re.compile(r"[^\s@'\"<>]+@[^\s@'\"<>]+\.[^\s@'\"<>]+")

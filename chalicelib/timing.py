@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from chalicelib.ledger import Report
+from chalicelib.report import Report
 
 
 @contextmanager

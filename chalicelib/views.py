@@ -80,6 +80,7 @@ class Run(Struct):
 
     ``unknown_fields`` counts fields that the dialect does not know, once for each record; ``withheld``, kept
     texts that held an e-mail address or a long number. None of them is stored. A replay has no ``page_size``.
+    ``since`` is set if the run asked only for who has changed since then.
     """
 
     run_id: Uuid
@@ -106,6 +107,7 @@ class Run(Struct):
     finished_at: Moment | None
     replay_of: Uuid | None
     queued: bool
+    since: Moment | None
 
 
 class RunList(Struct):
@@ -138,8 +140,7 @@ class RejectList(Struct):
 
 class RunStarted(Struct):
     """``status`` is running; or skipped, if another run of the source is in progress; or failed, if the token
-    keys do not match the stored data or cannot be compared with it.
-    """
+    keys do not match the stored data or cannot be compared with it."""
 
     run_id: Uuid
     status: Annotated[str, Meta(extra_json_schema={"enum": ["running", "skipped", "failed"]})]

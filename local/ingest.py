@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from chalicelib import runs, telemetry, wiring
 from chalicelib.errors import DecantError
-from chalicelib.ledger import OUTCOMES, Report, Trigger
+from chalicelib.ledger import OUTCOMES, Trigger
+from chalicelib.report import Report
 from chalicelib.users import MAX_PAGE_SIZE, MAX_PAGES
 from local import lock, settings, signals
 from local.errors import LocalError
@@ -127,6 +128,8 @@ def table(report: Report, replay: bool = False) -> Iterator[str]:
         if not report.error:
             yield "  that run has no sealed rejects"
         return
+    if report.since:
+        yield f"  since       {report.since[:16]}Z, only who has changed"
     yield f"  pages       {report.pages:>9,}"
     yield f"  fetched     {report.fetched:>9,}"
     for sign, outcome in zip("=+++++", OUTCOMES, strict=True):

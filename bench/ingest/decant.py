@@ -11,8 +11,8 @@ from chalicelib import pipeline
 from chalicelib.cache import Cache
 from chalicelib.dialect import Dialect
 from chalicelib.edges import Edges, Plan
-from chalicelib.ledger import Report
 from chalicelib.privacy import Tokeniser
+from chalicelib.report import Report
 from chalicelib.sources import random_data_api
 from chalicelib.store import Store
 

@@ -64,6 +64,7 @@ function facts(run) {
     ["Duration", spent === null ? "unknown" : duration(spent)],
     ["Pages", run.status === "succeeded" ? number(run.pages_done) : `${number(run.pages_done)} of ${number(run.pages_planned)}`],
     run.page_size !== null && ["Page size", counted(run.page_size, "record", "records")],
+    run.since && ["Asked for", element("span", {}, "who has changed since ", timestamp(run.since))],
     ["Trigger", run.queued ? `${run.trigger}, over the queue` : run.trigger],
     ["Source", run.source],
     ["Contract", element("code", {}, run.contract_hash)],

@@ -12,8 +12,9 @@ import redis
 
 from chalicelib import runs, wiring
 from chalicelib.errors import DecantError
-from chalicelib.ledger import Report, RunRequest
+from chalicelib.ledger import RunRequest
 from chalicelib.opening import open_run
+from chalicelib.report import Report
 from local import settings
 from tests.builders import Api
 from tests.integration import api_support

@@ -14,7 +14,7 @@ from msgspec import structs
 
 from chalicelib import answers, manual, people, runs, telemetry
 from chalicelib.errors import SourceInvalid
-from chalicelib.ledger import Report
+from chalicelib.report import Report
 from chalicelib.sources import client
 from chalicelib.store import Store
 from tests.builders import RANDOM_DATA_API

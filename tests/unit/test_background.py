@@ -6,7 +6,7 @@ import pytest
 
 from chalicelib import background, wiring
 from chalicelib.errors import Stopped, StoreError, StoreUnavailable
-from chalicelib.ledger import Report
+from chalicelib.report import Report
 from tests.waiting import until
 
 

@@ -5,7 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.ledger import Loaded, PageLoad, RejectRow, Report
+from chalicelib.ledger import Loaded, PageLoad, RejectRow
+from chalicelib.report import Report
 from chalicelib.users import Issue
 from tests.fakes import key
 
@@ -38,6 +39,8 @@ def test_a_new_report_counts_nothing():
         "total": None,
         "first_page": 1,
         "next_page": None,
+        "queued": False,
+        "since": None,
         "source_ended": False,
         "short_pages": 0,
     }

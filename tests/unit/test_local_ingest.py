@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib import runs
 from chalicelib.errors import ConfigError
-from chalicelib.ledger import Report
+from chalicelib.report import Report
 from local import ingest, keys, lock, settings
 from local.errors import LocalError
 from local.stack import running_stack
@@ -87,6 +87,12 @@ def test_an_invalid_count_is_refused(configured, call, argv, most, capsys):
         call(*argv, report=a_report())
 
     assert f"must be a whole number from 1 to {most}" in capsys.readouterr().err
+
+
+def test_a_run_over_changes_says_since_when():
+    lines = list(ingest.table(a_report(since="2026-02-28T23:59:58.123456Z")))
+
+    assert "  since       2026-02-28T23:59Z, only who has changed" in lines
 
 
 @pytest.mark.parametrize(

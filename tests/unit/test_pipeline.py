@@ -24,8 +24,9 @@ from chalicelib.errors import (
     StoreUnavailable,
     Unforeseen,
 )
-from chalicelib.ledger import OUTCOMES, Report, RunRequest, Trigger
+from chalicelib.ledger import OUTCOMES, RunRequest, Trigger
 from chalicelib.pipeline import Edges, Plan, run
+from chalicelib.report import Report
 from tests.builders import MISSING, RANDOM_DATA_API, paged
 from tests.fakes import FakeCache, FakeSource, FakeStore, uid
 from tests.keys import PII_KEY

@@ -57,6 +57,14 @@ def checked(*records: Any) -> ValidPage:
     return validate(json.dumps({"Resources": records}).encode(), SCIM, TODAY)
 
 
+def test_a_source_without_an_end_cannot_ask_for_changes():
+    since = {"since": lambda time: {"changed": time.isoformat()}}
+    with pytest.raises(ValueError, match="since needs an API that ends, or pages by cursor"):
+        Paging(SCIM.paging.query, ends=False, **since)
+
+    assert Paging(SCIM.paging.query, ends=False, next_link=True, **since).has_end
+
+
 def test_a_page_without_a_fault_is_decoded_at_once():
     body = json.dumps({"Resources": [record(), record(nicknames=["Nê"])]}).encode()
     assert [user.email for user in SCIM.decode(body)] == ["ines@example.com"] * 2

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET, Struct, UnsetType
 
 from chalicelib import pipeline, shapes
-from chalicelib.ledger import Report
+from chalicelib.report import Report
 from chalicelib.users import Issue
 from chalicelib.validation import ValidPage, validate
 from tests.builders import APIS, MISSING, RANDOM_DATA_API, facts

@@ -11,7 +11,7 @@ import yaml
 
 from chalicelib import telemetry
 from chalicelib.errors import StopRequested
-from chalicelib.ledger import Report
+from chalicelib.report import Report
 from chalicelib.telemetry import NoValues
 
 ROOT = Path(__file__).parent.parent.parent

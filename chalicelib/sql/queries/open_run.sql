@@ -2,6 +2,8 @@
 -- First ends all runs, of any source, whose lease has run out: they are lost (a queued run that loaded a page is
 -- partial, or has succeeded if it is complete).
 -- A scheduled run continues where the previous scheduled one ran out of time, unless the page size differs.
+-- An incremental run asks only for who has changed since the last complete run (an hour more, for clocks that differ and
+-- changes that a source shows late). Once a week, and under another contract or key, it asks for everybody.
 -- Idempotent: the caller chooses the run's id, and the lock, a separate statement, lets a second try see the result
 -- of the first, even if that was still in progress.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a snapshot for each statement
@@ -20,43 +22,55 @@ UPDATE runs SET
 WHERE status = 'running' AND lease_expires_at < now();
 
 WITH earlier AS (
-    SELECT run_id, status FROM runs WHERE run_id = %(run_id)s
+    SELECT run_id, status, queued, since FROM runs WHERE run_id = %(run_id)s
 ), latest AS (
-    SELECT next_page, page_size FROM runs
+    SELECT next_page, page_size, contract_hash, key_version, since, as_of FROM runs
     WHERE source = %(source)s AND trigger = 'schedule' AND status <> 'skipped' AND run_id <> %(run_id)s
         AND started_at <= now() -- a clock may have been set back
     ORDER BY started_at DESC
     LIMIT 1
+), continued AS (
+    SELECT next_page, since, as_of FROM latest
+    WHERE %(trigger)s = 'schedule' AND next_page <= %(pages)s AND page_size = %(page_size)s
+        AND (since IS NOT NULL OR NOT %(queued)s)
+        AND (contract_hash = %(contract_hash)s AND key_version = %(key_version)s AND as_of IS NOT NULL OR NOT %(incremental)s)
+), complete AS (
+    SELECT max(as_of) AS as_of FROM runs
+    WHERE %(incremental)s AND source = %(source)s AND trigger IN ('schedule', 'manual') AND status = 'succeeded'
+        AND contract_hash = %(contract_hash)s AND key_version = %(key_version)s
+        AND started_at BETWEEN now() - interval '7 days' AND now()
+    HAVING bool_or(since IS NULL AND as_of IS NOT NULL)
 ), beginning AS (
-    SELECT coalesce((
-        SELECT next_page FROM latest
-        WHERE %(trigger)s = 'schedule' AND NOT %(queued)s AND next_page <= %(pages)s AND page_size = %(page_size)s
-    ), 1) AS first_page
+    SELECT
+        coalesce(next_page, 1) AS first_page,
+        CASE WHEN next_page IS NULL THEN complete.as_of - interval '1 hour' ELSE since END AS since,
+        coalesce(continued.as_of, now()) AS as_of
+    FROM (SELECT) AS one_row LEFT JOIN continued ON true LEFT JOIN complete ON true
 ), wanted AS (
     SELECT
         %(run_id)s::uuid AS run_id, %(source)s AS source, %(trigger)s AS trigger, %(contract_hash)s AS contract_hash,
         %(key_version)s AS key_version, %(pages)s - first_page + 1 AS pages_planned,
-        %(page_size)s::integer AS page_size, %(replay_of)s::uuid AS replay_of, %(queued)s AS queued,
-        %(pages_are_full)s AS pages_are_full, %(lease_seconds)s AS lease_seconds
-    FROM beginning
+        %(page_size)s::integer AS page_size, %(replay_of)s::uuid AS replay_of, %(pages_are_full)s AS pages_are_full,
+        since, as_of, queued, CASE WHEN queued THEN %(queued_lease_seconds)s ELSE %(lease_seconds)s END AS lease_seconds
+    FROM beginning CROSS JOIN LATERAL (SELECT %(queued)s AND since IS NULL AS queued) AS way
     WHERE NOT EXISTS (SELECT FROM earlier)
 ), opened AS (
     INSERT INTO runs (
-        run_id, source, trigger, contract_hash, key_version, pages_planned, page_size, replay_of, queued,
-        pages_are_full, lease_seconds, lease_expires_at
+        run_id, source, trigger, contract_hash, key_version, pages_planned, page_size, replay_of, pages_are_full,
+        since, as_of, queued, lease_seconds, lease_expires_at
     )
     SELECT wanted.*, now() + lease_seconds * interval '1 second' FROM wanted
     ON CONFLICT (source) WHERE status = 'running' DO NOTHING
-    RETURNING run_id, status
+    RETURNING run_id, status, queued, since
 ), skipped AS (
     INSERT INTO runs (
-        run_id, source, trigger, contract_hash, key_version, pages_planned, page_size, replay_of, queued,
-        pages_are_full, lease_seconds, status, finished_at, error
+        run_id, source, trigger, contract_hash, key_version, pages_planned, page_size, replay_of, pages_are_full,
+        since, as_of, queued, lease_seconds, status, finished_at, error
     )
     SELECT wanted.*, 'skipped', now(), 'another run of this source is in progress, or died and its lease has not expired'
     FROM wanted
     WHERE NOT EXISTS (SELECT FROM opened)
-    RETURNING run_id, status
+    RETURNING run_id, status, queued, since
 )
-SELECT run_id, status, first_page
+SELECT run_id, status, first_page, queued, iso_utc(run.since)
 FROM (TABLE earlier UNION ALL TABLE opened UNION ALL TABLE skipped) AS run CROSS JOIN beginning;
