@@ -54,16 +54,35 @@ def retrying() -> Retrying:
 
 def retry_while_locked(work: Callable[[], T], seconds: float) -> T:
     """Retries, with pauses, while others hold locks that the work needs."""
+    return _retry_while(_is_locked, work, seconds)
+
+
+def retry_while_away(work: Callable[[], T], seconds: float) -> T:
+    """Retries, with pauses, while Postgres cannot be reached or accepts no connection."""
+    return _retry_while(_is_away, work, seconds)
+
+
+def _retry_while(is_temporary: Callable[[BaseException], bool], work: Callable[[], T], seconds: float) -> T:
     from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
     retrying = Retrying(
-        retry=retry_if_exception(_is_locked), stop=stop_after_delay(seconds), wait=wait_fixed(1), reraise=True
+        retry=retry_if_exception(is_temporary),
+        stop=stop_after_delay(seconds),
+        wait=wait_fixed(1),
+        reraise=True,
     )
     return retrying(work)
 
 
 def _is_locked(error: BaseException) -> bool:
     return isinstance(error, StoreError) and error.sqlstate in _LOCKED
+
+
+def _is_away(error: BaseException) -> bool:
+    """Not if its password, name or certificate is wrong, nor if its disk is full."""
+    if not isinstance(error, StoreUnavailable) or error.sqlstate == _DISK_FULL:
+        return False
+    return error.sqlstate is None or error.sqlstate[:2] in {"53", "57"}
 
 
 def retry_once(work: Callable[[], T]) -> T:

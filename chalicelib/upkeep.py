@@ -8,6 +8,7 @@ from chalicelib import wiring
 from chalicelib.errors import StoreError, safe
 from chalicelib.views import Health, ServerHealth
 
+_AWAY_SECONDS = 100.0  # a failure also fails the rollback, which migrates as well
 _log = logging.getLogger("decant.upkeep")
 
 
@@ -35,11 +36,12 @@ def migrate(event: Mapping[str, Any]) -> dict[str, Any]:
     if "ResponseURL" not in event:
         return {"applied": wiring.store().migrate()}
     from chalicelib import aws  # imported late: the other way needs no AWS
+    from chalicelib.retries import retry_while_away
 
     problem, applied = "", list[str]()
     try:
         if event["RequestType"] != "Delete":
-            applied = wiring.store().migrate()
+            applied = retry_while_away(lambda: wiring.store().migrate(), _AWAY_SECONDS)
     except Exception as error:  # noqa: BLE001  the answer's boundary
         problem = str(safe(error))
         _log.error("migrate: %s", problem)

@@ -66,7 +66,9 @@ def destroy(stage: str, session: Any, everything: bool, ask: Asks) -> None:
         print(f"{stack.name} would be deleted:")
         print(*(f"! {resource}" for resource in stack.resources()), sep="\n")
     kept = "Postgres' password and a final snapshot of Postgres" if everything else "Postgres and the cache"
-    print(f"Messages in the queues are lost. Settings, packages, {kept} are kept.")
+    print(
+        f"Messages in the queues and the logs of the functions are lost. Settings, packages, {kept} are kept."
+    )
     if not ask(f"Delete {' and '.join(stack.name for stack in doomed)}?"):
         raise DeployError("nothing was deleted")
     for stack in doomed:

@@ -114,9 +114,14 @@ class Stack:
 
     def _is_new(self) -> bool:
         status = self._describe().get("StackStatus", "REVIEW_IN_PROGRESS")
-        if status == "ROLLBACK_COMPLETE":
+        if status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"}:
             raise DeployError(
-                f"{self.name} could not be created before; `{self.removal}` removes what is left"
+                f"{self.name} could not be created or deleted before; `{self.removal}` removes what is left"
+            )
+        if status == "UPDATE_ROLLBACK_FAILED":
+            raise DeployError(
+                f"{self.name} could not be rolled back before; when the cause is gone, run "
+                f"`aws cloudformation continue-update-rollback --stack-name {self.name}`"
             )
         if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
             raise DeployError(f"{self.name} is already being changed ({status})")

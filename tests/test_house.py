@@ -82,7 +82,7 @@ MAY_IMPORT = {
         "wiring",
     },
     "background": {"errors", "ledger", "report", "wiring"},
-    "upkeep": {"aws", "errors", "views", "wiring"},
+    "upkeep": {"aws", "errors", "retries", "views", "wiring"},
     "wiring": {"cache", "config", "dialect", "errors", "privacy", "quarantine", "store", "sources.client"},
     "pipeline": {"edges", "errors", "ledger", "loading", "opening", "paging", "prepare", "report"},
     "prepare": {

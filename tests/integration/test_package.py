@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import uuid
@@ -302,9 +303,31 @@ def test_the_alarms_watch_the_dead_letters_the_api_and_silence(resources):
     gateway = resources["RestAPI"]["Properties"]
 
     assert silent["TreatMissingData"] == "breaching"  # a run that never starts writes no line
+    assert silent["Metrics"][0]["Expression"] == f"FILL({silent['Metrics'][1]['Id']}, 0)"
     assert (silent["Threshold"], failed["Threshold"], dead["Threshold"]) == (1, 0, 0)
     assert dead["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": [letters, "QueueName"]}}]
     assert {one["Name"]: one["Value"] for one in api["Dimensions"]} == {
         "ApiName": gateway["Name"],
         "Stage": gateway["StageName"],
     }
+
+
+def test_the_dashboard_shows_every_function(resources):
+    """In a search expression, a quoted name finds that name alone, and not those that begin with it."""
+    functions = {
+        resource["Properties"]["FunctionName"]["Fn::Sub"]
+        for resource in resources.values()
+        if resource["Type"] == "AWS::Serverless::Function"
+    }
+    board = json.loads(resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])
+    searches = [
+        one[0]["expression"]
+        for widget in board["widgets"]
+        for one in widget["properties"]["metrics"]
+        if "AWS/Lambda" in str(one[0])
+    ]
+
+    assert len(searches) == 3
+    for search in searches:
+        assert set(re.findall(r'"(decant-[^"]*)"', search)) == functions
+        assert len(search) <= 1024

@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from chalicelib import aws, upkeep, wiring
-from chalicelib.errors import AwsError, StoreError
+from chalicelib.errors import AwsError, StoreError, StoreUnavailable
 
 EVENT = {
     "RequestType": "Update",
@@ -126,6 +126,29 @@ def test_a_failed_migration_fails_the_stack_and_is_not_raised(migrate, bucket):
     migrate(FakeStore(StoreError("migrate", "42703")), "Update")
 
     assert answer(bucket) == ("FAILED", "query migrate failed: SQLSTATE 42703")
+
+
+class AwayStore(FakeStore):
+    """Unavailable when first asked, as during a failover."""
+
+    def migrate(self):
+        if not self.migrated:
+            self.migrated = 1
+            raise StoreUnavailable("connect", "57P03")
+        return super().migrate()
+
+
+def test_a_stack_waits_for_postgres_since_its_rollback_would_need_it_too(migrate, bucket):
+    assert migrate(AwayStore(), "Update") == {"applied": ["0001_people"]}
+    assert answer(bucket) == ("SUCCESS", "done")
+
+
+@pytest.mark.parametrize("sqlstate", ["28P01", "3D000", "08001", "53100"])
+def test_a_stack_does_not_wait_for_what_waiting_cannot_mend(migrate, bucket, sqlstate):
+    store = FakeStore(StoreUnavailable("connect", sqlstate))
+    migrate(store, "Update")
+
+    assert (answer(bucket)[0], store.migrated) == ("FAILED", 1)
 
 
 def test_a_defect_fails_the_stack_without_its_text(migrate, bucket):

@@ -229,6 +229,9 @@ def test_the_outputs_of_a_stack_are_read_by_name(scripted):
     ("status", "message"),
     [
         ("ROLLBACK_COMPLETE", "`make destroy STAGE=prod` removes"),
+        ("ROLLBACK_FAILED", "`make destroy STAGE=prod` removes"),
+        ("DELETE_FAILED", "`make destroy STAGE=prod` removes"),
+        ("UPDATE_ROLLBACK_FAILED", "continue-update-rollback --stack-name decant-prod`"),
         ("UPDATE_IN_PROGRESS", "already being changed"),
         ("UPDATE_ROLLBACK_IN_PROGRESS", "already being changed"),
     ],

@@ -162,10 +162,18 @@ def test_a_run_that_somebody_stopped_has_not_failed(capsys):
     assert line_of(capsys)["Failed"] == 0
 
 
+def watched(alarm):
+    """The metrics that an alarm watches."""
+    queries = alarm.get("Metrics", [{"MetricStat": {"Metric": alarm}}])
+    return [query["MetricStat"]["Metric"] for query in queries if "MetricStat" in query]
+
+
 ALARMS = {
-    name: resource["Properties"]
+    name: metric
     for name, resource in yaml.safe_load(APP.read_text(encoding="utf-8"))["Resources"].items()
-    if resource.get("Properties", {}).get("Namespace") == "Decant"
+    if resource.get("Type") == "AWS::CloudWatch::Alarm"
+    for metric in watched(resource["Properties"])
+    if metric["Namespace"] == "Decant"
 }
 
 
