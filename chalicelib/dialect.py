@@ -31,8 +31,9 @@ _ANY_CURSOR = dict[str, str | int | list[str]] | None
 _IMPLAUSIBLE_TOTAL = 10**8  # a run's error repeats the total, which must not be somebody's number
 _MAX_UNKNOWN = 1_000  # unknown fields kept per record; more are not worth the memory
 
-# What decoding or converting a wrong record raises; ``to_user`` may look for what is not there.
-FAULTS = (ValueError, LookupError, RecursionError)
+# What decoding or converting a wrong record raises: ``to_user`` may look for what is not there, and datetime
+# and Decimal refuse some numbers with an ArithmeticError or an OSError.
+FAULTS = (ValueError, LookupError, RecursionError, ArithmeticError, OSError)
 _FAULTS_OF_ANY_JSON = (*FAULTS, TypeError, AttributeError)
 
 

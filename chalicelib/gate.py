@@ -143,8 +143,8 @@ def _guarded(app: Chalice, route: Route) -> Handler:
 
 
 def _request_id(request: Any) -> str:
-    """API Gateway's id of the request, else the invocation's."""
-    return str(request.context.get("requestId") or request.lambda_context.aws_request_id)
+    """API Gateway's id of the request, else the invocation's. Its ``requestId`` may be the caller's."""
+    return str(request.context.get("extendedRequestId") or request.lambda_context.aws_request_id)
 
 
 def _path_parameters(parameters: Mapping[str, str]) -> dict[str, str]:

@@ -31,7 +31,7 @@ class Paging:
     returns what to add to the query.
     """
 
-    query: Callable[[int, int], Mapping[str, int]]
+    query: Callable[[int, int], Mapping[str, int | str]]
     ends: bool = True
     pages_vary: bool = False
     total: str | None = None

@@ -189,6 +189,8 @@ def _unread(edges: Edges, plan: Plan, report: Report) -> str | None:
     has_end = edges.source.dialect.paging.has_end
     if plan.trigger not in ("schedule", "manual") or not has_end or report.source_ended:
         return None
+    if report.first_page == 1 and report.total is not None and report.received >= report.total:
+        return None  # it has read all that the source says it has
     return f"page {plan.pages}: the source may have more pages than SOURCE_PAGES"
 
 

@@ -35,7 +35,7 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
     report.rejects_by_rule.update((issue.path, issue.rule) for row in rejects for issue in row.issues)
     report.received += valid.fetched
     report.unknown_fields += valid.unknown.total()
-    report.unknown_names |= valid.unknown_names()
+    report.unknown_names |= set() if plan.replay_of else valid.unknown_names()  # a replay has no whole page
     seal_days = edges.quarantine.days if edges.quarantine else 0
     if rejects and len(rejects) / valid.fetched > plan.max_reject_ratio:
         edges.store.note_rejects(report.run_id, page, rejects, edges.tokeniser.key_in_use, seal_days)
@@ -138,8 +138,12 @@ def _reject_rows(edges: Edges, run_id: str, page: int, valid: ValidPage) -> Iter
     """Rejects as the ledger keeps them.
 
     Seals the rejects that other rules might accept, unless a valid record of the page has the same uid.
+    Raises ConfigError if no erasure would find the seals.
     """
     fingerprint, quarantine = edges.tokeniser.fingerprint, edges.quarantine
+    if quarantine and not valid.uids_agree:
+        problem = f"uid or make_uid of {edges.source.dialect.name} finds another uid than to_user gives"
+        raise ConfigError("SOURCE_DIALECT", problem)
     valid_uids = {user.uid for user in valid.users} if quarantine and valid.rejects else set[UUID]()
     for reject in valid.rejects:
         row = RejectRow(reject.position, reject.issues, fingerprint(reject.raw))

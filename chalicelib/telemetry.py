@@ -12,6 +12,7 @@ import resource
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -137,7 +138,8 @@ def _write(dimensions: Mapping[str, str], metrics: Mapping[str, float], fields: 
     directive = _directive(tuple(dimensions), tuple(metrics))
     embedded = {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]}
     line = msgspec.json.encode({"_aws": embedded, **dimensions, **fields, **metrics})
-    sys.stdout.write(f"{line.decode()}\n")
+    with suppress(OSError):  # a full disk, a pipe without a reader: what was done has been done
+        sys.stdout.write(f"{line.decode()}\n")
 
 
 @cache

@@ -68,6 +68,7 @@ class ValidPage:
     rejects: list[Reject]
     unknown: Counter[str] = field(default_factory=Counter, repr=False)
     unknown_by_uid: Counter[str] = field(default_factory=Counter, repr=False)
+    uids_agree: bool = True  # the dialect finds in a record the uid that it gives to the user
 
     @property
     def fetched(self) -> int:
@@ -103,18 +104,22 @@ def validate(body: bytes, dialect: Dialect[Any], today: date) -> ValidPage:
 def validate_records(records: Mapping[int, bytes], dialect: Dialect[Any], today: date) -> ValidPage:
     """Sorts records, given by their position in the page, into valid users and rejects."""
     users, rejects, unknown = list[User](), list[Reject](), _Unknown(dialect)
-    decoded = dialect.decode_each(records.values())
+    decoded, uids_agree = dialect.decode_each(records.values()), True
     for (position, raw), user in zip(records.items(), decoded, strict=True):
+        found: User | tuple[Issue, ...]
         if user and not _is_unborn(user, today) and not _may_hide_nul(raw):
-            users.append(user)
-            continue
-        found = _examine(raw, dialect, today)
-        unknown.count(raw, found)
+            found = user
+        else:
+            found = _examine(raw, dialect, today)
+            unknown.count(raw, found)
         if isinstance(found, User):
+            if not users:
+                uids_agree = dialect.uid_of(raw) == str(found.uid)
             users.append(found)
         else:
-            rejects.append(Reject(position, found, _rewritten(raw, dialect.dropped)))
-    return ValidPage(users, rejects, unknown.by_record, unknown.by_uid)
+            rewritten = _rewritten(raw, dialect.dropped)
+            rejects.append(Reject(position, found if rewritten else (_NO_JSON,), rewritten or raw))
+    return ValidPage(users, rejects, unknown.by_record, unknown.by_uid, uids_agree)
 
 
 class _Unknown:
@@ -132,15 +137,16 @@ class _Unknown:
             self._seen.add(uid)
 
 
-def _rewritten(raw: bytes, dropped: Iterable[str]) -> bytes:
-    """A record without its dropped fields. Equal records give equal bytes, however their page was read."""
+def _rewritten(raw: bytes, dropped: Iterable[str]) -> bytes | None:
+    """A record without its dropped fields; None if it cannot be read, or is nested too deeply. Equal records
+    give equal bytes, however their page was read."""
     try:
         record = lenient_json.loads(raw)
         for path in dropped:
             _remove(record, *shapes.steps(path))
         return json.dumps(record, sort_keys=True).encode()
     except (ValueError, RecursionError):
-        return raw
+        return None
 
 
 def _remove(value: Any, name: str, *below: str) -> None:

@@ -40,9 +40,10 @@ def template(allowed_origin: str | None) -> dict[str, Any]:
 
 def _answer(status: int, cors: Mapping[str, str]) -> dict[str, Any]:
     challenge = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else {}
-    answer = refusal(status, "$context.requestId", **challenge, **cors)
+    answer = refusal(status, "$context.extendedRequestId", **challenge, **cors)
     quotable = {name: value for name, value in answer["headers"].items() if "'" not in value}
-    headers = {name: f"'{value}'" for name, value in quotable.items()} | {"X-Request-Id": "context.requestId"}
+    headers = {name: f"'{value}'" for name, value in quotable.items()}
+    headers["X-Request-Id"] = "context.extendedRequestId"
     return {
         "statusCode": str(status),
         "responseParameters": {f"gatewayresponse.header.{name}": value for name, value in headers.items()},

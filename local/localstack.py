@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 
+from chalicelib import telemetry
 from local import clean, deployment, keys, lock, ports, processes, settings, signals
 from local.errors import LocalError, ServerFailed
 from local.folders import ROOT, localstack_folder, make_private
@@ -29,6 +30,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local.localstack")
     parser.add_argument("what", choices=["up", "down"])
     up = parser.parse_args().what == "up"
+    telemetry.disable_core_dumps()
     signals.defer()
     try:
         _up(localstack_folder()) if up else _down(localstack_folder())

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from chalicelib import telemetry
 from local import lock, processes, settings, signals
 from local.errors import LocalError, ServerFailed
 from local.folders import ROOT, localstack_folder, make_private, remove_tree
@@ -32,6 +33,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     port = parser.parse_args().port
+    telemetry.disable_core_dumps()
     signals.defer()
     try:
         folder = localstack_folder()

@@ -332,7 +332,7 @@ def event(method, path, body=None, **changes):
             "httpMethod": method,
             "resourcePath": path,
             "path": f"/api{sample_path(path)}",
-            "requestId": "id-of-the-gateway",
+            "extendedRequestId": "id-of-the-gateway",
             "identity": {"sourceIp": "127.0.0.1"},
         },
         "headers": {"content-type": "application/json"},
@@ -346,11 +346,16 @@ def event(method, path, body=None, **changes):
 
 
 @pytest.mark.usefixtures("api")
-def test_the_request_id_is_the_gateways_if_there_is_one():
-    answer = app.app(event("GET", "/users/{uid}"), None)
+def test_the_request_id_is_the_gateways_and_not_one_that_a_caller_may_choose(capsys):
+    """A header of the request sets the gateway's ``requestId``."""
+    chosen = event("GET", "/users/{uid}")
+    chosen["requestContext"]["requestId"] = "ann@secret.example"
+
+    answer = app.app(chosen, None)
 
     assert answer["headers"]["X-Request-Id"] == "id-of-the-gateway"
     assert json.loads(answer["body"])["request_id"] == "id-of-the-gateway"
+    assert "secret" not in f"{answer} {capsys.readouterr()}"
 
 
 @pytest.mark.usefixtures("api")

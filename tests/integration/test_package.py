@@ -89,6 +89,7 @@ def request(path, method="GET"):
             "path": f"/api{path}",
             "stage": "api",
             "requestId": str(uuid.uuid4()),
+            "extendedRequestId": "Xxx-xXxXxXxXxXw=",
             "identity": {"sourceIp": "127.0.0.1"},
             "authorizer": {"scopes": "read"},
         },

@@ -8,7 +8,9 @@ import operator
 import secrets
 import sys
 import time
+from dataclasses import replace
 from datetime import datetime
+from uuid import UUID
 
 import pytest
 
@@ -283,6 +285,39 @@ def test_a_replay_updates_people_who_have_not_changed_since(sealing, user_api, c
 
     assert runs.replay(refused).updated == 1
     assert sql("SELECT birth_year FROM users") == [(2987,)]
+
+
+@pytest.mark.parametrize("wrong", [{"uid": "username"}, {"make_uid": lambda value: UUID(int=0)}])
+def test_a_dialect_that_would_hide_sealed_records_from_erasures_is_refused(
+    sealing, app_environment, user_api, sql, monkeypatch, wrong
+):
+    page = RANDOM_DATA_API.page(
+        RANDOM_DATA_API.record({"uid": uid(1)}), RANDOM_DATA_API.record({"email": BAD})
+    )
+    user_api.script(page, times=2)
+    monkeypatch.setattr(wiring.source(), "dialect", replace(RANDOM_DATA_API.dialect, **wrong))
+
+    refused = runs.run_ingest("manual")
+    app_environment(QUARANTINE_KEY="")
+    monkeypatch.setattr(wiring.source(), "dialect", replace(RANDOM_DATA_API.dialect, **wrong))
+
+    problem = "uid or make_uid of random-data-api finds another uid than to_user gives"
+    assert (refused.status, refused.error) == ("failed", f"SOURCE_DIALECT: {problem}")
+    assert sealed(sql) == []
+    assert runs.run_ingest("manual").status == "succeeded"
+
+
+def test_a_replay_names_no_unknown_field_that_its_run_did_not_name(sealing, user_api, caplog):
+    """Its records are not a whole page, so it cannot tell a field of the API from somebody's name."""
+    good = [RANDOM_DATA_API.record({"uid": uid(number)}) for number in range(40)]
+    bad = [RANDOM_DATA_API.record({"uid": uid(number), "email": BAD}) for number in range(40, 60)]
+    user_api.script(RANDOM_DATA_API.page(*good, *(record | {"JaneRoe": 1} for record in bad)))
+
+    sealing_run = runs.run_ingest("manual").run_id
+    runs.replay(sealing_run)
+
+    assert caplog.text.count("dropped 20 fields") == 2
+    assert "JaneRoe" not in caplog.text
 
 
 def test_erasing_a_person_removes_the_sealed_record_too(api, refused, sql):

@@ -38,7 +38,7 @@ def test_the_deployed_gateway_and_the_corrected_emulator_refuse_alike(kind, said
     deployed = json.loads(RESPONSES[kind]["responseTemplates"]["application/json"])
 
     assert RESPONSES[kind]["statusCode"] == str(status)
-    assert deployed == {"title": title, "status": status, "request_id": "$context.requestId"}
+    assert deployed == {"title": title, "status": status, "request_id": "$context.extendedRequestId"}
     assert json.loads(answers.refusal(status, "an-id")["body"]) == {**deployed, "request_id": "an-id"}
 
 
@@ -50,7 +50,7 @@ def test_every_answer_of_the_gateway_is_a_problem_with_the_requests_id(kind):
     )
 
     assert headers["Content-Type"] == "'application/problem+json'"
-    assert headers["X-Request-Id"] == "context.requestId"
+    assert headers["X-Request-Id"] == "context.extendedRequestId"
     assert headers["Cache-Control"] == "'no-store'"
     assert (str(body["status"]), bool(body["title"])) == (RESPONSES[kind]["statusCode"], True)
 

@@ -422,6 +422,14 @@ def test_a_page_beyond_the_end_does_not_say_how_many_there_are():
     assert trial().error == "the source says that it has 500 records, and gave 2"
 
 
+@pytest.mark.parametrize(("total", "status"), [(3, "succeeded"), (2, "succeeded"), (4, "partial")])
+def test_a_run_over_exactly_the_pages_that_there_are_is_complete_if_the_total_says_so(total, status):
+    trial = ending(*in_envelope(total, page(2), page(1, first=2)), total="meta.total", pages=2)
+    trial.source.dialect = replace(trial.source.dialect, envelope="data")
+
+    assert trial().status == status
+
+
 def test_a_total_behind_a_byte_order_mark_is_read():
     bodies = [b"\xef\xbb\xbf" + body for body in in_envelope(2, page(2), RANDOM_DATA_API.page())]
     trial = ending(*bodies, total="meta.total")

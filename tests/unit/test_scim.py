@@ -236,6 +236,14 @@ def test_a_uid_in_upper_case_is_the_same_uid():
     assert user.uid == UUID(uid(1))
 
 
+@pytest.mark.parametrize("born", [10**12, 10**17, 10**20])
+def test_a_time_that_python_cannot_represent_is_a_fault(born):
+    """ValueError, OSError or OverflowError, depending on its size."""
+    (reject,) = checked(record(), record(born=born)).rejects
+
+    assert [issue.rule for issue in reject.issues] == ["conversion"]
+
+
 def test_a_future_date_of_birth_that_the_dialect_computes_is_a_fault():
     future = int(datetime(2096, 1, 1, tzinfo=UTC).timestamp())
 

@@ -1,10 +1,12 @@
 """Log lines and metrics: what they contain, and that they hold no personal value, whoever writes them."""
 
+import errno
 import json
 import logging
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import yaml
@@ -154,6 +156,17 @@ def test_an_address_in_an_extra_field_is_removed_at_any_depth():
     assert line.isascii()
     assert json.loads(line)["to"]["all"] == [['say "…"!']]
     assert "secret" not in line
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, OSError(errno.ENOSPC, "No space left on device")])
+def test_a_line_that_cannot_be_written_ends_nothing(error, monkeypatch):
+    output = mock.Mock(write=mock.Mock(side_effect=error))
+    monkeypatch.setattr(sys, "stdout", output)
+
+    telemetry.log_request("GET /health", 200, 0.0)
+    telemetry.log_run(Report("an-id", "succeeded"))
+
+    assert output.write.call_count == 2
 
 
 def test_a_run_that_somebody_stopped_has_not_failed(capsys):

@@ -527,6 +527,15 @@ def test_a_record_nested_too_deeply_for_any_parser_is_reported_as_json_and_affec
     assert page.rejects[0].raw == deep
 
 
+@pytest.mark.parametrize("depth", [9, 900, 1_500, 9_000])
+def test_a_reject_that_may_be_sealed_has_no_dropped_field_however_deep_its_record(depth):
+    nested = b"[" * depth + b"]" * depth
+
+    (reject,) = checked(RANDOMUSER, RANDOMUSER.record({"dob": nested, "login.password": "hunter2"})).rejects
+
+    assert not reject.is_record or b"hunter2" not in reject.raw
+
+
 def test_an_unterminated_text_is_scanned_only_once():
     """A scan that starts again at each quotation mark would take days."""
     body = b"[" + DEEP["lists"] + b',"' + b'\\"' * 500_000
