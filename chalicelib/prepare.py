@@ -100,10 +100,9 @@ def _fetch(edges: Edges, plan: Plan, page: int, report: Report) -> bytes:
     since = edges.source.dialect.paging.since
     with timed(report, "fetch"):
         changed = since(datetime.fromisoformat(report.since)) if since and report.since else {}
-        added = {**changed, **(report.cursor or {})}
-        return edges.source.fetch(
-            page, plan.page_size, *[added] if added else []
-        )  # most sources need nothing
+        query = {**changed, **(report.cursor or {})}
+        added = [query] if query else []  # most sources need not know of it
+        return edges.source.fetch(page, plan.page_size, *added)
 
 
 def _next_cursor(body: bytes, dialect: Dialect[Any], page: int, cursor: Cursor | None) -> Cursor | None:
