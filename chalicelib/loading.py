@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
 from typing import Self
 
 from chalicelib import views
@@ -35,9 +34,7 @@ class Loads:
         sys.setswitchinterval(_SWITCH_SECONDS)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         try:
             self.wait()
             self._wait_for_cache()

@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
-from types import TracebackType
 
 from local import installation
 from local.errors import DataFolderBroken, ServerFailed
@@ -40,10 +39,8 @@ class Postgres(Server):
         self.log = self._installation.folder / "postgres.log"
         self.port = free_port()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        super().__exit__(kind, error, trace)
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
         if self._throwaway:
             remove(self._folder)
 

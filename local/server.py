@@ -1,7 +1,6 @@
 """The base class of the embedded servers: a child process that a `with` block starts and ends."""
 
 from pathlib import Path
-from types import TracebackType
 from typing import ClassVar, Self
 
 from local.processes import Child
@@ -20,9 +19,7 @@ class Server:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @property
