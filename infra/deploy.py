@@ -37,19 +37,21 @@ def deploy(
     base, app = _stacks(cloudformation, stage)
     _announce(session, stage)
     template = {"TemplateBody": (ROOT / "infra/base.yaml").read_text(encoding="utf-8")}
+    build = ROOT / "build" / stage
+    app_template = json.loads((build / "sam.json").read_text(encoding="utf-8"))  # too large for a request
     common = {"Stage": stage, **given}
     planned = base.planned_parameters(template, common)
-    _refuse_unknown(given, {*planned, *_parameters(ROOT / "build" / stage / "sam.json")})
-    _refuse_package_without(planned["Proxy"], ROOT / "build" / stage / "deployment.zip")
+    _refuse_unknown(given, {*planned, *app_template["Parameters"]})
+    _refuse_package_without(planned["Proxy"], build / "deployment.zip")
     if not base.exists():
         secret.check_new(settings)
-    if not app.exists() and _reserves_executions(ROOT / "build" / stage / "sam.json"):
+    if not app.exists() and _reserves_executions(app_template):
         _refuse_small_quota(session.client("lambda"))
     _change(base, template, common, ask, _ask)
     base.protect()
     outputs = base.outputs()
     _set(session.client("secretsmanager"), outputs, settings, ask)
-    uploaded, artifact = _upload(session.client("s3"), outputs["ArtifactBucket"], ROOT / "build" / stage)
+    uploaded, artifact = _upload(session.client("s3"), outputs["ArtifactBucket"], build)
     known = {name: outputs[name] for name in _OF_BASE} | {"ArtifactKey": artifact}
     _change(app, uploaded, common | known, ask)
     print(f"Decant is running at {app.outputs()['EndpointURL']}")
@@ -120,13 +122,8 @@ def _set(secretsmanager: Any, outputs: Mapping[str, str], settings: Mapping[str,
         print("Settings: unchanged.")
 
 
-def _parameters(template: Path) -> list[str]:
-    """The parameters of a template that is too large to be sent in a request."""
-    return list(json.loads(template.read_text(encoding="utf-8"))["Parameters"])
-
-
-def _reserves_executions(template: Path) -> bool:
-    resources = json.loads(template.read_text(encoding="utf-8")).get("Resources", {}).values()
+def _reserves_executions(template: Mapping[str, Any]) -> bool:
+    resources = template.get("Resources", {}).values()
     return any(resource.get("Properties", {}).get("ReservedConcurrentExecutions") for resource in resources)
 
 
