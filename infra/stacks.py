@@ -40,12 +40,9 @@ class Plan:
 class Stack:
     """One stack of an account, which may not exist yet. Raises DeployError."""
 
-    def __init__(
-        self, cloudformation: Any, name: str, removal: str, patience: Mapping[str, int] | None = None
-    ) -> None:
+    def __init__(self, cloudformation: Any, name: str, removal: str) -> None:
         """``removal`` is the command that deletes it."""
-        self.name, self.removal = name, removal
-        self._client, self._patience = cloudformation, dict(patience or _PATIENCE)
+        self.name, self.removal, self._client = name, removal, cloudformation
 
     def plan(self, template: Mapping[str, str], given: Mapping[str, str]) -> Plan | None:
         """Plans the changes that a template (its body or URL) would make; None if there are none.
@@ -63,7 +60,7 @@ class Stack:
         )["Id"]
         try:
             waiter = self._client.get_waiter("change_set_create_complete")
-            waiter.wait(ChangeSetName=change_set, WaiterConfig=self._patience)
+            waiter.wait(ChangeSetName=change_set, WaiterConfig=_PATIENCE)
         except WaiterError as error:
             reason = str(error.last_response.get("StatusReason"))
             self.discard(Plan(change_set, (), first))
@@ -163,7 +160,7 @@ class Stack:
     def _wait(self, state: str, stack: str = "") -> None:
         try:
             waiter = self._client.get_waiter(state)
-            waiter.wait(StackName=stack or self.name, WaiterConfig=self._patience)
+            waiter.wait(StackName=stack or self.name, WaiterConfig=_PATIENCE)
             return
         except WaiterError:
             problem = self._first_failure(stack or self.name)

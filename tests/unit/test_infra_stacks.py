@@ -8,10 +8,10 @@ import moto
 import pytest
 from botocore.stub import Stubber
 
+from infra import stacks
 from infra.errors import DeployError
 from infra.stacks import Change, Plan, Stack
 
-AT_ONCE = {"Delay": 0, "MaxAttempts": 3}
 NOW = datetime.now(UTC)
 STACK = "arn:aws:cloudformation:us-east-1:000000000000:stack/decant-prod/1"
 CHANGE_SET = "arn:aws:cloudformation:us-east-1:000000000000:changeSet/decant/1"
@@ -24,6 +24,11 @@ def template(*queues, **parameters):
     return {"TemplateBody": json.dumps({"Resources": resources, "Parameters": declared, "Outputs": outputs})}
 
 
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    monkeypatch.setattr(stacks, "_PATIENCE", {"Delay": 0, "MaxAttempts": 3})
+
+
 @pytest.fixture
 def cloudformation(monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
@@ -34,7 +39,7 @@ def cloudformation(monkeypatch):
 
 @pytest.fixture
 def stack(cloudformation):
-    return Stack(cloudformation, "decant-prod", "make destroy STAGE=prod", AT_ONCE)
+    return Stack(cloudformation, "decant-prod", "make destroy STAGE=prod")
 
 
 @pytest.fixture
@@ -131,7 +136,7 @@ def scripted():
         "cloudformation", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y"
     )
     with Stubber(client) as script:
-        yield Stack(client, "decant-prod", "make destroy STAGE=prod", AT_ONCE), script
+        yield Stack(client, "decant-prod", "make destroy STAGE=prod"), script
         script.assert_no_pending_responses()
 
 
