@@ -25,9 +25,8 @@ def correct() -> None:
     if emulator and not hasattr(emulator, "corrected_by_decant"):
         emulator.corrected_by_decant = True
         _correct_gateway(emulator)
-        # In this order: the second wraps the handler's method as the first left it.
-        _refuse_cut_bodies(emulator.ChaliceRequestHandler)
-        _correct_server(emulator.ChaliceRequestHandler)
+        _correct_requests(emulator.ChaliceRequestHandler)
+        _correct_answers(emulator.ChaliceRequestHandler)
         emulator.ThreadedHTTPServer.request_queue_size = 128
         emulator.ThreadedHTTPServer.handle_error = _log_error
 
@@ -79,23 +78,9 @@ def _without_last_slash(path: str) -> str:
     return (before.rstrip("/") or "/") + mark + query
 
 
-def _correct_server(handler: Any) -> None:
-    """HEAD, 204 and 304 get no body, request bodies are limited, no answer or log repeats what was sent."""
-    handle, send = handler._generic_handle, handler._send_http_response_with_body
-
-    def generic_handle(self: Any) -> None:
-        status = _status_of_length(self.headers)
-        refuse(self, status) if status else handle(self)
-
-    def handle_expect_100(self: Any) -> bool:
-        """Answers a client that asks before it sends its body."""
-        status = _status_of_length(self.headers)
-        if status:
-            refuse(self, status)
-            return False
-        self.send_response_only(HTTPStatus.CONTINUE)
-        self.end_headers()
-        return True
+def _correct_answers(handler: Any) -> None:
+    """HEAD, 204 and 304 get no body; no answer or log repeats what was sent."""
+    send = handler._send_http_response_with_body
 
     def refuse(self: Any, status: int, message: str | None = None, explain: str | None = None) -> None:
         """Also replaces the standard library's error pages, which repeat what was sent."""
@@ -112,20 +97,17 @@ def _correct_server(handler: Any) -> None:
             self.send_header("Content-Length", str(len(body if isinstance(body, bytes) else body.encode())))
         return self._send_headers(headers)  # type: ignore[no-any-return]
 
-    handler._send_http_response_with_body = send_with_body
-    handler.handle_expect_100, handler.send_error = handle_expect_100, refuse
+    handler._send_http_response_with_body, handler.send_error = send_with_body, refuse
     handler.log_message = lambda *_: None  # the app logs each request by its route's pattern
     handler.disable_nagle_algorithm = True  # else the body waits 40 ms for the head's ACK
-    for method in _METHODS:
-        setattr(handler, f"do_{method}", generic_handle)
 
 
 class _IncompleteBody(Exception):
     """A body ended before its declared length."""
 
 
-def _refuse_cut_bodies(handler: Any) -> None:
-    """A request whose client hangs up before all of its body is sent has no effect."""
+def _correct_requests(handler: Any) -> None:
+    """Bodies are limited. A request whose client hangs up before all of its body is sent has no effect."""
     handle, parse = handler._generic_handle, handler._parse_payload
 
     def parse_payload(self: Any) -> tuple[Any, bytes | None]:
@@ -135,12 +117,26 @@ def _refuse_cut_bodies(handler: Any) -> None:
         return headers, body
 
     def generic_handle(self: Any) -> None:
+        if status := _status_of_length(self.headers):
+            self.send_error(status)
+            return
         try:
             handle(self)
         except _IncompleteBody:
             self.send_error(HTTPStatus.BAD_REQUEST)
 
-    handler._parse_payload, handler._generic_handle = parse_payload, generic_handle
+    def handle_expect_100(self: Any) -> bool:
+        """Answers a client that asks before it sends its body."""
+        if status := _status_of_length(self.headers):
+            self.send_error(status)
+            return False
+        self.send_response_only(HTTPStatus.CONTINUE)
+        self.end_headers()
+        return True
+
+    handler._parse_payload, handler.handle_expect_100 = parse_payload, handle_expect_100
+    for method in _METHODS:
+        setattr(handler, f"do_{method}", generic_handle)
 
 
 def _status_of_length(headers: Any) -> int | None:
