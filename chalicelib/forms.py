@@ -137,8 +137,8 @@ class NewRun(Struct, forbid_unknown_fields=True):
     @property
     def whole_pages(self) -> int | None:
         """``pages`` as an int, although JSON may write it as 5.0; None if it was not sent."""
-        return None if self.pages is UNSET else int(self.pages)
+        return int(self.pages) if self.pages else None
 
     @property
     def whole_page_size(self) -> int | None:
-        return None if self.page_size is UNSET else int(self.page_size)
+        return int(self.page_size) if self.page_size else None

@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import Any, Protocol
 from uuid import UUID
 
-from msgspec import UNSET, structs
+from msgspec import UNSET, Struct, structs
 
 from chalicelib.errors import ConfigError, RequestError, TokenError
 from chalicelib.forms import Lookup, Page, Users
@@ -44,9 +44,7 @@ def contract(tokeniser: Tokeniser, dropped: Iterable[str]) -> Contract:
 
 def list_users(store: Store, tokeniser: Tokeniser, query: Users) -> UserList:
     """A page of the people who match all filters."""
-    filters = {name: value for name, value in structs.asdict(query).items() if value is not UNSET}
-    del filters["limit"]
-    filters.pop("cursor", None)
+    filters = {name: value for name, value in _given(query).items() if name not in Page.__struct_fields__}
     if "updated_since" in filters:
         filters["updated_since"] = _in_utc(filters["updated_since"])
     return _page(store, tokeniser, query, filters, filters)
@@ -66,7 +64,7 @@ def look_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup) -> 
     A value that is empty once normalised, such as a phone number without a digit, matches nobody. Raises
     ConfigError if people are stored under other keys, because they would seem not to be stored.
     """
-    raw = {name: value for name, value in structs.asdict(wanted).items() if value is not UNSET}
+    raw = _given(wanted)
     if not raw:
         raise RequestError(
             400, "Malformed body", f"at least one of these is required: {', '.join(Lookup.__struct_fields__)}"
@@ -83,6 +81,11 @@ def look_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup) -> 
     return found
 
 
+def _given(form: Struct) -> dict[str, Any]:
+    """The fields of a form that were sent, or have a default."""
+    return {name: value for name, value in structs.asdict(form).items() if value is not UNSET}
+
+
 def _page(
     store: Store, tokeniser: Tokeniser, query: Page, filters: Mapping[str, Any], identity: Mapping[str, Any]
 ) -> UserList:
@@ -91,7 +94,7 @@ def _page(
     ``identity`` identifies the filters in the cursor, and stays the same when a new key is added.
     """
     filter_hash = blake2b(encode(identity), digest_size=8).digest()
-    after = None if query.cursor is UNSET else _read_cursor(tokeniser, str(query.cursor), filter_hash)
+    after = _read_cursor(tokeniser, query.cursor, filter_hash) if query.cursor else None
     found = store.list_users(query.limit + 1, after, filters)
     items = _fit_response(found[: query.limit])
     if len(items) == len(found):

@@ -2,8 +2,6 @@
 
 from typing import Protocol
 
-from msgspec import UNSET
-
 from chalicelib.errors import RequestError
 from chalicelib.forms import Rejects, Runs
 from chalicelib.views import RejectList, RejectView, Run, RunList
@@ -21,10 +19,9 @@ class Store(Protocol):
 
 def run_list(store: Store, query: Runs) -> RunList:
     """Runs, newest first. Raises RequestError if the cursor names no run."""
-    after, status = (None if given is UNSET else str(given) for given in (query.cursor, query.status))
-    if after and store.get_run(after) is None:
+    if query.cursor and store.get_run(query.cursor) is None:
         raise RequestError(404, "No such page", "the cursor is not valid")
-    found = store.list_runs(query.limit + 1, after, status)
+    found = store.list_runs(query.limit + 1, query.cursor or None, query.status or None)
     items = found[: query.limit]
     return RunList(items, items[-1].run_id if len(found) > len(items) else None)
 
@@ -33,7 +30,7 @@ def reject_list(store: Store, run_id: str, query: Rejects) -> RejectList:
     """The records that a run did not load, in source order. Raises RequestError if there is no such run."""
     if store.get_run(run_id) is None:
         raise RequestError(404, "Not found")
-    page, _, position = ("" if query.cursor is UNSET else str(query.cursor)).partition("-")
+    page, _, position = (query.cursor or "").partition("-")
     found = store.list_rejects(run_id, query.limit + 1, (int(page), int(position)) if page else None)
     items = found[: query.limit]
     more = len(found) > len(items)
