@@ -1,6 +1,7 @@
 """Finds and erases people. The edges arrive as arguments; raw values are tokenised at once."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import MINYEAR, UTC, datetime
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -129,11 +130,7 @@ def erase(store: Store, cache: Cache, tokeniser: Tokeniser, uid: str) -> Receipt
     erased = store.erase(uid, uid_tokens, tokeniser.key_in_use)
     return Receipt(
         uid_token=uid_tokens[0],
-        erased_at=erased.erased_at,
-        users=erased.users,
-        addresses=erased.addresses,
-        sealed_records=erased.sealed_records,
         cache_cleared=cache.forget_user(uid),
         cache_gone_within_seconds=cache.longest_ttl_seconds,
-        run_ids=list(erased.run_ids),
+        **asdict(erased),
     )
