@@ -74,16 +74,16 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         source_url=get.url("SOURCE_URL", "http", "https"),
         source_authorization=get.header("SOURCE_AUTHORIZATION"),
         source_dialect=values.get("SOURCE_DIALECT") or Settings.source_dialect,
-        source_pages=get.integer("SOURCE_PAGES", Settings.source_pages, 1, MAX_PAGES),
-        source_page_size=get.integer("SOURCE_PAGE_SIZE", Settings.source_page_size, 1, MAX_PAGE_SIZE),
+        source_pages=get.integer("SOURCE_PAGES", Settings.source_pages, MAX_PAGES),
+        source_page_size=get.integer("SOURCE_PAGE_SIZE", Settings.source_page_size, MAX_PAGE_SIZE),
         pii_keys=parse_pii_keys(values.get("PII_KEYS", "")),
         api_keys=parse_api_keys(values.get("API_KEYS", "")),
-        cache_ttl_seconds=get.integer("CACHE_TTL_SECONDS", Settings.cache_ttl_seconds, 1, 86_400),
+        cache_ttl_seconds=get.integer("CACHE_TTL_SECONDS", Settings.cache_ttl_seconds, 86_400),
         max_reject_ratio=get.ratio("MAX_REJECT_RATIO", Settings.max_reject_ratio),
         quarantine_key=get.quarantine_key("QUARANTINE_KEY"),
-        quarantine_days=get.integer("QUARANTINE_DAYS", Settings.quarantine_days, 1, 365),
+        quarantine_days=get.integer("QUARANTINE_DAYS", Settings.quarantine_days, 365),
         queue_url=get.queue_url("QUEUE_URL"),
-        inline_pages=get.integer("INLINE_PAGES", Settings.inline_pages, 1, 1_000),
+        inline_pages=get.integer("INLINE_PAGES", Settings.inline_pages, 1_000),
     )
 
 
@@ -156,10 +156,10 @@ class _Reader:
             raise ConfigError(name, "must be the value of an Authorization header, as in Bearer … or Basic …")
         return value
 
-    def integer(self, name: str, default: int, least: int, most: int) -> int:
+    def integer(self, name: str, default: int, most: int) -> int:
         text = self.values.get(name) or str(default)
-        if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or not least <= int(text) <= most:
-            raise ConfigError(name, f"must be a whole number from {least} to {most}")
+        if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or not 1 <= int(text) <= most:
+            raise ConfigError(name, f"must be a whole number from 1 to {most}")
         return int(text)
 
     def ratio(self, name: str, default: float) -> float:
