@@ -25,12 +25,12 @@ class Package:
 
 
 @contextlib.contextmanager
-def unpacked(stage: str = "prod") -> Iterator[Package]:
+def unpacked() -> Iterator[Package]:
     """Raises PackageError, for example under a Python version other than the Lambdas'."""
     with tempfile.TemporaryDirectory(prefix="decant-bench-package-") as scratch:
         target = Path(scratch, "built")
         with contextlib.redirect_stdout(io.StringIO()):
-            package.build(stage, target)
+            package.build("prod", target)
         folder = Path(scratch, "task")
         with ZipFile(target / "deployment.zip") as packed:
             packed.extractall(folder)

@@ -31,7 +31,7 @@ UNUSED = (
 
 def missing(folder: Path, requirements: Path) -> list[str]:
     """The direct and transitive requirements that the folder does not hold in a suitable version."""
-    installed = {canonicalize_name(found.name): found for found in _distributions(folder)}
+    installed = {canonicalize_name(found.name): found for found in distributions(path=[str(folder)])}
     wanted, seen, lacking = _requirements(requirements), set[str](), set[str]()
     while wanted:
         requirement = wanted.pop()
@@ -48,7 +48,8 @@ def missing(folder: Path, requirements: Path) -> list[str]:
 
 def importable_names(folder: Path) -> list[str]:
     """The top-level modules that stay of every distribution. Reads the RECORDs, so call it before pruning."""
-    return sorted({name for found in _distributions(folder) for name in _modules(found)} - set(UNUSED))
+    found = distributions(path=[str(folder)])
+    return sorted({name for one in found for name in _modules(one)} - set(UNUSED))
 
 
 def prune(folder: Path) -> None:
@@ -85,10 +86,6 @@ def _python(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def _last_line(output: str) -> str:
     return next(iter(output.strip().splitlines()[-1:]), "no output")
-
-
-def _distributions(folder: Path) -> Iterator[Distribution]:
-    return iter(distributions(path=[str(folder)]))
 
 
 def _requirements(file: Path) -> list[Requirement]:

@@ -78,18 +78,14 @@ def _refuse_malformed(chosen: Mapping[str, str]) -> None:
 
 
 def _migrate(stack: Stack) -> None:
-    if _job(stack, "the migration", ["-m", "local.migrate"], "migrate.log"):
+    if stack.start("the migration", ["-m", "local.migrate"], "migrate.log").wait():
         raise ServerFailed("the migration", f"failed: {_last_line(stack.logs / 'migrate.log')}")
 
 
 def _ingest(stack: Stack) -> None:
     """Its bar and report go to our terminal. Existing data is served even if the source is down."""
-    if _job(stack, "the first ingest", ["-m", "local.ingest"], None):
+    if stack.start("the first ingest", ["-m", "local.ingest"], log=None).wait():
         print("The first ingest is not complete; the schedule will try again.", flush=True)
-
-
-def _job(stack: Stack, name: str, argv: list[str], log: str | None) -> int:
-    return stack.start(name, argv, log).wait()
 
 
 def _scheduler(stack: Stack) -> contextlib.AbstractContextManager[processes.Child]:

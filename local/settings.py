@@ -57,11 +57,10 @@ def withdraw(folder: Path) -> None:
     (folder / "env").unlink(missing_ok=True)
 
 
-def write(folder: Path, settings: Mapping[str, str]) -> Path:
+def write(folder: Path, settings: Mapping[str, str]) -> None:
     """Writes a file that a shell can read too: `set -a; . .local/env`."""
-    path = folder / "env"
-    write_private(path, "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(settings.items())))
-    return path
+    lines = [f"{name}={shlex.quote(value)}\n" for name, value in sorted(settings.items())]
+    write_private(folder / "env", "".join(lines))
 
 
 def for_child(settings: Mapping[str, str]) -> dict[str, str]:
