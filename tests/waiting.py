@@ -1,4 +1,4 @@
-"""Waiting for conditions."""
+"""Waiting for conditions, and how long something takes."""
 
 import time
 from collections.abc import Callable
@@ -16,6 +16,12 @@ def until(holds: Callable[[], T], seconds: float = 100) -> T:
         assert time.monotonic() < deadline, "it did not come true"
         time.sleep(0.05)
     return said
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
 
 
 def gone(pid: int) -> bool:

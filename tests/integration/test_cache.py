@@ -18,6 +18,7 @@ from chalicelib.redis_connections import Unanswered
 from chalicelib.sources import client
 from tests.concurrency import at_once
 from tests.fakes import uid
+from tests.waiting import seconds_of
 
 WHO, KEY = uid(1), f"user:{uid(1)}"
 TTL_SECONDS = 120
@@ -70,12 +71,6 @@ def silent(server):
         yield
     finally:
         os.kill(server.pid, signal.SIGCONT)
-
-
-def seconds_of(work):
-    started = time.monotonic()
-    work()
-    return time.monotonic() - started
 
 
 def warnings_in(caplog):

@@ -25,6 +25,7 @@ from chalicelib.sources import random_data_api
 from chalicelib.sources.client import Limits, Source
 from local.processes import free_port
 from tests.builders import paged
+from tests.waiting import seconds_of
 
 DIALECTS = dict(sources.BY_NAME)
 LIMITS = Limits(
@@ -109,12 +110,6 @@ class HostileServer:
                     self._client.settimeout(0.05)
                     self.heard = self.listen()
                     self._talk(self)
-
-
-def seconds_of(work: Callable[[], object]) -> float:
-    started = time.monotonic()
-    work()
-    return time.monotonic() - started
 
 
 def error_of_fetch(source: Source) -> SourceError:

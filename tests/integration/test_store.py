@@ -30,7 +30,7 @@ from tests.concurrency import at_once
 from tests.conftest import Sql
 from tests.fakes import KEY, key, page_load, person, reject, token, uid
 from tests.faults.faults import paused
-from tests.waiting import until
+from tests.waiting import seconds_of, until
 
 SQL_FOLDER = Path(store_module.__file__).parent / "sql"
 MIGRATIONS = sorted(file.stem for file in (SQL_FOLDER / "migrations").glob("*.sql"))
@@ -886,12 +886,6 @@ def test_a_refused_statement_leaves_the_connection_usable(store, run_id):
 def expect_unavailable(work):
     with pytest.raises(StoreUnavailable):
         work()
-
-
-def seconds_of(work):
-    started = time.monotonic()
-    work()
-    return time.monotonic() - started
 
 
 def fill_pool(store):
