@@ -48,7 +48,7 @@ async function send(path, { method = "GET", query = {}, body, accept = "applicat
 
 function fetched(path, { query = {}, signal, ...options }) {
   const address = new URL(path, ROOT);
-  for (const [name, value] of Object.entries(query)) address.searchParams.set(name, value);
+  for (const [name, value] of Object.entries(query)) if (value) address.searchParams.set(name, value);
   const patience = AbortSignal.timeout(PATIENCE_MILLISECONDS);
   const ended = signal ? AbortSignal.any([signal, patience]) : patience;
   return read(fetch(address, { ...options, signal: ended, cache: "no-store", credentials: "omit", redirect: "error" }));

@@ -49,7 +49,7 @@ async function collect({ media, hasHead }, filters, signal, tell) {
   let count = 0;
   let cursor = null;
   do {
-    const query = { ...filters, limit: PAGE, ...(cursor ? { cursor } : {}) };
+    const query = { ...filters, limit: PAGE, cursor };
     const page = await patiently(() => askText("users", { query, accept: media, signal }), signal);
     parts.push(hasHead && cursor ? page.text.slice(page.text.indexOf("\n") + 1) : page.text);
     count += rows(page.text, hasHead); // a page of long texts holds fewer rows than requested

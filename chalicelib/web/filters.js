@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { element, fill, freshId, labelled } from "./dom.js";
+import { listAt } from "./rows.js";
 
 const FILTERS = [
   { name: "country", label: "Country", suggested: true },
@@ -22,9 +23,9 @@ export function filterForm(filters, signal) {
   const since = element("input", { name: "updated_since", type: "datetime-local", value: filters.updated_since ? local(filters.updated_since) : "" });
   const apply = (event) => {
     event.preventDefault();
-    const wanted = Object.fromEntries(fields.filter(({ input }) => input.value).map(({ name, input }) => [name, input.value]));
+    const wanted = Object.fromEntries(fields.map(({ name, input }) => [name, input.value]));
     if (since.value) wanted.updated_since = new Date(since.value).toISOString();
-    location.hash = `#/people?${new URLSearchParams(wanted)}`;
+    location.hash = listAt("#/people", wanted);
   };
   suggest(fields, signal);
   const count = Object.keys(filters).length;

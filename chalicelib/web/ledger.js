@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { element, fill } from "./dom.js";
 import { STATUSES } from "./kinds.js";
-import { backTo, remember } from "./rows.js";
+import { backTo, listAt, remember } from "./rows.js";
 import { noRuns, runsTable } from "./runs.js";
 import { empty, show } from "./states.js";
 
@@ -20,16 +20,11 @@ export function ledger(place, signal, search = "") {
     element("nav", { class: "pages", "aria-label": "Statuses" }, ["", ...STATUSES].map((one) => element("a", { href: to({ status: one }), "aria-current": one === status && "page" }, one || "all"))),
     element("section", { class: "card", "aria-label": "Runs" }, list),
   );
-  const load = () => ask("runs", { query: { limit: SHOWN, ...given({ status, cursor }) }, signal });
+  const load = () => ask("runs", { query: { limit: SHOWN, status, cursor }, signal });
   show(list, "the runs", load, ({ data }) => drawn(data, status, cursor)).then(() => backTo(list));
 }
 
-const given = (query) => Object.fromEntries(Object.entries(query).filter(([, value]) => value));
-
-function to(query) {
-  const search = new URLSearchParams(given(query)).toString();
-  return search ? `#/runs?${search}` : "#/runs";
-}
+const to = (query) => listAt("#/runs", query);
 
 function drawn({ items, next }, status, cursor) {
   if (!items.length) return status ? empty("No such runs", `No run is ${status}.`) : noRuns();

@@ -6,7 +6,7 @@ import { exportPart } from "./exports.js";
 import { filterForm, filtersOf } from "./filters.js";
 import { peopleTable } from "./listing.js";
 import { lookup } from "./lookup.js";
-import { backTo, remember } from "./rows.js";
+import { backTo, listAt, remember } from "./rows.js";
 import { empty, show } from "./states.js";
 import { counted } from "./words.js";
 
@@ -24,11 +24,9 @@ export function people(place, signal, search = "") {
     element("div", { class: "tools" }, filterForm(filters, signal), lookup(signal)),
     element("section", { class: "card", "aria-label": "People" }, list),
   );
-  const load = () => ask("users", { query: { ...filters, ...cursorOf(query), limit: SHOWN }, signal });
+  const load = () => ask("users", { query: { ...filters, cursor: query.cursor, limit: SHOWN }, signal });
   show(list, "people", load, ({ data }) => drawn(data, query, filters, signal)).then(() => backTo(list));
 }
-
-const cursorOf = ({ cursor }) => (cursor ? { cursor } : {});
 
 function drawn({ items, next }, query, filters, signal) {
   const filtered = Object.keys(filters).length > 0;
@@ -43,14 +41,14 @@ function drawn({ items, next }, query, filters, signal) {
 }
 
 function pages(query, filters, next) {
-  const to = (cursor) => `#/people?${new URLSearchParams({ ...filters, ...(cursor ? { cursor } : {}) })}`;
-  if (next) pageBefore.set(next, query.cursor ?? "");
-  const before = query.cursor && pageBefore.get(query.cursor);
+  const to = (cursor) => listAt("#/people", { ...filters, cursor });
+  if (next) pageBefore.set(next, query.cursor);
+  const before = pageBefore.get(query.cursor); // of the second page none: it has the link to the first
   return element(
     "nav",
     { class: "pages", "aria-label": "Pages of people" },
-    query.cursor && element("a", { href: to("") }, "First page"),
-    before !== undefined && before !== "" && query.cursor && element("a", { href: to(before), rel: "prev" }, "Previous page"),
+    query.cursor && element("a", { href: to() }, "First page"),
+    before && element("a", { href: to(before), rel: "prev" }, "Previous page"),
     next ? element("a", { href: to(next), rel: "next", class: "next" }, "Next page") : query.cursor && element("span", { class: "fine" }, "Last page"),
   );
 }

@@ -4,6 +4,12 @@ import { element } from "./dom.js";
 
 let opened = null; // the link of the row opened last, and the address of its list
 
+/** The address of a list, with the parameters that have a value. */
+export function listAt(list, query) {
+  const search = new URLSearchParams(Object.entries(query).filter(([, value]) => value)).toString();
+  return search ? `${list}?${search}` : list;
+}
+
 /** Hears the clicks in a list. */
 export function remember({ target }) {
   const link = target.closest("tbody a");
