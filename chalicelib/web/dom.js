@@ -48,6 +48,16 @@ export function labelled(label, input) {
   return element("div", { class: "field" }, element("label", { for: id }, label), input);
 }
 
+/** What is known of a thing: pairs of a name and a value. */
+export function facts(pairs, kind = "facts") {
+  return element("dl", { class: kind }, pairs.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
+}
+
+/** A bar that fills the share, from 0 to 1, of its place. Only a picture: the text beside it says the same. */
+export function gauge(tag, share, kind = "") {
+  return element(tag, { class: "gauge", "aria-hidden": "true" }, element("span", { class: `fill ${kind}`, vars: { share } }));
+}
+
 /** Names the view, in the browser's tab and its history. */
 export function entitle(text) {
   document.title = `${text} · Decant`;

@@ -1,7 +1,7 @@
 // Erases a person: asks for confirmation, sends one request, and shows the receipt.
 
 import { ask } from "./api.js";
-import { announce, complain, element, freshId, remark, report, save } from "./dom.js";
+import { announce, complain, element, facts, freshId, remark, report, save } from "./dom.js";
 import { complaint, isUnknown } from "./states.js";
 import { number, timestamp } from "./words.js";
 
@@ -65,7 +65,7 @@ function receiptOf(receipt) {
     "section",
     { class: "receipt" },
     element("h2", { tabindex: -1 }, "Receipt"),
-    element("dl", { class: "facts stacked" }, rows.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)))),
+    facts(rows, "facts stacked"),
     element("div", { class: "buttons" }, element("button", { type: "button", click: () => save("receipt.json", [JSON.stringify(receipt, null, 2)], "application/json") }, "Save the receipt"), element("a", { href: "#/people" }, "All people")),
   );
 }

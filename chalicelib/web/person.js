@@ -1,7 +1,7 @@
 // One person as stored, where the data was found and how long it took; and the button to erase the person.
 
 import { ask } from "./api.js";
-import { announce, element, entitle, fill } from "./dom.js";
+import { announce, element, entitle, facts, fill, gauge } from "./dom.js";
 import { eraseButton } from "./erase.js";
 import { upLink } from "./rows.js";
 import { failure, loading } from "./states.js";
@@ -93,7 +93,7 @@ function answered(asks) {
     "li",
     {},
     element("span", { class: `badge ${source}` }, sourceOf({ source })),
-    element("span", { class: "gauge", "aria-hidden": "true" }, element("span", { class: `fill ${source}`, vars: { share: milliseconds / slowest } })),
+    gauge("span", milliseconds / slowest, source),
     element("span", { class: "numeric" }, duration(milliseconds)),
   ));
 }
@@ -104,7 +104,7 @@ function drawn(person) {
     { class: "card" },
     element("h2", {}, section.title),
     element("p", { class: "fine" }, section.note),
-    element("dl", { class: "facts stacked" }, section.rows(person).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, shown(value, section.isToken))))),
+    facts(section.rows(person).map(([name, value]) => [name, shown(value, section.isToken)]), "facts stacked"),
   ));
   return [
     element("p", { class: "fine version" }, `Version ${person.version}, changed `, timestamp(person.updated_at), "."),

@@ -1,7 +1,7 @@
 // What arrives, what happens to it, and what is stored; under which keys; and how far the result is from anonymous.
 
 import { ask } from "./api.js";
-import { element, fill } from "./dom.js";
+import { element, fill, gauge } from "./dom.js";
 import { show } from "./states.js";
 import { table } from "./table.js";
 import { counted, number, percentage } from "./words.js";
@@ -78,7 +78,7 @@ function riskPart({ risk }) {
     element("p", {}, `People with the same ${risk.quasi_identifiers.join(", ").replaceAll("_", " ")} form a group. The smallest group has ${counted(risk.k_anonymity, "person", "people")}: `, element("strong", {}, `k = ${number(risk.k_anonymity)}`), "."),
     element("p", {}, element("strong", {}, percentage(risk.share_in_small_groups)), ` of people are in groups of fewer than ${risk.small_group}. ${counted(risk.groups, "group", "groups")} in total.`),
     risk.groups === 1 && element("p", { class: "fine" }, "Everybody is alike in these fields. If they are empty, choose others to judge the risk by."),
-    element("p", { class: "gauge", "aria-hidden": "true" }, element("span", { class: "fill", vars: { share: risk.share_in_small_groups } })),
+    gauge("p", risk.share_in_small_groups),
     element("p", { class: "fine" }, risk.repetitive_tokens.length
       ? `Tokens repeat in ${risk.repetitive_tokens.map(({ column, distinct }) => `${column.replaceAll("_", " ")} (${number(distinct)} distinct)`).join(", ")}. The frequency of such a token may reveal its value.`
       : "No column’s tokens repeat so often that their frequency would reveal values."),

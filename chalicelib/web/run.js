@@ -1,7 +1,7 @@
 // One run: what became of its records, where its time went, and what it rejected. Updates while the run is running.
 
 import { ask, Refusal } from "./api.js";
-import { announce, element, entitle, fill } from "./dom.js";
+import { announce, element, entitle, facts, fill, gauge } from "./dom.js";
 import { KINDS, lasted, meaning, total } from "./kinds.js";
 import { poll } from "./poll.js";
 import { rejectsPart } from "./rejects.js";
@@ -37,7 +37,7 @@ export function runView(place, signal, runId) {
     if (run.status === "running" && isSelected(body)) return SECONDS; // a redraw would clear the user's selection
     const held = body.contains(document.activeElement);
     const rejects = element("section", { class: "card" });
-    fill(body, facts(run), counts(run), timings(run), rejects);
+    fill(body, about(run), counts(run), timings(run), rejects);
     if (held) body.querySelector("a")?.focus(); // the only thing in a running run that can be focused
     if (run.status === "running") {
       rejects.remove();
@@ -58,7 +58,7 @@ function isSelected(place) {
   return !selection.isCollapsed && place.contains(selection.anchorNode);
 }
 
-function facts(run) {
+function about(run) {
   const spent = lasted(run);
   const rows = [
     ["Duration", spent === null ? "unknown" : duration(spent)],
@@ -76,7 +76,7 @@ function facts(run) {
   return [
     element("p", { class: "lead" }, badge(run), " ", element("span", { class: run.error && "error" }, meaning(run))),
     run.status === "running" && element("progress", { max: run.pages_planned, value: run.pages_done, "aria-label": "Pages done" }),
-    element("dl", { class: "facts" }, rows.filter(Boolean).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)))),
+    facts(rows.filter(Boolean)),
   ];
 }
 
@@ -87,7 +87,7 @@ function counts(run) {
     "tr",
     {},
     element("th", { scope: "row" }, element("span", { class: `swatch ${name}` }), name, element("span", { class: "fine" }, means)),
-    element("td", { class: "gauge", "aria-hidden": "true" }, element("span", { class: `fill ${name}`, vars: { share: sum ? run[name] / sum : 0 } })),
+    gauge("td", sum ? run[name] / sum : 0, name),
     element("td", { class: "numeric fine" }, share(run[name], sum)),
     element("td", { class: "numeric" }, `+ ${number(run[name])}`),
   );
@@ -99,13 +99,18 @@ function counts(run) {
     element(
       "table",
       { class: "sum" },
-      element("thead", { class: "unseen" }, element("tr", {}, ["Outcome", "Bar", "Share", "Records"].map((text) => element("th", { scope: "col" }, text)))),
+      unseenHead("Outcome", "Bar", "Share", "Records"),
       element("tbody", {}, KINDS.map(row)),
       element("tfoot", {}, element("tr", {}, element("th", { scope: "row", colspan: 3 }, adds ? "Fetched" : `Sum, of ${number(run.fetched)} fetched`), element("td", { class: "numeric" }, `= ${number(sum)}`))),
     ),
     run.status !== "running" && proof(run, adds),
     ["failed", "partial"].includes(run.status) && element("p", { class: "fine" }, "Pages that were not loaded changed nothing and are not counted here."),
   );
+}
+
+/** For screen readers: the columns explain themselves to the eye. */
+function unseenHead(...titles) {
+  return element("thead", { class: "unseen" }, element("tr", {}, titles.map((title) => element("th", { scope: "col" }, title))));
 }
 
 function proof(run, adds) {
@@ -125,12 +130,12 @@ function timings(run) {
       ? element(
         "table",
         { class: "sum" },
-        element("thead", { class: "unseen" }, element("tr", {}, ["Step", "Bar", "Time"].map((text) => element("th", { scope: "col" }, text)))),
+        unseenHead("Step", "Bar", "Time"),
         element("tbody", {}, steps.map(([name, spent]) => element(
           "tr",
           {},
           element("th", { scope: "row" }, name),
-          element("td", { class: "gauge", "aria-hidden": "true" }, element("span", { class: "fill", vars: { share: all ? spent / all : 0 } })),
+          gauge("td", all ? spent / all : 0),
           element("td", { class: "numeric" }, duration(spent)),
         ))),
       )
