@@ -71,7 +71,7 @@ def _project(project: Path) -> Path:
 
 
 def _chalice(project: Path, endpoint: str, log: Path) -> None:
-    """Raises ServerFailed, and StopRequested."""
+    """Raises ServerFailed, and Stopped."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     child = Child(
         "chalice deploy",

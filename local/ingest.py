@@ -16,7 +16,7 @@ from uuid import UUID
 from tqdm import tqdm
 
 from chalicelib import runs, telemetry, wiring
-from chalicelib.errors import DecantError
+from chalicelib.errors import DecantError, Stopped
 from chalicelib.ledger import OUTCOMES, Trigger
 from chalicelib.report import Report
 from chalicelib.users import MAX_PAGE_SIZE, MAX_PAGES
@@ -35,7 +35,7 @@ def main() -> int:
     try:
         with _servers():
             report = _ingest(options.pages, options.size, options.replay)
-    except signals.StopRequested:
+    except Stopped:
         print("ingest: stopped; the pages that were loaded stay, and the ledger counts them", file=sys.stderr)
         return 130
     except (LocalError, DecantError, OSError) as error:

@@ -15,6 +15,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from chalicelib import telemetry
+from chalicelib.errors import Stopped
 from local import clean, deployment, keys, lock, ports, processes, settings, signals
 from local.errors import LocalError, ServerFailed
 from local.folders import ROOT, localstack_folder, make_private
@@ -34,7 +35,7 @@ def main() -> int:
     signals.defer()
     try:
         _up(localstack_folder()) if up else _down(localstack_folder())
-    except signals.StopRequested:
+    except Stopped:
         return 130
     except (LocalError, OSError) as error:
         print(f"{COMMAND if up else 'make localstack-down'}: {error}.", file=sys.stderr)

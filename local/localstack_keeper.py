@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from chalicelib import telemetry
+from chalicelib.errors import Stopped
 from local import lock, processes, settings, signals
 from local.errors import LocalError, ServerFailed
 from local.folders import ROOT, localstack_folder, make_private, remove_tree
@@ -37,7 +38,7 @@ def main() -> int:
     signals.defer()
     try:
         folder = localstack_folder()
-        with lock.hold(folder, COMMAND), contextlib.suppress(signals.StopRequested):
+        with lock.hold(folder, COMMAND), contextlib.suppress(Stopped):
             _run(folder, port)
     except (LocalError, OSError) as error:
         print(f"{error}.", file=sys.stderr)

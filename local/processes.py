@@ -80,7 +80,7 @@ class Child:
         return self._process.poll()
 
     def wait(self) -> int:
-        """Waits and returns its exit status. If we are asked to stop, ends it and raises StopRequested."""
+        """Waits and returns its exit status. If we are asked to stop, ends it and raises Stopped."""
         try:
             while self.running:
                 signals.check()

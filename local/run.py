@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from chalicelib import config, sources, telemetry
-from chalicelib.errors import ConfigError
+from chalicelib.errors import ConfigError, Stopped
 from chalicelib.pool import Pool
 from chalicelib.redis_connections import Connections
 from local import expressions, keys, lock, ports, processes, settings, signals
@@ -38,7 +38,7 @@ def main() -> int:
     signals.defer()
     try:
         folder = local_folder()
-        with lock.hold(folder, "make run"), contextlib.suppress(signals.StopRequested):
+        with lock.hold(folder, "make run"), contextlib.suppress(Stopped):
             _run(folder, ports.requested() or _PORT)
     except (LocalError, ConfigError, OSError) as error:
         print(f"make run: {error}.", file=sys.stderr)

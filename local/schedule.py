@@ -14,7 +14,7 @@ from typing import Any
 from chalice.app import Chalice, ScheduledEventConfig, ScheduleExpression
 from chalice.test import Client
 
-from chalicelib.errors import DecantError, Unforeseen
+from chalicelib.errors import DecantError, Stopped, Unforeseen
 from local import expressions, signals
 from local.errors import LocalError
 from local.folders import ROOT
@@ -116,7 +116,7 @@ def main() -> int:
         serve(todo, invoker(app), clock, at_once=at_once)
         _say("no schedule will fire again")
         signal.pause()
-    except signals.StopRequested:
+    except Stopped:
         return 0
     except (LocalError, DecantError) as error:
         _say(str(error))

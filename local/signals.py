@@ -10,11 +10,6 @@ from types import FrameType
 
 from chalicelib.errors import Stopped
 
-
-class StopRequested(Stopped):
-    """A signal asked us to stop. It is an app error, so that a run in progress records it in the ledger."""
-
-
 _received: list[int] = []
 
 
@@ -24,14 +19,14 @@ def defer() -> None:
 
 
 def interrupt() -> None:
-    """From now on the first SIGINT, SIGTERM or SIGHUP raises StopRequested at once, the rest are ignored."""
+    """From now on the first SIGINT, SIGTERM or SIGHUP raises Stopped at once, the rest are ignored."""
     _handle(_raise_once)
 
 
 def check() -> None:
-    """Raises StopRequested if a signal was recorded."""
+    """Raises Stopped if a signal was recorded: an error of the app, which a run in progress records."""
     if _received:
-        raise StopRequested(signal.Signals(_received[0]).name)
+        raise Stopped(signal.Signals(_received[0]).name)
 
 
 def requested() -> bool:
