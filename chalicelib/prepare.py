@@ -18,7 +18,7 @@ from chalicelib.paging import Cursor
 from chalicelib.report import Report
 from chalicelib.timing import timed
 from chalicelib.users import MAX_PAGE_SIZE
-from chalicelib.validation import ValidPage, validate, validate_records
+from chalicelib.validation import ValidatedPage, validate, validate_records
 
 _LARGEST_SEALED = 65_536  # bytes; else a hostile source could fill the database with seals
 
@@ -28,20 +28,22 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
 
     Raises SourceError, or RejectBudgetExceeded after it has recorded the page's rejects in the ledger.
     """
-    valid, replay = _extract(edges, plan, page, report)
-    if not valid.fetched and plan.replay_of:
+    validated, replay = _extract(edges, plan, page, report)
+    if not validated.fetched and plan.replay_of:
         return None
-    rejects = list(_reject_rows(edges, report.run_id, page, valid))
+    rejects = list(_reject_rows(edges, report.run_id, page, validated))
     report.rejects_by_rule.update((issue.path, issue.rule) for row in rejects for issue in row.issues)
-    report.received += valid.fetched
-    report.unknown_fields += valid.unknown.total()
-    report.unknown_names |= set() if plan.replay_of else valid.unknown_names()  # a replay has no whole page
+    report.received += validated.fetched
+    report.unknown_fields += validated.unknown.total()
+    report.unknown_names |= (
+        set() if plan.replay_of else validated.unknown_names()
+    )  # a replay has no whole page
     seal_days = edges.quarantine.days if edges.quarantine else 0
-    if rejects and len(rejects) / valid.fetched > plan.max_reject_ratio:
+    if rejects and len(rejects) / validated.fetched > plan.max_reject_ratio:
         edges.store.note_rejects(report.run_id, page, rejects, edges.tokeniser.key_in_use, seal_days)
-        raise RejectBudgetExceeded(page, len(rejects), valid.fetched)
+        raise RejectBudgetExceeded(page, len(rejects), validated.fetched)
     with timed(report, "clean"):
-        cleaned = clean(valid.users)
+        cleaned = clean(validated.users)
     with timed(report, "protect"):
         kept, withheld = kept_texts.withhold(cleaned.columns)
         columns = privacy.protect(kept, edges.tokeniser)
@@ -58,14 +60,14 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
         duplicate=cleaned.duplicates,
         key=edges.tokeniser.key_in_use,
         seal_days=seal_days,
-        unknown_fields=valid.unknown.total(),
+        unknown_fields=validated.unknown.total(),
         withheld=withheld.total(),
         total=report.total,
         replay=replay,
     )
 
 
-def _extract(edges: Edges, plan: Plan, page: int, report: Report) -> tuple[ValidPage, Replay | None]:
+def _extract(edges: Edges, plan: Plan, page: int, report: Report) -> tuple[ValidatedPage, Replay | None]:
     """A page of the source, or of the quarantine, sorted into valid users and rejects by today's rules."""
     today = datetime.now(UTC).date()
     if plan.replay_of:
@@ -74,21 +76,21 @@ def _extract(edges: Edges, plan: Plan, page: int, report: Report) -> tuple[Valid
     body, dialect = _fetch(edges, plan, page, report), edges.source.dialect
     with timed(report, "validate"):
         may_be_empty = dialect.paging.has_end and (page > 1 or report.since is not None)
-        valid = _validated(body, dialect, page, today, may_be_empty)
-        _refuse_repetition(valid, page, report)
+        validated = _validated(body, dialect, page, today, may_be_empty)
+        _refuse_repetition(validated, page, report)
         if dialect.paging.by_cursor:
             report.cursor = _next_cursor(body, dialect, page, report.cursor)
             report.source_ended = report.cursor is None
         else:
-            report.source_ended = not valid.fetched
-        if dialect.paging.total and valid.fetched and (total := dialect.total_in(body)) is not None:
+            report.source_ended = not validated.fetched
+        if dialect.paging.total and validated.fetched and (total := dialect.total_in(body)) is not None:
             report.total = total  # a page beyond the end may say 0
-    return valid, None
+    return validated, None
 
 
-def _refuse_repetition(valid: ValidPage, page: int, report: Report) -> None:
+def _refuse_repetition(validated: ValidatedPage, page: int, report: Report) -> None:
     """A source that ignores the page's number would give its first people again and again."""
-    uids = [user.uid for user in valid.users]
+    uids = [user.uid for user in validated.users]
     if uids and uids == report.uids:
         raise SourceInvalid(page, "the same people as on the page before")
     report.uids = uids
@@ -116,7 +118,9 @@ def _next_cursor(body: bytes, dialect: Dialect[Any], page: int, cursor: Cursor |
     return following
 
 
-def _validated_again(edges: Edges, run_id: str, page: int, today: date) -> tuple[ValidPage, Replay | None]:
+def _validated_again(
+    edges: Edges, run_id: str, page: int, today: date
+) -> tuple[ValidatedPage, Replay | None]:
     """The sealed records of one page of an earlier run. Those that cannot be opened stay sealed.
 
     The second value is None if there is nothing to replay.
@@ -129,22 +133,22 @@ def _validated_again(edges: Edges, run_id: str, page: int, today: date) -> tuple
         for reject in rejects
         if (raw := edges.quarantine.open(reject.sealed, run_id, page, reject.position)) is not None
     }
-    valid = validate_records(records, edges.source.dialect, today)
-    return valid, Replay(run_id, list(records), rejects[0].sealed_at) if records else None
+    validated = validate_records(records, edges.source.dialect, today)
+    return validated, Replay(run_id, list(records), rejects[0].sealed_at) if records else None
 
 
-def _reject_rows(edges: Edges, run_id: str, page: int, valid: ValidPage) -> Iterator[RejectRow]:
+def _reject_rows(edges: Edges, run_id: str, page: int, validated: ValidatedPage) -> Iterator[RejectRow]:
     """Rejects as the ledger keeps them.
 
     Seals the rejects that other rules might accept, unless a valid record of the page has the same uid.
     Raises ConfigError if no erasure would find the seals.
     """
     fingerprint, quarantine = edges.tokeniser.fingerprint, edges.quarantine
-    if quarantine and not valid.uids_agree:
+    if quarantine and not validated.uids_agree:
         problem = f"uid or make_uid of {edges.source.dialect.name} finds another uid than to_user gives"
         raise ConfigError("SOURCE_DIALECT", problem)
-    valid_uids = {user.uid for user in valid.users} if quarantine and valid.rejects else set[UUID]()
-    for reject in valid.rejects:
+    valid_uids = {user.uid for user in validated.users} if quarantine and validated.rejects else set[UUID]()
+    for reject in validated.rejects:
         row = RejectRow(reject.position, reject.issues, fingerprint(reject.raw))
         uid = edges.source.dialect.uid_of(reject.raw) if quarantine else None
         is_small = len(reject.raw) <= _LARGEST_SEALED
@@ -155,11 +159,13 @@ def _reject_rows(edges: Edges, run_id: str, page: int, valid: ValidPage) -> Iter
         yield row
 
 
-def _validated(body: bytes, dialect: Dialect[Any], page: int, today: date, may_be_empty: bool) -> ValidPage:
+def _validated(
+    body: bytes, dialect: Dialect[Any], page: int, today: date, may_be_empty: bool
+) -> ValidatedPage:
     place = f" (expected at {dialect.envelope})" if dialect.envelope else ""
     try:
-        valid = validate(body, dialect, today)
-        problem = "" if valid.fetched or may_be_empty else f"no records{place}"
+        validated = validate(body, dialect, today)
+        problem = "" if validated.fetched or may_be_empty else f"no records{place}"
     except TooManyRecords:
         problem = f"more than {MAX_PAGE_SIZE} records"
     except (JSONDecodeError, RecursionError):
@@ -168,7 +174,7 @@ def _validated(body: bytes, dialect: Dialect[Any], page: int, today: date, may_b
         problem = f"the body holds no list of records in the format of {dialect.name}{place}"
     if problem:
         raise SourceInvalid(page, problem)  # raised outside the except clauses, whose errors may hold a value
-    return valid
+    return validated
 
 
 def columns_json(

@@ -57,7 +57,7 @@ class Reject:
 
 
 @dataclass(frozen=True)
-class ValidPage:
+class ValidatedPage:
     """A page, sorted into valid users (in the source's order) and rejects.
 
     ``unknown`` counts, by a field's dotted path, the records with a field that the dialect does not know;
@@ -84,7 +84,7 @@ class ValidPage:
         return set(filter(_FIELD_NAME.fullmatch, common))
 
 
-def validate(body: bytes, dialect: Dialect[Any], today: date) -> ValidPage:
+def validate(body: bytes, dialect: Dialect[Any], today: date) -> ValidatedPage:
     """Sorts a page's records into valid users and rejects.
 
     A page without a fault is decoded in one go. Otherwise its records are decoded one by one, and only
@@ -98,10 +98,10 @@ def validate(body: bytes, dialect: Dialect[Any], today: date) -> ValidPage:
         users = None
     if users is None or _may_hide_nul(body) or any(_is_unborn(user, today) for user in users):
         return validate_records(dict(enumerate(dialect.split(body))), dialect, today)
-    return ValidPage(users, [])
+    return ValidatedPage(users, [])
 
 
-def validate_records(records: Mapping[int, bytes], dialect: Dialect[Any], today: date) -> ValidPage:
+def validate_records(records: Mapping[int, bytes], dialect: Dialect[Any], today: date) -> ValidatedPage:
     """Sorts records, given by their position in the page, into valid users and rejects."""
     users, rejects, unknown = list[User](), list[Reject](), _Unknown(dialect)
     decoded, uids_agree = dialect.decode_each(records.values()), True
@@ -119,7 +119,7 @@ def validate_records(records: Mapping[int, bytes], dialect: Dialect[Any], today:
         else:
             rewritten = _rewritten(raw, dialect.dropped)
             rejects.append(Reject(position, found if rewritten else (_NO_JSON,), rewritten or raw))
-    return ValidPage(users, rejects, unknown.by_record, unknown.by_uid, uids_agree)
+    return ValidatedPage(users, rejects, unknown.by_record, unknown.by_uid, uids_agree)
 
 
 class _Unknown:

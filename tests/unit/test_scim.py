@@ -12,7 +12,7 @@ from msgspec import Meta, Raw, Struct, field
 from chalicelib.dialect import Dialect
 from chalicelib.paging import Paging
 from chalicelib.users import Address, Coordinates, Email, Issue, Personal, Text, User
-from chalicelib.validation import ValidPage, validate
+from chalicelib.validation import ValidatedPage, validate
 from tests.fakes import uid
 from tests.unit.test_users import TODAY
 
@@ -53,7 +53,7 @@ def record(**changed: Any) -> dict[str, Any]:
     return {"id": uid(1), "emails": emails} | changed
 
 
-def checked(*records: Any) -> ValidPage:
+def checked(*records: Any) -> ValidatedPage:
     return validate(json.dumps({"Resources": records}).encode(), SCIM, TODAY)
 
 

@@ -15,7 +15,7 @@ from msgspec import UNSET, Struct, UnsetType
 from chalicelib import pipeline, shapes
 from chalicelib.report import Report
 from chalicelib.users import Issue
-from chalicelib.validation import ValidPage, validate
+from chalicelib.validation import ValidatedPage, validate
 from tests.builders import APIS, MISSING, RANDOM_DATA_API, facts
 from tests.unit.test_users import TODAY
 
@@ -189,7 +189,7 @@ def test_a_record_that_the_dialect_cannot_convert_is_a_reject_that_can_be_sealed
 def warnings(caplog, fetched: int, **unknown: int) -> list[str]:
     named = Counter({name.replace("__", "."): count for name, count in unknown.items()})
     (user,) = validate(RANDOM_DATA_API.page(RANDOM_DATA_API.record()), RANDOM_DATA_API.dialect, TODAY).users
-    names = ValidPage([user] * fetched, [], named, named).unknown_names()
+    names = ValidatedPage([user] * fetched, [], named, named).unknown_names()
     report = Report("run", "succeeded", unknown_fields=named.total(), unknown_names=names)
     with caplog.at_level(logging.WARNING):
         pipeline._log_findings(report)

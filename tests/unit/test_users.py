@@ -17,7 +17,7 @@ from chalicelib.forms import Lookup
 from chalicelib.paging import Paging
 from chalicelib.sources import random_data_api
 from chalicelib.users import Issue, User
-from chalicelib.validation import Reject, ValidPage, validate
+from chalicelib.validation import Reject, ValidatedPage, validate
 from tests.builders import APIS, MISSING, RANDOM_DATA_API, RANDOMUSER, Api, facts, leaves_of, paths_of
 
 TODAY = date(2024, 2, 29)
@@ -36,7 +36,7 @@ def each(*kinds: str) -> pytest.MarkDecorator:
     )
 
 
-def checked(api: Api, *records: Any) -> ValidPage:
+def checked(api: Api, *records: Any) -> ValidatedPage:
     return validate(api.page(*records), api.dialect, TODAY)
 
 
