@@ -88,12 +88,12 @@ def start_decant(folder: Path) -> Iterator[Decant]:
         yield Decant(server, postgres, valkey, source, store, cache, sql)
 
 
-def simulate_a_day(decant: Decant, runs: int = RUNS) -> None:
+def simulate_a_day(decant: Decant) -> None:
     """Does runs as a schedule would, dated five minutes apart; the same each time."""
     chance = random.Random(7)  # noqa: S311
     tokeniser = Tokeniser({1: PII_KEY})
     known = [person["uid"] for person in json.loads(page_of_source(1))]
-    for number in range(runs):
+    for number in range(RUNS):
         source = _source(number, chance)
         if number % 5 == 3:  # simulates changes in the source
             changed = known[10 : chance.randrange(25, 80)]
@@ -126,9 +126,9 @@ def _source(number: int, chance: random.Random) -> FakeSource:
     return FakeSource(*bodies)
 
 
-def page_of_source(page: int, bad: float = 0.0, seed: int = 1, size: int = PAGE_SIZE) -> bytes:
+def page_of_source(page: int, bad: float = 0.0, seed: int = 1) -> bytes:
     """A page as the stand-in would send it."""
-    return people.random_data_api(people.Page(str(seed), page, size, bad))
+    return people.random_data_api(people.Page(str(seed), page, PAGE_SIZE, bad))
 
 
 def _spread(sql: Sql) -> None:

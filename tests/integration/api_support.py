@@ -146,10 +146,10 @@ GENDERS = ("Female", "Male", "Agender", None)
 PLANS = ("Basic", "Premium 100%", "Free_Trial", None)
 
 
-def crowd(size, seed=1, first=1):
+def crowd(size, seed=1):
     """Rows of people who differ in every filterable column; the same rows each time."""
     chance = random.Random(seed)  # noqa: S311  the same each time
-    return [_one_of(chance, number) for number in range(first, first + size)]
+    return [_one_of(chance, number) for number in range(1, size + 1)]
 
 
 def _one_of(chance, number):

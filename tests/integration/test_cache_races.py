@@ -31,8 +31,8 @@ def version_of(held):
 class SlowStore:
     """The store behind the caches: one version of everyone, returned after a delay."""
 
-    def __init__(self, seconds=0.0):
-        self.version, self.seconds = 1, seconds
+    def __init__(self):
+        self.version, self.seconds = 1, 0.0
         self.erased = set()
         self.asked = itertools.count()
 
