@@ -6,7 +6,7 @@ its own commit and then Redis. One commit for all pages, or Redis in parallel, w
 
 import io
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg2
+import redis
 
 from bench.ingest.pages import Pages
 from bench.ingest.way import Way
@@ -90,14 +91,9 @@ def _commands(columns: Mapping[str, list[Any]]) -> bytes:
     """SET user:<uid> <body> PX <ttl>, encoded in the Redis protocol."""
     versions = dict.fromkeys(columns["uid"], 1)
     bodies = views.user_bodies(views.user_drafts(columns), versions, _NOW)
-    return b"".join(b for uid, body in bodies.items() for b in _command(f"user:{uid}".encode(), body))
-
-
-def _command(key: bytes, body: bytes) -> Iterator[bytes]:
-    words = (b"SET", key, body, b"PX", b"%d" % _TTL_MILLISECONDS)
-    yield b"*%d\r\n" % len(words)
-    for word in words:
-        yield b"$%d\r\n%b\r\n" % (len(word), word)
+    packer: Any = redis.Connection()  # type: ignore[no-untyped-call]
+    sets = [("SET", f"user:{uid}", body, "PX", _TTL_MILLISECONDS) for uid, body in bodies.items()]
+    return b"".join(packer.pack_commands(sets))
 
 
 def _connected(url: str) -> socket.socket:
