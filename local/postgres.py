@@ -14,7 +14,7 @@ from pathlib import Path
 from local import installation
 from local.errors import DataFolderBroken, ServerFailed
 from local.folders import make_private, write_private
-from local.processes import Child, end, free_port, listening, processes_in
+from local.processes import Child, end, free_port, identity, listening, processes_in
 from local.server import Server
 
 _MAJOR = "18"
@@ -110,7 +110,6 @@ class Postgres(Server):
 
     def _initdb(self, target: Path) -> None:
         """Sets an encoding and a collation that do not depend on the machine's locales."""
-        user = self._installation.user
         argv = [
             str(self._installation.programs / "initdb"), "--pgdata", str(target), "--username=postgres",
             "--pwfile", str(self._password_file), "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C",
@@ -119,9 +118,7 @@ class Postgres(Server):
         done = subprocess.run(
             [*argv, "--no-sync"] if self._throwaway else argv,
             env=_ENVIRONMENT, cwd=target.parent, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            check=False, start_new_session=True,
-            user=user.pw_uid if user else None, group=user.pw_gid if user else None,
-            extra_groups=[] if user else None,
+            check=False, start_new_session=True, **identity(self._installation.user),
         )  # fmt: skip
         if done.returncode != 0:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]

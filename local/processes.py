@@ -48,15 +48,12 @@ class Child:
 
     def start(self) -> None:
         """May be called again after the process has ended."""
-        identity: dict[str, Any] = {}
-        if user := self._user:
-            identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
         with contextlib.ExitStack() as opened:
             output = opened.enter_context(_open_log(self.log)) if self.log else None
             errors = subprocess.STDOUT if output else None
             self._process = subprocess.Popen(
                 self.argv, env=self._env, cwd=self._cwd, stdin=subprocess.PIPE, stdout=output, stderr=errors,
-                start_new_session=True, **identity,
+                start_new_session=True, **identity(self._user),
             )  # fmt: skip
         self._feed()
 
@@ -113,6 +110,11 @@ class Child:
                 raise ServerFailed(self.name, f"was not ready within {seconds:.0f} seconds", self.log)
             signals.check()
             time.sleep(0.02)
+
+
+def identity(user: pwd.struct_passwd | None) -> dict[str, Any]:
+    """The arguments with which ``subprocess`` runs a program as this user; None is the current one."""
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
 
 
 def how_it_ended(status: int | None) -> str:
