@@ -15,7 +15,7 @@ _OF_THE_RUN_ALONE = {"unknown_names", "cursor", "uids", "received"}  # fields th
 class Report:
     """A run so far: pages done, the counts of the conservation law, rejects by (path, rule), and times.
 
-    It begins with ``first_page``; if it ran out of time, the next scheduled run begins with ``next_page``.
+    It begins with ``first_page``; the next scheduled run begins with ``next_page``, unless that is None.
     ``timings`` are milliseconds by step. ``unknown_fields`` counts the fields of records that the dialect
     does not know, on pages that were not loaded too; ``unknown_names`` are those that are surely names.
     ``withheld`` counts, by column, kept texts that held an e-mail address or a long number.

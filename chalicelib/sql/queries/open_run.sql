@@ -1,7 +1,8 @@
 -- Opens a run, or records that it was skipped because another run of the source holds the lease.
 -- First ends all runs, of any source, whose lease has run out: they are lost (a queued run that loaded a page is
 -- partial, or has succeeded if it is complete).
--- A scheduled run continues where the previous scheduled one ran out of time, unless the page size differs.
+-- A scheduled run continues where the previous scheduled one ran out of time or was asked to wait, unless the page size
+-- differs.
 -- An incremental run asks only for who has changed since the last complete run (an hour more, for clocks that differ and
 -- changes that a source shows late). Once a week, and under another contract or key, it asks for everybody.
 -- Idempotent: the caller chooses the run's id, and the lock, a separate statement, lets a second try see the result
