@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { announce, complain, element, facts, freshId, remark, report, save } from "./dom.js";
-import { complaint, isUnknown } from "./states.js";
+import { complaint } from "./states.js";
 import { number, timestamp } from "./words.js";
 
 export function eraseButton(uid, done) {
@@ -40,7 +40,7 @@ function confirmation(uid, done) {
       dialog.close();
       done(data);
     } catch (error) {
-      complain(said, isUnknown(error) ? "The outcome is unknown: the person may already be erased. Erase again to be sure." : complaint(error, "erase"));
+      complain(said, complaint(error, "erase", "the person may already be erased. Erase again to be sure."));
       if (!dialog.isConnected) remark(element("p", {}, said.textContent, " ", element("code", {}, uid)));
       else if (!dialog.open) dialog.showModal();
     } finally {

@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { announce, complain, element, freshId, report } from "./dom.js";
-import { complaint, isUnknown } from "./states.js";
+import { complaint } from "./states.js";
 
 const BECAME = {
   running: "The run has started.",
@@ -26,7 +26,7 @@ export function startForm(signal) {
       location.hash = `#/runs/${data.run_id}`;
     } catch (error) {
       if (error.name === "AbortError") return;
-      said.textContent = isUnknown(error) ? "The outcome is unknown: the run may have started. The list shows it." : complaint(error, "operate");
+      said.textContent = complaint(error, "operate", "the run may have started. The list shows it.");
     } finally {
       button.disabled = false;
       if (held) button.focus();
@@ -46,7 +46,7 @@ export function stopButton(runId, signal) {
       await ask(`runs/${runId}/stop`, { method: "POST", signal });
     } catch (error) {
       if (error.name === "AbortError") return;
-      complain(said, isUnknown(error) ? "The outcome is unknown: the run may still be stopped. This view shows it." : complaint(error, "operate"));
+      complain(said, complaint(error, "operate", "the run may still be stopped. This view shows it."));
       button.removeAttribute("aria-disabled");
     }
   }

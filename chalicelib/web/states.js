@@ -26,9 +26,10 @@ export function failure(error, again) {
   );
 }
 
-/** The same in one line, for a form; `scope` is the scope that its action needs. */
-export function complaint(error, scope) {
+/** The same in one line, for a form: `scope` is what its action needs, `unknown` what to say if it may have happened. */
+export function complaint(error, scope, unknown = "") {
   if (!(error instanceof Refusal)) throw error;
+  if (unknown && isUnknown(error)) return `The outcome is unknown: ${unknown}`;
   if (isClosed(error)) return `This key does not have the scope “${scope}”, or is no longer valid.`;
   const { title, text } = explain(error);
   return `${title}. ${text}`;
@@ -40,7 +41,7 @@ export const isClosed = (error) => error.status === 401 || error.status === 403;
 export const isLasting = (error) => [400, 401, 403, 404].includes(error.status);
 
 /** Without an answer, or after a failure without a detail, what was requested may have happened. */
-export const isUnknown = (error) => error.status === 0 || (error.status >= 500 && !error.detail);
+const isUnknown = (error) => error.status === 0 || (error.status >= 500 && !error.detail);
 
 /** No answer, or no Postgres: a view that polls recovers from it by itself. */
 const isAway = (error) => error.status === 0 || isWithoutPostgres(error);
