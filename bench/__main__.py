@@ -66,7 +66,7 @@ def _measure(running: Servers, rounds: int) -> None:
     hot, miss = (contest.turns[PLACES[-1]]["decant"].median for contest in reads[:2])
     parts["cost"] = _printed(cost.markdown(rates["decant"], _PAGE, hot, miss))
     parts["picture"] = plot.PICTURE
-    plot.draw(report.PLOT, {ingest.WAYS[way][2]: rate for way, rate in rates.items()}, _hot(reads[0]))
+    plot.draw(report.PLOT, {ingest.NAMES[way]: rate for way, rate in rates.items()}, _hot(reads[0]))
     parts["growth"] = _printed(growth.markdown(growth.stages(running, growth.SIZES)))
     parts["machine"] = _printed(machine.markdown(running, rounds, time.monotonic() - started))
     report.write(parts)

@@ -24,6 +24,7 @@ WAYS = {
     "decant-again": ("decant", "DecantAgain", "Decant, the same pages again"),
     "ceiling": ("ceiling", "Ceiling", "the ceiling: prepared rows and cache entries"),
 }
+NAMES = {way: name for way, (_, _, name) in WAYS.items()}
 _BAD = 0.01
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from bench.ingest.contest import WAYS, Result
+from bench.ingest.contest import NAMES, Result
 
 Results = Mapping[tuple[int, int], Sequence[Result]]  # by number of records and page size
 
@@ -14,7 +14,7 @@ def one(results: Sequence[Result]) -> str:
     for result in results:
         slowest, fastest = result.rates
         ratio = f"{result.times_as_fast_as(ceiling):.3f}" if ceiling else ""
-        name = WAYS[result.way][2]
+        name = NAMES[result.way]
         lines.append(f"| {name} | {result.rate:,.0f} | {slowest:,.0f} – {fastest:,.0f} | {ratio} |")
     return "\n".join(lines)
 
