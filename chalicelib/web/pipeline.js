@@ -4,7 +4,7 @@ import { ask, Refusal } from "./api.js";
 import { announce, element, fill } from "./dom.js";
 import { checkHealth, onHealth } from "./health.js";
 import { nowPart } from "./now.js";
-import { poll, unlessLeft } from "./poll.js";
+import { poll, pollAnswers, unlessLeft } from "./poll.js";
 import { noRuns, runsPart } from "./runs.js";
 import { startForm } from "./start.js";
 import { failure, isLasting, loading } from "./states.js";
@@ -37,22 +37,11 @@ export function pipeline(place, signal) {
   poll(count, signal);
   let before = [];
   let asOf;
-  let refusal = null;
-  poll(async () => {
-    let news;
-    try {
-      news = (await ask("runs", { query: { limit: SHOWN }, signal })).data.items;
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-      if (refusal !== error.status) refuse(error); // shown once, however long it lasts
-      refusal = error.status;
-      return isLasting(error) ? undefined : BUSY_SECONDS * 3;
-    }
-    refusal = null;
+  pollAnswers("runs", { query: { limit: SHOWN }, signal }, ({ items: news }) => {
     asOf = Date.now();
     fill(stale);
     ledger.classList.remove("stale");
-    now.update({ runs: news, refusal });
+    now.update({ runs: news, refusal: null });
     if (ledger.firstChild !== runs.node || !news.length) fill(ledger, news.length ? runs.node : noRuns());
     runs.update(news);
     const ended = endedSince(before, news);
@@ -60,7 +49,7 @@ export function pipeline(place, signal) {
     before = news;
     if (ended.length) for (const asking of [count(), checkHealth()]) asking.catch(unlessLeft); // the runs do not wait for them
     return news.some((run) => run.status === "running") ? BUSY_SECONDS : IDLE_SECONDS;
-  }, signal);
+  }, refuse, BUSY_SECONDS * 3);
   /** What was shown stays, as what it is, if an answer may still come. */
   function refuse(error) {
     now.update({ refusal: error });

@@ -1,14 +1,13 @@
 // One run: what became of its records, where its time went, and what it rejected. Updates while the run is running.
 
-import { ask, Refusal } from "./api.js";
 import { announce, element, entitle, facts, fill, gauge } from "./dom.js";
 import { KINDS, lasted, meaning, total } from "./kinds.js";
-import { poll } from "./poll.js";
+import { pollAnswers } from "./poll.js";
 import { rejectsPart } from "./rejects.js";
 import { upLink } from "./rows.js";
 import { badge } from "./runs.js";
 import { stopButton } from "./start.js";
-import { failure, isLasting, loading } from "./states.js";
+import { failure, loading } from "./states.js";
 import { counted, day, duration, number, share, time, timestamp } from "./words.js";
 
 const SECONDS = 0.7;
@@ -20,18 +19,8 @@ export function runView(place, signal, runId) {
   const controls = element("div");
   fill(place, upLink("#/runs", "All runs"), element("div", { class: "part-head" }, title, controls), body);
   let running = false;
-  let refusal = null;
-  poll(async () => {
-    let run;
-    try {
-      run = (await ask(`runs/${runId}`, { signal })).data;
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-      if (refusal !== error.status) fill(body, failure(error)); // shown once, however long it lasts
-      refusal = error.status;
-      return isLasting(error) ? undefined : SECONDS * 4;
-    }
-    refusal = null;
+  const refuse = (error) => fill(body, failure(error));
+  pollAnswers(`runs/${runId}`, { signal }, (run) => {
     fill(title, "Run of ", timestamp(run.started_at));
     entitle(`Run ${day(run.started_at)} ${time(run.started_at)} (${run.status})`);
     if (run.status === "running" && isSelected(body)) return SECONDS; // a redraw would clear the user's selection
@@ -50,7 +39,7 @@ export function runView(place, signal, runId) {
     if (running) announce(`The run has ended: ${run.status}. ${counted(run.fetched, "record", "records")}.`);
     rejectsPart(rejects, run, signal);
     return undefined;
-  }, signal);
+  }, refuse, SECONDS * 4);
 }
 
 function isSelected(place) {
