@@ -48,6 +48,11 @@ export function labelled(label, input) {
   return element("div", { class: "field" }, element("label", { for: id }, label), input);
 }
 
+/** A part of a view, under its heading. */
+export function card(title, ...children) {
+  return element("section", { class: "card" }, element("h2", {}, title), children);
+}
+
 /** What is known of a thing: pairs of a name and a value. */
 export function facts(pairs, kind = "facts") {
   return element("dl", { class: kind }, pairs.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));

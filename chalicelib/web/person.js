@@ -1,7 +1,7 @@
 // One person as stored, where the data was found and how long it took; and the button to erase the person.
 
 import { ask } from "./api.js";
-import { announce, element, entitle, facts, fill, gauge } from "./dom.js";
+import { announce, card, element, entitle, facts, fill, gauge } from "./dom.js";
 import { eraseButton } from "./erase.js";
 import { upLink } from "./rows.js";
 import { failure, loading } from "./states.js";
@@ -99,10 +99,8 @@ function answered(asks) {
 }
 
 function drawn(person) {
-  const [tokens, generalised, kept] = SECTIONS.map((section) => element(
-    "section",
-    { class: "card" },
-    element("h2", {}, section.title),
+  const [tokens, generalised, kept] = SECTIONS.map((section) => card(
+    section.title,
     element("p", { class: "fine" }, section.note),
     facts(section.rows(person).map(([name, value]) => [name, shown(value, section.isToken)]), "facts stacked"),
   ));

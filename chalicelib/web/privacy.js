@@ -1,7 +1,7 @@
 // What arrives, what happens to it, and what is stored; under which keys; and how far the result is from anonymous.
 
 import { ask } from "./api.js";
-import { element, fill, gauge } from "./dom.js";
+import { card, element, fill, gauge } from "./dom.js";
 import { show } from "./states.js";
 import { table } from "./table.js";
 import { counted, number, percentage } from "./words.js";
@@ -58,10 +58,8 @@ function keysPart(stats) {
   const rows = (counts, what) => counts.map(({ value, count }) => ({ name: `${what}, version ${value}`, count }));
   const versions = new Set([...stats.key_version, ...stats.erasure_key_version].map(({ value }) => value));
   const all = [...rows(stats.key_version, "People"), ...rows(stats.erasure_key_version, "Erasures")];
-  return element(
-    "section",
-    { class: "card" },
-    element("h2", {}, "Keys in use"),
+  return card(
+    "Keys in use",
     all.length
       ? table("Tokens by key version", [{ title: "Key", cell: ({ name }) => name }, { title: "Count", cell: ({ count }) => number(count), numeric: true }], all)
       : element("p", { class: "fine" }, "No people or erasures are stored, so no key is needed yet."),
@@ -70,11 +68,9 @@ function keysPart(stats) {
 }
 
 function riskPart({ risk }) {
-  if (!risk.groups) return element("section", { class: "card" }, element("h2", {}, "Re-identification risk"), element("p", { class: "fine" }, "No people are stored, so there is no risk to show."));
-  return element(
-    "section",
-    { class: "card" },
-    element("h2", {}, "Re-identification risk"),
+  if (!risk.groups) return card("Re-identification risk", element("p", { class: "fine" }, "No people are stored, so there is no risk to show."));
+  return card(
+    "Re-identification risk",
     element("p", {}, `People with the same ${risk.quasi_identifiers.join(", ").replaceAll("_", " ")} form a group. The smallest group has ${counted(risk.k_anonymity, "person", "people")}: `, element("strong", {}, `k = ${number(risk.k_anonymity)}`), "."),
     element("p", {}, element("strong", {}, percentage(risk.share_in_small_groups)), ` of people are in groups of fewer than ${risk.small_group}. ${counted(risk.groups, "group", "groups")} in total.`),
     risk.groups === 1 && element("p", { class: "fine" }, "Everybody is alike in these fields. If they are empty, choose others to judge the risk by."),

@@ -1,4 +1,4 @@
-// The way from a list to one of its rows, and back: to the same page of the list, with the focus on the same row.
+// A list's address; and the way from a list to one of its rows, and back: to the same page of the list, with the focus on the same row.
 
 import { element } from "./dom.js";
 

@@ -1,6 +1,6 @@
 // One run: what became of its records, where its time went, and what it rejected. Updates while the run is running.
 
-import { announce, element, entitle, facts, fill, gauge } from "./dom.js";
+import { announce, card, element, entitle, facts, fill, gauge } from "./dom.js";
 import { KINDS, lasted, meaning, total } from "./kinds.js";
 import { pollAnswers } from "./poll.js";
 import { rejectsPart } from "./rejects.js";
@@ -81,10 +81,8 @@ function counts(run) {
     element("td", { class: "numeric" }, `+ ${number(run[name])}`),
   );
   const adds = sum === run.fetched;
-  return element(
-    "section",
-    { class: "card" },
-    element("h2", {}, "Records by outcome"),
+  return card(
+    "Records by outcome",
     element(
       "table",
       { class: "sum" },
@@ -111,10 +109,8 @@ function proof(run, adds) {
 function timings(run) {
   const steps = Object.entries(run.timings).sort(([one], [other]) => STEPS.indexOf(one) - STEPS.indexOf(other));
   const all = steps.reduce((sum, [, spent]) => sum + spent, 0);
-  return element(
-    "section",
-    { class: "card" },
-    element("h2", {}, "Where the time went"),
+  return card(
+    "Where the time went",
     steps.length
       ? element(
         "table",
