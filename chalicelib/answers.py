@@ -4,7 +4,7 @@ import csv
 import io
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import Any
@@ -172,11 +172,7 @@ def started(request: Any, run_id: str, status: str) -> Answer:
 def user_list(request: Any, people: UserList) -> Answer:
     """A page of people, in the media type that the caller prefers, with a link to the next page."""
     media = _preferred_media(request.headers.get("accept", "*/*"), (JSON, NDJSON, CSV))
-    headers = {
-        "Content-Type": _CONTENT_TYPES[media],
-        "X-Data-Source": "postgres",
-        "Vary": "Accept",
-    }
+    headers = {"Content-Type": _CONTENT_TYPES[media], "X-Data-Source": "postgres", "Vary": "Accept"}
     return Answer(_serialised(people, media), {**headers, **_next(request, people.next)})
 
 
@@ -226,18 +222,20 @@ def _values(view: Struct) -> Iterator[Any]:
 
 def _preferred_media(accept: str, offered: Sequence[str]) -> str:
     """The offered type that the caller prefers, the first of equals. Raises RequestError with 406 if none."""
-    preferences = [_preference(part) for part in (accept.strip() or "*/*").split(",")]
-    best = max(offered, key=lambda media: _quality(media, preferences))
-    if not _quality(best, preferences):
+    ranges = map(_preference, (accept.strip() or "*/*").split(","))
+    weights = dict(sorted(ranges))  # of a range that is repeated, the greatest weight
+    best = max(offered, key=lambda media: _quality(media, weights))
+    if not _quality(best, weights):
         raise RequestError(406, "Not acceptable", f"available as {', '.join(offered)}")
     return best
 
 
-def _quality(media: str, preferences: Sequence[tuple[str, float]]) -> float:
+def _quality(media: str, weights: Mapping[str, float]) -> float:
     """The caller's weight for a media type, 0 to 1; the most specific range decides (RFC 9110, 12.5.1)."""
-    ranges = (media, f"{media.partition('/')[0]}/*", "*/*")
-    fitting = [(ranges.index(wanted), -quality) for wanted, quality in preferences if wanted in ranges]
-    return -min(fitting)[1] if fitting else 0.0
+    for wanted in (media, f"{media.partition('/')[0]}/*", "*/*"):
+        if wanted in weights:
+            return weights[wanted]
+    return 0.0
 
 
 def _preference(part: str) -> tuple[str, float]:
