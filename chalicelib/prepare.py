@@ -35,9 +35,7 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
     report.rejects_by_rule.update((issue.path, issue.rule) for row in rejects for issue in row.issues)
     report.received += validated.fetched
     report.unknown_fields += validated.unknown.total()
-    report.unknown_names |= (
-        set() if plan.replay_of else validated.unknown_names()
-    )  # a replay has no whole page
+    report.unknown_names |= validated.unknown_names()
     seal_days = edges.quarantine.days if edges.quarantine else 0
     if rejects and len(rejects) / validated.fetched > plan.max_reject_ratio:
         edges.store.note_rejects(report.run_id, page, rejects, edges.tokeniser.key_in_use, seal_days)
@@ -134,6 +132,7 @@ def _validated_again(
         if (raw := edges.quarantine.open(reject.sealed, run_id, page, reject.position)) is not None
     }
     validated = validate_records(records, edges.source.dialect, today)
+    validated.unknown_by_uid.clear()  # whether a field is common, only the whole page could tell
     return validated, Replay(run_id, list(records), rejects[0].sealed_at) if records else None
 
 
