@@ -37,7 +37,6 @@ class Store(opening.Ledger, Protocol):
 
     def load_page(self, load: PageLoad) -> Loaded | None: ...
     def claim_page(self, run_id: str, page: int) -> bool: ...
-    def note_unread(self, run_id: str, unread: str | None) -> None: ...
     def finish_page(self, run_id: str, timings: Mapping[str, float]) -> ReportStatus: ...
     def note_rejects(
         self, run_id: str, page: int, rejects: Sequence[RejectRow], key: KeyInUse, seal_days: int
@@ -78,6 +77,10 @@ class Plan:
     replay_of: str | None = None
     until: float = math.inf
 
+    def reads_to_end(self, source: Source) -> bool:
+        """Whether the run is to process all pages that there are, and not those that somebody asked for."""
+        return self.trigger in ("schedule", "manual") and source.dialect.paging.has_end
+
     def request(self, source: Source, queued: bool = False) -> RunRequest:
         """What to open in the ledger. ``queued`` means that each page gets a message in the queue."""
         return RunRequest(
@@ -88,7 +91,8 @@ class Plan:
             replay_of=self.replay_of,
             queued=queued,
             pages_are_full=source.dialect.paging.pages_are_full,
-            incremental=source.dialect.paging.since is not None and self.trigger in ("schedule", "manual"),
+            reads_to_end=self.reads_to_end(source),
+            incremental=self.reads_to_end(source) and source.dialect.paging.since is not None,
         )
 
 

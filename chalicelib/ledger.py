@@ -32,6 +32,7 @@ class RunRequest:
     replay_of: str | None = None
     queued: bool = False
     pages_are_full: bool = False  # a page with fewer records than requested must be the source's last
+    reads_to_end: bool = False  # there may be no records behind the last page
     incremental: bool = False
 
 

@@ -89,8 +89,11 @@ def _work_and_finish(edges: Edges, plan: Plan, report: Report, on_page: OnPage) 
         status, report.error = _status_on_error(error), str(error)
         may_continue = plan.trigger == "schedule" and not edges.source.dialect.paging.by_cursor
         if isinstance(error, TimeUp | SourceBusy) and may_continue and error.page > 1:
-            report.next_page = error.page
-            report.error += "; the next scheduled run continues there"
+            again = report.ends_short and report.pages > 1  # whether others follow, only the next page tells
+            report.next_page = error.page - again
+            report.error += f"; the next scheduled run continues {'one page before' if again else 'there'}"
+            if missed := _missed(edges.source.dialect.paging, report):
+                report.error += f"; {missed}"
     ending = Ending(status=status, error=report.error, timings=report.timings, next_page=report.next_page)
     report.status = "lost"  # unless the ledger says otherwise
     counts = edges.store.finish_run(report.run_id, ending)
@@ -120,7 +123,7 @@ def _error_of(work: Callable[[], None]) -> DecantError | None:
 def _work_pages(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
     """Prepares each page while the one before it is being loaded."""
     pages, done = _pages(edges, plan, report), count(1)
-    slowest, was_short = _MIN_RESERVE_SECONDS, False
+    slowest = _MIN_RESERVE_SECONDS
     must_be_full = edges.source.dialect.paging.pages_are_full and not plan.replay_of
     with Loads(edges, report, lambda: on_page(next(done), len(pages), report)) as loads:
         for page in pages:
@@ -131,9 +134,8 @@ def _work_pages(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> No
             slowest = max(slowest, time.monotonic() - began)
             _check_time(plan, pages, page, slowest)
             if load:
-                if was_short and load.fetched:
-                    report.short_pages += 1
-                was_short = must_be_full and load.fetched < plan.page_size
+                report.short_pages += report.ends_short and load.fetched > 0
+                report.ends_short = must_be_full and load.fetched < plan.page_size
                 loads.begin(load)
             if report.source_ended:
                 break
@@ -149,8 +151,6 @@ def _check_time(plan: Plan, pages: Sequence[int], page: int, wanted_seconds: flo
 def _work_queued_page(edges: Edges, plan: Plan, page: int, report: Report) -> None:
     with Loads(edges, report) as loads:
         if load := prepare(edges, plan, page, report):
-            if page == plan.pages and edges.source.dialect.paging.has_end:
-                edges.store.note_unread(report.run_id, _unread(edges, plan, report))
             loads.begin(load)
 
 
@@ -186,8 +186,7 @@ def _missed(paging: Paging, report: Report) -> str | None:
 
 def _unread(edges: Edges, plan: Plan, report: Report) -> str | None:
     """A message if a run has processed the pages of the settings without reaching the source's end."""
-    has_end = edges.source.dialect.paging.has_end
-    if plan.trigger not in ("schedule", "manual") or not has_end or report.source_ended:
+    if not plan.reads_to_end(edges.source) or report.source_ended:
         return None
     if report.first_page == 1 and report.total is not None and report.received >= report.total:
         return None  # it has read all that the source says it has

@@ -8,7 +8,13 @@ from uuid import UUID
 
 from chalicelib.ledger import Counts, Loaded, ReportStatus
 
-_OF_THE_RUN_ALONE = {"unknown_names", "cursor", "uids", "received"}  # fields that a summary lacks
+_OF_THE_RUN_ALONE = {
+    "unknown_names",
+    "cursor",
+    "uids",
+    "received",
+    "ends_short",
+}  # fields that a summary lacks
 
 
 @dataclass
@@ -21,7 +27,7 @@ class Report:
     ``withheld`` counts, by column, kept texts that held an e-mail address or a long number.
     ``total`` is how many records the source says that it has, ``received`` how many it gave.
     ``source_ended`` means that the run has seen the source's end. ``short_pages`` had fewer records than
-    requested, although others followed. ``uids`` are those of the last page.
+    requested, although others followed; ``ends_short`` means that the last page has. ``uids`` are its.
     ``cursor`` is where the next page is, for an API that pages by cursor; it may hold a personal value.
     With ``since`` (ISO 8601, UTC), the run asks only for who has changed since then.
     """
@@ -53,6 +59,7 @@ class Report:
     cursor: Mapping[str, str | int | list[str]] | None = field(default=None, repr=False)
     uids: Sequence[UUID] = field(default=(), repr=False)
     short_pages: int = 0
+    ends_short: bool = False
 
     def summary(self) -> dict[str, Any]:
         """The report as JSON can hold it, without what only the run needs, or the source made up."""

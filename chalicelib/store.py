@@ -38,7 +38,7 @@ _Result = tuple[list[str], list[tuple[Any, ...]]]  # the columns' names, and the
 # How long a query may take before its connection is cut: a server that hangs reports no error itself.
 _READ_SECONDS = 5.0
 _SECONDS = {
-    **dict.fromkeys(("load_page", "note_rejects", "claim_page", "note_unread", "finish_page"), 60.0),
+    **dict.fromkeys(("load_page", "note_rejects", "claim_page", "finish_page"), 60.0),
     **dict.fromkeys(("fail_page", "stop_run", "expire_seals"), 60.0),  # may wait for a load, or many seals
     "erase": 30.0,
     **dict.fromkeys(("stats", "risk", "reconcile_keys"), 20.0),
@@ -132,10 +132,6 @@ class Store:
     def fail_page(self, run_id: str, page: int, error: str) -> None:
         """Records that a page of a queued run was given up."""
         self._rows("fail_page", {"run_id": run_id, "page": page, "error": error})
-
-    def note_unread(self, run_id: str, unread: str | None) -> None:
-        """Records on a queued run that its source may have more than the run reads; None if not."""
-        self._rows("note_unread", {"run_id": run_id, "unread": unread})
 
     def finish_page(self, run_id: str, timings: Mapping[str, float]) -> ReportStatus:
         """Adds a queued page's timings; ends the run if it was the last. Returns its status, or "ended"."""

@@ -199,9 +199,6 @@ class FakeStore:
     def claim_page(self, run_id: str, page: int) -> bool:
         raise NotImplementedError("queued runs are tested in Postgres")
 
-    def note_unread(self, run_id: str, unread: str | None) -> None:
-        raise NotImplementedError("queued runs are tested in Postgres")
-
     def finish_page(self, run_id: str, timings: Mapping[str, float]) -> ReportStatus:
         raise NotImplementedError("queued runs are tested in Postgres")
 

@@ -9,6 +9,7 @@ import pytest
 from chalicelib import pipeline, runs, wiring
 from chalicelib.ledger import OUTCOMES, RunRequest
 from tests.builders import RANDOM_DATA_API, paged
+from tests.fakes import uid
 
 PAGES, SIZE = 7, 3
 
@@ -215,6 +216,52 @@ def test_a_run_that_a_source_asked_to_wait_is_continued_there(app_environment, u
 
     assert (stopped.status, stopped.pages, stopped.next_page) == ("partial", 1, 2)
     assert (continued.status, continued.first_page, continued.pages) == ("succeeded", 2, 2)
+
+
+def in_parts(user_api, *pages):
+    """Runs over pages of so many people, until one ends the source; None asks to be left alone."""
+    for first, count in enumerate(pages):
+        if count is None:
+            user_api.script(b"{}", status=429, headers={"Retry-After": "3600"})
+        else:
+            people = [RANDOM_DATA_API.record({"uid": uid(10 * first + number)}) for number in range(count)]
+            user_api.script(RANDOM_DATA_API.page(*people))
+    reports = [runs.ingest({})]
+    while reports[-1].next_page:
+        reports.append(runs.ingest({}))
+    return reports
+
+
+@pytest.fixture
+def full_pages(app_environment, user_api, monkeypatch):
+    """The source gives full pages up to its last one."""
+    app_environment(SOURCE_PAGES="9", SOURCE_PAGE_SIZE="2", SOURCE_URL=user_api.url("random-data-api"))
+    monkeypatch.setattr(wiring.source(), "dialect", paged(wiring.source().dialect, ends=True))
+
+
+@pytest.mark.usefixtures("full_pages")
+def test_a_run_in_parts_reports_short_pages_too(user_api):
+    first, second = in_parts(user_api, 1, 2, None, 2, 0)
+
+    short = "1 pages had fewer records than requested, although others followed"
+    assert (first.status, second.status) == ("partial", "succeeded")
+    assert first.error.endswith(f"; the next scheduled run continues there; {short}")
+
+
+@pytest.mark.usefixtures("full_pages")
+@pytest.mark.parametrize(("after", "status"), [((1, 2, 0), "partial"), ((1, 0), "succeeded")])
+def test_whether_a_part_ended_with_a_short_page_the_next_part_finds_out(user_api, after, status):
+    first, second = in_parts(user_api, 2, 1, None, *after)
+
+    assert first.error.endswith("; the next scheduled run continues one page before")
+    assert (first.next_page, second.first_page, second.status) == (2, 2, status)
+
+
+@pytest.mark.usefixtures("full_pages")
+def test_a_part_of_one_short_page_is_not_repeated(user_api):
+    first, second = in_parts(user_api, 1, None, 1, 0)
+
+    assert (first.next_page, second.status) == (2, "succeeded")
 
 
 def test_a_continued_run_tries_one_page_even_with_very_little_time_left(slow):

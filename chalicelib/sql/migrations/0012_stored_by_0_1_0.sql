@@ -29,38 +29,26 @@ WITH cleared AS (
     SET city = kept(city), state = kept(state), country = kept(country)
     WHERE (city, state, country) IS DISTINCT FROM (kept(city), kept(state), kept(country))
     RETURNING uid
-), kept AS (
-    SELECT
-        uid, kept(gender) AS gender, kept(employment_title) AS employment_title,
-        kept(employment_key_skill) AS employment_key_skill,
-        kept(subscription_plan) AS subscription_plan, kept(subscription_status) AS subscription_status,
-        kept(subscription_payment_method) AS subscription_payment_method,
-        kept(subscription_term) AS subscription_term
-    FROM users
 )
 UPDATE users SET
-    gender = kept.gender,
-    employment_title = kept.employment_title,
-    employment_key_skill = kept.employment_key_skill,
-    subscription_plan = kept.subscription_plan,
-    subscription_status = kept.subscription_status,
-    subscription_payment_method = kept.subscription_payment_method,
-    subscription_term = kept.subscription_term,
+    gender = kept(gender),
+    employment_title = kept(employment_title),
+    employment_key_skill = kept(employment_key_skill),
+    subscription_plan = kept(subscription_plan),
+    subscription_status = kept(subscription_status),
+    subscription_payment_method = kept(subscription_payment_method),
+    subscription_term = kept(subscription_term),
     content_hash = '', -- so that the next load compares nothing
-    sealed_at = coalesce(users.sealed_at, users.updated_at), -- the record is no newer than it was
-    version = users.version + 1,
+    sealed_at = coalesce(sealed_at, updated_at), -- the record is no newer than it was
+    version = version + 1,
     updated_at = now()
-FROM kept
-WHERE users.uid = kept.uid
-    AND (
-        users.uid IN (SELECT uid FROM cleared)
-        OR (
-            users.gender, users.employment_title, users.employment_key_skill, users.subscription_plan,
-            users.subscription_status, users.subscription_payment_method, users.subscription_term
-        ) IS DISTINCT FROM (
-            kept.gender, kept.employment_title, kept.employment_key_skill, kept.subscription_plan,
-            kept.subscription_status, kept.subscription_payment_method, kept.subscription_term
-        )
+WHERE uid IN (SELECT uid FROM cleared)
+    OR (
+        gender, employment_title, employment_key_skill, subscription_plan,
+        subscription_status, subscription_payment_method, subscription_term
+    ) IS DISTINCT FROM (
+        kept(gender), kept(employment_title), kept(employment_key_skill), kept(subscription_plan),
+        kept(subscription_status), kept(subscription_payment_method), kept(subscription_term)
     );
 
 DROP FUNCTION kept(text);

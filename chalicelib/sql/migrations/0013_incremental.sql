@@ -2,4 +2,6 @@ ALTER TABLE runs
     -- the run asks only for who has changed since then; NULL: for everybody
     ADD COLUMN since timestamptz,
     -- if the run succeeds, whatever had changed at the source by then is stored
-    ADD COLUMN as_of timestamptz;
+    ADD COLUMN as_of timestamptz,
+    -- there may be no records behind the run's last page; with it, nothing writes `unread` any more
+    ADD COLUMN reads_to_end boolean NOT NULL DEFAULT false;

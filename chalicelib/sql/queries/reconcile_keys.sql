@@ -5,10 +5,18 @@
 -- If nothing is wrong, ends the seals whose person only a given-up key could recognise, since no erasure would find
 -- them. It ends a limited number at a time, so that this takes a moment only.
 --
+-- If a known version is missing, this waits for the loads and erasures in progress, which may still need it.
 -- The newest key is remembered first, in a separate statement, so that the second of two concurrent callers sees the
 -- first one's. If something is wrong it is forgotten again: a refused key must not lock the right ones out.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a snapshot for each statement
-SET LOCAL lock_timeout = '5s'; -- for each of three waits; the client gives up after 20 s, and nothing may happen later
+SET LOCAL lock_timeout = '4s'; -- for each of four waits; the client gives up after 20 s, and nothing may happen later
+SELECT pg_advisory_xact_lock(hashtext('decant.erasures'))
+WHERE EXISTS (
+    SELECT FROM key_versions
+    WHERE version NOT IN (SELECT key::integer FROM json_object_keys(%(proofs)s) AS key)
+        AND version <> ALL (%(given_up)s::integer[])
+);
+
 INSERT INTO key_versions (version, proof)
 SELECT key::integer, value FROM json_each_text(%(proofs)s) WHERE key::integer = %(newest)s
 ON CONFLICT DO NOTHING;
