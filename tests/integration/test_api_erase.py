@@ -93,7 +93,7 @@ def test_redis_holds_an_erasure_mark_in_place_of_the_person(api, redis_client):
 def test_only_a_token_of_the_person_is_kept(api, sql, tokeniser):
     api.delete(WHO)
 
-    ((token, _),) = sql("SELECT * FROM erasures")
+    ((token, _, _),) = sql("SELECT * FROM erasures")
     assert token == tokeniser.token("uid", uid(1))
     for table in ("users", "users_address", "runs", "rejects", "erasures"):
         assert not sql(f"SELECT 1 FROM {table} AS everything WHERE everything::text LIKE %s", f"%{uid(1)}%")

@@ -168,6 +168,33 @@ def test_giving_up_the_newest_version_leaves_the_previous_one_in_use(store):
     assert (report.status, report.updated) == ("succeeded", 1)
 
 
+def test_a_key_is_not_forgotten_while_an_erasure_or_a_load_under_it_is_in_progress(store, sql, postgres):
+    refuse_wrong_keys(store, FIRST)
+    found = []
+    with contextlib.closing(psycopg2.connect(postgres.url)) as erasing:
+        cursor = erasing.cursor()
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(hashtext('decant.erasures'))")
+        cursor.execute("INSERT INTO erasures (uid_token) VALUES (%s)", (FIRST.token("uid", uid(1)),))
+        comparing = threading.Thread(
+            target=lambda: found.extend(store.reconcile_keys(SECOND.proofs(), SECOND.given_up))
+        )
+        comparing.start()
+        while not sql("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+            assert comparing.is_alive()
+        erasing.commit()
+        comparing.join(20)
+
+    assert [(trouble.version, trouble.erasures) for trouble in found] == [(1, 1)]
+
+
+def test_keys_are_compared_beside_a_load_if_none_is_missing(store, postgres):
+    refuse_wrong_keys(store, FIRST)
+    with contextlib.closing(psycopg2.connect(postgres.url)) as loading:
+        loading.cursor().execute("SELECT pg_advisory_xact_lock_shared(hashtext('decant.erasures'))")
+
+        assert store.reconcile_keys(BOTH.proofs(), BOTH.given_up) == []
+
+
 def test_one_of_two_first_containers_with_different_keys_is_refused(postgres, sql):
     for _ in range(10):
         sql("DELETE FROM key_versions")
@@ -352,6 +379,16 @@ def test_a_run_that_fails_while_its_first_page_is_being_loaded_sees_the_page(sto
         ending.join(20)
 
     assert [(count.status, count.pages) for count in counts] == [("partial", 1)]
+
+
+def test_a_run_whose_messages_were_not_all_sent_is_not_reopened_by_one_of_them(store):
+    run_id = store.open_run(RunRequest("source", "manual", 20, queued=True), "0" * 16, 1).run_id
+    store.fail_page(run_id, 1, "page 1: status 500")
+    store.finish_run(run_id, Ending("failed", "the queue did not accept all messages"))
+
+    assert not store.claim_page(run_id, 1)
+    assert not store.claim_page(run_id, 2)
+    assert store.get_run(run_id).status == "failed"
 
 
 def test_a_partial_run_without_a_page_fails_however_often_its_end_is_recorded(store):

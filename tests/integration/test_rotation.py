@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 
 import pytest
 
@@ -10,7 +11,7 @@ from chalicelib.errors import ConfigError
 from chalicelib.privacy import Tokeniser
 from tests.builders import RANDOM_DATA_API
 from tests.fakes import uid
-from tests.integration.api_support import pii_keys
+from tests.integration.api_support import ROOT, pii_keys
 from tests.keys import PII_KEY
 
 KEYS = {1: PII_KEY, 2: b"2" * 32, 3: b"3" * 32}
@@ -108,6 +109,52 @@ def test_the_key_of_an_erasure_cannot_be_removed(api, ingest, use, sql):
     assert sql("SELECT error FROM runs") == [(report.error,)]
 
 
+def test_an_erased_person_stays_away_when_a_new_key_is_taken_back(api, ingest, use, sql, redis_client):
+    """Also if a process that has not yet heard of it remembers the erasure under that key."""
+    ingest(ERASED)
+    use(given_up(2, OLD))
+    api.delete(f"/users/{uid(ERASED)}")
+    use(BOTH)
+    assert ingest(ERASED).suppressed == 1
+    assert versions(api, redis_client, "erasure_key_version") == {2: 1}
+
+    use(given_up(2, OLD))
+    assert ingest(ERASED).suppressed == 1
+    use(given_up(2, {3: KEYS[3]}))  # too early
+    assert "version 1 is missing, but needed (people: 0, erasures: 1," in runs.run_ingest("manual").error
+    use(json.dumps(json.loads(given_up(2, OLD)) | json.loads(pii_keys({3: KEYS[3]}))))
+    assert ingest(ERASED).suppressed == 1
+    use(given_up(2, {3: KEYS[3]}))
+    assert ingest(ERASED).suppressed == 1
+    assert sql("SELECT key_version(uid_token), moved_to IS NULL FROM erasures ORDER BY 1") == [
+        (2, True),
+        (3, True),
+    ]
+
+
+def test_an_erasure_is_undone_by_the_token_of_its_receipt_also_after_rotations(api, ingest, use, sql):
+    """As docs/privacy.md says."""
+    (undo,) = re.findall(r"run `(DELETE FROM erasures .*?)`", (ROOT / "docs/privacy.md").read_text("utf-8"))
+    receipt = api.delete(f"/users/{uid(ERASED)}").json
+    for keys in (BOTH, {**BOTH, 3: KEYS[3]}):
+        use(keys)
+        assert ingest(ERASED).suppressed == 1
+
+    sql(undo.replace("'…'", "%s"), receipt["uid_token"])
+
+    assert sql("SELECT count(*) FROM erasures") == [(0,)]
+    assert ingest(ERASED).inserted == 1
+
+
+def test_an_erasure_made_again_under_a_key_that_was_taken_back_needs_only_this_key(api, use, sql):
+    for keys in (OLD, BOTH, given_up(2, OLD)):
+        use(keys)
+        api.delete(f"/users/{uid(ERASED)}")
+
+    held = sql("SELECT key_version(uid_token) FROM erasures WHERE moved_to IS NULL ORDER BY 1")
+    assert held == [(1,), (2,)]
+
+
 def test_a_version_can_be_given_up_by_force(api, ingest, use):
     ingest(1)
     api.delete(f"/users/{uid(ERASED)}")
@@ -190,12 +237,13 @@ def test_a_container_without_the_newest_key_does_not_write_with_an_older_one(ing
     assert "version 2 is missing" in ingest(1).error
 
 
-def test_erasing_again_under_a_newer_key_leaves_one_token(api, use, sql):
+def test_erasing_again_under_a_newer_key_moves_the_erasure(api, use, sql):
     for keys in (OLD, BOTH, BOTH):
         use(keys)
         assert api.delete(f"/users/{uid(1)}").status == 200
 
-    assert sql("SELECT uid_token FROM erasures") == [(Tokeniser(BOTH).token("uid", uid(1)),)]
+    token = Tokeniser(BOTH).token("uid", uid(1))
+    assert sql("SELECT uid_token FROM erasures WHERE moved_to IS NULL") == [(token,)]
 
 
 def test_an_erasure_keeps_its_time_when_it_moves_to_another_key(api, ingest, use, sql):
@@ -206,7 +254,7 @@ def test_an_erasure_keeps_its_time_when_it_moves_to_another_key(api, ingest, use
     ingest(ERASED)
 
     token = Tokeniser(BOTH).token("uid", uid(ERASED))
-    assert sql("SELECT uid_token, erased_at FROM erasures") == [(token, before)]
+    assert sql("SELECT uid_token, erased_at FROM erasures WHERE moved_to IS NULL") == [(token, before)]
 
 
 def test_erasing_again_under_a_newer_key_keeps_the_first_time(api, use, sql):
@@ -216,7 +264,7 @@ def test_erasing_again_under_a_newer_key_keeps_the_first_time(api, use, sql):
 
     api.delete(f"/users/{uid(1)}")
 
-    assert sql("SELECT erased_at FROM erasures") == before
+    assert sql("SELECT erased_at FROM erasures WHERE moved_to IS NULL") == before
 
 
 def test_the_contract_names_the_known_versions(api, use):

@@ -105,10 +105,11 @@ WITH sealed AS MATERIALIZED (
         sent.*
     FROM sent
     ORDER BY uid -- loads with the same new people insert them in the same order, so they cannot deadlock
-), recognised AS ( -- an erasure moves to the newest key as soon as its person appears
+), recognised AS ( -- an erasure is remembered under the newest key, too, as soon as its person appears
     SELECT old_token, erasure_tokens[1] AS uid_token, erased_at
     FROM page CROSS JOIN LATERAL (
-        SELECT uid_token AS old_token, erased_at FROM erasures WHERE uid_token = ANY (erasure_tokens[2:])
+        SELECT uid_token AS old_token, erased_at FROM erasures
+        WHERE uid_token = ANY (erasure_tokens[2:]) AND moved_to IS DISTINCT FROM erasure_tokens[1]
         FOR UPDATE SKIP LOCKED
     ) AS remembered
     WHERE is_erased
@@ -116,8 +117,9 @@ WITH sealed AS MATERIALIZED (
     INSERT INTO erasures (uid_token, erased_at)
     SELECT uid_token, min(erased_at) FROM recognised GROUP BY uid_token ORDER BY uid_token
     ON CONFLICT (uid_token) DO UPDATE SET erased_at = least(erasures.erased_at, excluded.erased_at)
-), erasures_deleted AS (
-    DELETE FROM erasures WHERE uid_token = ANY (ARRAY(SELECT old_token FROM recognised))
+), erasures_moved AS (
+    UPDATE erasures SET moved_to = (SELECT recognised.uid_token FROM recognised WHERE old_token = erasures.uid_token)
+    WHERE uid_token = ANY (ARRAY(SELECT old_token FROM recognised))
 ), inserted AS ( -- if another load inserted one of them first, this load fails and is retried
     INSERT INTO users (
         uid, first_name, last_name, username, email, phone_number, social_insurance_number, birth_year, gender,

@@ -1,5 +1,5 @@
--- Erases a person: deletes the rows and the sealed records, and keeps one keyed token, made with the newest key, so
--- that no later run brings the person back.
+-- Erases a person: deletes the rows and the sealed records, and keeps a keyed token, made with the newest key, so that
+-- no later run brings the person back.
 -- Returns nothing and does nothing if newer keys are in use: data stored under them would not be found.
 -- The lock waits for the loads in progress, and later loads wait for it; see functions/load_page.sql.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a snapshot for each statement
@@ -13,9 +13,10 @@ WITH begun AS (
     HAVING NOT EXISTS (SELECT FROM key_versions WHERE is_overtaken(version, proof, %(key)s))
 ), remembered AS (
     INSERT INTO erasures (uid_token, erased_at) SELECT %(uid_token)s, at FROM begun
-    ON CONFLICT (uid_token) DO UPDATE SET erased_at = excluded.erased_at
-), outdated AS (
-    DELETE FROM erasures WHERE uid_token = ANY (%(older_tokens)s::text[]) AND EXISTS (SELECT FROM begun)
+    ON CONFLICT (uid_token) DO UPDATE SET erased_at = excluded.erased_at, moved_to = NULL
+), moved AS (
+    UPDATE erasures SET moved_to = %(uid_token)s
+    WHERE uid_token = ANY (%(older_tokens)s::text[]) AND EXISTS (SELECT FROM begun)
 ), gone AS (
     DELETE FROM users WHERE uid = %(uid)s AND EXISTS (SELECT FROM begun) RETURNING first_run_id, last_run_id
 ), unsealed AS (

@@ -27,7 +27,11 @@ WITH given AS (
     SELECT
         version,
         (SELECT count(*) FROM users WHERE key_version = known.version) AS people,
-        (SELECT count(*) FROM erasures WHERE key_version(uid_token) = known.version) AS erasures,
+        ( -- one that moved to a version that was given up needs its old one again
+            SELECT count(*) FROM erasures
+            WHERE key_version(uid_token) = known.version
+                AND (moved_to IS NULL OR key_version(moved_to) = ANY (%(given_up)s::integer[]))
+        ) AS erasures,
         (SELECT count(*) FROM rejects WHERE key_version(uid_token) = known.version) AS sealed
     FROM key_versions AS known
     WHERE version NOT IN (SELECT version FROM given) AND version <> ALL (%(given_up)s::integer[])
@@ -36,6 +40,9 @@ WITH given AS (
 ), forgotten AS (
     DELETE FROM key_versions
     WHERE version IN (SELECT version FROM missing) AND version NOT IN (SELECT version FROM needed)
+    RETURNING version
+), unneeded AS (
+    DELETE FROM erasures WHERE moved_to IS NOT NULL AND key_version(uid_token) IN (SELECT version FROM forgotten)
 ), wrong AS MATERIALIZED (
     SELECT * FROM needed
     UNION ALL

@@ -16,7 +16,7 @@ WITH people AS MATERIALIZED (
     FROM people
     GROUP BY GROUPING SETS ((country), (decade), (plan), (gender), (key_version))
     UNION ALL
-    SELECT 'erasure_key_version', key_version(uid_token)::text, count(*) FROM erasures GROUP BY 2
+    SELECT 'erasure_key_version', key_version(uid_token)::text, count(*) FROM erasures WHERE moved_to IS NULL GROUP BY 2
 ), ranked AS (
     SELECT *, row_number() OVER (PARTITION BY by ORDER BY count DESC, value) AS rank FROM spread
 )

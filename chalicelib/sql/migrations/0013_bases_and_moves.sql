@@ -5,3 +5,7 @@ ALTER TABLE runs
     ADD COLUMN as_of timestamptz,
     -- there may be no records behind the run's last page; with it, nothing writes `unread` any more
     ADD COLUMN reads_to_end boolean NOT NULL DEFAULT false;
+
+ALTER TABLE erasures
+    -- the same erasure under a newer key; the row stays, in case that key is taken back
+    ADD COLUMN moved_to token REFERENCES erasures ON DELETE CASCADE;
