@@ -61,7 +61,7 @@ def get_asset(request: Any, query: forms.NoQuery, version: str, asset: str) -> R
     return answers.asset(version, asset)
 
 
-@route("GET", "/contract", scope="read", returns=views.Contract)
+@route("GET", "/contract", scope="read", returns=people.Contract)
 def get_contract(request: Any, query: forms.NoQuery) -> Response:
     """What happens to each field that the source may send."""
     return json(people.contract(wiring.tokeniser(), wiring.dialect().dropped))

@@ -4,16 +4,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import MINYEAR, UTC, datetime
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 from uuid import UUID
 
-from msgspec import UNSET, Struct, structs
+from msgspec import UNSET, Meta, Struct, structs
 
 from chalicelib.errors import ConfigError, RequestError, TokenError
 from chalicelib.forms import Lookup, Page, Users
 from chalicelib.ledger import Erased, KeyInUse
 from chalicelib.privacy import CONTRACT, KeyLedger, Tokeniser, contract_hash, refuse_wrong_keys
-from chalicelib.views import Contract, ContractField, Receipt, UserList, UserView, encode
+from chalicelib.views import Receipt, UserList, UserView, encode
 
 _PURPOSE = "cursor"
 _LARGEST_LIST_BYTES = 5_500_000  # a Lambda response may have six million, headers included
@@ -34,6 +34,26 @@ class Cache(Protocol):
     @property
     def longest_ttl_seconds(self) -> int: ...
     def forget_user(self, uid: str) -> bool: ...
+
+
+class ContractField(Struct):
+    """A field of a ``User``, or one that the source's dialect drops: its treatment and its column."""
+
+    path: str
+    treatment: Literal["keep", "token", "generalise", "drop"]
+    column: str | None
+    note: str
+
+
+class Contract(Struct):
+    """The table of treatments. ``hash`` identifies the part of it that is not the dialect's. ``key_version``
+    is the version of the key that makes tokens; ``key_versions`` are those of the keys that look-ups try.
+    """
+
+    hash: Annotated[str, Meta(examples=["9f86d081884c7d65"])]
+    key_version: int
+    key_versions: list[int]
+    fields: list[ContractField]
 
 
 def contract(tokeniser: Tokeniser, dropped: Iterable[str]) -> Contract:

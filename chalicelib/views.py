@@ -163,26 +163,6 @@ class Receipt(Struct):
     run_ids: list[str]
 
 
-class ContractField(Struct):
-    """A field of a ``User``, or one that the source's dialect drops: its treatment and its column."""
-
-    path: str
-    treatment: Literal["keep", "token", "generalise", "drop"]
-    column: str | None
-    note: str
-
-
-class Contract(Struct):
-    """The table of treatments. ``hash`` identifies the part of it that is not the dialect's. ``key_version``
-    is the version of the key that makes tokens; ``key_versions`` are those of the keys that look-ups try.
-    """
-
-    hash: Annotated[str, Meta(examples=["9f86d081884c7d65"])]
-    key_version: int
-    key_versions: list[int]
-    fields: list[ContractField]
-
-
 class Problem(Struct, omit_defaults=True):
     """An error in the format of RFC 9457. ``request_id`` identifies the request in the log."""
 

@@ -9,7 +9,7 @@ import openapi_spec_validator
 import pytest
 
 import app
-from chalicelib import forms, openapi, stats, views
+from chalicelib import forms, openapi, people, stats, views
 from chalicelib.access import SCOPES
 from tests.integration.api_support import ROUTES
 
@@ -128,13 +128,13 @@ def test_every_view_type_is_a_component(document):
 def test_every_component_is_one_of_our_types_and_is_referenced(document):
     text = json.dumps(document)
     for name in document["components"]["schemas"]:
-        assert any(hasattr(room, name) for room in (views, stats, forms))
+        assert any(hasattr(room, name) for room in (views, people, stats, forms))
         assert f'"#/components/schemas/{name}"' in text, name
 
 
 def test_a_component_has_the_fields_of_its_type(document):
     for name, schema in document["components"]["schemas"].items():
-        room = next(room for room in (views, stats, forms) if hasattr(room, name))
+        room = next(room for room in (views, people, stats, forms) if hasattr(room, name))
         fields = getattr(room, name).__struct_fields__
         assert set(schema["properties"]) == set(fields), name
 
