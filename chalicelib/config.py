@@ -175,9 +175,10 @@ class _Reader:
 
 def _scheme(url: str) -> str:
     """The scheme. Raises ValueError if the URL is malformed: HTTP without a host, or with an @ behind it, as
-    after an unescaped / or # in a password; or an invalid port."""
+    after an unescaped / ? or # in a password; or an invalid port."""
     parts = urlsplit(url)
-    if parts.scheme in {"http", "https"} and (not parts.hostname or "@" in parts.path + parts.fragment):
+    behind = parts.path + parts.fragment + ("" if parts.path else parts.query)
+    if parts.scheme in {"http", "https"} and (not parts.hostname or "@" in behind):
         raise ValueError
     if parts.scheme not in {"postgresql", "postgres"}:  # libpq allows several hosts, and a # in a password
         _ = parts.port

@@ -38,12 +38,16 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run ended; ``next_page`` is where the next scheduled run begins, if it is set."""
+    """How a run ended; ``next_page`` is where the next scheduled run begins, if it is set.
+
+    ``missed`` means that it may have missed records, so that no other run may build on it.
+    """
 
     status: Status
     error: str | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
     next_page: int | None = None
+    missed: bool = False
 
 
 @dataclass(frozen=True)

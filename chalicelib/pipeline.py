@@ -91,10 +91,13 @@ def _work_and_finish(edges: Edges, plan: Plan, report: Report, on_page: OnPage) 
         if isinstance(error, TimeUp | SourceBusy) and may_continue and error.page > 1:
             again = report.ends_short and report.pages > 1  # whether others follow, only the next page tells
             report.next_page = error.page - again
-            report.error += f"; the next scheduled run continues {'one page before' if again else 'there'}"
-            if missed := _missed(edges.source.dialect.paging, report):
-                report.error += f"; {missed}"
-    ending = Ending(status=status, error=report.error, timings=report.timings, next_page=report.next_page)
+            report.error += f"; the next scheduled run continues {'one page earlier' if again else 'there'}"
+            if problem := _missed(edges.source.dialect.paging, report):
+                report.error += f"; {problem}"
+    missed = report.short_pages > 0 or (
+        report.next_page is not None and report.ends_short and report.pages == 1
+    )
+    ending = Ending(status, report.error, report.timings, report.next_page, missed)
     report.status = "lost"  # unless the ledger says otherwise
     counts = edges.store.finish_run(report.run_id, ending)
     if counts is None:  # somebody may have stopped the run, whatever its worker met since
@@ -175,7 +178,7 @@ def _missed(paging: Paging, report: Report) -> str | None:
     """A message if the run has reached the source's end, or will, without some of its records."""
     if report.short_pages:
         return f"{report.short_pages} pages had fewer records than requested, although others followed"
-    if not (paging.total and report.source_ended) or report.first_page > 1:
+    if not (paging.total and report.source_ended) or report.first_page > 1 or report.since:
         return None
     if report.total is None:
         return f"no page says how many records there are (expected at {paging.total})"

@@ -147,8 +147,8 @@ class RunStarted(Struct):
 
 
 class Receipt(Struct):
-    """What was erased and where. ``uid_token`` is what is remembered of the person, apart from keyed
-    fingerprints of rejected records.
+    """What was erased and where. ``uid_token`` is what is remembered of the person, apart from such tokens
+    under other keys, and keyed fingerprints of rejected records.
 
     ``cache_cleared`` is false if Redis was unavailable: its entry expires in ``cache_gone_within_seconds``.
     """

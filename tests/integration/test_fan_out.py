@@ -778,6 +778,17 @@ def test_a_queued_run_that_gets_fewer_records_than_the_source_has_is_partial(
     assert (run["status"], run["error"]) == (status, why)
 
 
+def test_a_queued_run_over_exactly_the_pages_that_there_are_is_complete_if_the_total_says_so(
+    ending, worker, sql
+):
+    ending(last=3, pages=3, total=3 * SIZE)
+
+    run_id = runs.ingest({}).run_id
+    worker.work_off()
+
+    assert (ledger(sql, run_id)["status"], ledger(sql, run_id)["error"]) == ("succeeded", None)
+
+
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2), (3, 3, 2, 1)])
 def test_a_queued_run_that_does_not_reach_the_sources_end_is_partial_and_says_so(ending, queue, sql, order):
     ending(last=4, pages=3)

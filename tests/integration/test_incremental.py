@@ -1,6 +1,7 @@
 """Runs that ask the source only for who has changed since the last complete run."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from chalicelib import runs, wiring
 from chalicelib.ledger import Ending, RunRequest
 from chalicelib.store import LEASE_SECONDS, QUEUED_LEASE_SECONDS
 from tests.builders import RANDOM_DATA_API, paged
-from tests.fakes import uid
+from tests.fakes import page_load, person, uid
 
 HOUR = timedelta(hours=1)
 BUSY = {"Retry-After": "3600"}
@@ -78,6 +79,75 @@ def test_if_nobody_has_changed_the_run_has_succeeded(api, sql):
     assert api.asked_since()[-1] == began(sql, nothing) - HOUR
 
 
+def test_changes_are_not_compared_with_the_total(api, monkeypatch):
+    """Which may be of everybody, or missing on a page without records."""
+    source = wiring.source()
+    monkeypatch.setattr(source, "dialect", paged(source.dialect, total="total"))
+    monkeypatch.setattr(type(source.dialect), "total_in", lambda dialect, body: 2)
+    scheduled(api, 2, 0)
+
+    assert [scheduled(api, *pages).error for pages in [(1, 0), (0,)]] == [None, None]
+
+
+@pytest.mark.parametrize(("bad", "status"), [(1, "succeeded"), (4, "succeeded"), (5, "failed")])
+def test_of_a_few_changes_a_few_may_be_invalid(api, user_api, app_environment, monkeypatch, bad, status):
+    app_environment(SOURCE_PAGE_SIZE="10")
+    source = wiring.source()
+    dialect = paged(source.dialect, ends=True, since=lambda time: {"changed": 1})
+    monkeypatch.setattr(source, "dialect", dialect)
+    scheduled(api, 2, 0)
+    records = [RANDOM_DATA_API.record({"uid": uid(number), "email": "nobody"}) for number in range(bad)]
+    user_api.script(RANDOM_DATA_API.page(*records))
+
+    assert scheduled(api, 0).status == status
+
+
+def test_the_dialects_cursor_has_the_last_word(api, user_api, monkeypatch):
+    source, cursors = wiring.source(), iter([None, {"changed": 7}, None])
+    monkeypatch.setattr(source, "dialect", paged(source.dialect, next_cursor=lambda page: next(cursors)))
+    scheduled(api, 1)
+    scheduled(api, 2, 1)
+
+    assert "changed=7" in user_api.requests[-1][1]
+
+
+@pytest.mark.parametrize("parts", [((1, 2, None), (2, 0)), ((1, None), (2, 0))])
+def test_a_run_in_parts_that_may_have_missed_somebody_is_no_base(api, user_api, monkeypatch, parts):
+    source = wiring.source()
+    monkeypatch.setattr(source, "dialect", paged(source.dialect, pages_vary=False))
+    assert [scheduled(api, *part).status for part in parts] == ["partial", "succeeded"]
+    api.asked_since()
+
+    scheduled(api, 1, 0)
+
+    assert api.asked_since() == [None, None]
+
+
+def test_without_since_in_the_dialect_a_part_that_had_it_is_not_continued(api, monkeypatch):
+    scheduled(api, 1, 0)
+    scheduled(api, 2, None)
+    source = wiring.source()
+    monkeypatch.setattr(source, "dialect", paged(source.dialect, since=None))
+
+    everybody = scheduled(api, 1, 0)
+
+    assert (everybody.first_page, everybody.since) == (1, None)
+
+
+@pytest.mark.parametrize("over_changes", [False, True])
+def test_over_the_queue_only_a_part_over_changes_is_continued(store, sql, over_changes):
+    request = RunRequest("here", "schedule", 3, 10, reads_to_end=True, incremental=True)
+    if over_changes:
+        store.finish_run(store.open_run(request, "hash", 1).run_id, Ending("succeeded"))
+    part = store.open_run(request, "hash", 1)
+    store.load_page(page_load(part.run_id, person(1)))
+    store.finish_run(part.run_id, Ending("partial", next_page=2))
+
+    rest = store.open_run(replace(request, queued=True), "hash", 1)
+
+    assert (rest.first_page, rest.queued) == ((2, False) if over_changes else (1, True))
+
+
 def test_a_run_that_was_not_complete_is_no_base(api, sql):
     complete = scheduled(api, 1, 0)
     for pages in [(2, None), (None,)]:
@@ -107,8 +177,8 @@ def test_a_first_run_that_was_not_complete_is_no_base(api, sql):
         "key_version = 2",
         "contract_hash = 'another'",
         "source = 'another'",
-        "trigger = 'backfill'",
-        "as_of = NULL",  # as an earlier version wrote it
+        "reads_to_end = false",  # of those that the settings name; or as an earlier version wrote it
+        "as_of = NULL",  # it has missed records
     ],
 )
 def test_everybody_is_asked_for(api, sql, change):
@@ -158,7 +228,7 @@ def test_a_complete_run_in_two_parts_is_a_base_from_when_its_first_part_began(ap
     assert api.asked_since() == [began(sql, first) - HOUR]
 
 
-@pytest.mark.parametrize("change", ["key_version = 2", "contract_hash = 'another'", "as_of = NULL"])
+@pytest.mark.parametrize("change", ["key_version = 2", "contract_hash = 'another'", "reads_to_end = false"])
 def test_under_another_key_or_contract_no_run_is_continued(api, sql, change):
     scheduled(api, 2, None)
     sql(f"UPDATE runs SET {change}")
@@ -191,7 +261,7 @@ def test_each_page_is_asked_for_with_its_cursor_and_the_time(api, user_api, monk
 
 
 def test_only_a_run_over_everybody_is_queued(store, sql):
-    request = RunRequest("here", "schedule", 50, page_size=10, queued=True, incremental=True)
+    request = RunRequest("here", "schedule", 50, 10, queued=True, reads_to_end=True, incremental=True)
     everybody = store.open_run(request, "hash", 1)
     store.finish_run(everybody.run_id, Ending("succeeded"))
     changes = store.open_run(request, "hash", 1)

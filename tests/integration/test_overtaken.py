@@ -381,6 +381,22 @@ def test_a_run_that_fails_while_its_first_page_is_being_loaded_sees_the_page(sto
     assert [(count.status, count.pages) for count in counts] == [("partial", 1)]
 
 
+def test_a_page_given_up_while_a_run_ends_does_not_reopen_it(store, sql, postgres):
+    run_id = store.open_run(RunRequest("source", "manual", 20, queued=True), "0" * 16, 1).run_id
+    with contextlib.closing(psycopg2.connect(postgres.url)) as giving_up:
+        cursor = giving_up.cursor()
+        cursor.execute("SELECT FROM runs WHERE run_id = %s FOR UPDATE", (run_id,))
+        cursor.execute("INSERT INTO pages (run_id, page, error) VALUES (%s, 1, 'status 500')", (run_id,))
+        ending = threading.Thread(target=lambda: store.finish_run(run_id, Ending("failed", "not all sent")))
+        ending.start()
+        while not sql("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+            assert ending.is_alive()
+        giving_up.commit()
+        ending.join(20)
+
+    assert not store.claim_page(run_id, 1)
+
+
 def test_a_run_whose_messages_were_not_all_sent_is_not_reopened_by_one_of_them(store):
     run_id = store.open_run(RunRequest("source", "manual", 20, queued=True), "0" * 16, 1).run_id
     store.fail_page(run_id, 1, "page 1: status 500")

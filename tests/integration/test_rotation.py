@@ -146,6 +146,34 @@ def test_an_erasure_is_undone_by_the_token_of_its_receipt_also_after_rotations(a
     assert ingest(ERASED).inserted == 1
 
 
+def test_moved_erasures_are_forgotten_with_their_key_however_many_they_are(api, ingest, use, sql):
+    ingest(1)
+    use(BOTH)
+    ingest(1)
+    sql(
+        "INSERT INTO erasures (uid_token, moved_to)"
+        " SELECT format('v%s_%s', key, name), CASE key WHEN 1 THEN 'v2_' || name END"
+        " FROM (SELECT lpad(n::text, 24, '0') AS name FROM generate_series(1, 20000) AS n) AS people"
+        " CROSS JOIN generate_series(1, 2) AS key"
+    )
+
+    use(NEW)
+    assert ingest(1).status == "succeeded"
+
+    assert sql("SELECT count(*) FROM erasures WHERE moved_to IS NOT NULL") == [(0,)]
+
+
+def test_an_erasure_that_has_moved_is_not_written_again(api, ingest, use, sql):
+    api.delete(f"/users/{uid(ERASED)}")
+    use(BOTH)
+    held = "SELECT ctid, uid_token, moved_to FROM erasures"
+    ingest(ERASED)
+    before = sql(held)
+    ingest(ERASED)
+
+    assert sql(held) == before
+
+
 def test_an_erasure_made_again_under_a_key_that_was_taken_back_needs_only_this_key(api, use, sql):
     for keys in (OLD, BOTH, given_up(2, OLD)):
         use(keys)

@@ -253,7 +253,7 @@ def test_a_run_in_parts_reports_short_pages_too(user_api):
 def test_whether_a_part_ended_with_a_short_page_the_next_part_finds_out(user_api, after, status):
     first, second = in_parts(user_api, 2, 1, None, *after)
 
-    assert first.error.endswith("; the next scheduled run continues one page before")
+    assert first.error.endswith("; the next scheduled run continues one page earlier")
     assert (first.next_page, second.first_page, second.status) == (2, 2, status)
 
 

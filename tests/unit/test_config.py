@@ -141,7 +141,7 @@ MALFORMED = [
         for text in ("s3cret\n", "Bearer\ns3cret: x", " s3cret", "s3crét", "\x7f")
     ),
     *(("SOURCE_URL", url) for url in ("api.example", "ftp://s3cret", "file:///s3cret", "https//s3cret")),
-    *(("SOURCE_URL", f"https://user:1{sign}s3cret@api.example/users") for sign in "/#"),  # not escaped
+    *(("SOURCE_URL", f"https://user:1{sign}s3cret@api.example/users") for sign in "/?#"),  # not escaped
     *(
         ("SOURCE_PAGES", text)
         for text in ("0", "100001", "-1", "+1", "1.0", "1e3", "s3cret", " 1", "1 ", "1\n", "١")

@@ -118,8 +118,9 @@ WITH sealed AS MATERIALIZED (
     SELECT uid_token, min(erased_at) FROM recognised GROUP BY uid_token ORDER BY uid_token
     ON CONFLICT (uid_token) DO UPDATE SET erased_at = least(erasures.erased_at, excluded.erased_at)
 ), erasures_moved AS (
-    UPDATE erasures SET moved_to = (SELECT recognised.uid_token FROM recognised WHERE old_token = erasures.uid_token)
-    WHERE uid_token = ANY (ARRAY(SELECT old_token FROM recognised))
+    UPDATE erasures SET moved_to = recognised.uid_token
+    FROM recognised
+    WHERE erasures.uid_token = ANY (ARRAY[old_token])
 ), inserted AS ( -- if another load inserted one of them first, this load fails and is retried
     INSERT INTO users (
         uid, first_name, last_name, username, email, phone_number, social_insurance_number, birth_year, gender,

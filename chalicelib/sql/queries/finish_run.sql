@@ -3,10 +3,13 @@
 -- A partial run without a loaded page is recorded as failed.
 -- Returns the status and the counts from the ledger, which is authoritative: a load's response may have been lost.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a stricter level fails after waiting for another page's change
+SELECT FROM runs WHERE run_id = %(run_id)s FOR UPDATE; -- so that the next statement sees which pages were given up
+
 WITH ended AS (
     UPDATE runs SET
         status = CASE WHEN %(status)s = 'partial' AND pages_done = 0 THEN 'failed' ELSE %(status)s END,
         error = %(error)s, timings = %(timings)s, next_page = %(next_page)s,
+        as_of = CASE WHEN NOT %(missed)s THEN as_of END,
         finished_at = coalesce(finished_at, clock_timestamp()), lease_expires_at = NULL
     WHERE run_id = %(run_id)s
         AND (

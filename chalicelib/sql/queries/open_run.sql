@@ -25,7 +25,7 @@ WHERE status = 'running' AND lease_expires_at < now();
 WITH earlier AS (
     SELECT run_id, status, queued, since FROM runs WHERE run_id = %(run_id)s
 ), latest AS (
-    SELECT next_page, page_size, contract_hash, key_version, since, as_of FROM runs
+    SELECT next_page, page_size, contract_hash, key_version, reads_to_end, since, as_of FROM runs
     WHERE source = %(source)s AND trigger = 'schedule' AND status <> 'skipped' AND run_id <> %(run_id)s
         AND started_at <= now() -- a clock may have been set back
     ORDER BY started_at DESC
@@ -33,11 +33,15 @@ WITH earlier AS (
 ), continued AS (
     SELECT next_page, since, as_of FROM latest
     WHERE %(trigger)s = 'schedule' AND next_page <= %(pages)s AND page_size = %(page_size)s
-        AND (since IS NOT NULL OR NOT %(queued)s)
-        AND (contract_hash = %(contract_hash)s AND key_version = %(key_version)s AND as_of IS NOT NULL OR NOT %(incremental)s)
+        AND CASE
+            WHEN %(incremental)s
+            THEN contract_hash = %(contract_hash)s AND key_version = %(key_version)s AND reads_to_end
+            ELSE since IS NULL
+        END
+        AND (since IS NOT NULL OR NOT %(queued)s) -- the pages of a queued run are sent all at once
 ), complete AS (
     SELECT max(as_of) AS as_of FROM runs
-    WHERE %(incremental)s AND source = %(source)s AND trigger IN ('schedule', 'manual') AND status = 'succeeded'
+    WHERE %(incremental)s AND source = %(source)s AND status = 'succeeded' AND reads_to_end
         AND contract_hash = %(contract_hash)s AND key_version = %(key_version)s
         AND started_at BETWEEN now() - interval '7 days' AND now()
     HAVING bool_or(since IS NULL AND as_of IS NOT NULL)
@@ -45,14 +49,15 @@ WITH earlier AS (
     SELECT
         coalesce(next_page, 1) AS first_page,
         CASE WHEN next_page IS NULL THEN complete.as_of - interval '1 hour' ELSE since END AS since,
-        coalesce(continued.as_of, now()) AS as_of
+        CASE WHEN next_page IS NULL THEN now() ELSE continued.as_of END AS as_of
     FROM (SELECT) AS one_row LEFT JOIN continued ON true LEFT JOIN complete ON true
 ), wanted AS (
     SELECT
         %(run_id)s::uuid AS run_id, %(source)s AS source, %(trigger)s AS trigger, %(contract_hash)s AS contract_hash,
         %(key_version)s AS key_version, %(pages)s - first_page + 1 AS pages_planned,
         %(page_size)s::integer AS page_size, %(replay_of)s::uuid AS replay_of, %(pages_are_full)s AS pages_are_full,
-        %(reads_to_end)s AS reads_to_end, since, as_of, queued, CASE WHEN queued THEN %(queued_lease_seconds)s ELSE %(lease_seconds)s END AS lease_seconds
+        %(reads_to_end)s AS reads_to_end, since, as_of, queued,
+        CASE WHEN queued THEN %(queued_lease_seconds)s ELSE %(lease_seconds)s END AS lease_seconds
     FROM beginning CROSS JOIN LATERAL (SELECT %(queued)s AND since IS NULL AS queued) AS way
     WHERE NOT EXISTS (SELECT FROM earlier)
 ), opened AS (

@@ -14,7 +14,7 @@ SELECT pg_advisory_xact_lock(hashtext('decant.erasures'))
 WHERE EXISTS (
     SELECT FROM key_versions
     WHERE version NOT IN (SELECT key::integer FROM json_object_keys(%(proofs)s) AS key)
-        AND version <> ALL (%(given_up)s::integer[])
+        AND version <> ALL (%(given_up)s::integer[]) AND version < %(newest)s
 );
 
 INSERT INTO key_versions (version, proof)
