@@ -1,8 +1,9 @@
 """A browser tab on the page, which notes everything that should not happen there."""
 
+import time
 from urllib.parse import urlsplit
 
-from playwright.sync_api import BrowserContext, Locator, Request, expect
+from playwright.sync_api import BrowserContext, Locator, Request, Route, expect
 
 from tests.keys import API_KEY
 
@@ -52,6 +53,14 @@ class Tab:
         troubles = self.troubles
         self.troubles, self.asked, self.refusals_expected = [], [], False
         return troubles
+
+    def first(self, held: list[Route]) -> Route:
+        """The first of the requests that a test holds. It may come a moment after what caused it."""
+        deadline = time.monotonic() + 10
+        while not held:
+            assert time.monotonic() < deadline, "no request came"
+            self.page.wait_for_timeout(10)  # Playwright calls handlers only while it waits
+        return held[0]
 
     def go(self, address: str) -> "Tab":
         """Goes to a view."""

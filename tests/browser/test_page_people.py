@@ -401,7 +401,7 @@ def test_an_erasure_cannot_be_cancelled_once_sent_and_its_receipt_is_shown_in_an
     expect(tab.page.get_by_role("dialog").get_by_text("Erasing …")).to_be_visible()
     tab.go("#/people")
     expect(tab.title()).to_have_text("People")
-    held[0].continue_()
+    tab.first(held).continue_()
 
     receipt = tab(".remark")
     expect(receipt).to_contain_text("Erasure token")
@@ -422,7 +422,7 @@ def test_a_late_answer_does_not_replace_an_erasure(tab, decant, begins):
     tab.button("Erase this person …").click()
     if begins == "before the confirmation":
         with tab.page.expect_response(f"**/users/{uid}"):
-            held[0].continue_()
+            tab.first(held).continue_()
         expect(tab.button("Erase permanently")).to_be_visible()
 
     tab.button("Erase permanently").click()
@@ -430,7 +430,7 @@ def test_a_late_answer_does_not_replace_an_erasure(tab, decant, begins):
     if begins == "after it":
         tab.refusals_expected = True
         with tab.page.expect_response(f"**/users/{uid}"):
-            held[0].continue_()
+            tab.first(held).continue_()
         tab.page.wait_for_load_state("networkidle")
 
     expect(tab(".receipt")).to_contain_text("Erasure token")
@@ -450,7 +450,7 @@ def test_an_erasure_whose_postgres_was_lost_is_reported_as_possibly_done(tab, de
         tab.page.keyboard.press("Escape")
         tab.button("Load again").click()
         expect(tab(".asks li")).to_have_count(2)
-    held[0].fulfill(
+    tab.first(held).fulfill(
         status=503, content_type="application/problem+json", body='{"title": "Unavailable", "status": 503}'
     )
 

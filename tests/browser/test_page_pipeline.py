@@ -348,8 +348,9 @@ def test_a_run_is_stopped_once_and_a_failure_is_an_alert(tab, decant):
     expect(button).to_be_disabled()
     button.press("Enter")
     expect(button).to_be_focused()
+    stopping = tab.first(held)
     assert len(held) == 1
-    held[0].fulfill(status=403, json={"title": "Forbidden"}, content_type="application/problem+json")
+    stopping.fulfill(status=403, json={"title": "Forbidden"}, content_type="application/problem+json")
 
     expect(tab.page.get_by_role("alert")).to_contain_text("scope “operate”")
     expect(button).to_be_enabled()

@@ -365,7 +365,7 @@ def test_before_the_first_answer_nothing_is_claimed_about_the_servers(bare_tab, 
 
     expect(bare_tab.bars()).to_have_count(1)
     expect(bare_tab.title()).to_have_text("Loading …")
-    held[0].continue_()
+    bare_tab.first(held).continue_()
     expect(bare_tab.title()).to_have_text("Everything works.")
 
 
