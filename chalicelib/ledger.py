@@ -129,13 +129,15 @@ class KeyInUse:
 class PageLoad:
     """One page, ready to store: protected columns, as ``columns_json`` writes them.
 
-    ``drafts`` are, by uid, the bodies that the API will return, still without version and time.
+    ``drafts`` are, by uid, the bodies that the API will return, still without version and time; ``filled``
+    says, by column, how many people have a value.
     """
 
     run_id: str
     page: int
     columns: Mapping[str, str] = field(repr=False)
     drafts: Mapping[str, bytes] = field(repr=False)
+    filled: Mapping[str, int]
     rejects: Sequence[RejectRow]
     duplicate: int
     key: KeyInUse
@@ -165,7 +167,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Counts:
-    """A whole run as the ledger has it: its status, its pages, and both sides of the conservation law."""
+    """A whole run as the ledger has it: its status, pages, both sides of the conservation law, and error."""
 
     status: Status
     pages: int
@@ -176,6 +178,7 @@ class Counts:
     duplicate: int
     rejected: int
     suppressed: int
+    error: str | None
 
 
 @dataclass(frozen=True)

@@ -81,8 +81,6 @@ def _work_and_finish(edges: Edges, plan: Plan, report: Report, on_page: OnPage) 
     error = _error_of(lambda: _work_pages(edges, plan, report, on_page))
     if error is None:
         status: Status = "partial" if report.error else "succeeded"
-        if report.error:
-            _log.warning("run %s: %s", report.run_id, report.error)
     else:
         level = logging.INFO if isinstance(error, StopRequested) else logging.ERROR
         _log.log(level, "run %s: %s", report.run_id, error)
@@ -102,10 +100,11 @@ def _work_and_finish(edges: Edges, plan: Plan, report: Report, on_page: OnPage) 
     counts = edges.store.finish_run(report.run_id, ending)
     if counts is None:  # somebody may have stopped the run, whatever its worker met since
         stopped = Ending("failed", STOPPED_ON_REQUEST, report.timings)
-        if counts := edges.store.finish_run(report.run_id, stopped):
-            report.error = STOPPED_ON_REQUEST
+        counts = edges.store.finish_run(report.run_id, stopped)
     if counts:
         report.settle(counts)
+    if error is None and report.error:
+        _log.warning("run %s: %s", report.run_id, report.error)
     if isinstance(error, Unforeseen | Stopped):
         raise error
 

@@ -46,15 +46,15 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
     with timed(report, "protect"):
         kept, withheld = kept_texts.withhold(cleaned.columns)
         columns = privacy.protect(kept, edges.tokeniser)
-        erasure_tokens = edges.tokeniser.all_candidates("uid", columns["uid"])
         drafts = views.user_drafts(columns)
-        encoded = columns_json(columns, drafts, erasure_tokens)
+        encoded = columns_json(columns, drafts, edges.tokeniser.all_candidates("uid", columns["uid"]))
     report.withheld.update(withheld)
     return PageLoad(
         run_id=report.run_id,
         page=page,
         columns=encoded,
         drafts=drafts,
+        filled={name: len(column) - column.count(None) for name, column in columns.items()},
         rejects=rejects,
         duplicate=cleaned.duplicates,
         key=edges.tokeniser.key_in_use,

@@ -74,7 +74,7 @@ class Report:
         }
 
     def settle(self, counts: Counts) -> None:
-        """Takes status and counts from the ledger: a page may be loaded although the answer got lost."""
+        """Takes what the ledger has: a page may be loaded although the answer got lost."""
         vars(self).update(asdict(counts))
 
     def add(self, loaded: Loaded, fetched: int, duplicate: int) -> None:

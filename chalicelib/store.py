@@ -112,6 +112,7 @@ class Store:
             "seal_days": load.seal_days,
             "unknown_fields": load.unknown_fields,
             "withheld": load.withheld,
+            "filled": encode(load.filled).decode(),
             "replay_of": load.replay.run_id if load.replay else None,
             "replayed": list(load.replay.positions) if load.replay else [],
             "sealed_at": load.replay.sealed_at if load.replay else None,

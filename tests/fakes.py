@@ -101,6 +101,7 @@ def page_load(
         page=page,
         columns=written,
         drafts=drafts,
+        filled={name: len(column) - column.count(None) for name, column in columns.items()},
         rejects=rejects,
         duplicate=duplicates,
         key=key or KEY,
@@ -160,7 +161,8 @@ class FakeStore:
             "error": None,
             "timings": {},
         }
-        self._counts[run_id] = Counter({count.name: 0 for count in fields(Counts) if count.name != "status"})
+        names = {count.name for count in fields(Counts)} - {"status", "error"}
+        self._counts[run_id] = Counter(dict.fromkeys(names, 0))
         return OpenedRun(run_id, status)
 
     def load_page(self, load: PageLoad) -> Loaded:
@@ -225,7 +227,7 @@ class FakeStore:
         self.runs[run_id] |= asdict(ending)
         if ending.status == "partial" and not counts["pages"]:
             self.runs[run_id]["status"] = "failed"
-        return Counts(self.runs[run_id]["status"], **counts)
+        return Counts(self.runs[run_id]["status"], **counts, error=ending.error)
 
     def lose(self, run_id: str) -> None:
         """Acts as if the lease had expired and another run had noticed."""

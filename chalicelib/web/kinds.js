@@ -13,7 +13,7 @@ export const KINDS = [
 const STATUS_MEANS = {
   running: "in progress",
   succeeded: "all pages loaded",
-  partial: "some pages loaded",
+  partial: "something is missing",
   failed: "no page loaded, too many rejects on a page, or refused by Postgres, the queue or the check of the keys",
   lost: "stopped without reporting; its lease expired",
   skipped: "another run of the source was in progress",

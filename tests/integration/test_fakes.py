@@ -138,7 +138,16 @@ def test_ending_a_run_returns_all_its_counts(database, run_id):
     counted = database.store.finish_run(run_id, Ending("succeeded"))
 
     assert counted == Counts(
-        "succeeded", 2, 10, inserted=2, updated=1, unchanged=1, duplicate=4, rejected=1, suppressed=1
+        "succeeded",
+        2,
+        10,
+        inserted=2,
+        updated=1,
+        unchanged=1,
+        duplicate=4,
+        rejected=1,
+        suppressed=1,
+        error=None,
     )
 
 

@@ -91,6 +91,7 @@ def test_the_repr_of_a_load_shows_no_row():
         page=1,
         columns={"city": '["a-city"]'},
         drafts={"a-uid": b"a-draft"},
+        filled={"city": 1},
         rejects=[row],
         duplicate=0,
         key=key(1),

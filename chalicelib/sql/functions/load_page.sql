@@ -11,7 +11,8 @@
 -- since the rejects were sealed, does not extend a seal, and ends the seals that it used.
 CREATE OR REPLACE FUNCTION load_page(
     run_id uuid, page integer, fetched integer, total integer, rejects json, duplicate integer, key jsonb, key_version integer,
-    seal_days integer, unknown_fields integer, withheld integer, replay_of uuid, replayed integer[], sealed_at timestamptz,
+    seal_days integer, unknown_fields integer, withheld integer, filled json, replay_of uuid, replayed integer[],
+    sealed_at timestamptz,
     -- one list per column, under a name that no column has, so that forgetting one below is an error
     uid_list json, first_name_list json, last_name_list json, username_list json, email_list json,
     phone_number_list json, social_insurance_number_list json, birth_year_list json, gender_list json,
@@ -235,6 +236,10 @@ WITH sealed AS MATERIALIZED (
         suppressed = runs.suppressed + totals.suppressed,
         unknown_fields = unknown_fields + load_page.unknown_fields,
         withheld = withheld + load_page.withheld,
+        filled = (
+            SELECT jsonb_object_agg(name, people::integer + coalesce((runs.filled ->> name)::bigint, 0))
+            FROM json_each_text(load_page.filled) AS column_filled (name, people)
+        ),
         lease_expires_at = clock_timestamp() + lease_seconds * interval '1 second'
     FROM claimed, totals
     WHERE runs.run_id = load_page.run_id

@@ -12,6 +12,7 @@ SELECT * FROM load_page(
     seal_days => %(seal_days)s,
     unknown_fields => %(unknown_fields)s,
     withheld => %(withheld)s,
+    filled => %(filled)s,
     replay_of => %(replay_of)s,
     replayed => %(replayed)s,
     sealed_at => %(sealed_at)s,

@@ -1,0 +1,121 @@
+"""Columns that a source stops filling: a field that it has renamed, or that the key may not see any more."""
+
+import pytest
+
+from chalicelib import runs
+from chalicelib.ledger import Counts, Ending, RunRequest
+from tests.builders import RANDOM_DATA_API
+from tests.fakes import page_load, person, uid
+
+ENOUGH = 21  # people who should have a value
+NO_PHONE = {"phone_number": None}
+
+
+@pytest.fixture
+def run(store):
+    """Runs once: so many people who have all values, so many without some, a page for each."""
+
+    def run(full, lacking=0, lacks=NO_PHONE, ending=None, contract="a hash", **request) -> Counts:
+        request = RunRequest(**{"source": "here", "trigger": "manual", "pages": 2} | request)
+        run_id = store.open_run(request, contract, 1).run_id
+        store.load_page(page_load(run_id, *map(person, range(full))))
+        people = [person(number, **lacks) for number in range(full, full + lacking)]
+        store.load_page(page_load(run_id, *people, page=2))
+        ended = store.finish_run(run_id, ending or Ending("succeeded"))
+        assert ended == store.finish_run(run_id, ending or Ending("succeeded"))  # a second try
+        return ended
+
+    return run
+
+
+def test_a_run_in_which_nobody_has_a_value_any_more_is_partial_and_names_the_columns(run):
+    run(ENOUGH)
+    emptied = run(0, ENOUGH, {"phone_number": None, "city": None, "lat": None})
+
+    why = "nobody has a value for city, lat, phone_number, which many had in the run before"
+    assert (emptied.status, emptied.error) == ("partial", why)
+    assert run(0, ENOUGH, {"phone_number": None, "city": None, "lat": None}).status == "succeeded"  # once
+
+
+@pytest.mark.parametrize("left", [1, ENOUGH])
+def test_a_run_in_which_somebody_has_one_has_succeeded(run, left):
+    run(ENOUGH + 1)
+    assert run(left, ENOUGH).status == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("before", "people", "status"),
+    [
+        ((ENOUGH, 0), ENOUGH - 1, "succeeded"),
+        ((ENOUGH - 1, 0), ENOUGH, "partial"),
+        ((10, 10), 2 * ENOUGH - 2, "succeeded"),
+        ((10, 10), 2 * ENOUGH, "partial"),
+        ((0, 10), 100, "succeeded"),
+        ((0, 0), 100, "succeeded"),
+    ],
+)
+def test_only_if_more_than_twenty_people_should_have_a_value_is_it_missed(run, before, people, status):
+    run(*before)
+    assert run(0, people).status == status
+
+
+def test_an_error_of_the_run_comes_first(run):
+    run(ENOUGH)
+    ended = run(0, ENOUGH, ending=Ending("partial", "page 3: status 500"))
+
+    missing = "nobody has a value for phone_number, which many had in the run before"
+    assert (ended.status, ended.error) == ("partial", f"page 3: status 500; {missing}")
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        {"ending": Ending("failed", "page 3: 61 of 100 records are invalid")},
+        {"source": "elsewhere"},
+        {"contract": "another hash"},
+        {"trigger": "replay"},
+    ],
+    ids=lambda between: next(iter(between)),
+)
+def test_runs_are_compared_with_the_last_that_says_anything(run, between):
+    run(ENOUGH)
+    assert run(0, ENOUGH, **between).status in ("succeeded", "failed")
+    run(0)  # an empty source
+
+    assert run(0, ENOUGH).status == "partial"
+
+
+def test_runs_over_changes_are_not_compared(run, sql):
+    run(ENOUGH)
+    sql("UPDATE runs SET reads_to_end = true")
+    request = {"incremental": True, "reads_to_end": True}
+    assert run(0, ENOUGH, **request).status == "succeeded"
+    assert sql("SELECT since IS NOT NULL FROM runs ORDER BY started_at DESC LIMIT 1") == [(True,)]
+
+    assert run(0, ENOUGH).status == "partial"
+
+
+def test_a_queued_run_is_judged_too(run, store):
+    run(ENOUGH)
+    run_id = store.open_run(RunRequest("here", "manual", 1, queued=True), "a hash", 1).run_id
+    store.load_page(page_load(run_id, *(person(number, **NO_PHONE) for number in range(ENOUGH))))
+
+    assert store.finish_page(run_id, {}) == "partial"
+    why = "nobody has a value for phone_number, which many had in the run before"
+    assert store.get_run(run_id).error == why
+
+
+def test_a_field_that_the_source_renames_is_reported(app_environment, user_api, caplog):
+    app_environment(SOURCE_URL=user_api.url("random-data-api"), SOURCE_PAGE_SIZE=str(ENOUGH))
+    records = [RANDOM_DATA_API.record({"uid": uid(number)}) for number in range(ENOUGH)]
+    user_api.script(RANDOM_DATA_API.page(*records))
+    assert runs.run_ingest("manual").status == "succeeded"
+
+    for record in records:
+        record["mobile"] = record.pop("phone_number")
+    user_api.script(RANDOM_DATA_API.page(*records))
+    report = runs.run_ingest("manual")
+
+    why = "nobody has a value for phone_number, which many had in the run before"
+    assert (report.status, report.error, report.updated) == ("partial", why, ENOUGH)
+    assert f"run {report.run_id}: {why}" in caplog.text
