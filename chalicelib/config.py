@@ -47,6 +47,7 @@ class Settings:
     max_reject_ratio: float = 0.2
     quarantine_key: bytes | None = field(default=None, repr=False)
     quarantine_days: int = 7
+    retention_days: int = 0
     queue_url: str | None = None
     inline_pages: int = 10
 
@@ -82,6 +83,7 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         max_reject_ratio=get.ratio("MAX_REJECT_RATIO", Settings.max_reject_ratio),
         quarantine_key=get.quarantine_key("QUARANTINE_KEY"),
         quarantine_days=get.integer("QUARANTINE_DAYS", Settings.quarantine_days, 365),
+        retention_days=get.integer("RETENTION_DAYS", Settings.retention_days, 3_650, least=0),
         queue_url=get.queue_url("QUEUE_URL"),
         inline_pages=get.integer("INLINE_PAGES", Settings.inline_pages, 1_000),
     )
@@ -156,10 +158,10 @@ class _Reader:
             raise ConfigError(name, "must be the value of an Authorization header, as in Bearer … or Basic …")
         return value
 
-    def integer(self, name: str, default: int, most: int) -> int:
+    def integer(self, name: str, default: int, most: int, least: int = 1) -> int:
         text = self.values.get(name) or str(default)
-        if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or not 1 <= int(text) <= most:
-            raise ConfigError(name, f"must be a whole number from 1 to {most}")
+        if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or not least <= int(text) <= most:
+            raise ConfigError(name, f"must be a whole number from {least} to {most}")
         return int(text)
 
     def ratio(self, name: str, default: float) -> float:

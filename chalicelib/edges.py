@@ -43,6 +43,7 @@ class Store(opening.Ledger, Protocol):
     ) -> None: ...
     def sealed_pages(self, run_id: str) -> list[int]: ...
     def sealed_rejects(self, run_id: str, page: int) -> list[SealedReject]: ...
+    def remove_departed(self, run_id: str, days: int) -> int: ...
 
 
 class Cache(Protocol):
@@ -67,7 +68,8 @@ class Plan:
     """How much to fetch, what triggered the run, and the share of a page that may be invalid.
 
     A replay fetches nothing: it processes the sealed rejects of the run that ``replay_of`` names. ``until``
-    is the deadline of the work, on the monotonic clock.
+    is the deadline of the work, on the monotonic clock. People whom the source has not had for
+    ``retention_days`` are removed; 0: never.
     """
 
     trigger: Trigger
@@ -76,6 +78,7 @@ class Plan:
     max_reject_ratio: float
     replay_of: str | None = None
     until: float = math.inf
+    retention_days: int = 0
 
     def reads_to_end(self, source: Source) -> bool:
         """Whether the run is to process all pages that there are, and not those that somebody asked for."""

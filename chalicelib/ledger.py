@@ -68,12 +68,14 @@ class OpenedRun:
 class RejectRow:
     """A reject as the ledger keeps it: where, why, and a keyed fingerprint.
 
-    With the quarantine on, also the sealed record, and its uid's tokens under all keys (newest first).
+    ``uid`` is the record's, if it has one: only to note that the source still has the person. With the
+    quarantine on, also the sealed record, and its uid's tokens under all keys (newest first).
     """
 
     position: int
     issues: Sequence[Issue]
     fingerprint: str
+    uid: str | None = None
     sealed: bytes | None = field(default=None, repr=False)
     uid_tokens: Sequence[str] = ()
 

@@ -18,6 +18,7 @@ from chalicelib.errors import (
     SourceError,
     Stopped,
     StopRequested,
+    StoreError,
     TimeUp,
     Unforeseen,
     safe,
@@ -73,6 +74,7 @@ def work_queued(edges: Edges, plan: Plan, run_id: str, page: int) -> Report:
         if error and not isinstance(error, StopRequested):
             raise error
     report.status = edges.store.finish_page(run_id, report.timings)
+    _remove_departed(edges, plan, report)
     report.seconds = time.monotonic() - started
     return report
 
@@ -105,6 +107,7 @@ def _work_and_finish(edges: Edges, plan: Plan, report: Report, on_page: OnPage) 
         report.settle(counts)
     if error is None and report.error:
         _log.warning("run %s: %s", report.run_id, report.error)
+    _remove_departed(edges, plan, report)
     if isinstance(error, Unforeseen | Stopped):
         raise error
 
@@ -193,6 +196,14 @@ def _unread(edges: Edges, plan: Plan, report: Report) -> str | None:
     if report.first_page == 1 and report.total is not None and report.received >= report.total:
         return None  # it has read all that the source says it has
     return f"page {plan.pages}: the source may have more pages than SOURCE_PAGES"
+
+
+def _remove_departed(edges: Edges, plan: Plan, report: Report) -> None:
+    if report.status == "succeeded" and plan.retention_days:
+        try:
+            report.departed = edges.store.remove_departed(report.run_id, plan.retention_days)
+        except StoreError as error:  # the run has succeeded all the same; the next one tries again
+            _log.error("run %s: people who have left were not removed: %s", report.run_id, error)
 
 
 def _status_on_error(error: DecantError) -> Status:

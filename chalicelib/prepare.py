@@ -149,8 +149,8 @@ def _reject_rows(edges: Edges, run_id: str, page: int, validated: ValidatedPage)
         raise ConfigError("SOURCE_DIALECT", problem)
     valid_uids = {user.uid for user in validated.users} if quarantine and validated.rejects else set[UUID]()
     for reject in validated.rejects:
-        row = RejectRow(reject.position, reject.issues, fingerprint(reject.raw))
-        uid = edges.source.dialect.uid_of(reject.raw) if quarantine else None
+        uid = edges.source.dialect.uid_of(reject.raw)
+        row = RejectRow(reject.position, reject.issues, fingerprint(reject.raw), uid)
         is_small = len(reject.raw) <= _LARGEST_SEALED
         if quarantine and reject.is_record and is_small and (uid is None or UUID(uid) not in valid_uids):
             sealed = quarantine.seal(reject.raw, run_id, page, reject.position)

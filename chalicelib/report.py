@@ -25,6 +25,7 @@ class Report:
     ``timings`` are milliseconds by step. ``unknown_fields`` counts the fields of records that the dialect
     does not know, on pages that were not loaded too; ``unknown_names`` are those that are surely names.
     ``withheld`` counts, by column, kept texts that held an e-mail address or a long number.
+    ``departed`` people, whom the source no longer has, were removed at the end of the run.
     ``total`` is how many records the source says that it has, ``received`` how many it gave.
     ``source_ended`` means that the run has seen the source's end. ``short_pages`` had fewer records than
     requested, although others followed; ``ends_short`` means that the last page has. ``uids`` are its.
@@ -49,6 +50,7 @@ class Report:
     unknown_fields: int = 0
     unknown_names: set[str] = field(default_factory=set, repr=False)
     withheld: Counter[str] = field(default_factory=Counter)
+    departed: int = 0
     first_page: int = 1
     next_page: int | None = None
     queued: bool = False

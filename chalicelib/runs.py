@@ -233,6 +233,7 @@ def _plan(
         max_reject_ratio=1.0 if replay_of else settings.max_reject_ratio,  # a replay's records were rejects
         replay_of=replay_of,
         until=until,
+        retention_days=settings.retention_days,
     )
 
 

@@ -40,7 +40,7 @@ _READ_SECONDS = 5.0
 _SECONDS = {
     **dict.fromkeys(("load_page", "note_rejects", "claim_page", "finish_page"), 60.0),
     **dict.fromkeys(("fail_page", "stop_run", "expire_seals"), 60.0),  # may wait for a load, or many seals
-    "erase": 30.0,
+    **dict.fromkeys(("erase", "remove_departed"), 30.0),
     **dict.fromkeys(("stats", "risk", "reconcile_keys"), 20.0),
 }
 
@@ -161,6 +161,11 @@ class Store:
         values = asdict(ending) | {"run_id": run_id, "timings": json.dumps(dict(ending.timings))}
         rows = self._rows("finish_run", values)
         return Counts(*rows[0]) if rows else None
+
+    def remove_departed(self, run_id: str, days: int) -> int:
+        """After a complete run over everybody, deletes whom none has met for so many days; how many."""
+        rows = self._rows("remove_departed", {"run_id": run_id, "days": days})
+        return rows[0][0] if rows else 0
 
     def stop_run(self, run_id: str) -> Run | None:
         """Ends a run if it is in progress; returns it as it is then, or None. Its loaded pages stay."""

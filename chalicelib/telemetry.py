@@ -126,6 +126,7 @@ def log_run(report: Report) -> None:
     metrics = {outcome.capitalize(): getattr(report, outcome) for outcome in ("fetched", *OUTCOMES)}
     metrics |= {
         "UnknownFields": report.unknown_fields,
+        "Departed": report.departed,
         "Seconds": round(report.seconds, 3),
         "Succeeded": int(report.status == "succeeded"),
         "Failed": int(not is_fine),

@@ -79,8 +79,9 @@ class Run(Struct):
     """One run in the ledger. ``fetched`` equals the sum of the six counts after it; times are in UTC.
 
     ``unknown_fields`` counts fields that the dialect does not know, once for each record; ``withheld``, kept
-    texts that held an e-mail address or a long number. None of them is stored. A replay has no ``page_size``.
-    ``since`` is set if the run asked only for who has changed since then.
+    texts that held an e-mail address or a long number. None of them is stored. ``departed`` people, whom the
+    source no longer has, were removed at the run's end. A replay has no ``page_size``. ``since`` is set if
+    the run asked only for who has changed since then.
     """
 
     run_id: Uuid
@@ -99,6 +100,7 @@ class Run(Struct):
     suppressed: int
     unknown_fields: int
     withheld: int
+    departed: int
     error: str | None
     contract_hash: str
     key_version: int

@@ -137,6 +137,10 @@ def table(report: Report, replay: bool = False) -> Iterator[str]:
     yield from _reasons(report)
     if replay and report.rejected:
         yield f"    those that are sealed again are under this run: make replay RUN={report.run_id}"
+    yield from _removals(report)
+
+
+def _removals(report: Report) -> Iterator[str]:
     if report.unknown_fields:
         names = ", ".join(sorted(report.unknown_names)[:_REASONS_SHOWN])
         suffix = f": {names}" if names else ""
@@ -144,6 +148,8 @@ def table(report: Report, replay: bool = False) -> Iterator[str]:
     if report.withheld:
         where, count = ", ".join(sorted(report.withheld)), report.withheld.total()
         yield f"  withheld    {count:>9,}  held an e-mail address or a long number: {where}"
+    if report.departed:
+        yield f"  departed    {report.departed:>9,}  removed, the source no longer has them"
 
 
 def _reasons(report: Report) -> Iterator[str]:

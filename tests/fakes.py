@@ -213,6 +213,9 @@ class FakeStore:
     def sealed_rejects(self, run_id: str, page: int) -> list[SealedReject]:
         raise NotImplementedError("the quarantine is tested in Postgres")
 
+    def remove_departed(self, run_id: str, days: int) -> int:
+        raise NotImplementedError("retention is tested in Postgres")
+
     def note_rejects(
         self, run_id: str, page: int, rejects: Sequence[RejectRow], key: KeyInUse, seal_days: int = 0
     ) -> None:

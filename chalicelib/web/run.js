@@ -60,6 +60,7 @@ function about(run) {
     ["Key version", number(run.key_version)],
     run.unknown_fields > 0 && ["Unknown fields", counted(run.unknown_fields, "dropped", "dropped")],
     run.withheld > 0 && ["Kept texts", counted(run.withheld, "withheld", "withheld")],
+    run.departed > 0 && ["Departed", `${counted(run.departed, "person", "people")} removed`],
     run.replay_of && ["Replay of", element("a", { href: `#/runs/${run.replay_of}` }, "an earlier run")],
   ];
   return [

@@ -36,6 +36,7 @@ def test_a_new_report_counts_nothing():
         "rejects_by_rule": [],
         "unknown_fields": 0,
         "withheld": {},
+        "departed": 0,
         "total": None,
         "first_page": 1,
         "next_page": None,

@@ -1,0 +1,250 @@
+"""People whom the source no longer has, and RETENTION_DAYS."""
+
+import contextlib
+import logging
+import threading
+
+import psycopg2
+import pytest
+
+from chalicelib import runs, wiring
+from chalicelib.errors import StoreUnavailable
+from chalicelib.ledger import Ending, RunRequest
+from tests.builders import RANDOM_DATA_API, paged
+from tests.fakes import page_load, person, reject, token, uid
+from tests.waiting import until
+
+DAYS = 30
+
+
+def open_run(store, **changed):
+    request = {"source": "here", "trigger": "schedule", "pages": 1, "reads_to_end": True} | changed
+    return store.open_run(RunRequest(**request), "a hash", 1).run_id
+
+
+@pytest.fixture
+def run(store):
+    """A run that meets these people; afterwards, as after every run, those who have left are removed."""
+
+    def run(*people, ending=None, rejects=(), **request):
+        run_id = open_run(store, **request)
+        store.load_page(page_load(run_id, *people, rejects=rejects))
+        store.finish_run(run_id, ending or Ending("succeeded"))
+        store.remove_departed(run_id, DAYS)
+        return store.get_run(run_id)
+
+    return run
+
+
+@pytest.fixture
+def age(sql):
+    def age(days, *numbers):
+        """As if these people had last been seen so many days ago."""
+        uids = [uid(number) for number in numbers]
+        sql(
+            "UPDATE users SET last_seen_at = now() - %s * interval '1 day' WHERE uid = ANY (%s::uuid[])",
+            days,
+            uids,
+        )
+
+    return age
+
+
+def stored(sql):
+    return [number for (number,) in sql("SELECT right(uid::text, 2)::integer FROM users ORDER BY uid")]
+
+
+def test_a_complete_run_removes_whom_none_has_met_for_long_enough_and_counts_them(run, age, sql):
+    run(*map(person, range(5)))
+    age(DAYS + 1.01, 1, 3)
+    age(DAYS + 0.99, 2)
+
+    met = run(person(0), person(3))
+
+    assert (stored(sql), met.departed) == ([0, 2, 3, 4], 1)
+    assert sql("SELECT count(*) FROM users_address") == [(4,)]
+    assert (met.fetched, met.unchanged, met.status) == (2, 2, "succeeded")
+
+
+def test_who_comes_back_is_a_new_person(run, age, sql):
+    run(person(1))
+    age(DAYS + 2, 1)
+    assert run(person(2)).departed == 1
+
+    assert run(person(1)).inserted == 1
+    assert stored(sql) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "such",
+    [
+        {"ending": Ending("partial", "page 2: status 500")},
+        {"ending": Ending("failed", "page 2: 61 of 100 records are invalid")},
+        {"ending": Ending("succeeded", missed=True)},
+        {"reads_to_end": False},
+        {"incremental": True},
+    ],
+    ids=["partial", "failed", "missed", "no end", "changes"],
+)
+def test_no_other_run_removes_anybody(run, age, sql, such):
+    run(person(1), person(2))
+    age(DAYS + 2, 1)
+
+    assert run(person(2), **such).departed == 0
+    assert stored(sql) == [1, 2]
+
+
+def test_a_run_in_parts_counts_from_when_the_first_part_began(run, age, sql):
+    run(person(1), person(2))
+    age(DAYS + 2, 1)
+    first = run(person(2), ending=Ending("partial", "out of time", next_page=2), pages=2, page_size=100)
+    sql("UPDATE runs SET as_of = as_of - interval '2 days' WHERE run_id = %s", first.run_id)
+
+    assert run(person(3), pages=2, page_size=100).departed == 0
+    assert stored(sql) == [1, 2, 3]
+
+
+def test_a_source_that_was_away_for_long_loses_nobody(run, age, sql):
+    """What counts is when people were last seen before a run, not when they were last asked for."""
+    run(person(1), person(2))
+    age(10 * DAYS, 1, 2)
+
+    assert run(person(1), person(2)).departed == 0
+    assert stored(sql) == [1, 2]
+
+
+def test_seen_is_who_is_unchanged_changed_or_invalid(run, age, sql):
+    run(*map(person, range(5)))
+    age(DAYS + 2, 1, 2, 3, 4)
+    invalid = [of_person(reject(2), 3), of_person(reject(3), 1), of_person(reject(4), None)]
+
+    assert run(person(1), person(2, city="Å"), rejects=invalid).departed == 1
+    assert stored(sql) == [0, 1, 2, 3]
+    assert sql("SELECT version FROM users WHERE uid = %s", uid(1)) == [(1,)]
+
+
+def of_person(row, number):
+    return type(row)(row.position, row.issues, row.fingerprint, None if number is None else uid(number))
+
+
+def test_whoever_was_seen_less_than_a_day_ago_is_not_written(run, age, sql):
+    run(person(1), person(2))
+    age(0.99, 1)
+    age(1.01, 2)
+    before = sql("SELECT uid::text, xmin::text FROM users ORDER BY uid")
+
+    run(person(1), person(2))
+
+    after = sql("SELECT uid::text, xmin::text FROM users ORDER BY uid")
+    assert (after[0] == before[0], after[1] == before[1]) == (True, False)
+    assert sql("SELECT version, updated_at < last_seen_at FROM users WHERE uid = %s", uid(2)) == [(1, True)]
+
+
+def test_a_page_that_is_loaded_already_counts_as_no_sight(store, run, age, sql):
+    run(person(1))
+    run_id = open_run(store)
+    load = page_load(run_id, person(1))
+    store.load_page(load)
+    age(5, 1)
+
+    assert store.load_page(load) is None
+    assert sql("SELECT last_seen_at < now() - interval '4 days' FROM users") == [(True,)]
+
+
+def test_an_erased_person_is_not_counted(run, age, store, sql):
+    run(person(1), person(2))
+    age(DAYS + 2, 1)
+    store.erase(uid(1), [token("x")], page_load("", person(1)).key)
+
+    assert run(person(2)).departed == 0
+
+
+def test_a_removal_takes_ten_thousand_at_most(run, store, sql):
+    run(person(1))
+    sql(
+        "INSERT INTO users (uid, key_version, content_hash, first_run_id, last_run_id, last_seen_at)"
+        " SELECT gen_random_uuid(), 1, '', gen_random_uuid(), gen_random_uuid(), now() - interval '99 days'"
+        " FROM generate_series(1, 10001)"
+    )
+
+    assert run(person(1)).departed == 10_000
+    assert run(person(1)).departed == 1
+
+
+def test_a_removal_waits_for_loads_in_progress(run, age, store, sql, postgres):
+    run(person(1), person(2))
+    age(DAYS + 2, 1)
+    run_id = open_run(store)
+    store.load_page(page_load(run_id, person(2)))
+    store.finish_run(run_id, Ending("succeeded"))
+    with contextlib.closing(psycopg2.connect(postgres.url)) as loading, loading.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(hashtext('decant.erasures'))")
+        removal = threading.Thread(target=store.remove_departed, args=(run_id, DAYS))
+        removal.start()
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        until(lambda: sql(waiting) == [(1,)])
+        cursor.execute("UPDATE users SET last_seen_at = now() WHERE uid = %s", (uid(1),))
+        loading.commit()
+    removal.join(timeout=10)
+
+    assert stored(sql) == [1, 2]
+
+
+@pytest.fixture
+def source(app_environment, user_api, monkeypatch):
+    """A source that has an end and gives these people; its second page is empty."""
+    app_environment(SOURCE_URL=user_api.url("random-data-api"), SOURCE_PAGES="2", RETENTION_DAYS=str(DAYS))
+    source = wiring.source()
+    monkeypatch.setattr(source, "dialect", paged(source.dialect, ends=True))
+
+    def script(*records):
+        user_api.script(RANDOM_DATA_API.page(*records))
+        user_api.script(RANDOM_DATA_API.page())
+
+    return script
+
+
+def record(number, **changed):
+    return RANDOM_DATA_API.record({"uid": uid(number)} | changed)
+
+
+def test_a_scheduled_run_removes_who_has_left_and_keeps_who_is_invalid(source, age, sql, capsys):
+    source(record(1), record(2), record(3), *(record(number) for number in range(10, 20)))
+    runs.ingest({})
+    age(DAYS + 2, 1, 2)
+    source(record(2, email="nobody"), record(3), *(record(number) for number in range(10, 20)))
+
+    report = runs.ingest({})
+
+    assert (report.status, report.rejected, report.departed) == ("succeeded", 1, 1)
+    assert stored(sql)[:2] == [2, 3]
+    assert '"Departed":1' in capsys.readouterr().out
+
+
+def test_a_removal_that_fails_is_logged_and_the_run_has_succeeded(source, age, sql, monkeypatch, caplog):
+    source(record(1), record(2))
+    runs.ingest({})
+    age(DAYS + 2, 1)
+
+    def unavailable(*what):
+        raise StoreUnavailable("remove_departed")
+
+    monkeypatch.setattr(wiring.store(), "remove_departed", unavailable)
+    source(record(2))
+    with caplog.at_level(logging.ERROR):
+        report = runs.ingest({})
+
+    assert (report.status, report.departed, stored(sql)) == ("succeeded", 0, [1, 2])
+    assert f"run {report.run_id}: people who have left were not removed: " in caplog.text
+
+
+def test_without_the_setting_nobody_is_removed(source, app_environment, age, sql, monkeypatch):
+    app_environment(RETENTION_DAYS="0")
+    dialect = paged(wiring.source().dialect, ends=True)
+    monkeypatch.setattr(wiring.source(), "dialect", dialect)
+    source(record(1), record(2))
+    runs.ingest({})
+    age(9_999, 1)
+    source(record(2))
+
+    assert (runs.ingest({}).departed, stored(sql)) == (0, [1, 2])
