@@ -1,8 +1,11 @@
 """The OpenAPI document as an HTML page: no script, no style, nothing to fetch."""
 
+import re
 from collections.abc import Iterator
 from html import escape
 from typing import Any
+
+_CODE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -11,6 +14,7 @@ _PAGE = """<!doctype html>
 <meta name="color-scheme" content="light dark">
 <title>{title} API</title>
 <h1>{title} API</h1>
+<p>{about}</p>
 {operations}
 <h1>Schemas</h1>
 {shapes}
@@ -27,13 +31,13 @@ def page(document: dict[str, Any]) -> str:
         for line in _operation(method, path, operation)
     )
     shapes = (line for shape in document["components"]["schemas"].items() for line in _shape(*shape))
-    title = escape(document["info"]["title"])
-    return _PAGE.format(title=title, operations="\n".join(operations), shapes="\n".join(shapes))
+    title, about = escape(document["info"]["title"]), _prose(document["info"].get("description", ""))
+    return _PAGE.format(title=title, about=about, operations="\n".join(operations), shapes="\n".join(shapes))
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:
     yield f"<h2><code>{method.upper()} {escape(path)}</code></h2>"
-    yield f"<p>{escape(operation['summary'])} {escape(operation.get('description', ''))}</p>"
+    yield f"<p>{_prose(operation['summary'])} {_prose(operation.get('description', ''))}</p>"
     yield "<dl>"
     for parameter in operation["parameters"]:
         yield f"<dt><code>{escape(parameter['name'])}</code> in the {parameter['in']}</dt>"
@@ -46,7 +50,7 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[st
 
 
 def _shape(name: str, schema: dict[str, Any]) -> Iterator[str]:
-    yield f'<h2 id="{escape(name)}">{escape(name)}</h2><p>{escape(schema.get("description", ""))}</p><dl>'
+    yield f'<h2 id="{escape(name)}">{escape(name)}</h2><p>{_prose(schema.get("description", ""))}</p><dl>'
     for field, described in schema.get("properties", {}).items():
         yield f"<dt><code>{escape(field)}</code></dt><dd>{_described(described)}</dd>"
     yield "</dl>"
@@ -67,5 +71,10 @@ def _described(schema: dict[str, Any]) -> str:
     if schema.get("type") == "array":
         return f"list of {_described(schema['items'])}"
     details = (f"{name} {value}" for name, value in schema.items() if name not in {"type", "description"})
-    words = [str(schema.get("type", "")), *details, schema.get("description", "")]
-    return escape(", ".join(filter(None, words)))
+    words = [escape(word) for word in (str(schema.get("type", "")), *details)]
+    return ", ".join(filter(None, [*words, _prose(schema.get("description", ""))]))
+
+
+def _prose(text: str) -> str:
+    """A text of the document, in which backticks mark code."""
+    return _CODE.sub(r"<code>\2</code>", escape(text))

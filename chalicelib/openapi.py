@@ -11,11 +11,12 @@ from chalicelib.answers import CSV, JSON, NDJSON, PROBLEM
 from chalicelib.gate import Route
 
 _REF = "#/components/schemas/{name}"
+_ABOUT = "People, as tokens and generalised values. Send an API key as `Authorization: Bearer …`."
 
 _MEDIA = {views.UserList: (JSON, NDJSON, CSV)}
 _EXAMPLES = {
-    NDJSON: ['{"uid":"f80b9b0d-c04d-4a77-86b5-43981186a788","version":1}\n'],
-    CSV: ["uid,version\r\nf80b9b0d-c04d-4a77-86b5-43981186a788,1\r\n"],
+    NDJSON: {"examples": ['{"uid":"f80b9b0d-c04d-4a77-86b5-43981186a788","version":1}\n']},
+    CSV: {"examples": ["uid,version\r\nf80b9b0d-c04d-4a77-86b5-43981186a788,1\r\n"]},
 }
 _HEADERS_OF = {
     views.UserList: ("X-Data-Source", "Link"),
@@ -54,7 +55,7 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
         "info": {
             "title": "Decant",
             "version": __version__,
-            "description": "People, as tokens and generalised values.",
+            "description": _ABOUT,
         },
         "servers": [{"url": "."}],
         "paths": paths,
@@ -111,7 +112,7 @@ def _responses(route: Route) -> dict[str, Any]:
 
 def _success(route: Route) -> dict[str, Any]:
     content: dict[str, Any] = {
-        media: {"schema": {"type": "string", "examples": _EXAMPLES.get(media, [])}} for media in _media(route)
+        media: {"schema": {"type": "string", **_EXAMPLES.get(media, {})}} for media in _media(route)
     }
     if JSON in content:
         named = getattr(route.returns, "__name__", None)

@@ -54,7 +54,16 @@ def test_every_route_is_on_the_page(page):
 
     for method, path, scope in ROUTES:
         assert f"{method} {path}" in text
-        assert scope is None or f"scope `{scope}`" in text
+        assert scope is None or f"scope {scope}" in text
+
+
+def test_the_page_says_how_to_send_a_key(page):
+    assert "Authorization: Bearer" in "".join(page.texts)
+
+
+def test_what_the_document_marks_as_code_is_shown_as_code(page):
+    assert "`" not in "".join(page.texts)
+    assert "read" in page.texts
 
 
 def test_every_schema_is_on_the_page_and_every_link_leads_to_one(page, document):
