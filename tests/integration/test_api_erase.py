@@ -90,6 +90,21 @@ def test_redis_holds_an_erasure_mark_in_place_of_the_person(api, redis_client):
 
 
 @pytest.mark.usefixtures("known")
+@pytest.mark.parametrize(("on_delete", "status", "left"), [("", 500, 1), ("ON DELETE CASCADE", 200, 0)])
+def test_a_table_of_the_users_own_may_refer_to_people_who_can_be_erased(
+    api, sql, known, on_delete, status, left
+):
+    """Without ON DELETE nothing is erased: docs/api.md says so."""
+    sql(f"CREATE TABLE notes (uid uuid REFERENCES users {on_delete})")
+    try:
+        sql("INSERT INTO notes SELECT uid FROM users WHERE uid = %s", uid(1))
+        assert api.delete(WHO).status == status
+        assert sql("SELECT count(*) FROM notes") == [(left,)]
+        assert (uid(1) in stored(sql)[0]) is bool(left)
+    finally:
+        sql("DROP TABLE notes")
+
+
 def test_only_a_token_of_the_person_is_kept(api, sql, tokeniser):
     api.delete(WHO)
 
