@@ -1,16 +1,20 @@
 """Brings the schema of the configured database up to date."""
 
+import os
 import sys
 
 from chalicelib import telemetry, wiring
 from chalicelib.errors import DecantError
+from local import settings
+from local.errors import LocalError
 
 
 def main() -> int:
     telemetry.guard()
     try:
+        os.environ.update(settings.chosen())
         wiring.store().migrate()
-    except DecantError as error:
+    except (LocalError, DecantError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

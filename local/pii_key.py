@@ -8,6 +8,7 @@ from local import keys, settings
 from local.errors import LocalError
 from local.folders import local_folder, write_private
 
+_NONE = "{}"
 _NEXT = """\
 Next:
 1. Let it take effect: a Lambda reads its secret again within five minutes; `make run` must be
@@ -28,8 +29,11 @@ def main() -> int:
             raise LocalError(
                 "the keys are in the secret SECRET_ID; put their JSON into PII_KEYS and leave SECRET_ID out"
             )
+        if chosen is None and "DATABASE_URL" in everything:
+            chosen = _NONE  # a database of the user's own gets no laptop's keys
         known = chosen or keys.pii_keys(folder)
-        parse_pii_keys(known)
+        if known is not _NONE:
+            parse_pii_keys(known)
         fresh = keys.with_fresh_pii_key(known)
         if not chosen:
             write_private(keys.pii_keys_file(folder), fresh + "\n")
@@ -41,7 +45,8 @@ def main() -> int:
         print(f"PII_KEYS='{fresh}'")
     else:
         print(f"Added to {keys.pii_keys_file(folder)}.")
-    print(_NEXT.format(version=max(parse_pii_keys(fresh))))
+    if chosen is not _NONE:
+        print(_NEXT.format(version=max(parse_pii_keys(fresh))))
     return 0
 
 

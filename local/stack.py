@@ -85,7 +85,8 @@ def running_stack(folder: Path, chosen: Mapping[str, str]) -> Iterator[Stack]:
 def _fill(stack: Stack, running: contextlib.ExitStack) -> None:
     settings, folder = stack.settings, stack.folder
     _refuse_half(settings)
-    settings.setdefault("PII_KEYS", keys.pii_keys(folder))
+    if "PII_KEYS" not in settings:
+        settings["PII_KEYS"] = keys.pii_keys(folder)
     settings.setdefault("API_KEYS", keys.api_keys(folder))
     if "DATABASE_URL" not in settings:
         postgres = running.enter_context(Postgres(folder / "postgres"))

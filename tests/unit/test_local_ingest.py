@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from chalicelib import runs
+from chalicelib import runs, wiring
 from chalicelib.errors import ConfigError
 from chalicelib.report import Report
-from local import ingest, keys, lock, settings
+from local import ingest, keys, lock, migrate, settings
 from local.errors import LocalError
 from local.stack import running_stack
 
@@ -251,3 +251,25 @@ def test_a_stack_that_is_still_starting_is_not_disturbed(folder, call, capsys, m
 
     assert status == 1
     assert "this checkout is in use by `make run, process" in capsys.readouterr().err
+
+
+def test_the_migration_reads_the_same_settings(folder, monkeypatch):
+    (folder.parent / ".env").write_text("DATABASE_URL=postgresql://mine\n", encoding="utf-8")
+    seen = []
+    store = SimpleNamespace(migrate=lambda: seen.append(os.environ["DATABASE_URL"]))
+    monkeypatch.setattr(wiring, "store", lambda: store)
+
+    assert (migrate.main(), seen) == (0, ["postgresql://mine"])
+
+
+def test_a_users_own_keys_are_not_accompanied_by_a_laptops(folder):
+    chosen = {
+        "DATABASE_URL": "postgresql://",
+        "REDIS_URL": "redis://",
+        "SOURCE_URL": "http://h",
+        "PII_KEYS": "{}",
+    }
+    with running_stack(folder, chosen) as stack:
+        assert stack.settings["PII_KEYS"] == "{}"
+
+    assert not keys.pii_keys_file(folder).exists()

@@ -55,6 +55,16 @@ def test_configured_keys_are_kept_and_the_new_setting_is_printed(folder, monkeyp
     assert list(folder.iterdir()) == []
 
 
+def test_for_a_database_of_ones_own_a_first_key_is_printed(folder, monkeypatch, capsys):
+    monkeypatch.setattr(settings, "chosen", lambda: {"DATABASE_URL": "postgresql://"})
+
+    assert pii_key.main() == 0
+
+    (_, line) = capsys.readouterr().out.splitlines()
+    assert sorted(parse_pii_keys(shlex.split(line)[0].removeprefix("PII_KEYS="))) == [1]
+    assert list(folder.iterdir()) == []
+
+
 @pytest.mark.parametrize("broken", ["{", '{"1": "s3cret"}', '{"1": null}'])
 def test_unreadable_keys_are_left_unchanged(folder, monkeypatch, capsys, broken):
     monkeypatch.setattr(settings, "chosen", lambda: {"PII_KEYS": broken})
