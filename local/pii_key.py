@@ -8,7 +8,6 @@ from local import keys, settings
 from local.errors import LocalError
 from local.folders import local_folder, write_private
 
-_NONE = "{}"
 _NEXT = """\
 Next:
 1. Let it take effect: a Lambda reads its secret again within five minutes; `make run` must be
@@ -29,23 +28,22 @@ def main() -> int:
             raise LocalError(
                 "the keys are in the secret SECRET_ID; put their JSON into PII_KEYS and leave SECRET_ID out"
             )
-        if chosen is None and "DATABASE_URL" in everything:
-            chosen = _NONE  # a database of the user's own gets no laptop's keys
-        known = chosen or keys.pii_keys(folder)
-        if known is not _NONE:
+        is_first = not chosen and "DATABASE_URL" in everything  # which gets no laptop's keys
+        known = "{}" if is_first else chosen or keys.pii_keys(folder)
+        if not is_first:
             parse_pii_keys(known)
         fresh = keys.with_fresh_pii_key(known)
-        if not chosen:
+        if not chosen and not is_first:
             write_private(keys.pii_keys_file(folder), fresh + "\n")
     except (LocalError, ConfigError, OSError) as error:
         print(f"make pii-key: {error}.", file=sys.stderr)
         return 1
-    if chosen:
+    if chosen or is_first:
         print("The setting with all keys, for .env or the secret; keep it like a password:")
         print(f"PII_KEYS='{fresh}'")
     else:
         print(f"Added to {keys.pii_keys_file(folder)}.")
-    if chosen is not _NONE:
+    if not is_first:
         print(_NEXT.format(version=max(parse_pii_keys(fresh))))
     return 0
 
