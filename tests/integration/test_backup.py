@@ -35,24 +35,54 @@ def kept(sql):
     return {table: sql(f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables}
 
 
-def test_a_backup_is_restored_by_the_two_commands(stored, empty_database_url, tmp_path):
-    dump, restore = re.search(r"```sh\n(.*?)\n(.*?)\n```", section("Backup and restore"), re.DOTALL).groups()
-    path = f"{installation._programs()}:{os.environ['PATH']}"
-    environment = os.environ | {"DATABASE_URL": empty_database_url, "PATH": path}
+def commands():
+    """The command that dumps and the one that restores: of a whole database, and of a schema in it."""
+    return re.findall(r"```sh\n(.*?)\n(.*?)\n```", section("Backup and restore"), re.DOTALL)
 
-    def command(line):
+
+@pytest.fixture
+def command(tmp_path):
+    path = f"{installation._programs()}:{os.environ['PATH']}"
+
+    def run(line, url):
+        environment = os.environ | {"DATABASE_URL": url, "PATH": path}
         subprocess.run(["/bin/sh", "-ec", line], cwd=tmp_path, env=environment, check=True)
 
+    return run
+
+
+def test_a_backup_is_restored_by_the_two_commands(stored, empty_database_url, command):
+    dump, restore = commands()[0]
+
     before = kept(stored)
-    command(dump)
+    command(dump, empty_database_url)
     stored("DELETE FROM users; DELETE FROM runs; DROP TABLE erasures CASCADE")
     stored.close()
     wiring.reset()
-    command(restore)
+    command(restore, empty_database_url)
 
     assert kept(stored) == before
     report = runs.run_ingest("manual")
     assert (report.status, report.unchanged) == ("succeeded", report.fetched)
+
+
+def test_in_a_shared_database_only_decants_schema_is_restored(app_environment, empty_database_url, command):
+    dump, restore = commands()[1]
+    its_own = f"{empty_database_url}?options=-csearch_path%3Ddecant"
+    app_environment(DATABASE_URL=its_own)
+    with contextlib.closing(Sql(empty_database_url)) as company, contextlib.closing(Sql(its_own)) as sql:
+        company("CREATE SCHEMA decant; CREATE TABLE orders (id int)")
+        wiring.store().migrate()
+        assert runs.run_ingest("manual").status == "succeeded"
+        before = kept(sql)
+        command(dump, its_own)
+        sql("DELETE FROM users; DELETE FROM runs")
+        company("INSERT INTO orders VALUES (1)")
+        wiring.reset()
+        command(restore, its_own)
+
+        assert kept(sql) == before
+        assert company("SELECT id FROM orders") == [(1,)]
 
 
 def test_old_runs_are_deleted_by_the_statement(stored):
