@@ -441,18 +441,19 @@ def test_a_value_that_is_false_is_shown(bare, open_tab):
     tab.page.unroute_all()
 
 
-def test_a_run_over_changes_says_since_when(bare, open_tab):
+def test_a_run_says_since_when_it_asked_and_who_departed(bare, open_tab):
     tab = open_tab(bare.url).sign_in(API_KEY)
     run = bare.server.get_json("/runs?limit=1")["items"][0]
     tab.go(f"#/runs/{run['run_id']}")
     expect(tab(".facts")).to_contain_text(run["source"])
     expect(tab(".facts")).not_to_contain_text("who has changed")
 
-    changes = run | {"since": "2026-02-28T23:59:58.123456Z"}
+    changes = run | {"since": "2026-02-28T23:59:58.123456Z", "departed": 1234}
     tab.page.route("**/runs/*", lambda route: route.fulfill(json=changes))
     tab.page.reload()
 
     expect(tab(".facts")).to_contain_text("who has changed since")
+    expect(tab(".facts")).to_contain_text("1,234 people removed")
     expect(tab(".facts time")).to_have_attribute("title", "2026-02-28 23:59:58 UTC")
     tab.page.unroute_all()
 
