@@ -78,7 +78,7 @@ def _extract(edges: Edges, plan: Plan, page: int, report: Report) -> tuple[Valid
         validated = _validated(body, dialect, page, today, may_be_empty)
         _refuse_repetition(validated, page, report)
         if dialect.paging.by_cursor:
-            report.cursor = _next_cursor(body, dialect, page, report.cursor)
+            report.cursor = _next_cursor(body, dialect, page, report)
             report.source_ended = report.cursor is None
         else:
             report.source_ended = not validated.fetched
@@ -106,14 +106,17 @@ def _fetch(edges: Edges, plan: Plan, page: int, report: Report) -> bytes:
         return edges.source.fetch(page, plan.page_size, *added)
 
 
-def _next_cursor(body: bytes, dialect: Dialect[Any], page: int, cursor: Cursor | None) -> Cursor | None:
+def _next_cursor(body: bytes, dialect: Dialect[Any], page: int, report: Report) -> Cursor | None:
     try:
         following = dialect.cursor_after(body)
     except ValueError as error:  # its text is a place in the code
         problem = f"next_cursor of {dialect.name} does not understand the body"
         raise SourceInvalid(page, f"{problem} ({error})" if str(error) else problem) from None
-    if following is not None and following == cursor:
-        raise SourceInvalid(page, "its cursor leads to this page again")
+    if following is not None:
+        mark = hash(str(sorted(following.items())))
+        if mark in report.cursors:
+            raise SourceInvalid(page, "its cursor leads to a page that was already requested")
+        report.cursors.add(mark)
     return following
 
 

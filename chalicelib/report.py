@@ -11,6 +11,7 @@ from chalicelib.ledger import Counts, Loaded, ReportStatus
 _OF_THE_RUN_ALONE = {
     "unknown_names",
     "cursor",
+    "cursors",
     "uids",
     "received",
     "ends_short",
@@ -30,6 +31,7 @@ class Report:
     ``source_ended`` means that the run has seen the source's end. ``short_pages`` had fewer records than
     requested, although others followed; ``ends_short`` means that the last page has. ``uids`` are its.
     ``cursor`` is where the next page is, for an API that pages by cursor; it may hold a personal value.
+    ``cursors`` are the hashes of all of them so far.
     With ``since`` (ISO 8601, UTC), the run asks only for who has changed since then.
     """
 
@@ -55,10 +57,12 @@ class Report:
     next_page: int | None = None
     queued: bool = False
     since: str | None = None
+    is_replay: bool = False
     source_ended: bool = False
     total: int | None = None
     received: int = 0
     cursor: Mapping[str, str | int | list[str]] | None = field(default=None, repr=False)
+    cursors: set[int] = field(default_factory=set, repr=False)
     uids: Sequence[UUID] = field(default=(), repr=False)
     short_pages: int = 0
     ends_short: bool = False

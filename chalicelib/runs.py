@@ -131,7 +131,8 @@ def _run_opened(run_id: str, until: float) -> Report:
         if report.status == "lost":  # the order came too late; otherwise twice, or the run was stopped
             telemetry.log_run(report)
         return report
-    report = Report(run_id, "running", queued=run.queued, since=run.since)
+    is_replay = run.replay_of is not None
+    report = Report(run_id, "running", queued=run.queued, since=run.since, is_replay=is_replay)
     with _logged(report):
         with _recording_failure(report):
             edges = _edges()

@@ -119,7 +119,8 @@ def log_request(route: str, status: int, started: float, **known: Any) -> None:
 
 
 def log_run(report: Report) -> None:
-    """Writes a run's line. A run that somebody stopped has not failed."""
+    """Writes a run's line. A run that somebody stopped has not failed; a replay brings no newer data, so it
+    does not count as a success."""
     is_fine = (
         report.status in {"succeeded", "skipped", "running", "ended"} or report.error == STOPPED_ON_REQUEST
     )
@@ -128,7 +129,7 @@ def log_run(report: Report) -> None:
         "UnknownFields": report.unknown_fields,
         "Departed": report.departed,
         "Seconds": round(report.seconds, 3),
-        "Succeeded": int(report.status == "succeeded"),
+        "Succeeded": int(report.status == "succeeded" and not report.is_replay),
         "Failed": int(not is_fine),
     }
     _write({"service": "ingest"}, metrics, {"run_id": report.run_id, "status": report.status})

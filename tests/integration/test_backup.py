@@ -35,9 +35,10 @@ def kept(sql):
     return {table: sql(f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables}
 
 
-def commands():
-    """The command that dumps and the one that restores: of a whole database, and of a schema in it."""
-    return re.findall(r"```sh\n(.*?)\n(.*?)\n```", section("Backup and restore"), re.DOTALL)
+def commands(schema="public"):
+    """The commands that dump and that restore a schema."""
+    found = re.findall(r"```sh\n(.*?)```", section("Backup and restore"), re.DOTALL)
+    return [text.replace("SCHEMA=public", f"SCHEMA={schema}") for text in found]
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def command(tmp_path):
 
 
 def test_a_backup_is_restored_by_the_two_commands(stored, empty_database_url, command):
-    dump, restore = commands()[0]
+    dump, restore = commands()
 
     before = kept(stored)
     command(dump, empty_database_url)
@@ -66,8 +67,42 @@ def test_a_backup_is_restored_by_the_two_commands(stored, empty_database_url, co
     assert (report.status, report.unchanged) == ("succeeded", report.fetched)
 
 
+def test_a_backup_from_before_an_upgrade_is_restored_and_migrated(stored, empty_database_url, command):
+    dump, restore = commands()
+    command(dump, empty_database_url)
+    before = kept(stored)
+    stored(
+        "CREATE TABLE added (uid_token token REFERENCES erasures); ALTER TABLE erasures ADD COLUMN more added;"
+        "CREATE FUNCTION newer(run runs, made token) RETURNS runs LANGUAGE sql BEGIN ATOMIC SELECT run; END"
+    )
+    stored.close()
+    wiring.reset()
+
+    command(restore, empty_database_url)
+
+    assert kept(stored) == before
+    assert stored("SELECT to_regclass('added')") == [(None,)]
+    assert wiring.store().migrate() == []
+
+
+@pytest.mark.parametrize("broken", ["absent", "cut off"])
+def test_a_restore_that_fails_changes_nothing(stored, empty_database_url, command, tmp_path, broken):
+    dump, restore = commands()
+    command(dump, empty_database_url)
+    file, before = tmp_path / "decant.dump", kept(stored)
+    if broken == "absent":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-500])
+
+    with pytest.raises(subprocess.CalledProcessError):
+        command(restore, empty_database_url)
+
+    assert kept(stored) == before
+
+
 def test_in_a_shared_database_only_decants_schema_is_restored(app_environment, empty_database_url, command):
-    dump, restore = commands()[1]
+    dump, restore = commands("decant")
     its_own = f"{empty_database_url}?options=-csearch_path%3Ddecant"
     app_environment(DATABASE_URL=its_own)
     with contextlib.closing(Sql(empty_database_url)) as company, contextlib.closing(Sql(its_own)) as sql:
@@ -78,6 +113,7 @@ def test_in_a_shared_database_only_decants_schema_is_restored(app_environment, e
         command(dump, its_own)
         sql("DELETE FROM users; DELETE FROM runs")
         company("INSERT INTO orders VALUES (1)")
+        sql.close()
         wiring.reset()
         command(restore, its_own)
 

@@ -550,8 +550,18 @@ def test_a_run_with_cursors_that_does_not_reach_the_end_is_partial():
 def test_a_cursor_that_leads_to_the_same_page_again_ends_the_run():
     report = by_cursor(page(2), page(2, first=2), page(2), next_cursor=lambda _: {"after": VALUE})()
 
-    assert (report.status, report.error) == ("partial", "page 2: its cursor leads to this page again")
-    assert report.inserted == 2
+    error = "page 2: its cursor leads to a page that was already requested"
+    assert (report.status, report.error, report.inserted) == ("partial", error, 2)
+
+
+def test_cursors_that_lead_in_a_circle_end_the_run():
+    cursors = iter([{"page": 2}, {"page": 3}, {"page": 2}])
+    trial = by_cursor(page(1), page(1, first=1), page(1, first=2), next_cursor=lambda _: next(cursors))
+
+    report = trial()
+
+    error = "page 3: its cursor leads to a page that was already requested"
+    assert (report.status, report.error, report.inserted) == ("partial", error, 2)
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,13 @@ def test_a_run_that_did_not_complete_counts_as_failed(capsys, status, succeeded,
     assert (line["Succeeded"], line["Failed"]) == (succeeded, failed)
 
 
+def test_a_replay_says_nothing_about_the_source(capsys):
+    telemetry.log_run(Report("an-id", "succeeded", is_replay=True))
+
+    line = line_of(capsys)
+    assert (line["status"], line["Succeeded"], line["Failed"]) == ("succeeded", 0, 0)
+
+
 class Odd:
     def __str__(self):
         raise AttributeError("hush")
