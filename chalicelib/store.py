@@ -202,9 +202,9 @@ class Store:
             raise KeysOvertaken("erase")
         return Erased(*rows[0])
 
-    def stats(self) -> bytes:
-        """The JSON body of the statistics, computed now."""
-        total, computed_at, counts = self._rows("stats", {})[0]
+    def stats(self, given_up: Sequence[int] = ()) -> bytes:
+        """The JSON body of the statistics, computed now. Erasures under given-up keys are not counted."""
+        total, computed_at, counts = self._rows("stats", {"given_up": list(given_up)})[0]
         risk = risk_view(*self._rows("risk", {"few": FEW_DISTINCT, "small": SMALL_GROUP})[0])
         return encode(stats_view(total, computed_at, counts, risk))
 

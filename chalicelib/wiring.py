@@ -131,7 +131,7 @@ class _LazyStore:
         return store().get_user(uid)
 
     def stats(self) -> bytes:
-        return store().stats()
+        return store().stats(tokeniser().given_up)
 
 
 @_Cached

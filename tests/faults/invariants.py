@@ -12,7 +12,7 @@ from tests.conftest import Sql
 LONGEST_TTL_SECONDS = 133
 
 _TABLES = ("runs", "pages", "rejects", "erasures", "users", "users_address", "key_versions")
-_TIMES_AND_RUNS = "'{created_at,updated_at,first_run_id,last_run_id}'::text[]"
+_TIMES_AND_RUNS = "'{created_at,updated_at,last_seen_at,first_run_id,last_run_id}'::text[]"
 _PEOPLE = f"""
 SELECT uid::text, to_jsonb(users) - {_TIMES_AND_RUNS}, to_jsonb(users_address)
 FROM users LEFT JOIN users_address USING (uid)

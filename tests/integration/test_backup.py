@@ -72,7 +72,7 @@ def test_a_backup_from_before_an_upgrade_is_restored_and_migrated(stored, empty_
     command(dump, empty_database_url)
     before = kept(stored)
     stored(
-        "CREATE TABLE added (uid_token token REFERENCES erasures); ALTER TABLE erasures ADD COLUMN more added;"
+        "CREATE TABLE added (uid_token token REFERENCES erasures); ALTER TABLE erasures ADD COLUMN more int;"
         "CREATE FUNCTION newer(run runs, made token) RETURNS runs LANGUAGE sql BEGIN ATOMIC SELECT run; END"
     )
     stored.close()

@@ -120,6 +120,7 @@ def test_an_erased_person_stays_away_when_a_new_key_is_taken_back(api, ingest, u
 
     use(given_up(2, OLD))
     assert ingest(ERASED).suppressed == 1
+    assert versions(api, redis_client, "erasure_key_version") == {1: 1}
     use(given_up(2, {3: KEYS[3]}))  # too early
     assert "version 1 is missing, but needed (people: 0, erasures: 1," in runs.run_ingest("manual").error
     use(json.dumps(json.loads(given_up(2, OLD)) | json.loads(pii_keys({3: KEYS[3]}))))

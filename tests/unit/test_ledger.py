@@ -42,6 +42,7 @@ def test_a_new_report_counts_nothing():
         "next_page": None,
         "queued": False,
         "since": None,
+        "is_replay": False,
         "source_ended": False,
         "short_pages": 0,
     }

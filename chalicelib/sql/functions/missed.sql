@@ -1,6 +1,6 @@
--- Why a queued run that has loaded all its pages may have missed records or values, or NULL. For a run that works its
--- pages in turn, pipeline.py and finish_run.sql say the same; only there, it is also a fault if no page says how many
--- records there are. `unread` was written by earlier versions.
+-- Why a queued run that has loaded all its pages may have missed records, or what suggests that the source has changed;
+-- or NULL. For a run that works its pages in turn, pipeline.py and finish_run.sql say the same; only there, it is also a
+-- fault if no page says how many records there are. `unread` was written by earlier versions.
 CREATE OR REPLACE FUNCTION missed(run runs) RETURNS text
     LANGUAGE sql STABLE
     BEGIN ATOMIC
@@ -19,7 +19,7 @@ CREATE OR REPLACE FUNCTION missed(run runs) RETURNS text
             THEN format('the source says that it has %s records, and gave %s', total, (run).fetched)
             WHEN (run).reads_to_end AND last = (run).pages_planned AND ((run).fetched >= total) IS NOT TRUE
             THEN format('page %s: the source may have more pages than SOURCE_PAGES', last)
-            ELSE coalesce((run).unread, emptied(run))
+            ELSE coalesce((run).unread, implausible(run))
         END
         FROM worked CROSS JOIN short LEFT JOIN pages ON run_id = (run).run_id AND page = last;
     END;

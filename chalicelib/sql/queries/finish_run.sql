@@ -1,7 +1,7 @@
 -- Ends a run that is still running; a run that was recorded as lost or stopped in the meantime stays so. Idempotent:
 -- a second try, and the worker of a stopped run, only add the timings.
--- A partial run without a loaded page is recorded as failed; one that has read everything, but found a column empty
--- that was not, as partial.
+-- A partial run without a loaded page is recorded as failed; one that has read everything, but in which the source
+-- seems to have changed, as partial.
 -- Returns what the ledger has, which is authoritative: a load's response may have been lost.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a stricter level fails after waiting for another page's change
 SELECT FROM runs WHERE run_id = %(run_id)s FOR UPDATE; -- so that the next statement sees which pages were given up
@@ -11,12 +11,12 @@ WITH ending AS (
         run_id,
         CASE
             WHEN %(status)s = 'partial' AND pages_done = 0 THEN 'failed'
-            WHEN emptied IS NOT NULL THEN 'partial'
+            WHEN problem IS NOT NULL THEN 'partial'
             ELSE %(status)s
         END AS status,
-        nullif(concat_ws('; ', %(error)s, emptied), '') AS error
+        nullif(concat_ws('; ', %(error)s, problem), '') AS error
     FROM runs CROSS JOIN LATERAL (
-        SELECT CASE WHEN %(status)s IN ('succeeded', 'partial') THEN emptied(runs) END AS emptied
+        SELECT CASE WHEN %(status)s IN ('succeeded', 'partial') THEN implausible(runs) END AS problem
     ) AS judged
     WHERE run_id = %(run_id)s
 ), ended AS (

@@ -16,7 +16,11 @@ WITH people AS MATERIALIZED (
     FROM people
     GROUP BY GROUPING SETS ((country), (decade), (plan), (gender), (key_version))
     UNION ALL
-    SELECT 'erasure_key_version', key_version(uid_token)::text, count(*) FROM erasures WHERE moved_to IS NULL GROUP BY 2
+    SELECT 'erasure_key_version', key_version(uid_token)::text, count(*)
+    FROM erasures -- as in reconcile_keys.sql: one that moved to a version that was given up needs its old one again
+    WHERE (moved_to IS NULL OR key_version(moved_to) = ANY (%(given_up)s::integer[]))
+        AND key_version(uid_token) <> ALL (%(given_up)s::integer[])
+    GROUP BY 2
 ), ranked AS (
     SELECT *, row_number() OVER (PARTITION BY by ORDER BY count DESC, value) AS rank FROM spread
 )

@@ -1,11 +1,11 @@
-"""Columns that a source stops filling: a field that it has renamed, or that the key may not see any more."""
+"""Runs that suggest that the source has changed: nobody is known, or has a value in a column, any more."""
 
 import pytest
 
 from chalicelib import runs
 from chalicelib.ledger import Counts, Ending, RunRequest
 from tests.builders import RANDOM_DATA_API
-from tests.fakes import page_load, person, uid
+from tests.fakes import KEY, page_load, person, token, uid
 
 ENOUGH = 21  # people who should have a value
 NO_PHONE = {"phone_number": None}
@@ -15,12 +15,15 @@ NO_PHONE = {"phone_number": None}
 def run(store):
     """Runs once: so many people who have all values, so many without some, a page for each."""
 
-    def run(full, lacking=0, lacks=NO_PHONE, ending=None, contract="a hash", **request) -> Counts:
+    def run(
+        full, lacking=0, lacks=NO_PHONE, first=0, page=1, ending=None, contract="a hash", **request
+    ) -> Counts:
         request = RunRequest(**{"source": "here", "trigger": "manual", "pages": 2} | request)
         run_id = store.open_run(request, contract, 1).run_id
-        store.load_page(page_load(run_id, *map(person, range(full))))
-        people = [person(number, **lacks) for number in range(full, full + lacking)]
-        store.load_page(page_load(run_id, *people, page=2))
+        start = first + full
+        store.load_page(page_load(run_id, *map(person, range(first, start)), page=page))
+        people = [person(number, **lacks) for number in range(start, start + lacking)]
+        store.load_page(page_load(run_id, *people, page=page + 1))
         ended = store.finish_run(run_id, ending or Ending("succeeded"))
         assert ended == store.finish_run(run_id, ending or Ending("succeeded"))  # a second try
         return ended
@@ -32,7 +35,7 @@ def test_a_run_in_which_nobody_has_a_value_any_more_is_partial_and_names_the_col
     run(ENOUGH)
     emptied = run(0, ENOUGH, {"phone_number": None, "city": None, "lat": None})
 
-    why = "nobody has a value for city, lat, phone_number, which many had in the run before"
+    why = "nobody has a value for city, lat, phone_number, but many had in the run before"
     assert (emptied.status, emptied.error) == ("partial", why)
     assert run(0, ENOUGH, {"phone_number": None, "city": None, "lat": None}).status == "succeeded"  # once
 
@@ -63,7 +66,7 @@ def test_an_error_of_the_run_comes_first(run):
     run(ENOUGH)
     ended = run(0, ENOUGH, ending=Ending("partial", "page 3: status 500"))
 
-    missing = "nobody has a value for phone_number, which many had in the run before"
+    missing = "nobody has a value for phone_number, but many had in the run before"
     assert (ended.status, ended.error) == ("partial", f"page 3: status 500; {missing}")
 
 
@@ -85,6 +88,63 @@ def test_runs_are_compared_with_the_last_that_says_anything(run, between):
     assert run(0, ENOUGH).status == "partial"
 
 
+NEW_IDS = "nobody was known, but many were in the run before"
+
+
+def test_a_run_in_which_nobody_is_known_any_more_is_partial_and_says_so(run):
+    run(ENOUGH)
+    assert run(ENOUGH).unchanged == ENOUGH
+    renumbered = run(ENOUGH, first=100)
+
+    assert (renumbered.status, renumbered.error) == ("partial", NEW_IDS)
+    assert run(ENOUGH, first=100).status == run(ENOUGH, first=100).status == "succeeded"
+
+
+def test_both_may_be_so_at_once(run):
+    run(ENOUGH)
+    run(ENOUGH)
+
+    why = f"{NEW_IDS}; nobody has a value for phone_number, but many had in the run before"
+    assert run(0, ENOUGH, first=100).error == why
+
+
+@pytest.mark.parametrize(
+    ("known", "new", "status"), [(0, 20, "succeeded"), (1, 100, "succeeded"), (0, 21, "partial")]
+)
+def test_new_people_are_no_reason_for_doubt(run, known, new, status):
+    run(ENOUGH)
+    run(ENOUGH)
+
+    assert run(known + new, first=ENOUGH - known).status == status
+
+
+def test_a_source_that_invents_people_at_each_call_is_never_doubted(run):
+    assert {run(ENOUGH, first=100 * number).status for number in range(4)} == {"succeeded"}
+
+
+def test_the_continuation_of_a_run_is_not_compared(run):
+    run(ENOUGH)
+    run(ENOUGH)
+
+    assert run(0, ENOUGH, first=100, page=3, pages=4).status == "succeeded"
+
+
+def test_people_who_were_erased_are_known(run, store):
+    run(ENOUGH)
+    run(ENOUGH)
+    run_id = store.open_run(RunRequest("here", "manual", 1), "a hash", 1).run_id
+    for number in range(ENOUGH):
+        store.erase(uid(number), [token(letter(number))], KEY)
+    erased = [[token(letter(number))] for number in range(ENOUGH)]
+    store.load_page(page_load(run_id, *map(person, range(ENOUGH)), erasure_tokens=erased))
+
+    assert store.finish_run(run_id, Ending("succeeded")).status == "succeeded"
+
+
+def letter(number):
+    return chr(ord("a") + number)
+
+
 def test_runs_over_changes_are_not_compared(run, sql):
     run(ENOUGH)
     sql("UPDATE runs SET reads_to_end = true")
@@ -101,7 +161,7 @@ def test_a_queued_run_is_judged_too(run, store):
     store.load_page(page_load(run_id, *(person(number, **NO_PHONE) for number in range(ENOUGH))))
 
     assert store.finish_page(run_id, {}) == "partial"
-    why = "nobody has a value for phone_number, which many had in the run before"
+    why = "nobody has a value for phone_number, but many had in the run before"
     assert store.get_run(run_id).error == why
 
 
@@ -116,6 +176,6 @@ def test_a_field_that_the_source_renames_is_reported(app_environment, user_api, 
     user_api.script(RANDOM_DATA_API.page(*records))
     report = runs.run_ingest("manual")
 
-    why = "nobody has a value for phone_number, which many had in the run before"
+    why = "nobody has a value for phone_number, but many had in the run before"
     assert (report.status, report.error, report.updated) == ("partial", why, ENOUGH)
     assert f"run {report.run_id}: {why}" in caplog.text

@@ -1,0 +1,34 @@
+-- What suggests that the source has changed: nobody in a run was known, or has a value in some columns, although more
+-- than twenty people should, going by the run over everybody before it, under the same contract. As a sentence, or
+-- NULL. Not judged are runs over changes, replays, and runs that continue another: their people may be others.
+CREATE OR REPLACE FUNCTION implausible(run runs) RETURNS text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+        WITH earlier AS (
+            SELECT filled, (filled ->> 'uid')::bigint AS people, updated + unchanged + suppressed AS known FROM runs
+            WHERE source = (run).source AND contract_hash = (run).contract_hash AND filled ->> 'uid' <> '0'
+                AND trigger <> 'replay' AND since IS NULL AND status IN ('succeeded', 'partial')
+                AND (started_at, run_id) < ((run).started_at, (run).run_id)
+            ORDER BY started_at DESC, run_id DESC
+            LIMIT 1
+        ), counts AS (
+            SELECT name, count::bigint AS before, ((run).filled ->> name)::bigint AS now
+            FROM earlier CROSS JOIN jsonb_each_text(earlier.filled) AS column_filled (name, count)
+            UNION ALL
+            SELECT NULL, known, (run).updated + (run).unchanged + (run).suppressed FROM earlier
+        ), missing AS (
+            SELECT name FROM counts CROSS JOIN earlier
+            WHERE (run).trigger <> 'replay' AND (run).since IS NULL AND now = 0
+                AND EXISTS (SELECT FROM pages WHERE run_id = (run).run_id AND page = 1 AND fetched IS NOT NULL)
+                AND before * ((run).filled ->> 'uid')::bigint > 20 * people
+        )
+        SELECT nullif(
+            concat_ws(
+                '; ',
+                CASE WHEN bool_or(name IS NULL) THEN 'nobody was known, but many were in the run before' END,
+                'nobody has a value for ' || string_agg(name, ', ' ORDER BY name) || ', but many had in the run before'
+            ),
+            ''
+        )
+        FROM missing;
+    END;
