@@ -41,10 +41,10 @@ def withhold(*cities):
     ],
 )
 def test_an_address_or_a_long_number_is_withheld_and_counted(text):
-    columns, withheld = withhold("Lisboa", text, None, text)
+    columns, withheld = withhold("Lisboa", text, None, text, text)
 
-    assert columns["city"] == ["Lisboa", None, None, None]
-    assert withheld == {"city": 2}
+    assert columns["city"] == ["Lisboa", None, None, None, None]
+    assert withheld == {"city": 3}
 
 
 @pytest.mark.parametrize(
