@@ -5,8 +5,6 @@ PY = .venv/bin/python
 STAGE ?= prod
 MAKE_VENV = { echo "Making .venv with $$("$$python" --version) …"; "$$python" -m venv --clear .venv; }
 
-# In this order: the schedule fires a minute after the deployment, and the other tests run in the meantime.
-IN_LOCALSTACK = $(addprefix tests/e2e/test_,backfill.py cloudformation.py lambda_processes.py localstack.py)
 LOCALSTACK_RUNS = $(PY) -c 'import platform, sys; \
 	sys.exit(sys.version_info < (3, 12) or (sys.platform, platform.machine()) != ("linux", "x86_64"))'
 
@@ -67,7 +65,7 @@ redrive: .venv/installed ## Process the pages in the dead-letter queue again; ST
 	@exec $(PY) -m infra.redrive --stage '$(STAGE)'
 
 e2e: .venv/installed-dev localstack/.venv/installed ## Run only the tests in LocalStack
-	@exec $(PY) -m pytest $(IN_LOCALSTACK) $(TESTARGS)
+	@exec $(PY) -m pytest tests/e2e/in_localstack $(TESTARGS)
 
 soak: .venv/installed-dev ## Make servers, connections and processes fail for MINUTES=30; report what was lost or duplicated
 	@exec $(PY) -m tests.faults.soak --minutes '$(or $(MINUTES),30)' $(if $(SEED),--seed '$(SEED)')

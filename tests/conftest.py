@@ -29,11 +29,6 @@ from tests.keys import API_KEY, KEY_WITHOUT_SCOPES, PII_KEY
 
 TTL_SECONDS = 120
 
-# The Makefile and .github/workflows/ci.yml name the same files.
-IN_LOCALSTACK = {
-    f"tests/e2e/test_{name}.py" for name in ("backfill", "cloudformation", "lambda_processes", "localstack")
-}
-
 # Faster than TRUNCATE, which creates new files. Addresses and rejects are deleted by cascade.
 _EMPTY = "DELETE FROM users; DELETE FROM runs; DELETE FROM erasures; DELETE FROM key_versions"
 _EXPIRE = "UPDATE runs SET lease_expires_at = now() - interval '1 second' WHERE status = 'running'"
@@ -43,7 +38,8 @@ class AFileAtATime(LoadFileScheduling):
     """Runs each file's tests in one xdist worker, and all files that share one LocalStack in one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "LocalStack" if nodeid.partition("::")[0] in IN_LOCALSTACK else super()._split_scope(nodeid)
+        is_shared = nodeid.startswith("tests/e2e/in_localstack/")
+        return "LocalStack" if is_shared else super()._split_scope(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -22,8 +22,8 @@ ELSEWHERE = {
     "make test": (".ci/run", "make test"),
     "make leak-test": ("pyproject.toml", 'testpaths = ["tests"]'),  # tests/leaks, with a report
     "make clean": ("tests/checkout.py", "make clean"),  # after each test here
-    "make localstack": ("tests/e2e/cloud.py", '"local.localstack", "up"'),
-    "make localstack-down": ("tests/e2e/cloud.py", '"local.localstack", "down"'),
+    "make localstack": ("tests/e2e/in_localstack/cloud.py", '"local.localstack", "up"'),
+    "make localstack-down": ("tests/e2e/in_localstack/cloud.py", '"local.localstack", "down"'),
     "make deploy": ("tests/unit/test_infra_deploy.py", "deploy.main()"),
     "chalice deploy": ("local/deployment.py", '"deploy"'),
     "docker compose up --build": (".github/workflows/ci.yml", "docker compose up -d --build"),

@@ -14,7 +14,7 @@ import pytest
 from local import postgres, settings
 from local.localstack_keeper import ENDPOINT
 from local.processes import free_port
-from tests.e2e.cloud import ROOT, Cloud
+from tests.e2e.in_localstack.cloud import ROOT, Cloud
 from tests.waiting import gone, until
 
 pytestmark = pytest.mark.timeout(500)

@@ -8,8 +8,8 @@ import pytest
 
 from chalicelib.aws import ingest_event
 from chalicelib.ledger import OUTCOMES
-from tests.e2e.cloud import STACK, command
-from tests.e2e.conftest import READER
+from tests.e2e.in_localstack.cloud import STACK, command
+from tests.e2e.in_localstack.conftest import READER
 from tests.keys import API_KEY, KEY_WITHOUT_SCOPES
 from tests.waiting import until
 

@@ -22,7 +22,7 @@ from local.deployment import DUMMY_CREDENTIALS
 from local.localstack_keeper import ENDPOINT
 from tests.waiting import until
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 START_SECONDS, STOP_SECONDS = 390, 90
 STACK = "decant-localstack"
 

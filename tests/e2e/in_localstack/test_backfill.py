@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from chalicelib.ledger import OUTCOMES
-from tests.e2e.cloud import STACK
+from tests.e2e.in_localstack.cloud import STACK
 from tests.keys import API_KEY
 
 pytestmark = pytest.mark.timeout(500)

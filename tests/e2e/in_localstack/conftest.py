@@ -1,4 +1,7 @@
-"""One LocalStack for all tests that need it. Where it cannot run they are skipped, but never in CI."""
+"""One LocalStack for all tests of this folder. Where it cannot run they are skipped, but never in CI.
+
+Those that wait for the schedule come last: it fires a minute after the deployment.
+"""
 
 import json
 import os
@@ -9,7 +12,7 @@ from chalicelib.access import SCOPES, key_hash
 from local.errors import LocalError
 from local.localstack import refuse_unsuitable
 from local.processes import free_port
-from tests.e2e.cloud import localstack
+from tests.e2e.in_localstack.cloud import localstack
 from tests.keys import API_KEY, KEY_WITHOUT_SCOPES
 
 READER = "decant_reader"
