@@ -778,6 +778,18 @@ def test_a_queued_run_that_gets_fewer_records_than_the_source_has_is_partial(
     assert (run["status"], run["error"]) == (status, why)
 
 
+def test_a_queued_backfill_of_some_of_the_pages_is_complete_whatever_the_source_has(
+    ending, start, worker, sql
+):
+    ending(last=4, pages=4, total=4 * SIZE)
+
+    run_id = start(pages=2)
+    worker.work_off()
+
+    run = ledger(sql, run_id)
+    assert (run["status"], run["error"], run["fetched"]) == ("succeeded", None, 2 * SIZE)
+
+
 def test_a_queued_run_over_exactly_the_pages_that_there_are_is_complete_if_the_total_says_so(
     ending, worker, sql
 ):
