@@ -149,7 +149,8 @@ class Dialect(Generic[T]):
         """The uid of a record, if it has one; the record may be wrong in any way."""
         try:
             value = reduce(getitem, shapes.steps(self.uid), lenient_json.loads(raw))
-            return None if value is None else str(self.make_uid(value))
+            uid = None if value is None else self.make_uid(value)
+            return str(uid) if isinstance(uid, UUID) else None
         except _FAULTS_OF_ANY_JSON:
             return None
 

@@ -32,7 +32,7 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
     validated, replay = _extract(edges, plan, page, report)
     if not validated.fetched and plan.replay_of:
         return None
-    rejects = list(_reject_rows(edges, report.run_id, page, validated))
+    rejects = list(_reject_rows(edges, plan, report.run_id, page, validated))
     report.rejects_by_rule.update((issue.path, issue.rule) for row in rejects for issue in row.issues)
     report.received += validated.fetched
     report.unknown_fields += validated.unknown.total()
@@ -140,14 +140,16 @@ def _validated_again(
     return validated, Replay(run_id, list(records), rejects[0].sealed_at) if records else None
 
 
-def _reject_rows(edges: Edges, run_id: str, page: int, validated: ValidatedPage) -> Iterator[RejectRow]:
+def _reject_rows(
+    edges: Edges, plan: Plan, run_id: str, page: int, validated: ValidatedPage
+) -> Iterator[RejectRow]:
     """Rejects as the ledger keeps them.
 
     Seals the rejects that other rules might accept, unless a valid record of the page has the same uid.
-    Raises ConfigError if no erasure would find the seals.
+    Raises ConfigError if no erasure would find the seals, or if invalid people would seem to have left.
     """
     fingerprint, quarantine = edges.tokeniser.fingerprint, edges.quarantine
-    if quarantine and not validated.uids_agree:
+    if (quarantine or plan.retention_days) and not validated.uids_agree:
         problem = f"uid or make_uid of {edges.source.dialect.name} finds another uid than to_user gives"
         raise ConfigError("SOURCE_DIALECT", problem)
     valid_uids = {user.uid for user in validated.users} if quarantine and validated.rejects else set[UUID]()

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import threading
+from dataclasses import replace
 
 import psycopg2
 import pytest
@@ -219,6 +220,35 @@ def test_a_scheduled_run_removes_who_has_left_and_keeps_who_is_invalid(source, a
     assert (report.status, report.rejected, report.departed) == ("succeeded", 1, 1)
     assert stored(sql)[:2] == [2, 3]
     assert '"Departed":1' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", [{"uid": "username"}, {"make_uid": str}], ids=["uid", "make_uid"])
+def test_a_dialect_that_would_take_invalid_people_for_gone_is_refused(source, age, sql, monkeypatch, wrong):
+    many = [record(number) for number in range(10, 20)]
+    source(record(1), *many)
+    runs.ingest({})
+    age(DAYS + 2, 1)
+    monkeypatch.setattr(wiring.source(), "dialect", replace(wiring.source().dialect, **wrong))
+    source(*many, record(1, email="nobody"))
+
+    report = runs.ingest({})
+
+    problem = "uid or make_uid of random-data-api finds another uid than to_user gives"
+    assert (report.status, report.error) == ("failed", f"SOURCE_DIALECT: {problem}")
+    assert stored(sql)[0] == 1
+
+
+def test_a_uid_that_is_no_uuid_does_not_reach_postgres_whose_log_would_show_it(
+    source, app_environment, postgres, monkeypatch
+):
+    app_environment(RETENTION_DAYS="0")
+    wrong = {"uid": "username", "make_uid": str}
+    dialect = replace(paged(wiring.source().dialect, ends=True), **wrong)
+    monkeypatch.setattr(wiring.source(), "dialect", dialect)
+    source(record(1, email="nobody", username="canary.name"), *(record(number) for number in range(10, 20)))
+
+    assert runs.ingest({}).status == "succeeded"
+    assert "canary.name" not in postgres.log.read_text(encoding="utf-8")
 
 
 def test_a_removal_that_fails_is_logged_and_the_run_has_succeeded(source, age, sql, monkeypatch, caplog):

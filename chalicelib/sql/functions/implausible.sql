@@ -1,13 +1,14 @@
 -- What suggests that the source has changed: nobody in a run was known, or has a value in some columns, although more
 -- than twenty people should, going by the run over everybody before it, under the same contract. As a sentence, or
--- NULL. Not judged are runs over changes, replays, and runs that continue another: their people may be others.
+-- NULL. Runs over changes, replays and runs that continue another are neither judged nor a measure: a source may sort
+-- its people so that the last pages lack what the first have.
 CREATE OR REPLACE FUNCTION implausible(run runs) RETURNS text
     LANGUAGE sql STABLE
     BEGIN ATOMIC
         WITH earlier AS (
             SELECT filled, (filled ->> 'uid')::bigint AS people, updated + unchanged + suppressed AS known FROM runs
             WHERE source = (run).source AND contract_hash = (run).contract_hash AND filled ->> 'uid' <> '0'
-                AND trigger <> 'replay' AND since IS NULL AND status IN ('succeeded', 'partial')
+                AND trigger <> 'replay' AND since IS NULL AND as_of = started_at AND status IN ('succeeded', 'partial')
                 AND (started_at, run_id) < ((run).started_at, (run).run_id)
             ORDER BY started_at DESC, run_id DESC
             LIMIT 1
@@ -18,8 +19,7 @@ CREATE OR REPLACE FUNCTION implausible(run runs) RETURNS text
             SELECT NULL, known, (run).updated + (run).unchanged + (run).suppressed FROM earlier
         ), missing AS (
             SELECT name FROM counts CROSS JOIN earlier
-            WHERE (run).trigger <> 'replay' AND (run).since IS NULL AND now = 0
-                AND EXISTS (SELECT FROM pages WHERE run_id = (run).run_id AND page = 1 AND fetched IS NOT NULL)
+            WHERE (run).trigger <> 'replay' AND (run).since IS NULL AND (run).as_of = (run).started_at AND now = 0
                 AND before * ((run).filled ->> 'uid')::bigint > 20 * people
         )
         SELECT nullif(
