@@ -10,7 +10,7 @@ import pytest
 
 from chalicelib import runs, wiring
 from chalicelib.errors import StoreUnavailable
-from chalicelib.ledger import Ending, RunRequest
+from chalicelib.ledger import Ending, Replay, RunRequest
 from tests.builders import RANDOM_DATA_API, paged
 from tests.fakes import page_load, person, reject, token, uid
 from tests.waiting import until
@@ -126,6 +126,18 @@ def test_seen_is_who_is_unchanged_changed_or_invalid(run, age, sql):
 
 def of_person(row, number):
     return type(row)(row.position, row.issues, row.fingerprint, None if number is None else uid(number))
+
+
+def test_a_replay_sees_nobody(run, age, store, sql):
+    sealed_in = run(person(1), person(2)).run_id
+    age(5, 1, 2)
+    replay = Replay(sealed_in, [], "2999-01-01T00:00:00Z")
+
+    run_id = open_run(store, trigger="replay", replay_of=sealed_in, reads_to_end=False)
+    loaded = store.load_page(replace(page_load(run_id, person(1), person(2, city="Å")), replay=replay))
+
+    assert (loaded.unchanged, loaded.updated) == (1, 1)
+    assert sql("SELECT count(*) FROM users WHERE last_seen_at < now() - interval '4 days'") == [(2,)]
 
 
 def test_whoever_was_seen_less_than_a_day_ago_is_not_written(run, age, sql):

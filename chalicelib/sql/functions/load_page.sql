@@ -159,7 +159,7 @@ WITH sealed AS MATERIALIZED (
         sealed_at = load_page.sealed_at,
         version = users.version + 1,
         updated_at = now(),
-        last_seen_at = now()
+        last_seen_at = CASE WHEN load_page.replay_of IS NULL THEN now() ELSE users.last_seen_at END
     FROM page
     WHERE users.uid = ANY (ARRAY[page.uid]) AND NOT is_erased AND known_hash <> page.content_hash
         AND ( -- another load may have changed it by now
@@ -190,14 +190,16 @@ WITH sealed AS MATERIALIZED (
     FROM json_to_recordset(load_page.rejects) AS reject (
         position integer, issues jsonb, fingerprint token, uid uuid, sealed text, uid_tokens text[]
     )
-), seen AS ( -- whose record is the stored one, or invalid; once a day, so that most runs write nothing about them
+), seen AS ( -- whose record is the stored one, or invalid; once a day, so that most runs write nothing about them. A
+    -- replay asks the source for nobody
     UPDATE users SET last_seen_at = now()
     FROM (
         SELECT uid FROM page WHERE NOT is_erased AND known_hash = page.content_hash
         UNION ALL
         SELECT uid FROM reject_rows WHERE uid IS NOT NULL AND uid NOT IN (SELECT uid FROM page)
     ) AS met
-    WHERE users.uid = ANY (ARRAY[met.uid]) AND last_seen_at < now() - interval '1 day' AND EXISTS (SELECT FROM claimed)
+    WHERE users.uid = ANY (ARRAY[met.uid]) AND last_seen_at < now() - interval '1 day' AND load_page.replay_of IS NULL
+        AND EXISTS (SELECT FROM claimed)
 ), rejects_deleted AS ( -- the rejects that an earlier try at this page stored; they are replaced
     DELETE FROM rejects
     WHERE run_id = load_page.run_id AND page = load_page.page AND EXISTS (SELECT FROM claimed)
