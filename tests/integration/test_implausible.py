@@ -15,9 +15,7 @@ NO_PHONE = {"phone_number": None}
 def run(store):
     """Runs once: so many people who have all values, so many without some, a page for each."""
 
-    def run(
-        full, lacking=0, lacks=NO_PHONE, first=0, ending=None, contract="a hash", **request
-    ) -> Counts:
+    def run(full, lacking=0, lacks=NO_PHONE, first=0, ending=None, contract="a hash", **request) -> Counts:
         request = RunRequest(**{"source": "here", "trigger": "manual", "pages": 2} | request)
         run_id = store.open_run(request, contract, 1).run_id
         start = first + full
