@@ -29,6 +29,19 @@ export function fill(node, ...children) {
   return node;
 }
 
+/** The same, but not if nothing would change: the focus and the selection in them stay. For children without listeners. */
+export function refill(node, ...children) {
+  const fresh = fill(node.cloneNode(false), ...children);
+  if (!fresh.isEqualNode(node)) fill(node, ...fresh.childNodes);
+  return node;
+}
+
+/** Whether the user has selected something in a node: replacing its children would clear that. */
+export function isSelected(node) {
+  const selection = getSelection();
+  return !selection.isCollapsed && selection.containsNode(node, true);
+}
+
 function present(children) {
   return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
 }

@@ -1,6 +1,6 @@
 // The current state: a headline, and the main figures.
 
-import { element, fill } from "./dom.js";
+import { element, refill } from "./dom.js";
 import { meaning, wasStopped } from "./kinds.js";
 import { isClosed } from "./states.js";
 import { age, counted, number, share, time } from "./words.js";
@@ -28,12 +28,12 @@ export function nowPart() {
   const update = (news) => {
     Object.assign(known, news);
     const [headline, ...lines] = summary(known);
-    title.textContent = headline;
-    fill(text, lines);
+    refill(title, headline);
+    refill(text, lines);
     const isStale = known.refusal || known.health === null || known.health?.postgres.ok === false;
     figures.classList.toggle("stale", Boolean(isStale));
     shown = { ...known, health: known.health?.postgres.ok ? known.health : shown.health };
-    fill(figures, figure("People stored", people(shown)), figure("Last successful run", lastGood(shown)), figure("Rejected", rejected(shown)), figure("Found in Redis", hits(shown)));
+    refill(figures, figure("People stored", people(shown)), figure("Last successful run", lastGood(shown)), figure("Rejected", rejected(shown)), figure("Found in Redis", hits(shown)));
   };
   return { node: element("section", { class: "now" }, title, text, figures), update };
 }

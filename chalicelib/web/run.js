@@ -1,6 +1,6 @@
 // One run: what became of its records, where its time went, and what it rejected. Updates while the run is running.
 
-import { announce, card, element, entitle, facts, fill, gauge } from "./dom.js";
+import { announce, card, element, entitle, facts, fill, gauge, isSelected, refill } from "./dom.js";
 import { KINDS, lasted, meaning, total } from "./kinds.js";
 import { pollAnswers } from "./poll.js";
 import { rejectsPart } from "./rejects.js";
@@ -21,7 +21,7 @@ export function runView(place, signal, runId) {
   let running = false;
   const refuse = (error) => fill(body, failure(error));
   pollAnswers(`runs/${runId}`, { signal }, (run) => {
-    fill(title, "Run of ", timestamp(run.started_at));
+    refill(title, "Run of ", timestamp(run.started_at));
     entitle(`Run ${day(run.started_at)} ${time(run.started_at)} (${run.status})`);
     if (run.status === "running" && isSelected(body)) return SECONDS; // a redraw would clear the user's selection
     const held = body.contains(document.activeElement);
@@ -40,11 +40,6 @@ export function runView(place, signal, runId) {
     rejectsPart(rejects, run, signal);
     return undefined;
   }, refuse, SECONDS * 4);
-}
-
-function isSelected(place) {
-  const selection = getSelection();
-  return !selection.isCollapsed && place.contains(selection.anchorNode);
 }
 
 function about(run) {

@@ -1,7 +1,7 @@
 // The runs as a chart, and as a table.
 
 import { draw, inWords, mark } from "./chart.js";
-import { element, fill } from "./dom.js";
+import { element, fill, isSelected } from "./dom.js";
 import { KINDS, lasted, meaning } from "./kinds.js";
 import { empty } from "./states.js";
 import { table } from "./table.js";
@@ -18,6 +18,7 @@ export function runsPart(signal) {
   const readout = element("p", { class: "readout", "aria-hidden": "true" });
   const asTable = element("div");
   let known = [];
+  let tabled; // the runs in the table
   let told;
   const tell = (id) => {
     told = known.find((run) => run.run_id === id);
@@ -41,10 +42,12 @@ export function runsPart(signal) {
   watcher.observe(chart);
   signal.addEventListener("abort", () => watcher.disconnect());
   const update = (runs) => {
-    if (JSON.stringify(runs) === JSON.stringify(known) && !runs.some((run) => run.status === "running")) return;
-    known = runs;
-    redraw();
-    if (asTable.contains(document.activeElement)) return;
+    if (JSON.stringify(runs) !== JSON.stringify(known) || runs.some((run) => run.status === "running")) {
+      known = runs;
+      redraw();
+    }
+    if (tabled === known || isSelected(asTable) || asTable.contains(document.activeElement)) return; // it catches up when it is let go
+    tabled = known;
     const across = asTable.querySelector(".scroll")?.scrollLeft ?? 0;
     fill(asTable, runsTable("The last runs, newest first", runs)).firstChild.scrollLeft = across;
   };

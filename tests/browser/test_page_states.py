@@ -209,6 +209,46 @@ def test_during_a_run_the_table_keeps_the_focus(bare_tab, bare):
     expect(link).to_be_focused()
 
 
+def select(locator):
+    """Selects its text, as a user does who wants to copy it; returns what is selected."""
+    locator.evaluate("node => getSelection().selectAllChildren(node)")
+    return locator.page.evaluate("String(getSelection())")
+
+
+def test_the_headline_keeps_the_focus_and_the_selection(bare_tab, bare):
+    run_id = bare.store.open_run(RunRequest("here", "manual", 1), "", 1).run_id
+    bare.store.finish_run(run_id, Ending("failed", "page 1: status 503"))
+    bare_tab.page.reload()
+    bare_tab.link("View the run").focus()
+    selected = select(bare_tab(".now .lead"))
+
+    with bare_tab.page.expect_response("**/health"):
+        bare.sql(_SKIPPED, 1)  # changes the runs, but not the headline
+    expect(bare_tab.bars()).to_have_count(2)
+
+    expect(bare_tab.link("View the run")).to_be_focused()
+    assert bare_tab.page.evaluate("String(getSelection())") == selected
+
+
+def test_during_a_run_the_table_keeps_the_selection_and_catches_up_afterwards(patient_tab, bare):
+    tab = patient_tab
+    run_id = bare.store.open_run(RunRequest("elsewhere", "manual", 1), "", 1).run_id
+    tab.page.reload()
+    tab.page.get_by_text("Show as table").click()
+    newest = tab.rows("The last runs, newest first").first
+    expect(newest).to_contain_text("running")
+    tab.page.evaluate("document.activeElement.blur()")
+    selected = select(newest)
+    bare.store.finish_run(run_id, Ending("failed", "page 1: status 503"))
+    tab.page.clock.fast_forward(2_000)
+
+    expect(tab.title()).to_have_text("The last run failed.")
+    assert tab.page.evaluate("String(getSelection())") == selected
+    tab.page.evaluate("getSelection().empty()")
+    tab.page.clock.fast_forward(11_000)
+    expect(newest).to_contain_text("failed")
+
+
 def test_the_runs_are_shown_although_the_statistics_fail(bare_tab, bare):
     bare_tab.refusals_expected = True
     bare.sql(_SKIPPED, 5)
