@@ -18,7 +18,7 @@ export function watchHealth() {
 
 /** Asks now, whatever the poll does, and returns the seconds until the poll should ask again. */
 export async function checkHealth() {
-  latest = await askHealth().catch(silence);
+  latest = await askHealth().then((answer) => ({ ...answer, at: Date.now() }), silence);
   const status = latest?.status ?? "silent";
   if (status !== before) announce(`Decant: ${WORDS[status]}.`);
   before = status;

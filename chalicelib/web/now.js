@@ -3,7 +3,7 @@
 import { element, refill } from "./dom.js";
 import { meaning, wasStopped } from "./kinds.js";
 import { isClosed } from "./states.js";
-import { age, counted, number, share, time } from "./words.js";
+import { age, counted, lately, number, share } from "./words.js";
 
 const HEADLINES = {
   ok: ["Everything works.", "Postgres and Redis are available."],
@@ -33,7 +33,7 @@ export function nowPart() {
     const isStale = known.refusal || known.health === null || known.health?.postgres.ok === false;
     figures.classList.toggle("stale", Boolean(isStale));
     shown = { ...known, health: known.health?.postgres.ok ? known.health : shown.health };
-    refill(figures, figure("People stored", people(shown)), figure("Last successful run", lastGood(shown)), figure("Rejected", rejected(shown)), figure("Found in Redis", hits(shown)));
+    refill(figures, figure("People stored", people(shown, isStale)), figure("Last successful run", lastGood(shown)), figure("Rejected", rejected(shown)), figure("Found in Redis", hits(shown)));
   };
   return { node: element("section", { class: "now" }, title, text, figures), update };
 }
@@ -52,15 +52,18 @@ function summary({ health, runs, refusal }) {
     const headline = wasStopped(newest) ? "The last run was stopped." : ENDED_BADLY[newest.status];
     return [headline, `${meaning(newest)}. `, element("a", { href: `#/runs/${newest.run_id}` }, "View the run")];
   }
-  if (isOverdue({ health, runs })) return [`No run has succeeded for ${age(health.last_success_age_seconds)}.`, "Scheduled runs used to come more often. Is the schedule still running?"];
+  if (isOverdue({ health, runs })) return [`No run has succeeded for ${age(sinceSuccess(health))}.`, "Scheduled runs used to come more often. Is the schedule still running?"];
   return HEADLINES.ok;
 }
+
+/** Seconds, also since the answer that said so: the last one may be old. */
+const sinceSuccess = (health) => health.last_success_age_seconds + (Date.now() - health.at) / 1_000;
 
 /** Whether no run has succeeded for an hour, and for three times as long as scheduled runs were lately apart. */
 function isOverdue({ health, runs }) {
   const starts = (runs ?? []).filter((run) => run.trigger === "schedule").slice(0, 11).map((run) => Date.parse(run.started_at));
   const gaps = starts.slice(1).map((start, at) => starts[at] - start);
-  return gaps.length >= 3 && health.last_success_age_seconds * 1_000 > Math.max(HOUR, 3 * Math.max(...gaps));
+  return gaps.length >= 3 && sinceSuccess(health) * 1_000 > Math.max(HOUR, 3 * Math.max(...gaps));
 }
 
 function figure(name, [value, note, kind]) {
@@ -68,16 +71,16 @@ function figure(name, [value, note, kind]) {
 }
 
 /** The statistics are cached, so they may be older than a run's end. */
-function people({ stats, runs }) {
+function people({ stats, runs }, isStale) {
   if (!stats) return ["–", "not available"];
   const isOlder = runs?.some((run) => Date.parse(run.finished_at) > Date.parse(stats.computed_at));
-  return [number(stats.total), isOlder ? `as of ${time(stats.computed_at)}` : "without names, addresses or numbers"];
+  return [number(stats.total), isOlder || isStale ? `as of ${lately(stats.computed_at)}` : "without names, addresses or numbers"];
 }
 
 function lastGood({ health, runs }) {
   if (!health) return ["–", "not available"];
-  const seconds = health.last_success_age_seconds;
-  return seconds === null ? ["never", "no run has succeeded yet"] : [age(seconds), "since it ended", isOverdue({ health, runs }) && "late"];
+  if (health.last_success_age_seconds === null) return ["never", "no run has succeeded yet"];
+  return [age(sinceSuccess(health)), "since it ended", isOverdue({ health, runs }) && "late"];
 }
 
 function rejected({ runs }) {

@@ -8,7 +8,7 @@ import { poll, pollAnswers, unlessLeft } from "./poll.js";
 import { noRuns, runsPart } from "./runs.js";
 import { startForm } from "./start.js";
 import { failure, isLasting, loading } from "./states.js";
-import { counted, time } from "./words.js";
+import { counted, lately } from "./words.js";
 
 const SHOWN = 50;
 const BUSY_SECONDS = 1;
@@ -56,7 +56,7 @@ export function pipeline(place, signal) {
     checkHealth();
     const isStale = before.length > 0 && !isLasting(error);
     ledger.classList.toggle("stale", isStale);
-    fill(stale, isStale && `As of ${time(asOf)}. ${error.message}.`);
+    fill(stale, isStale && `As of ${lately(asOf)}. ${error.message}.`);
     if (!isStale) fill(ledger, failure(error));
   }
 }

@@ -23,6 +23,9 @@ export const date = (moment) => dated.format(new Date(moment));
 export const moment = (moment) => timed.format(new Date(moment));
 export const time = (moment) => oclock.format(new Date(moment));
 
+/** The time of a moment, with its date unless that is today. */
+export const lately = (when) => (date(when) === date(Date.now()) ? time(when) : moment(when));
+
 /** A moment in the user's time zone; in UTC, as in the logs, when it is pointed at. */
 export function timestamp(when, words = moment) {
   const title = `${new Date(when).toISOString().slice(0, 19).replace("T", " ")} UTC`;

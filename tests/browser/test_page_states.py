@@ -2,6 +2,7 @@
 
 import re
 import time
+from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import expect
@@ -272,7 +273,8 @@ def patient_tab(bare, open_tab):
     expect(tab(".figures strong").first).to_have_text("1")
     expect(tab.title()).to_have_text("Everything works.")
     tab.refusals_expected = True
-    return tab
+    yield tab
+    tab.page.clock.set_system_time(datetime.now(UTC))  # the clock is the context's, which other tests share
 
 
 def test_a_key_that_becomes_invalid_is_the_headline_and_ends_the_polls(patient_tab):
@@ -301,6 +303,9 @@ def test_without_an_answer_the_last_one_stays_and_says_how_old_it_is(patient_tab
     expect(tab(".stale .chart-frame")).to_be_visible()
     expect(tab(".figures.stale strong")).to_have_text(["1", re.compile("second"), "0", re.compile("%|–")])
     expect(tab(".state")).to_have_count(0)
+    tab.page.clock.fast_forward(2 * 86_400_000)
+    expect(tab(".figures strong").nth(1)).to_have_text("2 days")
+    expect(tab(".figures dd").nth(0)).to_have_text(re.compile(r"as of \d+ \w+ \d{4}, \d\d:\d\d:\d\d$"))
     tab.page.unroute_all()
     tab.page.clock.fast_forward(4_000)
 
