@@ -1,17 +1,19 @@
 // The runs, newest first, a page at a time: all, or those with one status. Both are part of the address.
+// Updates while one of the runs shown is running.
 
-import { ask } from "./api.js";
-import { element, fill } from "./dom.js";
+import { element, fill, isSelected } from "./dom.js";
 import { STATUSES } from "./kinds.js";
+import { pollAnswers } from "./poll.js";
 import { backTo, listAt, remember } from "./rows.js";
 import { noRuns, runsTable } from "./runs.js";
-import { empty, show } from "./states.js";
+import { empty, failure, loading } from "./states.js";
 
 const SHOWN = 50;
+const BUSY_SECONDS = 2;
 
 export function ledger(place, signal, search = "") {
   const { cursor = "", status = "" } = Object.fromEntries(new URLSearchParams(search));
-  const list = element("div", { click: remember });
+  const list = element("div", { click: remember }, loading("the runs"));
   fill(
     place,
     element("p", { class: "back" }, element("a", { href: "#/" }, "Pipeline")),
@@ -20,8 +22,16 @@ export function ledger(place, signal, search = "") {
     element("nav", { class: "pages", "aria-label": "Statuses" }, ["", ...STATUSES].map((one) => element("a", { href: to({ status: one }), "aria-current": one === status && "page" }, one || "all"))),
     element("section", { class: "card", "aria-label": "Runs" }, list),
   );
-  const load = () => ask("runs", { query: { limit: SHOWN, status, cursor }, signal });
-  show(list, "the runs", load, ({ data }) => drawn(data, status, cursor)).then(() => backTo(list));
+  let isFirst = true;
+  const refuse = (error) => fill(list, failure(error));
+  pollAnswers("runs", { query: { limit: SHOWN, status, cursor }, signal }, (data) => {
+    if (!isFirst && (isSelected(list) || list.contains(document.activeElement))) return BUSY_SECONDS; // not while it is in use
+    const across = list.querySelector(".scroll")?.scrollLeft ?? 0;
+    fill(list, drawn(data, status, cursor)).firstChild.scrollLeft = across;
+    if (isFirst) backTo(list);
+    isFirst = false;
+    return data.items.some((run) => run.status === "running") ? BUSY_SECONDS : undefined;
+  }, refuse, BUSY_SECONDS);
 }
 
 const to = (query) => listAt("#/runs", query);

@@ -195,6 +195,27 @@ def test_runs_of_one_status_can_be_listed(bare_tab, bare):
     expect(bare_tab("main")).to_contain_text("No run is lost.")
 
 
+def test_the_list_of_runs_follows_a_run_to_its_end(patient_tab, bare):
+    run_id = bare.store.open_run(RunRequest("elsewhere", "manual", 1), "", 1).run_id
+    patient_tab.go("#/runs")
+    newest = patient_tab.rows("Runs, newest first").first
+    expect(newest).to_contain_text("running")
+    selected = select(newest)
+    bare.store.finish_run(run_id, Ending("failed", "page 1: status 503"))
+
+    with patient_tab.page.expect_response("**/runs?*"):
+        patient_tab.page.clock.fast_forward(3_000)
+    assert patient_tab.page.evaluate("String(getSelection())") == selected
+    patient_tab.page.evaluate("getSelection().empty()")
+    patient_tab.page.clock.fast_forward(3_000)
+    expect(newest).to_contain_text("failed")
+
+    patient_tab.asked.clear()
+    patient_tab.page.clock.fast_forward(9_000)
+    patient_tab.page.wait_for_timeout(200)
+    assert not [request for request in patient_tab.asked if "/runs" in request.url]
+
+
 def test_during_a_run_the_table_keeps_the_focus(bare_tab, bare):
     bare.sql(_SKIPPED, 5)
     bare.store.open_run(RunRequest("here", "manual", 1), "", 1)
