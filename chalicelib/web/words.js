@@ -16,12 +16,18 @@ const oclock = new Intl.DateTimeFormat("en-GB", clock);
 
 export const number = (value) => whole.format(value);
 export const rounded = (value) => (value < 100_000_000 ? number(value) : compact.format(value));
-export const percentage = (share) => percent.format(share);
 export const share = (part, all) => percentage(all ? part / all : 0);
 export const day = (moment) => undated.format(new Date(moment));
 export const date = (moment) => dated.format(new Date(moment));
 export const moment = (moment) => timed.format(new Date(moment));
 export const time = (moment) => oclock.format(new Date(moment));
+
+/** A share: a part is never shown as nothing, nor as everything. */
+export function percentage(share) {
+  if (share > 0 && share < 0.001) return `<${percent.format(0.001)}`;
+  if (share > 0.999 && share < 1) return `>${percent.format(0.999)}`;
+  return percent.format(share);
+}
 
 /** The time of a moment, with its date unless that is today. */
 export const lately = (when) => (date(when) === date(Date.now()) ? time(when) : moment(when));
@@ -38,8 +44,8 @@ export function counted(count, one, many) {
 
 /** Milliseconds as a duration in words. */
 export function duration(milliseconds) {
-  if (milliseconds < 1_000) return `${milliseconds < 10 ? tenths.format(milliseconds) : Math.round(milliseconds)} ms`;
-  if (milliseconds < 60_000) return `${tenths.format(milliseconds / 1_000)} s`;
+  if (milliseconds < 999.5) return `${milliseconds < 9.95 ? tenths.format(milliseconds) : Math.round(milliseconds)} ms`;
+  if (milliseconds < 59_950) return `${tenths.format(milliseconds / 1_000)} s`;
   const seconds = Math.round(milliseconds / 1_000);
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return `${minutes} min ${seconds % 60} s`;

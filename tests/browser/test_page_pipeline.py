@@ -191,13 +191,21 @@ def test_a_time_is_in_utc_when_it_is_pointed_at(tab, decant):
 
 
 _WORDS = """async () => {
-    const { duration, rounded } = await import(document.querySelector('link[href$="/words.js"]').href);
-    return [...[59_000, 3_599_000, 18_180_000].map(duration), ...[99_999_999, 400_000_000].map(rounded)];
+    const { duration, rounded, share } = await import(document.querySelector('link[href$="/words.js"]').href);
+    return [
+        [9.94, 9.96, 999.6, 59_000, 59_970, 3_599_000, 18_180_000].map(duration),
+        [99_999_999, 400_000_000].map(rounded),
+        [0, 1, 250, 4_999, 5_000].map((part) => share(part, 5_000)),
+    ];
 }"""
 
 
-def test_long_durations_and_large_numbers_are_short(tab):
-    assert tab.page.evaluate(_WORDS) == ["59.0 s", "59 min 59 s", "5 h 3 min", "99,999,999", "400M"]
+def test_durations_and_numbers_are_short_and_no_part_is_shown_as_nothing_or_everything(tab):
+    assert tab.page.evaluate(_WORDS) == [
+        ["9.9 ms", "10 ms", "1.0 s", "59.0 s", "1 min 0 s", "59 min 59 s", "5 h 3 min"],
+        ["99,999,999", "400M"],
+        ["0%", "<0.1%", "5%", ">99.9%", "100%"],
+    ]
 
 
 def test_the_chart_is_available_as_a_table_too(tab, decant):
