@@ -14,7 +14,7 @@ export function rejectsPart(place, run, signal) {
   const list = element("div");
   place.append(title, list);
   return show(list, "the rejects", () => ask(`runs/${run.run_id}/rejects`, { query: { limit: MOST }, signal }), ({ data }) => {
-    if (data.items.length && !run.rejected) title.textContent = "Rejected records of the page that was not loaded";
+    if (data.items.length > run.rejected) title.append(run.rejected ? ", also of pages that were not loaded" : " of pages that were not loaded");
     return drawn(data);
   });
 }

@@ -51,6 +51,7 @@ function about(run) {
     run.since && ["Asked for", element("span", {}, "who has changed since ", timestamp(run.since))],
     ["Trigger", run.queued ? `${run.trigger}, over the queue` : run.trigger],
     ["Source", run.source],
+    ["Id", element("code", {}, run.run_id)],
     ["Contract", element("code", {}, run.contract_hash)],
     ["Key version", number(run.key_version)],
     run.unknown_fields > 0 && ["Unknown fields", counted(run.unknown_fields, "dropped", "dropped")],

@@ -257,6 +257,19 @@ def test_the_rejects_of_a_run_are_listed_by_rule_and_path_and_by_position(tab, d
     expect(tab.rows("Rejects in source order")).to_have_count(len(rejects))
 
 
+def test_rejects_that_the_sum_does_not_count_are_named_as_such(tab, decant):
+    run = run_with(decant, lambda run: run["rejected"] > 1)
+    loaded_fewer = run | {"status": "failed", "rejected": 1, "error": "page 2: 50 of 100 records are invalid"}
+    tab.page.route(f"**/runs/{run['run_id']}", lambda route: route.fulfill(json=loaded_fewer))
+
+    tab.go(f"#/runs/{run['run_id']}")
+
+    title = "Rejected records, also of pages that were not loaded"
+    expect(tab.page.get_by_role("heading", name=title)).to_be_visible()
+    expect(tab(".facts")).to_contain_text(run["run_id"])
+    tab.page.unroute_all()
+
+
 def test_a_failed_run_says_why(tab, decant):
     run = run_with(decant, lambda run: run["status"] == "failed" and "invalid" in run["error"])
 
@@ -266,7 +279,7 @@ def test_a_failed_run_says_why(tab, decant):
     expect(tab(".lead .badge")).to_have_text("failed")
     expect(tab("main")).to_contain_text("Nothing was loaded, so there is nothing to count.")
     expect(tab(".proof")).to_have_count(0)
-    title = "Rejected records of the page that was not loaded"
+    title = "Rejected records of pages that were not loaded"
     expect(tab.page.get_by_role("heading", name=title)).to_be_visible()
     expect(tab.page).to_have_title(re.compile(r"^Run \d+ \w+ \d\d:\d\d \(failed\) · Decant$"))
     expect(tab.rows("Rejects by rule and path").first).to_be_visible()
