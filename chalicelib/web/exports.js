@@ -1,7 +1,7 @@
 // Exports everyone who matches the filters, page by page, into one file. Shows its progress and can be stopped.
 
 import { askText } from "./api.js";
-import { announce, element, fill, save } from "./dom.js";
+import { announce, element, fill, remark, save } from "./dom.js";
 import { pause } from "./poll.js";
 import { complaint } from "./states.js";
 import { counted } from "./words.js";
@@ -31,6 +31,7 @@ export function exportPart(filters, signal) {
       save(form.file, parts, form.media);
       end(`${counted(count, "person", "people")} in ${form.file}.`);
     } catch (error) {
+      if (signal.aborted) return remark(element("p", {}, `The export to ${form.file} stopped because its view was left. Nothing was saved.`));
       end(error.name === "AbortError" ? "Stopped; nothing was saved." : `${complaint(error, "read")} Nothing was saved.`);
     }
     function end(text) {

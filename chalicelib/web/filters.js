@@ -25,7 +25,9 @@ export function filterForm(filters, signal) {
     event.preventDefault();
     const wanted = Object.fromEntries(fields.map(({ name, input }) => [name, input.value]));
     if (since.value) wanted.updated_since = new Date(since.value).toISOString();
-    location.hash = listAt("#/people", wanted);
+    const address = listAt("#/people", wanted);
+    if (address === location.hash) dispatchEvent(new Event("hashchange")); // asks again
+    else location.hash = address;
   };
   suggest(fields, signal);
   const count = Object.keys(filters).length;

@@ -89,6 +89,18 @@ def test_filters_show_matching_people_and_are_part_of_the_address(people_tab, de
     expect(tab.rows(ALL).first).to_be_visible()
 
 
+@pytest.mark.parametrize(("filters", "summary"), [("", "Filter"), ("?country=Denmark", "Filter (1)")])
+def test_applying_the_same_filters_asks_again(tab, filters, summary):
+    tab.go(f"#/people{filters}")
+    opened(tab, summary)
+    expect(tab(".card .scroll tbody tr").first).to_be_visible()
+
+    with tab.page.expect_response("**/users?*"):
+        tab.button("Apply").click()
+
+    expect(tab.title()).to_be_focused()
+
+
 def test_no_matching_people_is_a_state_of_its_own(tab):
     tab.go("#/people?country=Atlantis")
 
@@ -347,6 +359,19 @@ def test_an_export_can_be_stopped_by_keyboard_and_returns_the_focus(people_tab):
     expect(people_tab(".exports .said")).to_have_text("Stopped; nothing was saved.")
     expect(people_tab("#announcer")).to_contain_text("Stopped; nothing was saved.")
     expect(people_tab.button("CSV")).to_be_focused()
+
+
+def test_an_export_whose_view_is_left_says_that_nothing_was_saved(people_tab):
+    held = []
+    people_tab.page.route("**/users?*limit=1000*", lambda route: held.append(route))
+    people_tab.button("CSV").click()
+    people_tab.first(held)
+
+    people_tab.link("Privacy").click()
+
+    expect(people_tab(".remark")).to_contain_text("The export to people.csv stopped")
+    people_tab.button("Close").click()
+    people_tab.page.unroute_all()
 
 
 # Erasure
