@@ -4,6 +4,7 @@ import { svg } from "./dom.js";
 import { KINDS, lasted, total } from "./kinds.js";
 import { day, duration, moment, number, rounded, share, time } from "./words.js";
 
+const REM = 16;
 const TALL = 190; // height of the bars
 const TOP = 10;
 const STATUS_AT = TOP + TALL + 16;
@@ -14,8 +15,10 @@ const HEIGHT = CLOCK_AT + 6;
 const CLOCK_APART = 64;
 const LEAST = 2; // pixels, so that any count above zero is visible
 
-/** Two pictures, oldest run first: the scales, which stay in place, and the bars, which can be scrolled. */
-export function draw(runs, inShares, room) {
+/** Two pictures, oldest run first: the scales, which stay in place, and the bars, which can be scrolled. `place` is in CSS pixels. */
+export function draw(runs, inShares, place) {
+  const scale = parseFloat(getComputedStyle(document.documentElement).fontSize) / REM;
+  const room = Math.max(place / scale - 60, 200);
   const slot = Math.min(Math.max(room / Math.max(runs.length, 12), 15), 44);
   const most = inShares ? 1 : nice(Math.max(...runs.map(total), 1));
   const longest = Math.max(...runs.map((run) => lasted(run) ?? 0), 1);
@@ -24,7 +27,7 @@ export function draw(runs, inShares, room) {
   const bars = runs.map((run, at) => bar(run, { x: left + at * slot, slot, most, longest, inShares }));
   const picture = svg(
     "svg",
-    { class: "chart", width, height: HEIGHT, role: "group", "aria-label": "Runs, oldest first. Use the arrow keys to move between them." },
+    { class: "chart", ...sized(width, HEIGHT), role: "group", "aria-label": "Runs, oldest first. Use the arrow keys to move between them." },
     hatch(),
     [0, 0.5, 1].map((part) => svg("line", { class: "rule", x1: 0, x2: width, y1: TOP + TALL * (1 - part), y2: TOP + TALL * (1 - part) })),
     bars,
@@ -33,12 +36,15 @@ export function draw(runs, inShares, room) {
   return { scales: scales(most, longest, inShares), picture };
 }
 
+/** Pictures grow with the user's font size, as the text around them does. */
+const sized = (width, height) => ({ viewBox: `0 0 ${width} ${height}`, width: `${width / REM}rem`, height: `${height / REM}rem` });
+
 function scales(most, longest, inShares) {
   const label = (text, y) => svg("text", { x: 52, y, "text-anchor": "end" }, text);
   const value = (part) => (inShares ? share(part, 1) : rounded(most * part));
   return svg(
     "svg",
-    { class: "chart", width: 58, height: HEIGHT, "aria-hidden": "true" },
+    { class: "chart", ...sized(58, HEIGHT), "aria-hidden": "true" },
     [0, 0.5, 1].filter((part) => inShares || Number.isInteger(most * part)).map((part) => label(value(part), TOP + TALL * (1 - part) + 4)),
     label("Duration", LENGTHS_AT + 8),
     label(duration(longest), LENGTHS_AT + LENGTHS_TALL),
@@ -89,7 +95,7 @@ function status(name, x, y) {
 
 /** The same shape beside text. */
 export function mark(name) {
-  return svg("svg", { class: "chart mark", width: 10, height: 10, "aria-hidden": "true" }, svg("g", { class: name }, status(name, 5, 5)));
+  return svg("svg", { class: "chart mark", ...sized(10, 10), "aria-hidden": "true" }, svg("g", { class: name }, status(name, 5, 5)));
 }
 
 /** Labels some of the runs with their start: the time, or the day if it differs from the previous label's. */

@@ -87,7 +87,7 @@ function drawInto(frame, runs) {
   const before = frame.querySelector(".scroll");
   const fromEnd = before ? before.scrollWidth - before.scrollLeft : 0;
   const oldestFirst = [...runs].reverse();
-  const { scales, picture } = draw(oldestFirst, inShares, Math.max(frame.clientWidth - 60, 200));
+  const { scales, picture } = draw(oldestFirst, inShares, frame.clientWidth);
   const scroll = element("div", { class: "scroll" }, picture);
   fill(frame, scales, scroll);
   scroll.scrollLeft = scroll.scrollWidth - (before ? fromEnd : 0);

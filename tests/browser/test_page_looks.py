@@ -90,6 +90,40 @@ def test_no_figure_is_broken_or_cut(context_of, decant, width):
     tab.page.close()
 
 
+# The height of the chart's scales, and how far a label reaches beyond them.
+_SCALES = """() => {
+  const scales = document.querySelector(".chart-frame > svg");
+  const lefts = [...scales.querySelectorAll("text")].map((text) => text.getBoundingClientRect().left);
+  return [scales.clientHeight, scales.getBoundingClientRect().left - Math.min(...lefts)];
+}"""
+
+
+def test_the_chart_grows_with_the_font_size(tab):
+    expect(tab.bars()).to_have_count(50)
+    height, _ = tab.page.evaluate(_SCALES)
+    tab.page.evaluate("document.documentElement.style.fontSize = '32px'")
+
+    grown, beyond = tab.page.evaluate(_SCALES)
+    assert grown == 2 * height
+    assert beyond < 1
+    tab.page.evaluate("document.documentElement.style.fontSize = ''")
+
+
+def test_on_paper_the_chart_is_whole_and_colours_keep_their_meaning(context_of, decant):
+    tab = Tab(context_of(look(1280, "light")), decant.url).sign_in()
+    expect(tab.bars()).to_have_count(50)
+    width = tab(".chart-frame").bounding_box()["width"]
+    tab.page.emulate_media(media="print")
+
+    zoom = tab(".chart-frame").evaluate("frame => getComputedStyle(frame).zoom")
+    assert width * float(zoom) < 680  # A4 is 794 wide, with its margins; nothing is drawn anew for it
+    adjust = tab(".swatch").first.evaluate("swatch => getComputedStyle(swatch).printColorAdjust")
+    assert adjust == "exact"
+    for control in ("#nav", "#leave", "form.start", ".choice"):
+        expect(tab(control)).to_be_hidden()
+    tab.page.close()
+
+
 def test_a_long_source_address_wraps(context_of, decant):
     tab = Tab(context_of(look(360, "light")), decant.url).sign_in()
     run = decant.server.get_json("/runs?limit=1")["items"][0] | {"source": f"api https://{'a' * 200}.example"}
