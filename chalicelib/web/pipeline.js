@@ -5,6 +5,7 @@ import { announce, element, fill } from "./dom.js";
 import { checkHealth, onHealth } from "./health.js";
 import { nowPart } from "./now.js";
 import { poll, pollAnswers, unlessLeft } from "./poll.js";
+import { backTo } from "./rows.js";
 import { noRuns, runsPart } from "./runs.js";
 import { startForm } from "./start.js";
 import { failure, isLasting, loading } from "./states.js";
@@ -38,12 +39,14 @@ export function pipeline(place, signal) {
   let before = [];
   let asOf;
   pollAnswers("runs", { query: { limit: SHOWN }, signal }, ({ items: news }) => {
+    const isFirst = asOf === undefined;
     asOf = Date.now();
     fill(stale);
     ledger.classList.remove("stale");
     now.update({ runs: news, refusal: null });
     if (ledger.firstChild !== runs.node || !news.length) fill(ledger, news.length ? runs.node : noRuns());
     runs.update(news);
+    if (isFirst) backTo(runs.node);
     const ended = endedSince(before, news);
     for (const run of ended) announce(`A run ended: ${run.status}, ${counted(run.fetched, "record", "records")}.`);
     before = news;

@@ -2,7 +2,7 @@
 
 import { element } from "./dom.js";
 
-let opened = null; // the link of the row opened last, and the address of its list
+let opened = null; // the link of the row (or of the bar) opened last, what it is, and the address of its list
 
 /** The address of a list, with the parameters that have a value. */
 export function listAt(list, query) {
@@ -10,20 +10,20 @@ export function listAt(list, query) {
   return search ? `${list}?${search}` : list;
 }
 
-/** Hears the clicks in a list. */
+/** Hears the clicks in a list, or a chart. */
 export function remember({ target }) {
-  const link = target.closest("tbody a");
-  if (link) opened = { row: link.hash, list: location.hash };
+  const kind = ["tbody a", "a.bar"].find((one) => target.closest(one));
+  if (kind) opened = { row: target.closest(kind).getAttribute("href"), kind, list: location.hash };
 }
 
 /** The link from a row's view to the list that it was opened from, or else to the whole list. */
 export function upLink(list, name) {
-  const isBack = opened?.row === location.hash;
+  const isBack = opened?.row === location.hash && opened.list.startsWith(list);
   return element("p", { class: "back" }, element("a", { href: isBack ? opened.list : list }, isBack ? "Back to the list" : name));
 }
 
 /** Moves the focus to the row that the user has come back from. */
 export function backTo(list) {
-  if (opened?.list === location.hash) list.querySelector(`a[href="${opened.row}"]`)?.focus();
+  if (opened?.list === location.hash) list.querySelector(`${opened.kind}[href="${opened.row}"]`)?.focus();
   opened = null;
 }

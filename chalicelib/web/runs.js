@@ -3,12 +3,14 @@
 import { draw, inWords, mark } from "./chart.js";
 import { element, fill, isSelected } from "./dom.js";
 import { KINDS, lasted, meaning } from "./kinds.js";
+import { remember } from "./rows.js";
 import { empty } from "./states.js";
 import { table } from "./table.js";
 import { duration, number, timestamp } from "./words.js";
 
 const MARKS = [["succeeded"], ["partial"], ["failed", "failed or lost"], ["running"], ["skipped"]];
-let inShares = false; // kept for coming back from a run
+let inShares = false; // both kept for coming back from a run
+let isTabled = false;
 
 /** The part of the page that shows runs; `update` takes runs, newest first. */
 export function runsPart(signal) {
@@ -31,11 +33,11 @@ export function runsPart(signal) {
   const switchTo = (shares) => { inShares = shares; redraw(); };
   const node = element(
     "div",
-    {},
+    { click: remember },
     element("div", { class: "chart-head" }, legend(), measure(switchTo)),
     chart,
     readout,
-    element("details", { class: "as-table" }, element("summary", {}, "Show as table"), asTable),
+    element("details", { class: "as-table", open: isTabled, toggle: ({ target }) => { isTabled = target.open; } }, element("summary", {}, "Show as table"), asTable),
     element("p", { class: "more" }, element("a", { href: "#/runs" }, "All runs")),
   );
   const watcher = new ResizeObserver(redraw);

@@ -153,6 +153,24 @@ def test_the_keyboard_moves_between_bars_and_opens_a_run(tab, decant):
     expect(tab.title()).to_be_focused()
 
 
+@pytest.mark.parametrize("kind", ["a.bar", ".as-table tbody a"])
+def test_going_back_from_a_run_returns_to_its_bar_or_row(tab, decant, kind):
+    tab.page.reload()
+    expect(tab.bars()).to_have_count(50)
+    if kind != "a.bar":
+        tab.page.get_by_text("Show as table").click()
+    address = f"#/runs/{newest(decant)[20]['run_id']}"
+    tab(f"{kind}[href='{address}']").press("Enter")
+    expect(tab.title()).to_have_text(re.compile("^Run of "))
+    expect(tab.link("All runs")).to_be_visible()
+
+    tab.page.go_back()
+
+    expect(tab(f"{kind}[href='{address}']")).to_be_focused()
+    assert tab.page.evaluate("document.activeElement.getBoundingClientRect().left >= 0")
+    tab.page.reload()
+
+
 def test_the_pointed_at_run_is_described_until_the_pointer_leaves(tab, decant):
     run = newest(decant)[0]
     readout = tab(".readout")
