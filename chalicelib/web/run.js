@@ -7,8 +7,8 @@ import { rejectsPart } from "./rejects.js";
 import { upLink } from "./rows.js";
 import { badge } from "./runs.js";
 import { stopButton } from "./start.js";
-import { failure, loading } from "./states.js";
-import { counted, day, duration, number, share, time, timestamp } from "./words.js";
+import { failure, isLasting, loading } from "./states.js";
+import { counted, day, duration, lately, number, share, time, timestamp } from "./words.js";
 
 const SECONDS = 0.7;
 const STEPS = ["fetch", "validate", "clean", "protect", "load", "cache"];
@@ -17,10 +17,13 @@ export function runView(place, signal, runId) {
   const title = element("h1", { tabindex: -1 }, "Run");
   const body = element("div", {}, loading("the run"));
   const controls = element("div");
-  fill(place, upLink("#/runs", "All runs"), element("div", { class: "part-head" }, title, controls), body);
+  const stale = element("p", { class: "said", role: "status" });
+  fill(place, upLink("#/runs", "All runs"), element("div", { class: "part-head" }, title, controls), stale, body);
   let running = false;
-  const refuse = (error) => fill(body, failure(error));
+  let asOf;
   pollAnswers(`runs/${runId}`, { signal }, (run) => {
+    asOf = Date.now();
+    fill(stale);
     refill(title, "Run of ", timestamp(run.started_at));
     entitle(`Run ${day(run.started_at)} ${time(run.started_at)} (${run.status})`);
     if (run.status === "running" && isSelected(body)) return SECONDS; // a redraw would clear the user's selection
@@ -40,6 +43,13 @@ export function runView(place, signal, runId) {
     rejectsPart(rejects, run, signal);
     return undefined;
   }, refuse, SECONDS * 4);
+  /** What was shown stays, as what it is, if an answer may still come. */
+  function refuse(error) {
+    const isStale = running && !isLasting(error);
+    fill(stale, isStale && `As of ${lately(asOf)}. ${error.message}.`);
+    if (!isStale) fill(body, failure(error));
+    if (isLasting(error)) fill(controls);
+  }
 }
 
 function about(run) {

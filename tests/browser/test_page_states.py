@@ -139,11 +139,14 @@ def test_a_run_is_requested_again_after_a_transient_failure(bare_tab, bare):
     bare_tab.page.route(
         f"**/runs/{run_id}", lambda route: answer_with(route, 429, {"title": "Too many requests"})
     )
-    expect(bare_tab.page.get_by_role("alert")).to_contain_text("Too many requests")
+    as_of = re.compile(r"^As of \d\d:\d\d\. Too many requests\.$")
+    expect(bare_tab("main [role=status]")).to_have_text(as_of)
+    expect(bare_tab(".badge.running")).to_be_visible()
     bare.store.finish_run(run_id, Ending("failed", "page 1: status 503"))
     bare_tab.page.unroute_all()
 
     expect(bare_tab(".badge.failed")).to_be_visible()
+    expect(bare_tab("main [role=status]")).to_be_empty()
 
 
 _SKIPPED = """
