@@ -511,6 +511,7 @@ def test_a_value_that_is_false_is_shown(bare, open_tab):
 
 
 def test_a_run_says_since_when_it_asked_and_who_departed(bare, open_tab):
+    load(bare.store, person(1))
     tab = open_tab(bare.url).sign_in(API_KEY)
     run = bare.server.get_json("/runs?limit=1")["items"][0]
     tab.go(f"#/runs/{run['run_id']}")
