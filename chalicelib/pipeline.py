@@ -89,13 +89,14 @@ def _work_and_finish(edges: Edges, plan: Plan, report: Report, on_page: OnPage) 
         status, report.error = _status_on_error(error), str(error)
         may_continue = plan.trigger == "schedule" and not edges.source.dialect.paging.by_cursor
         if isinstance(error, TimeUp | SourceBusy) and may_continue and error.page > 1:
-            again = report.ends_short and report.pages > 1  # whether others follow, only the next page tells
+            # Whether others follow a short page, only the next page tells.
+            again = report.reading.ends_short and report.pages > 1
             report.next_page = error.page - again
             report.error += f"; the next scheduled run continues {'one page earlier' if again else 'there'}"
             if problem := _missed(edges.source.dialect.paging, report):
                 report.error += f"; {problem}"
     missed = report.short_pages > 0 or (
-        report.next_page is not None and report.ends_short and report.pages == 1
+        report.next_page is not None and report.reading.ends_short and report.pages == 1
     )
     ending = Ending(status, report.error, report.timings, report.next_page, missed)
     report.status = "lost"  # unless the ledger says otherwise
@@ -139,8 +140,8 @@ def _work_pages(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> No
             slowest = max(slowest, time.monotonic() - began)
             _check_time(plan, pages, page, slowest)
             if load:
-                report.short_pages += report.ends_short and load.fetched > 0
-                report.ends_short = must_be_full and load.fetched < plan.page_size
+                report.short_pages += report.reading.ends_short and load.fetched > 0
+                report.reading.ends_short = must_be_full and load.fetched < plan.page_size
                 loads.begin(load)
             if report.source_ended:
                 break
@@ -184,8 +185,8 @@ def _missed(paging: Paging, report: Report) -> str | None:
         return None
     if report.total is None:
         return f"no page says how many records there are (expected at {paging.total})"
-    if report.received < report.total:
-        return f"the source says that it has {report.total} records, and gave {report.received}"
+    if report.reading.received < report.total:
+        return f"the source says that it has {report.total} records, and gave {report.reading.received}"
     return None
 
 
@@ -193,7 +194,7 @@ def _unread(edges: Edges, plan: Plan, report: Report) -> str | None:
     """A message if a run has processed the pages of the settings without reaching the source's end."""
     if not plan.reads_to_end(edges.source) or report.source_ended:
         return None
-    if report.first_page == 1 and report.total is not None and report.received >= report.total:
+    if report.first_page == 1 and report.total is not None and report.reading.received >= report.total:
         return None  # it has read all that the source says it has
     return f"page {plan.pages}: the source may have more pages than SOURCE_PAGES"
 

@@ -15,7 +15,7 @@ from chalicelib.edges import Edges, Plan
 from chalicelib.errors import ConfigError, RejectBudgetExceeded, SourceInvalid
 from chalicelib.ledger import PageLoad, RejectRow, Replay
 from chalicelib.paging import Cursor
-from chalicelib.report import Report
+from chalicelib.report import Reading, Report
 from chalicelib.timing import timed
 from chalicelib.users import MAX_PAGE_SIZE
 from chalicelib.validation import ValidatedPage, validate, validate_records
@@ -34,7 +34,7 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
         return None
     rejects = list(_reject_rows(edges, plan, report.run_id, page, validated))
     report.rejects_by_rule.update((issue.path, issue.rule) for row in rejects for issue in row.issues)
-    report.received += validated.fetched
+    report.reading.received += validated.fetched
     report.unknown_fields += validated.unknown.total()
     report.unknown_names |= validated.unknown_names()
     seal_days = edges.quarantine.days if edges.quarantine else 0
@@ -76,10 +76,10 @@ def _extract(edges: Edges, plan: Plan, page: int, report: Report) -> tuple[Valid
     with timed(report, "validate"):
         may_be_empty = dialect.paging.has_end and (page > 1 or report.since is not None)
         validated = _validated(body, dialect, page, today, may_be_empty)
-        _refuse_repetition(validated, page, report)
+        _refuse_repetition(validated, page, report.reading)
         if dialect.paging.by_cursor:
-            report.cursor = _next_cursor(body, dialect, page, report)
-            report.source_ended = report.cursor is None
+            report.reading.cursor = _next_cursor(body, dialect, page, report.reading.cursors)
+            report.source_ended = report.reading.cursor is None
         else:
             report.source_ended = not validated.fetched
         if dialect.paging.total and validated.fetched and (total := dialect.total_in(body)) is not None:
@@ -87,26 +87,27 @@ def _extract(edges: Edges, plan: Plan, page: int, report: Report) -> tuple[Valid
     return validated, None
 
 
-def _refuse_repetition(validated: ValidatedPage, page: int, report: Report) -> None:
+def _refuse_repetition(validated: ValidatedPage, page: int, reading: Reading) -> None:
     """A source that ignores the page's number would give its first people again and again."""
     uids = [user.uid for user in validated.users]
-    if uids and uids == report.uids:
+    if uids and uids == reading.uids:
         raise SourceInvalid(page, "the same people as on the page before")
-    report.uids = uids
+    reading.uids = uids
 
 
 def _fetch(edges: Edges, plan: Plan, page: int, report: Report) -> bytes:
-    if edges.source.dialect.paging.by_cursor and page > 1 and report.cursor is None:
+    if edges.source.dialect.paging.by_cursor and page > 1 and report.reading.cursor is None:
         raise SourceInvalid(page, "only the page before it can say where it is: the API pages by cursor")
     since = edges.source.dialect.paging.since
     with timed(report, "fetch"):
         changed = since(datetime.fromisoformat(report.since)) if since and report.since else {}
-        query = {**changed, **(report.cursor or {})}
+        query = {**changed, **(report.reading.cursor or {})}
         added = [query] if query else []  # most sources need not know of it
         return edges.source.fetch(page, plan.page_size, *added)
 
 
-def _next_cursor(body: bytes, dialect: Dialect[Any], page: int, report: Report) -> Cursor | None:
+def _next_cursor(body: bytes, dialect: Dialect[Any], page: int, known: set[int]) -> Cursor | None:
+    """Adds the cursor's hash to the known ones."""
     try:
         following = dialect.cursor_after(body)
     except ValueError as error:  # its text is a place in the code
@@ -114,9 +115,9 @@ def _next_cursor(body: bytes, dialect: Dialect[Any], page: int, report: Report) 
         raise SourceInvalid(page, f"{problem} ({error})" if str(error) else problem) from None
     if following is not None:
         mark = hash(str(sorted(following.items())))
-        if mark in report.cursors:
+        if mark in known:
             raise SourceInvalid(page, "its cursor leads to a page that was already requested")
-        report.cursors.add(mark)
+        known.add(mark)
     return following
 
 

@@ -8,14 +8,21 @@ from uuid import UUID
 
 from chalicelib.ledger import Counts, Loaded, ReportStatus
 
-_OF_THE_RUN_ALONE = {
-    "unknown_names",
-    "cursor",
-    "cursors",
-    "uids",
-    "received",
-    "ends_short",
-}  # fields that a summary lacks
+
+@dataclass
+class Reading:
+    """Where a run is in its source, as only its worker needs to know.
+
+    ``received`` is how many records the source gave; ``uids`` are the last page's, and ``ends_short`` means
+    that it had fewer records than requested. ``cursor`` is where the next page is, for an API that pages by
+    cursor; it may hold a personal value. ``cursors`` are the hashes of all of them so far.
+    """
+
+    received: int = 0
+    uids: Sequence[UUID] = ()
+    ends_short: bool = False
+    cursor: Mapping[str, str | int | list[str]] | None = None
+    cursors: set[int] = field(default_factory=set)
 
 
 @dataclass
@@ -27,11 +34,8 @@ class Report:
     does not know, on pages that were not loaded too; ``unknown_names`` are those that are surely names.
     ``withheld`` counts, by column, kept texts that held an e-mail address or a long number.
     ``departed`` people, whom the source no longer has, were removed at the end of the run.
-    ``total`` is how many records the source says that it has, ``received`` how many it gave.
-    ``source_ended`` means that the run has seen the source's end. ``short_pages`` had fewer records than
-    requested, although others followed; ``ends_short`` means that the last page has. ``uids`` are its.
-    ``cursor`` is where the next page is, for an API that pages by cursor; it may hold a personal value.
-    ``cursors`` are the hashes of all of them so far.
+    ``total`` is how many records the source says that it has. ``source_ended`` means that the run has seen
+    the source's end. ``short_pages`` had fewer records than requested, although others followed.
     With ``since`` (ISO 8601, UTC), the run asks only for who has changed since then.
     """
 
@@ -60,16 +64,12 @@ class Report:
     is_replay: bool = False
     source_ended: bool = False
     total: int | None = None
-    received: int = 0
-    cursor: Mapping[str, str | int | list[str]] | None = field(default=None, repr=False)
-    cursors: set[int] = field(default_factory=set, repr=False)
-    uids: Sequence[UUID] = field(default=(), repr=False)
     short_pages: int = 0
-    ends_short: bool = False
+    reading: Reading = field(default_factory=Reading, repr=False)
 
     def summary(self) -> dict[str, Any]:
         """The report as JSON can hold it, without what only the run needs, or the source made up."""
-        kept = {name: value for name, value in vars(self).items() if name not in _OF_THE_RUN_ALONE}
+        kept = {name: value for name, value in vars(self).items() if name not in ("unknown_names", "reading")}
         return kept | {
             "timings": dict(self.timings),
             "withheld": dict(self.withheld),
