@@ -95,6 +95,7 @@ class Plan:
             queued=queued,
             pages_are_full=source.dialect.paging.pages_are_full,
             reads_to_end=self.reads_to_end(source),
+            total_at=source.dialect.paging.total,
             incremental=self.reads_to_end(source) and source.dialect.paging.since is not None,
         )
 

@@ -33,6 +33,7 @@ class RunRequest:
     queued: bool = False
     pages_are_full: bool = False  # a page with fewer records than requested must be the source's last
     reads_to_end: bool = False  # there may be no records behind the last page
+    total_at: str | None = None  # where its pages say how many records there are
     incremental: bool = False
 
 

@@ -82,7 +82,7 @@ def invoker(app: Chalice) -> Callable[[str], None]:
         except Exception as error:  # noqa: BLE001 - like the Lambda runtime, survives every exception
             _say(f"{name} failed: {Unforeseen(error)}")
         else:
-            _say(f"{name} done in {time.monotonic() - started:.2f} s")
+            _say(f"{name} ended after {time.monotonic() - started:.2f} s")
         signals.check()
 
     return invoke

@@ -790,6 +790,19 @@ def test_a_queued_backfill_of_some_of_the_pages_is_complete_whatever_the_source_
     assert (run["status"], run["error"], run["fetched"]) == ("succeeded", None, 2 * SIZE)
 
 
+def test_a_queued_run_of_which_no_page_has_the_total_is_partial(ending, worker, sql, monkeypatch):
+    ending(last=2, pages=3, total=2 * SIZE)
+    source = wiring.source()
+    monkeypatch.setattr(source, "dialect", paged(source.dialect, total="meta.total"))
+
+    run_id = runs.ingest({}).run_id
+    worker.work_off()
+
+    run = ledger(sql, run_id)
+    why = "no page says how many records there are (expected at meta.total)"
+    assert (run["status"], run["error"]) == ("partial", why)
+
+
 def test_a_queued_run_over_exactly_the_pages_that_there_are_is_complete_if_the_total_says_so(
     ending, worker, sql
 ):

@@ -552,6 +552,24 @@ def test_the_recorded_rejects_of_a_page_are_those_of_its_last_try(store, sql, ru
         assert noted == [(row.position,) for row in rejects]
 
 
+def test_the_rejects_of_a_loaded_page_are_not_replaced(store, sql, run_id):
+    """As when another worker, whose answer of the source was worse, is late."""
+    store.load_page(page_load(run_id, person(1), rejects=[reject(1)]))
+    store.note_rejects(run_id, 1, [reject(0), reject(1)], KEY)
+
+    assert sql("SELECT position FROM rejects") == [(1,)]
+
+
+def test_a_run_that_ended_otherwise_still_knows_its_pages_that_were_given_up(store, sql):
+    run_id = store.open_run(RunRequest("here", "manual", 2, queued=True), "a hash", 1).run_id
+    store.load_page(page_load(run_id, person(1)))
+    store.fail_page(run_id, 2, "status 500")
+    assert store.finish_page(run_id, {}) == "partial"
+
+    assert store.finish_run(run_id, Ending("failed", "the queue did not accept all messages")) is None
+    assert sql("SELECT page, error FROM pages WHERE error IS NOT NULL") == [(2, "status 500")]
+
+
 def test_the_ledger_sums_dropped_fields_and_withheld_texts_over_all_pages(store, run_id):
     for number in (1, 2):
         load = page_load(run_id, person(number), page=number)

@@ -245,7 +245,7 @@ def test_invoking_runs_the_handler_with_an_id_of_its_own(app, capsys):
     invoke("ingest")
 
     assert len({event["id"] for event in app.events}) == 2
-    assert capsys.readouterr().out.count("ingest done in ") == 2
+    assert capsys.readouterr().out.count("ingest ended after ") == 2
 
 
 def test_a_failing_job_is_reported_and_does_not_end_the_scheduler(app, capsys):

@@ -56,14 +56,14 @@ WITH earlier AS (
         %(run_id)s::uuid AS run_id, %(source)s AS source, %(trigger)s AS trigger, %(contract_hash)s AS contract_hash,
         %(key_version)s AS key_version, %(pages)s - first_page + 1 AS pages_planned,
         %(page_size)s::integer AS page_size, %(replay_of)s::uuid AS replay_of, %(pages_are_full)s AS pages_are_full,
-        %(reads_to_end)s AS reads_to_end, since, as_of, queued,
+        %(reads_to_end)s AS reads_to_end, %(total_at)s AS total_at, since, as_of, queued,
         CASE WHEN queued THEN %(queued_lease_seconds)s ELSE %(lease_seconds)s END AS lease_seconds
     FROM beginning CROSS JOIN LATERAL (SELECT %(queued)s AND since IS NULL AS queued) AS way
     WHERE NOT EXISTS (SELECT FROM earlier)
 ), opened AS (
     INSERT INTO runs (
         run_id, source, trigger, contract_hash, key_version, pages_planned, page_size, replay_of, pages_are_full,
-        reads_to_end, since, as_of, queued, lease_seconds, lease_expires_at
+        reads_to_end, total_at, since, as_of, queued, lease_seconds, lease_expires_at
     )
     SELECT wanted.*, now() + lease_seconds * interval '1 second' FROM wanted
     ON CONFLICT (source) WHERE status = 'running' DO NOTHING
@@ -71,7 +71,7 @@ WITH earlier AS (
 ), skipped AS (
     INSERT INTO runs (
         run_id, source, trigger, contract_hash, key_version, pages_planned, page_size, replay_of, pages_are_full,
-        reads_to_end, since, as_of, queued, lease_seconds, status, finished_at, error
+        reads_to_end, total_at, since, as_of, queued, lease_seconds, status, finished_at, error
     )
     SELECT wanted.*, 'skipped', now(), 'another run of this source is in progress, or died and its lease has not expired'
     FROM wanted
