@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from html import escape
+from itertools import groupby
 from typing import Any
 
 _CODE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
@@ -15,6 +16,9 @@ _PAGE = """<!doctype html>
 <title>{title} API</title>
 <h1>{title} API</h1>
 <p>{about}</p>
+<ul>
+{index}
+</ul>
 {operations}
 <h1>Schemas</h1>
 {shapes}
@@ -24,19 +28,30 @@ _PAGE = """<!doctype html>
 
 def page(document: dict[str, Any]) -> str:
     """The document as HTML."""
-    operations = (
-        line
+    operations = {
+        f"{method.upper()} {path}": operation
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
-        for line in _operation(method, path, operation)
+    }
+    schemas = document["components"]["schemas"]
+    return _PAGE.format(
+        title=escape(document["info"]["title"]),
+        about=_prose(document["info"].get("description", "")),
+        index="\n".join(
+            f'<li><a href="#{_id(one)}"><code>{escape(one)}</code></a></li>' for one in operations
+        ),
+        operations="\n".join(line for one in operations.items() for line in _operation(*one)),
+        shapes="\n".join(line for shape in schemas.items() for line in _shape(*shape)),
     )
-    shapes = (line for shape in document["components"]["schemas"].items() for line in _shape(*shape))
-    title, about = escape(document["info"]["title"]), _prose(document["info"].get("description", ""))
-    return _PAGE.format(title=title, about=about, operations="\n".join(operations), shapes="\n".join(shapes))
 
 
-def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:
-    yield f"<h2><code>{method.upper()} {escape(path)}</code></h2>"
+def _id(name: str) -> str:
+    """The name of a route or a schema as the id of its heading, which may hold no space."""
+    return escape(name.replace(" ", ""))
+
+
+def _operation(name: str, operation: dict[str, Any]) -> Iterator[str]:
+    yield f'<h2 id="{_id(name)}"><code>{escape(name)}</code></h2>'
     yield f"<p>{_prose(operation['summary'])} {_prose(operation.get('description', ''))}</p>"
     yield "<dl>"
     for parameter in operation["parameters"]:
@@ -44,15 +59,17 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[st
         yield f"<dd>{_described(parameter['schema'])}</dd>"
     if "requestBody" in operation:
         yield f"<dt>body</dt><dd>{_content(operation['requestBody'])}</dd>"
-    for status, response in operation["responses"].items():
-        yield f"<dt>{status} {escape(response['description'])}</dt><dd>{_content(response)}</dd>"
+    for content, responses in groupby(operation["responses"].items(), lambda one: _content(one[1])):
+        statuses = (f"{status} {escape(response['description'])}" for status, response in responses)
+        yield f"<dt>{', '.join(statuses)}</dt><dd>{content}</dd>"
     yield "</dl>"
 
 
 def _shape(name: str, schema: dict[str, Any]) -> Iterator[str]:
-    yield f'<h2 id="{escape(name)}">{escape(name)}</h2><p>{_prose(schema.get("description", ""))}</p><dl>'
+    yield f'<h2 id="{_id(name)}">{escape(name)}</h2><p>{_prose(schema.get("description", ""))}</p><dl>'
     for field, described in schema.get("properties", {}).items():
-        yield f"<dt><code>{escape(field)}</code></dt><dd>{_described(described)}</dd>"
+        need = ", required" if field in schema.get("required", ()) else ""
+        yield f"<dt><code>{escape(field)}</code>{need}</dt><dd>{_described(described)}</dd>"
     yield "</dl>"
 
 
@@ -64,8 +81,8 @@ def _content(holder: dict[str, Any]) -> str:
 def _described(schema: dict[str, Any]) -> str:
     """A schema in a few words, with links to other schemas."""
     if "$ref" in schema:
-        name = escape(schema["$ref"].rpartition("/")[2])
-        return f'<a href="#{name}">{name}</a>'
+        name = schema["$ref"].rpartition("/")[2]
+        return f'<a href="#{_id(name)}">{escape(name)}</a>'
     if "anyOf" in schema:
         return " or ".join(map(_described, schema["anyOf"]))
     if schema.get("type") == "array":

@@ -9,6 +9,7 @@ import app
 from chalicelib import manual, openapi
 from tests.integration.api_support import ROUTES
 
+ANCHORS = {f"{method}{path}" for method, path, _ in ROUTES}
 VOID = {"meta", "!doctype"}
 
 
@@ -67,9 +68,26 @@ def test_what_the_document_marks_as_code_is_shown_as_code(page):
 
 
 def test_every_schema_is_on_the_page_and_every_link_leads_to_one(page, document):
-    assert page.ids == list(document["components"]["schemas"])
+    assert page.ids == [
+        *(f"{method} {path}" for method, path, _ in ROUTES),
+        *document["components"]["schemas"],
+    ]
     assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
-    assert page.links
+
+
+def test_the_routes_are_listed_first(page):
+    assert {link.removeprefix("#") for link in page.links[: len(ROUTES)]} == ANCHORS
+
+
+def test_errors_that_are_described_alike_are_named_together(page):
+    assert (
+        page.texts.count("Problem") == len(ROUTES) + 2
+    )  # its heading, and /health describes 503 differently
+
+
+def test_what_is_required_is_called_so(page, document):
+    required = sum(len(schema.get("required", ())) for schema in document["components"]["schemas"].values())
+    assert page.texts.count(", required") == required > 0
 
 
 def test_every_parameter_field_and_status_is_on_the_page(page, document):
