@@ -1,15 +1,11 @@
 """docs/api.md names every route with its scope, every scope, and every status that an error may have."""
 
-import json
 import re
-from base64 import b64encode
 from pathlib import Path
 
 import app
 from chalicelib import forms, openapi
 from chalicelib.access import SCOPES
-from chalicelib.privacy import Tokeniser
-from tests.keys import PII_KEY
 
 TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
 
@@ -43,12 +39,3 @@ def test_the_fields_that_can_be_looked_up_are_the_documented_ones():
     sentence = TEXT.partition("**Look-up** takes any tokenised field (")[2].partition(")")[0]
 
     assert re.findall(r"`(\w+)`", sentence) == list(forms.Lookup.__struct_fields__)
-
-
-def test_the_tokens_that_the_document_makes_are_those_that_are_stored(monkeypatch):
-    monkeypatch.setenv("PII_KEYS", json.dumps({"1": b64encode(PII_KEY).decode()}))
-    made = {}
-
-    exec(TEXT.partition("```python\n")[2].partition("```")[0], made)  # noqa: S102  it is ours
-
-    assert made["tokens"][0] == Tokeniser({1: PII_KEY}).token("email", "someone@example.com")

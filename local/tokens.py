@@ -1,0 +1,49 @@
+"""`make tokens FIELD=email < values.txt`: prints the tokens of values, to join people with one's own tables.
+
+Reads a value a line, and prints a token a line, under the newest key; an empty line for a value without one.
+Stores nothing.
+"""
+
+import argparse
+import sys
+from itertools import islice
+
+from chalicelib import telemetry
+from chalicelib.config import parse_pii_keys
+from chalicelib.errors import ConfigError, TokenError
+from chalicelib.privacy import TREATMENT_OF, Tokeniser
+from local import keys, settings
+from local.errors import LocalError
+from local.folders import local_folder
+
+_AT_ONCE = 10_000
+_FIELDS = [column for column, treatment in TREATMENT_OF.items() if treatment == "token"]
+
+
+def main() -> int:
+    telemetry.guard()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("field", choices=_FIELDS)
+    field = parser.parse_args().field
+    sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
+    try:
+        tokeniser = Tokeniser(parse_pii_keys(_known_keys()))
+        while lines := [line.removesuffix("\n") for line in islice(sys.stdin, _AT_ONCE)]:
+            sys.stdout.writelines(f"{token or ''}\n" for token in tokeniser.tokens(field, lines))
+    except (LocalError, ConfigError, TokenError, OSError) as error:
+        print(f"make tokens: {error}.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _known_keys() -> str:
+    chosen, file = settings.chosen(), keys.pii_keys_file(local_folder())
+    if "SECRET_ID" in chosen and "PII_KEYS" not in chosen:
+        raise LocalError("the keys are in the secret SECRET_ID; put their JSON into PII_KEYS")
+    if "PII_KEYS" in chosen or "DATABASE_URL" in chosen or not file.exists():
+        return chosen.get("PII_KEYS", "")
+    return file.read_text(encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

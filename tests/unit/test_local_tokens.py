@@ -1,0 +1,74 @@
+"""`make tokens FIELD=email`: the tokens that Decant stores, for values that are read line by line."""
+
+import io
+import json
+import sys
+from base64 import b64encode
+
+import pytest
+
+from chalicelib.privacy import Tokeniser
+from local import settings, tokens
+from tests.keys import PII_KEY
+
+KEYS = json.dumps({"1": b64encode(PII_KEY).decode()})
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch, capsys):
+    """Prints the tokens of what stdin has; returns the status, and what was written to stdout and stderr."""
+    monkeypatch.setattr(tokens, "local_folder", lambda: tmp_path)
+
+    def made(text, field="email", **chosen):
+        monkeypatch.setattr(settings, "chosen", lambda: chosen)
+        monkeypatch.setattr(sys, "argv", ["tokens", field])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+        return tokens.main(), *capsys.readouterr()
+
+    return made
+
+
+def test_each_line_becomes_the_token_that_is_stored(made, monkeypatch):
+    monkeypatch.setattr(tokens, "_AT_ONCE", 2)
+
+    status, out, err = made(
+        "someone@example.com\r\n Someone@Example.com\n\nzoë@example.com".encode(), PII_KEYS=KEYS
+    )
+
+    someone, zoe = Tokeniser({1: PII_KEY}).tokens("email", ["someone@example.com", "zoë@example.com"])
+    assert (status, out, err) == (0, f"{someone}\n{someone}\n\n{zoe}\n", "")
+
+
+@pytest.mark.parametrize("field", tokens._FIELDS)
+def test_every_field_with_tokens_has_its_own(made, field):
+    assert made(b"0000 1", field, PII_KEYS=KEYS)[1] == f"{Tokeniser({1: PII_KEY}).token(field, '0000 1')}\n"
+
+
+def test_another_field_is_refused(made, capsys):
+    with pytest.raises(SystemExit):
+        made(b"Lisboa", "city", PII_KEYS=KEYS)
+
+
+def test_a_laptops_own_key_is_used_and_never_made(made, tmp_path):
+    assert made(b"x")[0] == 1
+    assert list(tmp_path.iterdir()) == []
+
+    (tmp_path / "pii-keys.json").write_text(KEYS)
+    assert made(b"x")[1] == f"{Tokeniser({1: PII_KEY}).token('email', 'x')}\n"
+
+
+@pytest.mark.parametrize("chosen", [{"DATABASE_URL": "postgresql://"}, {"SECRET_ID": "decant-prod"}])
+def test_a_laptops_key_is_not_used_for_another_database(made, tmp_path, chosen):
+    (tmp_path / "pii-keys.json").write_text(KEYS)
+
+    status, out, err = made(b"x", **chosen)
+
+    assert (status, out) == (1, "")
+    assert "PII_KEYS" in err
+
+
+def test_bytes_that_are_no_text_are_refused_without_being_shown(made):
+    status, out, err = made(b"someone\xff@example.com", PII_KEYS=KEYS)
+
+    assert (status, out) == (1, "")
+    assert err == "make tokens: email: a token needs valid text, not a lone surrogate.\n"
