@@ -1,7 +1,7 @@
 // The form that asks for a key if no link has brought one.
 
 import { ask, Refusal } from "./api.js";
-import { element, entitle, fill, freshId } from "./dom.js";
+import { complain, element, entitle, fill, freshId, report } from "./dom.js";
 import { isClosed } from "./states.js";
 
 const CLOSED = "This key has no access: it is unknown here, or lacks the scope “read”.";
@@ -27,12 +27,14 @@ export function signInForm(place, reason, enter) {
   const submit = async (event) => {
     event.preventDefault();
     button.disabled = true;
+    report(said, "Signing in …");
     const apiKey = field.value.trim();
-    said.textContent = await whyNot(apiKey);
+    const refused = await whyNot(apiKey);
     button.disabled = false;
-    field.setAttribute("aria-invalid", String(said.textContent !== ""));
-    if (!said.textContent) enter(apiKey);
-    else field.focus();
+    field.setAttribute("aria-invalid", String(refused !== ""));
+    if (!refused) return enter(apiKey);
+    complain(said, refused);
+    field.focus();
   };
   entitle("Sign in");
   fill(
@@ -43,7 +45,7 @@ export function signInForm(place, reason, enter) {
       element("h1", { tabindex: -1 }, "The wine, without the sediment."),
       element("p", { class: "lead" }, "Decant stores people from a third-party API, with keyed tokens in place of their names, addresses and numbers. Sign in with an API key."),
       element("form", { submit }, element("label", { for: id }, "API key"), element("div", { class: "together" }, field, button), said),
-      element("p", { class: "fine" }, element("code", {}, "make run"), " prints a link with a key that is valid while it runs; ", element("code", {}, "make api-key"), " creates another. The key is kept in this tab until you sign out or close it."),
+      element("p", { class: "fine" }, element("code", {}, "make run"), " prints a link with a key that is valid while it runs; ", element("code", {}, "make api-key"), " creates another. The key is kept in this tab until you sign out or close it. A link that you open in a new tab asks for it again; a duplicate of this tab does not."),
     ),
   );
   field.focus();

@@ -34,7 +34,25 @@ def test_the_key_stays_in_its_tab(open_tab, decant):
     other.page.goto(decant.url)
 
     expect(other.page.get_by_label("API key")).to_be_visible()
+    expect(other(".sign-in .fine")).to_contain_text("open in a new tab asks for it again")
     assert API_KEY not in str(kept(tab))
+
+
+_DENIED = """Object.defineProperty(window, "sessionStorage", {
+    get() { throw new DOMException("Access is denied for this document.", "SecurityError"); },
+});"""
+
+
+def test_where_the_browser_denies_storage_the_key_is_kept_until_a_reload(open_tab, decant):
+    tab = open_tab(decant.url)
+    tab.page.add_init_script(_DENIED)
+    tab.sign_in()
+
+    expect(tab.title()).to_have_text("Everything works.")
+    tab.go("#/people")
+    expect(tab.rows("All people, by id").first).to_be_visible()
+    tab.page.reload()
+    expect(tab.page.get_by_label("API key")).to_be_visible()
 
 
 def test_a_link_opened_in_an_existing_tab_signs_in_too(open_tab, decant):
@@ -103,6 +121,21 @@ def test_the_form_accepts_only_a_key_with_the_read_scope(open_tab, decant):
 
     expect(tab.title()).to_have_text("Everything works.")
     expect(tab.title()).to_be_focused()
+
+
+def test_signing_in_says_that_it_is_in_progress(open_tab, decant):
+    tab = open_tab(decant.url)
+    held = []
+    tab.page.route("**/contract", lambda route: held.append(route))
+    tab.page.goto(decant.url)
+    field = tab.page.get_by_label("API key")
+    field.fill(READ)
+    field.press("Enter")
+
+    expect(tab(".sign-in .said")).to_have_text("Signing in …")
+    expect(tab("#announcer")).to_contain_text("Signing in …")
+    tab.first(held).continue_()
+    expect(tab.title()).to_have_text("Everything works.")
 
 
 def test_signing_out_forgets_the_key(tab):
