@@ -4,8 +4,11 @@ import { key } from "./session.js";
 
 const ROOT = new URL("../../", import.meta.url);
 const PATIENCE_MILLISECONDS = 30_000; // API Gateway's own timeout is a little shorter
+const HEALTH_PATIENCE_MILLISECONDS = 12_000; // the server itself seldom waits longer for Postgres and Redis
+const JSON_TYPE = "application/json";
+const PROBLEM = "application/problem+json";
 
-/** Why a request failed, in the API's words; status 0 if no answer came at all. */
+/** Why a request failed, in the API's words; status 0 if no answer came, or none of Decant's. */
 export class Refusal extends Error {
   constructor(status, { title = "", detail = "", request_id = "" } = {}) {
     super(title || `Status ${status}`);
@@ -32,25 +35,25 @@ export async function askText(path, options) {
 
 /** The health of the servers. Here 503 counts as an answer. */
 export async function askHealth(signal) {
-  const answer = await fetched("health", { signal });
-  if (![200, 503].includes(answer.status) || isProblem(answer)) throw await refusal(answer);
-  return read(answer.json());
+  const answer = await fetched("health", { signal, patience: HEALTH_PATIENCE_MILLISECONDS });
+  if (![200, 503].includes(answer.status) || isOf(answer, PROBLEM)) throw await refusal(answer);
+  return read(genuine(answer, JSON_TYPE).json());
 }
 
-async function send(path, { method = "GET", query = {}, body, accept = "application/json", signal, apiKey = key() } = {}) {
+async function send(path, { method = "GET", query = {}, body, accept = JSON_TYPE, signal, apiKey = key() } = {}) {
   const headers = { Accept: accept };
   if (apiKey) headers.Authorization = `Bearer ${apiKey}`;
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (body !== undefined) headers["Content-Type"] = JSON_TYPE;
   const answer = await fetched(path, { method, headers, query, signal, body: body && JSON.stringify(body) });
   if (!answer.ok) throw await refusal(answer);
-  return answer;
+  return genuine(answer, accept);
 }
 
-function fetched(path, { query = {}, signal, ...options }) {
+function fetched(path, { query = {}, signal, patience = PATIENCE_MILLISECONDS, ...options }) {
   const address = new URL(path, ROOT);
   for (const [name, value] of Object.entries(query)) if (value) address.searchParams.set(name, value);
-  const patience = AbortSignal.timeout(PATIENCE_MILLISECONDS);
-  const ended = signal ? AbortSignal.any([signal, patience]) : patience;
+  const timeout = AbortSignal.timeout(patience);
+  const ended = signal ? AbortSignal.any([signal, timeout]) : timeout;
   return read(fetch(address, { ...options, signal: ended, cache: "no-store", credentials: "omit", redirect: "error" }));
 }
 
@@ -64,8 +67,14 @@ async function read(promise) {
   }
 }
 
-const isProblem = (answer) => (answer.headers.get("Content-Type") ?? "").startsWith("application/problem+json");
+const isOf = (answer, type) => (answer.headers.get("Content-Type") ?? "").startsWith(type);
+
+/** The answer, if it is of the requested type. A proxy's sign-in page has the status 200, too. */
+function genuine(answer, type) {
+  if (isOf(answer, type)) return answer;
+  throw new Refusal(0, { title: "Something other than Decant answered", detail: "It may be a proxy that asks you to sign in. Load the page again." });
+}
 
 async function refusal(answer) {
-  return new Refusal(answer.status, isProblem(answer) ? await read(answer.json()) : {});
+  return new Refusal(answer.status, isOf(answer, PROBLEM) ? await read(answer.json()) : {});
 }

@@ -2,7 +2,7 @@
 
 import { element, refill } from "./dom.js";
 import { meaning, wasStopped } from "./kinds.js";
-import { isClosed } from "./states.js";
+import { explain, isClosed } from "./states.js";
 import { age, counted, lately, number, share } from "./words.js";
 
 const HEADLINES = {
@@ -44,6 +44,10 @@ function summary({ health, runs, refusal }) {
   if (health === undefined) return ["Loading …"];
   const status = health?.status ?? "silent";
   if (status === "ok" && refusal) return ["The runs cannot be read.", `${refusal.message}.`];
+  if (status === "silent" && refusal?.status === 0) {
+    const { title, text } = explain(refusal);
+    return [`${title}.`, `${text} This page keeps trying.`];
+  }
   if (status !== "ok" || !runs) return HEADLINES[status];
   const newest = runs.find((run) => run.status !== "skipped" && run.trigger !== "replay");
   if (!newest) return ["Ready.", "Postgres and Redis are available. The first run loads the people."];

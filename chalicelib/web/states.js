@@ -47,12 +47,13 @@ const isUnknown = (error) => error.status === 0 || (error.status >= 500 && !erro
 const isAway = (error) => error.status === 0 || isWithoutPostgres(error);
 const isWithoutPostgres = (error) => error.status === 503 && !error.detail;
 
-function explain(error) {
+/** A failed request: a title and a text. */
+export function explain(error) {
   if (isClosed(error)) {
     return { title: "This key has no access", text: "This view needs a key with the scope “read”. Yours does not have it, or is no longer valid." };
   }
   if (error.status === 0) {
-    return { title: "Decant does not answer", text: "The server or the network is unavailable." };
+    return { title: error.title, text: error.detail || "The server or the network is unavailable." };
   }
   if (isWithoutPostgres(error)) {
     return { title: error.title, text: "If it is down, nothing can be changed until it is back, and only people cached in Redis can be read, one at a time. Nothing is lost." };

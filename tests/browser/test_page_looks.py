@@ -146,6 +146,12 @@ def test_a_table_takes_the_focus_only_if_it_scrolls(context_of, decant):
         tab.page.close()
 
 
+def test_the_state_of_the_servers_is_read_out_with_its_name(tab):
+    expect(tab("#health")).to_have_text("OK")
+
+    expect(tab(".aside")).to_match_aria_snapshot('- text: "Servers: OK"')
+
+
 def test_each_view_focuses_its_only_first_level_heading(tab, decant):
     for address, title in [("#/people", "People"), ("#/privacy", "Privacy"), ("#/", "Everything works.")]:
         tab.go(address)

@@ -481,6 +481,57 @@ def test_an_unreachable_server_is_reported(bare_tab):
     expect(bare_tab.page.get_by_role("heading", name="No people stored yet")).to_be_visible()
 
 
+_TEN_TIMES_AS_FAST = """
+const timeout = AbortSignal.timeout.bind(AbortSignal);
+AbortSignal.timeout = (milliseconds) => timeout(milliseconds / 10);
+"""
+
+
+def test_a_server_that_hangs_is_noticed_before_any_other_request_is_given_up(bare, open_tab):
+    tab = open_tab(bare.url)
+    tab.page.add_init_script(_TEN_TIMES_AS_FAST)
+    tab.page.route("**/health", lambda route: None)  # no answer
+
+    tab.sign_in()
+
+    expect(tab.title()).to_have_text("Decant does not answer.", timeout=1_500)
+    expect(tab("#health")).to_have_text("no answer")
+
+
+def sign_in_page(route):
+    """What a proxy sends in place of any answer."""
+    route.fulfill(status=200, body="<!doctype html><p>Sign in</p>", content_type="text/html")
+
+
+SOMETHING_ELSE = "Something other than Decant answered"
+
+
+def test_a_proxys_page_in_place_of_an_answer_is_called_that(bare_tab):
+    bare_tab.page.route("**/users?*", sign_in_page)
+    bare_tab.go("#/people")
+    expect(bare_tab.page.get_by_role("alert")).to_contain_text(SOMETHING_ELSE)
+
+    bare_tab.page.route(re.compile(r"/(health|stats|runs\?.*)$"), sign_in_page)
+    bare_tab.go("#/")
+    expect(bare_tab.title()).to_have_text(f"{SOMETHING_ELSE}.")
+
+    bare_tab.page.unroute_all()
+    expect(bare_tab.title()).to_have_text("Ready.", timeout=20_000)
+
+
+_EXPORTED = """async () => {
+    const { askText } = await import(document.querySelector('link[href$="/api.js"]').href);
+    return askText("users", { accept: "text/csv" }).catch(({ message }) => message);
+}"""
+
+
+def test_a_proxys_page_is_not_exported_as_people(bare_tab):
+    bare_tab.page.route("**/users", sign_in_page)
+
+    assert bare_tab.page.evaluate(_EXPORTED) == SOMETHING_ELSE
+    bare_tab.page.unroute_all()
+
+
 def test_missing_values_are_shown_as_such(bare, open_tab):
     bare.empty()
     load(bare.store, person(1, birth_year=None, lat=None, lng=None, email=None))
