@@ -21,7 +21,7 @@ export function eraseButton(uid, done) {
 function confirmation(uid, done) {
   const id = freshId();
   const said = element("p", { class: "said" });
-  const cancel = element("button", { type: "button", autofocus: true, click: () => dialog.close() }, "Cancel");
+  const cancel = element("button", { type: "button", click: () => dialog.close() }, "Cancel");
   const sure = element("button", { type: "button", class: "danger", click: erase }, "Erase permanently");
   const dialog = element(
     "dialog",

@@ -4,14 +4,14 @@ import { askText } from "./api.js";
 import { announce, element, fill, remark, save } from "./dom.js";
 import { pause } from "./poll.js";
 import { complaint } from "./states.js";
-import { counted } from "./words.js";
+import { counted, isoDate } from "./words.js";
 
 const PAGE = 1_000;
 const PAUSES = [1, 3]; // seconds
 const PASSING = [0, 429, 502, 503, 504]; // statuses that a retry may change
 const FORMS = [
-  { name: "CSV", media: "text/csv", file: "people.csv", hasHead: true },
-  { name: "NDJSON", media: "application/x-ndjson", file: "people.ndjson", hasHead: false },
+  { name: "CSV", media: "text/csv", hasHead: true },
+  { name: "NDJSON", media: "application/x-ndjson", hasHead: false },
 ];
 
 export function exportPart(filters, signal) {
@@ -19,6 +19,7 @@ export function exportPart(filters, signal) {
   const buttons = FORMS.map((form) => element("button", { type: "button", click: () => run(form) }, form.name));
   const place = element("div", { class: "exports" }, element("h2", {}, Object.keys(filters).length ? "Export all matches" : "Export all people"), element("div", { class: "buttons" }, buttons), said);
   async function run(form) {
+    const file = `people-${isoDate(Date.now())}.${form.name.toLowerCase()}`;
     const stop = new AbortController();
     const stopped = AbortSignal.any([signal, stop.signal]);
     const soFar = element("span", {}, "Loading …");
@@ -28,10 +29,10 @@ export function exportPart(filters, signal) {
     said.lastChild.focus(); // the button that started it is disabled and cannot hold the focus
     try {
       const { parts, count } = await collect(form, filters, stopped, tell);
-      save(form.file, parts, form.media);
-      end(`${counted(count, "person", "people")} in ${form.file}.`);
+      save(file, parts, form.media);
+      end(`${counted(count, "person", "people")} in ${file}.`);
     } catch (error) {
-      if (signal.aborted) return remark(element("p", {}, `The export to ${form.file} stopped because its view was left. Nothing was saved.`));
+      if (signal.aborted) return remark(element("p", {}, `The export to ${file} stopped because its view was left. Nothing was saved.`));
       end(error.name === "AbortError" ? "Stopped; nothing was saved." : `${complaint(error, "read")} Nothing was saved.`);
     }
     function end(text) {

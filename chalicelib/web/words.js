@@ -12,6 +12,7 @@ const clock = { hour: "2-digit", minute: "2-digit" };
 const dated = new Intl.DateTimeFormat("en-GB", inFull);
 const timed = new Intl.DateTimeFormat("en-GB", { ...inFull, ...clock, second: "2-digit" });
 const undated = new Intl.DateTimeFormat("en-GB", inYear);
+const iso = new Intl.DateTimeFormat("sv"); // Sweden writes 2026-11-30
 const oclock = new Intl.DateTimeFormat("en-GB", clock);
 
 export const number = (value) => whole.format(value);
@@ -19,6 +20,7 @@ export const rounded = (value) => (value < 100_000_000 ? number(value) : compact
 export const share = (part, all) => percentage(all ? part / all : 0);
 export const day = (moment) => undated.format(new Date(moment));
 export const date = (moment) => dated.format(new Date(moment));
+export const isoDate = (moment) => iso.format(new Date(moment));
 export const moment = (moment) => timed.format(new Date(moment));
 export const time = (moment) => oclock.format(new Date(moment));
 
