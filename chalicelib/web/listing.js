@@ -2,11 +2,11 @@
 
 import { element } from "./dom.js";
 import { table } from "./table.js";
-import { date, short, timestamp } from "./words.js";
+import { date, timestamp } from "./words.js";
 
 export function peopleTable(caption, items) {
   return table(caption, [
-    { title: "Person", cell: ({ uid }) => element("a", { href: `#/people/${uid}` }, element("code", {}, short(uid))) },
+    { title: "Person", cell: ({ uid }) => element("a", { href: `#/people/${uid}` }, element("code", { class: "cut", title: uid }, uid)) },
     { title: "E-mail", cell: ({ email }) => token(email), extra: true },
     { title: "Born", cell: (person) => person.birth_year ?? "–", numeric: true },
     { title: "Gender", cell: ({ gender }) => gender ?? "–", extra: true },
@@ -18,5 +18,5 @@ export function peopleTable(caption, items) {
 }
 
 function token(value) {
-  return value === null ? "–" : element("code", { class: "token", title: value }, short(value, 11));
+  return value === null ? "–" : element("code", { class: "token cut", title: value }, value);
 }

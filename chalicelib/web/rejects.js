@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 import { element } from "./dom.js";
 import { show } from "./states.js";
 import { table } from "./table.js";
-import { counted, number, short, timestamp } from "./words.js";
+import { counted, number, timestamp } from "./words.js";
 
 const MOST = 1_000;
 const SHOWN = 100;
@@ -26,8 +26,8 @@ function drawn({ items: rejects, next }) {
     next && element("p", { class: "fine" }, `The counts cover the first ${number(MOST)} rejects.`),
     table("Rejects by rule and path", [
       { title: "Rule", cell: ({ rule }) => rule },
-      { title: "Path", cell: ({ path }) => element("code", {}, path || "the whole record") },
       { title: "Records", cell: ({ count }) => number(count), numeric: true },
+      { title: "Path", cell: ({ path }) => element("code", {}, path || "the whole record") },
     ], byRule(rejects)),
     element("details", { class: "as-table" }, element("summary", {}, `Positions of ${some}${counted(rejects.length, "reject", "rejects")}`), places(rejects.slice(0, SHOWN))),
   ];
@@ -47,7 +47,7 @@ function places(rejects) {
     { title: "Page", cell: ({ page }) => number(page), numeric: true },
     { title: "Position", cell: ({ position }) => number(position), numeric: true },
     { title: "Reason", cell: ({ issues }) => issues.map(({ path, rule }) => `${path || "the whole record"}: ${rule}`).join("; ") },
-    { title: "Fingerprint", cell: ({ fingerprint }) => element("code", { title: fingerprint }, short(fingerprint, 11)) },
+    { title: "Fingerprint", cell: ({ fingerprint }) => element("code", { class: "cut", title: fingerprint }, fingerprint) },
     { title: "Sealed until", cell: ({ sealed_until: until }) => (until ? timestamp(until) : "not sealed") },
     { title: "Replayed", cell: ({ replayed_by: run }) => (run ? element("a", { href: `#/runs/${run}` }, "yes") : "no") },
   ], rejects);

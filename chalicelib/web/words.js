@@ -54,15 +54,11 @@ export function duration(milliseconds) {
   return `${number(Math.floor(minutes / 60))} h ${minutes % 60} min`;
 }
 
-/** Seconds in the largest unit that fits. */
+/** Seconds in the largest unit that fits. Up to two days these are hours: 47 hours are not "1 day". */
 export function age(seconds) {
-  for (const [length, one, many] of [[86_400, "day", "days"], [3_600, "hour", "hours"], [60, "minute", "minutes"]]) {
+  if (seconds >= 2 * 86_400) return `${number(Math.floor(seconds / 86_400))} days`;
+  for (const [length, one, many] of [[3_600, "hour", "hours"], [60, "minute", "minutes"]]) {
     if (seconds >= length) return counted(Math.floor(seconds / length), one, many);
   }
   return counted(Math.floor(seconds), "second", "seconds");
-}
-
-/** A token or id, cut to its beginning if it is long. */
-export function short(text, length = 8) {
-  return text.length > length ? `${text.slice(0, length)}…` : text;
 }

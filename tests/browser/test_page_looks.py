@@ -146,6 +146,21 @@ def test_a_table_takes_the_focus_only_if_it_scrolls(context_of, decant):
         tab.page.close()
 
 
+def test_on_the_narrowest_screen_what_matters_is_not_cut(context_of, decant):
+    tab = Tab(context_of(look(320, "light")), decant.url).sign_in()
+    expect(tab.bars()).to_have_count(50)
+    assert tab("form.start input").evaluate("input => input.clientWidth") >= 100  # for "default"
+
+    run = next(run for run in decant.server.get_json("/runs")["items"] if run["rejected"] > 1)
+    tab.go(f"#/runs/{run['run_id']}")
+    records = tab("section.card .scroll").first.get_by_role("columnheader", name="Records")
+    expect(records).to_be_visible()
+    table = tab("section.card .scroll").first.bounding_box()
+    box = records.bounding_box()
+    assert box["x"] + box["width"] <= table["x"] + table["width"]
+    tab.page.close()
+
+
 def test_the_state_of_the_servers_is_read_out_with_its_name(tab):
     expect(tab("#health")).to_have_text("OK")
 
