@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { element } from "./dom.js";
+import { replayButton } from "./start.js";
 import { show } from "./states.js";
 import { table } from "./table.js";
 import { counted, number, timestamp } from "./words.js";
@@ -15,11 +16,11 @@ export function rejectsPart(place, run, signal) {
   place.append(title, list);
   return show(list, "the rejects", () => ask(`runs/${run.run_id}/rejects`, { query: { limit: MOST }, signal }), ({ data }) => {
     if (data.items.length > run.rejected) title.append(run.rejected ? ", also of pages that were not loaded" : " of pages that were not loaded");
-    return drawn(data);
+    return drawn(data, run.run_id, signal);
   });
 }
 
-function drawn({ items: rejects, next }) {
+function drawn({ items: rejects, next }, runId, signal) {
   if (!rejects.length) return element("p", { class: "fine" }, "No record was rejected.");
   const some = rejects.length > SHOWN ? `the first ${SHOWN} of ${next ? "the first " : ""}` : "";
   return [
@@ -29,9 +30,13 @@ function drawn({ items: rejects, next }) {
       { title: "Records", cell: ({ count }) => number(count), numeric: true },
       { title: "Path", cell: ({ path }) => element("code", {}, path || "the whole record") },
     ], byRule(rejects)),
+    rejects.some(isSealed) && replayButton(runId, signal),
     element("details", { class: "as-table" }, element("summary", {}, `Positions of ${some}${counted(rejects.length, "reject", "rejects")}`), places(rejects.slice(0, SHOWN))),
   ];
 }
+
+/** A seal that has expired stays in the ledger until a run removes it. */
+const isSealed = ({ sealed_until: until }) => until !== null && Date.parse(until) > Date.now();
 
 function byRule(rejects) {
   const counts = new Map();

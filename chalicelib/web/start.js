@@ -1,4 +1,4 @@
-// The buttons that start and stop a run. Whether the key has the scope for it only shows when they are tried.
+// The buttons that start, stop and replay a run. Whether the key has the scope for it only shows when they are tried.
 
 import { ask } from "./api.js";
 import { announce, complain, element, freshId, report } from "./dom.js";
@@ -21,9 +21,7 @@ export function startForm(signal) {
     button.disabled = true;
     said.textContent = "";
     try {
-      const { data } = await ask("runs", { method: "POST", body: pages.value ? { pages: Number(pages.value) } : {}, signal });
-      announce(BECAME[data.status]);
-      location.hash = `#/runs/${data.run_id}`;
+      await begin(pages.value ? { pages: Number(pages.value) } : {}, signal);
     } catch (error) {
       if (error.name === "AbortError") return;
       said.textContent = complaint(error, "operate", "the run may have started. The list shows it.");
@@ -36,17 +34,36 @@ export function startForm(signal) {
 }
 
 export function stopButton(runId, signal) {
-  const button = element("button", { type: "button", click: stop }, "Stop this run");
+  const stop = () => ask(`runs/${runId}/stop`, { method: "POST", signal });
+  return actionButton("Stop this run", stop, "Stopping …", "the run may still be stopped. This view shows it.");
+}
+
+/** Puts the records of a run that are still sealed through today's rules, in a run of its own. */
+export function replayButton(runId, signal) {
+  const replay = () => begin({ replay: runId }, signal);
+  return actionButton("Replay the sealed records", replay, "Starting the replay …", "the replay may have started. The list of runs shows it.");
+}
+
+/** Requests a run and goes to its view, which says what becomes of it. */
+async function begin(body, signal) {
+  const { data } = await ask("runs", { method: "POST", body, signal });
+  announce(BECAME[data.status]);
+  location.hash = `#/runs/${data.run_id}`;
+}
+
+/** A button with a message beside it: `doing` at once, or why it failed; `unknown` if the action may have happened. */
+function actionButton(label, act, doing, unknown) {
+  const button = element("button", { type: "button", click }, label);
   const said = element("p", { class: "said" });
-  async function stop() {
+  async function click() {
     if (button.hasAttribute("aria-disabled")) return;
     button.setAttribute("aria-disabled", "true"); // unlike a disabled button, it keeps the focus
-    report(said, "Stopping …");
+    report(said, doing);
     try {
-      await ask(`runs/${runId}/stop`, { method: "POST", signal });
+      await act();
     } catch (error) {
       if (error.name === "AbortError") return;
-      complain(said, complaint(error, "operate", "the run may still be stopped. This view shows it."));
+      complain(said, complaint(error, "operate", unknown));
       button.removeAttribute("aria-disabled");
     }
   }

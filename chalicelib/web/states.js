@@ -32,7 +32,7 @@ export function complaint(error, scope, unknown = "") {
   if (unknown && isUnknown(error)) return `The outcome is unknown: ${unknown}`;
   if (isClosed(error)) return `This key does not have the scope “${scope}”, or is no longer valid.`;
   const { title, text } = explain(error);
-  return `${title}. ${text}`;
+  return error.status && error.detail ? `${title}: ${text}.` : `${title}. ${text}`; // the API's details are no sentences
 }
 
 export const isClosed = (error) => error.status === 401 || error.status === 403;

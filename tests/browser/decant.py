@@ -1,5 +1,6 @@
 """A complete Decant for the page's tests and screenshots: its own servers, people, a day of runs."""
 
+import base64
 import contextlib
 import json
 import random
@@ -82,6 +83,7 @@ def start_decant(folder: Path) -> Iterator[Decant]:
             "REDIS_URL": valkey.url,
             "SOURCE_URL": source.url("random-data-api", bad=0.02, fault="delay-0.3"),
             "PII_KEYS": pii_keys({1: PII_KEY}),
+            "QUARANTINE_KEY": base64.b64encode(PII_KEY).decode(),
             "API_KEYS": json.dumps({key_hash(key): scopes for key, scopes in KEYS.items()}),
         }
         server = open_.enter_context(serving(folder, **settings))

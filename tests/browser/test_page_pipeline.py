@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from tests.integration.api_support import READ
 
 KINDS = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
+REPLAY = "Replay the sealed records"
 
 
 def newest(decant, count=50):
@@ -281,6 +282,7 @@ def test_the_rejects_of_a_run_are_listed_by_rule_and_path_and_by_position(tab, d
     assert fingerprint.evaluate("code => code.scrollWidth > code.clientWidth")  # it looks cut, …
     fingerprint.dblclick()
     assert tab.page.evaluate("String(getSelection())") == rejects[0]["fingerprint"]  # … but is copied whole
+    expect(tab.button(REPLAY)).to_have_count(0)  # there was no quarantine
 
 
 def test_rejects_that_the_sum_does_not_count_are_named_as_such(tab, decant):
@@ -401,6 +403,89 @@ def test_a_run_is_stopped_once_and_a_failure_is_an_alert(tab, decant):
 
     expect(tab.page.get_by_role("alert")).to_contain_text("scope “operate”")
     expect(button).to_be_enabled()
+    tab.page.unroute_all()
+
+
+# Replaying one
+
+
+def sealed(decant, run):
+    """How many rejects of a run are sealed."""
+    rejects = decant.server.get_json(f"/runs/{run['run_id']}/rejects")["items"]
+    return sum(1 for reject in rejects if reject["sealed_until"])
+
+
+def test_the_sealed_records_of_a_run_can_be_replayed(tab, decant):
+    run = decant.server.run(pages=1)
+    count = sealed(decant, run)
+    assert count
+    tab.go(f"#/runs/{run['run_id']}")
+
+    tab.button(REPLAY).click()
+
+    expect(tab(".facts")).to_contain_text("an earlier run")
+    expect(tab(".lead .badge")).to_have_text("succeeded")
+    expect(tab("#announcer")).to_contain_text("The run has started.")
+    replay = decant.server.get_json(f"/runs/{tab.page.url.rpartition('/')[2]}")
+    assert (replay["replay_of"], replay["fetched"]) == (run["run_id"], count)
+    tab.link("an earlier run").click()
+    expect(tab.page.get_by_text("Positions of")).to_be_visible()
+    expect(tab.button(REPLAY)).to_have_count(0)
+
+
+def test_a_replay_with_another_key_says_so(tab, decant):
+    run = decant.server.run(pages=1)
+    decant.sql("UPDATE rejects SET sealed = 'with another key' WHERE sealed IS NOT NULL")
+    tab.go(f"#/runs/{run['run_id']}")
+
+    tab.button(REPLAY).click()
+
+    expect(tab(".error")).to_contain_text("QUARANTINE_KEY does not open all sealed records")
+
+
+def test_records_whose_seal_has_expired_cannot_be_replayed(tab, decant):
+    run = decant.server.run(pages=1)
+    decant.sql("UPDATE rejects SET sealed_until = now() - interval '1 second' WHERE sealed IS NOT NULL")
+    assert sealed(decant, run)
+
+    tab.go(f"#/runs/{run['run_id']}")
+
+    expect(tab.page.get_by_text("Positions of")).to_be_visible()
+    expect(tab.button(REPLAY)).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("status", "problem", "said"),
+    [
+        (403, {"title": "Forbidden"}, "scope “operate”"),
+        (409, {"title": "Another dialect", "detail": "it has another"}, "Another dialect: it has another."),
+        (503, {"title": "Postgres does not answer"}, "the replay may have started"),
+    ],
+)
+def test_a_replay_is_requested_once_and_a_refusal_is_an_alert(tab, decant, status, problem, said):
+    tab.refusals_expected = True
+    run = run_with(decant, lambda run: run["rejected"])
+    address = f"#/runs/{run['run_id']}"
+    rejects = decant.server.get_json(f"/runs/{run['run_id']}/rejects")
+    rejects["items"][0]["sealed_until"] = "2100-01-01T00:00:00Z"
+    tab.page.route("**/rejects?*", lambda route: route.fulfill(json=rejects))
+    held = []
+    tab.page.route("**/runs", lambda route: held.append(route))
+    tab.go(address)
+    button = tab.button(REPLAY)
+
+    button.press("Enter")
+    expect(tab.page.get_by_text("Starting the replay …").first).to_be_visible()
+    button.press("Enter")
+    request = tab.first(held)
+    assert len(held) == 1
+    assert request.request.post_data_json == {"replay": run["run_id"]}
+    request.fulfill(status=status, json=problem, content_type="application/problem+json")
+
+    expect(tab.page.get_by_role("alert")).to_contain_text(said)
+    expect(button).to_be_focused()
+    expect(button).to_be_enabled()
+    assert tab.page.url.endswith(address)
     tab.page.unroute_all()
 
 
