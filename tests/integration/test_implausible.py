@@ -68,6 +68,14 @@ def test_an_error_of_the_run_comes_first(run):
     assert (ended.status, ended.error) == ("partial", f"page 3: status 500; {missing}")
 
 
+def test_a_run_that_missed_people_as_well_is_ended_by_a_second_try_too(run):
+    run(ENOUGH)
+    ended = run(0, ENOUGH, ending=Ending("partial", "1 pages had fewer records", missed=True))
+
+    missing = "nobody has a value for phone_number, but many had in the run before"
+    assert ended.error == f"1 pages had fewer records; {missing}"
+
+
 @pytest.mark.parametrize(
     "between",
     [

@@ -10,13 +10,18 @@ WITH ending AS (
     SELECT
         run_id,
         CASE
+            WHEN is_judged THEN status
             WHEN %(status)s = 'partial' AND pages_done = 0 THEN 'failed'
             WHEN problem IS NOT NULL THEN 'partial'
             ELSE %(status)s
         END AS status,
-        nullif(concat_ws('; ', %(error)s, problem), '') AS error
-    FROM runs CROSS JOIN LATERAL (
-        SELECT CASE WHEN %(status)s IN ('succeeded', 'partial') THEN implausible(runs) END AS problem
+        CASE WHEN is_judged THEN error ELSE nullif(concat_ws('; ', %(error)s, problem), '') END AS error
+    FROM runs CROSS JOIN LATERAL ( -- by a first try; what it judged by may have changed, as_of by itself
+        SELECT status IN ('succeeded', 'partial') AND %(status)s IN ('succeeded', 'partial') AS is_judged
+    ) AS earlier CROSS JOIN LATERAL (
+        SELECT CASE
+            WHEN %(status)s IN ('succeeded', 'partial') AND NOT is_judged THEN implausible(runs)
+        END AS problem
     ) AS judged
     WHERE run_id = %(run_id)s
 ), ended AS (
