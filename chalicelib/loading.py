@@ -54,8 +54,10 @@ class Loads:
             return
         (load, future), self._in_flight = self._in_flight, None
         loaded = future.result()
-        if loaded is not None:  # else another worker, or an earlier try whose answer got lost, loaded it
+        if loaded is not None:
             self._report.add(loaded, load.fetched, load.duplicate)
+        else:  # another worker, or an earlier try whose answer got lost, loaded it
+            self._report.pages += 1
         self._on_done()
 
     def _load(self, load: PageLoad) -> Loaded | None:

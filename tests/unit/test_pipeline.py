@@ -438,20 +438,38 @@ def test_a_total_behind_a_byte_order_mark_is_read():
     assert trial().status == "succeeded"
 
 
-def test_a_page_whose_loads_answer_was_lost_counts_among_those_that_came():
-    trial = ending(*in_envelope(4, page(2), page(2, first=2), RANDOM_DATA_API.page()), total="meta.total")
-    trial.source.dialect = replace(trial.source.dialect, envelope="data")
+def lose_the_first_answer(trial):
     load_page = trial.store.load_page
 
-    def lose_the_first_answer(load):
+    def lose(load):
         loaded = load_page(load)
         return None if load.page == 1 else loaded
 
-    trial.store.load_page = lose_the_first_answer
+    trial.store.load_page = lose
+
+
+def test_a_page_whose_loads_answer_was_lost_counts_among_those_that_came():
+    trial = ending(*in_envelope(4, page(2), page(2, first=2), RANDOM_DATA_API.page()), total="meta.total")
+    trial.source.dialect = replace(trial.source.dialect, envelope="data")
+    lose_the_first_answer(trial)
 
     report = trial()
 
     assert (report.status, report.error, report.fetched) == ("succeeded", None, 4)
+
+
+@pytest.mark.parametrize(("pages", "next_page", "missed"), [(1, 2, True), (2, 2, False)])
+def test_a_page_whose_loads_answer_was_lost_is_a_page_when_it_is_asked_where_to_continue(
+    pages, next_page, missed
+):
+    full, short = page(100), page(2, first=100)
+    bodies = [full, short][-pages:]
+    trial = ending(*bodies, SourceBusy(pages + 1, "status 429"), pages_vary=False)
+    lose_the_first_answer(trial)
+
+    trial()
+
+    assert (trial.ledger["next_page"], trial.ledger["missed"]) == (next_page, missed)
 
 
 def test_a_run_that_continues_another_is_not_compared_with_the_total():
