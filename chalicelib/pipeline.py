@@ -200,7 +200,8 @@ def _unread(edges: Edges, plan: Plan, report: Report) -> str | None:
 
 
 def _remove_departed(edges: Edges, plan: Plan, report: Report) -> None:
-    if report.status == "succeeded" and plan.retention_days:
+    is_complete = report.status == "succeeded" and plan.reads_to_end(edges.source) and not report.since
+    if is_complete and plan.retention_days:
         try:
             report.departed = edges.store.remove_departed(report.run_id, plan.retention_days)
         except StoreError as error:  # the run has succeeded all the same; the next one tries again

@@ -163,7 +163,7 @@ class Store:
         return Counts(*rows[0]) if rows else None
 
     def remove_departed(self, run_id: str, days: int) -> int:
-        """After a complete run over everybody, deletes whom none has met for so many days; how many."""
+        """After a complete run over everybody, deletes whom none met for so many days; how many in all."""
         rows = self._rows("remove_departed", {"run_id": run_id, "days": days})
         return rows[0][0] if rows else 0
 

@@ -140,6 +140,26 @@ def test_a_replay_sees_nobody(run, age, store, sql):
     assert sql("SELECT count(*) FROM users WHERE last_seen_at < now() - interval '4 days'") == [(2,)]
 
 
+def test_whom_only_a_replay_has_stored_was_last_seen_when_the_record_was_sealed(run, store, sql):
+    sealed_in = run(person(1)).run_id
+    replay = Replay(sealed_in, [], "2026-01-31T12:00:00Z")
+
+    run_id = open_run(store, trigger="replay", replay_of=sealed_in, reads_to_end=False)
+    store.load_page(replace(page_load(run_id, person(2)), replay=replay))
+    store.finish_run(run_id, Ending("succeeded"))
+
+    assert sql("SELECT last_seen_at = '2026-01-31T12:00:00Z' FROM users ORDER BY uid") == [(False,), (True,)]
+    assert run(person(1)).departed == 1
+
+
+def test_a_removal_whose_answer_was_lost_is_counted(run, age, store):
+    run(person(1), person(2))
+    age(DAYS + 2, 1)
+    met = run(person(2))
+
+    assert (met.departed, store.remove_departed(met.run_id, DAYS)) == (1, 1)
+
+
 def test_whoever_was_seen_less_than_a_day_ago_is_not_written(run, age, sql):
     run(person(1), person(2))
     age(0.99, 1)
@@ -278,6 +298,13 @@ def test_a_removal_that_fails_is_logged_and_the_run_has_succeeded(source, age, s
 
     assert (report.status, report.departed, stored(sql)) == ("succeeded", 0, [1, 2])
     assert f"run {report.run_id}: people who have left were not removed: " in caplog.text
+
+
+def test_after_a_run_that_may_remove_nobody_no_table_is_read_for_it(source, monkeypatch):
+    monkeypatch.setattr(wiring.store(), "remove_departed", lambda *what: pytest.fail("asked"))
+    source(record(1), record(2))
+
+    assert runs.run_ingest("backfill", pages=1).status == "succeeded"
 
 
 def test_without_the_setting_nobody_is_removed(source, app_environment, age, sql, monkeypatch):

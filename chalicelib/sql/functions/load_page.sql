@@ -127,13 +127,13 @@ WITH sealed AS MATERIALIZED (
         uid, first_name, last_name, username, email, phone_number, social_insurance_number, birth_year, gender,
         employment_title, employment_key_skill, subscription_plan, subscription_status,
         subscription_payment_method, subscription_term, key_version, content_hash, first_run_id, last_run_id,
-        sealed_at
+        sealed_at, last_seen_at
     )
     SELECT
         uid, first_name, last_name, username, email, phone_number, social_insurance_number, birth_year, gender,
         employment_title, employment_key_skill, subscription_plan, subscription_status,
         subscription_payment_method, subscription_term, load_page.key_version, content_hash,
-        load_page.run_id, load_page.run_id, load_page.sealed_at
+        load_page.run_id, load_page.run_id, load_page.sealed_at, coalesce(load_page.sealed_at, now())
     FROM page
     WHERE NOT is_erased AND known_hash IS NULL
     RETURNING uid

@@ -1,6 +1,7 @@
 -- Deletes people whom no run has met for a number of days before a complete run over everybody began, a limited number
 -- at a time, and counts them in that run. After any other run, or without an end of the source, nobody is known to have
 -- left. A day more, because a row may say that its person was seen a day earlier than it was.
+-- Returns how many the run has counted in all: the answer of an earlier try may have got lost.
 -- The lock is that of an erasure: no load may take somebody for known and unchanged who is being deleted.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a snapshot for each statement
 SET LOCAL lock_timeout = '10s'; -- for each of two waits; the client gives up after 30 s, and nothing may happen later
@@ -16,7 +17,9 @@ WITH departed AS (
         LIMIT 10000
     ))
     RETURNING uid
+), counted AS (
+    UPDATE runs SET departed = departed + (SELECT count(*) FROM departed)
+    WHERE run_id = %(run_id)s AND EXISTS (SELECT FROM departed)
+    RETURNING departed
 )
-UPDATE runs SET departed = departed + (SELECT count(*) FROM departed)
-WHERE run_id = %(run_id)s AND EXISTS (SELECT FROM departed)
-RETURNING departed;
+SELECT coalesce((SELECT departed FROM counted), departed) FROM runs WHERE run_id = %(run_id)s;
