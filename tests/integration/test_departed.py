@@ -152,6 +152,21 @@ def test_whom_only_a_replay_has_stored_was_last_seen_when_the_record_was_sealed(
     assert run(person(1)).departed == 1
 
 
+def test_a_run_of_which_older_code_loaded_a_page_removes_nobody(run, age, store, sql):
+    """That code notes no sights."""
+    run(person(1), person(2))
+    age(DAYS + 2, 1)
+    run_id = open_run(store, pages=2)
+    store.load_page(page_load(run_id, person(1)))
+    age(DAYS + 2, 1)
+    sql("UPDATE runs SET filled = '{}' WHERE run_id = %s", run_id)
+    store.load_page(page_load(run_id, person(2), page=2))
+    store.finish_run(run_id, Ending("succeeded"))
+
+    assert store.remove_departed(run_id, DAYS) == 0
+    assert stored(sql) == [1, 2]
+
+
 def test_a_removal_whose_answer_was_lost_is_counted(run, age, store):
     run(person(1), person(2))
     age(DAYS + 2, 1)
