@@ -201,7 +201,11 @@ def _unread(edges: Edges, plan: Plan, report: Report) -> str | None:
 
 def _remove_departed(edges: Edges, plan: Plan, report: Report) -> None:
     is_complete = report.status == "succeeded" and plan.reads_to_end(edges.source) and not report.since
-    if is_complete and plan.retention_days:
+    if not is_complete or not plan.retention_days:
+        return
+    before = -1
+    while before < report.departed and time.monotonic() < plan.until:
+        before = report.departed
         try:
             report.departed = edges.store.remove_departed(report.run_id, plan.retention_days)
         except StoreError as error:  # the run has succeeded all the same; the next one tries again

@@ -78,7 +78,7 @@ def _extract(edges: Edges, plan: Plan, page: int, report: Report) -> tuple[Valid
         validated = _validated(body, dialect, page, today, may_be_empty)
         _refuse_repetition(validated, page, report.reading)
         if dialect.paging.by_cursor:
-            report.reading.cursor = _next_cursor(body, dialect, page, report.reading.cursors)
+            report.reading.cursor = _next_cursor(body, dialect, page)
             report.source_ended = report.reading.cursor is None
         else:
             report.source_ended = not validated.fetched
@@ -96,29 +96,32 @@ def _refuse_repetition(validated: ValidatedPage, page: int, reading: Reading) ->
 
 
 def _fetch(edges: Edges, plan: Plan, page: int, report: Report) -> bytes:
-    if edges.source.dialect.paging.by_cursor and page > 1 and report.reading.cursor is None:
+    cursor = report.reading.cursor
+    if cursor is not None:
+        _refuse_circle(cursor, page, report.reading)
+    elif edges.source.dialect.paging.by_cursor and page > 1:
         raise SourceInvalid(page, "only the page before it can say where it is: the API pages by cursor")
     since = edges.source.dialect.paging.since
     with timed(report, "fetch"):
         changed = since(datetime.fromisoformat(report.since)) if since and report.since else {}
-        query = {**changed, **(report.reading.cursor or {})}
+        query = {**changed, **(cursor or {})}
         added = [query] if query else []  # most sources need not know of it
         return edges.source.fetch(page, plan.page_size, *added)
 
 
-def _next_cursor(body: bytes, dialect: Dialect[Any], page: int, known: set[int]) -> Cursor | None:
-    """Adds the cursor's hash to the known ones."""
+def _refuse_circle(cursor: Cursor, page: int, reading: Reading) -> None:
+    mark = hash(str(sorted(cursor.items())))
+    if mark in reading.cursors:
+        raise SourceInvalid(page, "the page before it leads to one that was already requested")
+    reading.cursors.add(mark)
+
+
+def _next_cursor(body: bytes, dialect: Dialect[Any], page: int) -> Cursor | None:
     try:
-        following = dialect.cursor_after(body)
+        return dialect.cursor_after(body)
     except ValueError as error:  # its text is a place in the code
         problem = f"next_cursor of {dialect.name} does not understand the body"
         raise SourceInvalid(page, f"{problem} ({error})" if str(error) else problem) from None
-    if following is not None:
-        mark = hash(str(sorted(following.items())))
-        if mark in known:
-            raise SourceInvalid(page, "its cursor leads to a page that was already requested")
-        known.add(mark)
-    return following
 
 
 def _validated_again(

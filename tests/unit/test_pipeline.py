@@ -568,8 +568,8 @@ def test_a_run_with_cursors_that_does_not_reach_the_end_is_partial():
 def test_a_cursor_that_leads_to_the_same_page_again_ends_the_run():
     report = by_cursor(page(2), page(2, first=2), page(2), next_cursor=lambda _: {"after": VALUE})()
 
-    error = "page 2: its cursor leads to a page that was already requested"
-    assert (report.status, report.error, report.inserted) == ("partial", error, 2)
+    error = "page 3: the page before it leads to one that was already requested"
+    assert (report.status, report.error, report.inserted) == ("partial", error, 4)
 
 
 def test_cursors_that_lead_in_a_circle_end_the_run():
@@ -578,8 +578,8 @@ def test_cursors_that_lead_in_a_circle_end_the_run():
 
     report = trial()
 
-    error = "page 3: its cursor leads to a page that was already requested"
-    assert (report.status, report.error, report.inserted) == ("partial", error, 2)
+    error = "page 4: the page before it leads to one that was already requested"
+    assert (report.status, report.error, report.inserted) == ("partial", error, 3)
 
 
 @pytest.mark.parametrize(
