@@ -2,7 +2,8 @@
 
 Metrics are log lines in CloudWatch's embedded metric format: one for each request, each run, and each page of
 a queued run.
-No handler that the process has at its start lets the text of a traceback or an e-mail address through.
+No handler that the process has at its start lets the text of a traceback or an e-mail address through, and no
+warning (of the module ``warnings``) is shown with its text.
 """
 
 import json
@@ -11,10 +12,12 @@ import re
 import resource
 import sys
 import time
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -26,6 +29,7 @@ from chalicelib.report import Report
 _NAME = "decant"
 _EMAIL = re.compile(r"[^\s@'\"<>]+@[^\s@'\"<>]+\.[^\s@'\"<>]+")
 _UNITS = {"Latency": "Milliseconds", "Seconds": "Seconds"}  # all others are counts
+_log = logging.getLogger("decant.telemetry")
 _STANDARD_FIELDS = {*vars(logging.makeLogRecord({})), "message", "asctime"}  # what every record has
 
 
@@ -87,11 +91,24 @@ def start(level: str) -> None:
 
 
 def guard(*handlers: logging.Handler) -> None:
-    """Keeps values out of what these handlers and all of the root logger write; turns core dumps off."""
+    """Keeps values out of warnings, and of what these handlers and all of the root logger write; turns core
+    dumps off."""
     disable_core_dumps()
+    warnings.showwarning = _show_warning  # type: ignore[assignment]  # names its arguments otherwise
     for handler in (*handlers, logging.lastResort, *logging.getLogger().handlers):
         if handler:
             handler.addFilter(NoValues())
+
+
+def _show_warning(_text: object, category: type, file: str, line: int, *_: object) -> None:
+    """A library that parses a value may repeat it in a warning, as dateutil does."""
+    _log_warning(category.__name__, f"{Path(file).name}:{line}")
+
+
+@cache
+def _log_warning(category: str, place: str) -> None:
+    """Once for each place, although Python repeats it for each text."""
+    _log.warning("%s at %s", category, place)
 
 
 def disable_core_dumps() -> None:

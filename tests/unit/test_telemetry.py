@@ -349,6 +349,23 @@ def test_no_logger_of_the_process_lets_a_value_through(before, name):
     assert "ann@" not in text
 
 
+WARN = """
+import warnings
+from dateutil import parser
+for name in ('HUSH', 'HUSHX'):
+    parser.parse(f'23 Nov 1987 10:00 {name}')
+    warnings.warn(f'no such year: {name}')
+"""
+
+
+def test_of_a_warning_only_the_type_and_place_are_shown_and_only_once():
+    text = said(WARN)
+
+    assert "hush" not in text.lower()
+    assert text.count("UnknownTimezoneWarning at _parser.py:") == 1
+    assert text.count("UserWarning at <string>:") == 1
+
+
 LOG_AND_FAIL = """
 import logging, sys
 import {program} as program
