@@ -5,6 +5,7 @@ Uses the configured servers, else those of a running `make run`, else its own, w
 
 import argparse
 import contextlib
+import importlib
 import logging
 import os
 import re
@@ -31,9 +32,9 @@ _REASONS_SHOWN = 10
 def main() -> int:
     options = _options()
     telemetry.guard()
-    signals.interrupt()
+    signals.defer()
     try:
-        with _servers():
+        with _servers(), _interruptible():
             report = _ingest(options.pages, options.size, options.replay)
     except Stopped:
         print("ingest: stopped; the pages that were loaded stay, and the ledger counts them", file=sys.stderr)
@@ -86,16 +87,24 @@ def _servers() -> Iterator[None]:
         os.environ.update(chosen)
         yield
     else:
-        signals.defer()  # while servers start and stop
         with lock.hold(folder, "make ingest"), running_stack(folder, chosen) as stack:
             os.environ.update(stack.settings)
             wiring.store().migrate()
-            signals.interrupt()
-            try:
-                signals.check()
-                yield
-            finally:
-                signals.defer()
+            yield
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """A signal interrupts the run at once, but neither the servers' start and stop nor an import: what a
+    handler raises in the import of an extension becomes a SystemError, or nothing."""
+    importlib.import_module("chalicelib.pipeline")
+    importlib.import_module("chalicelib.sources.client")
+    signals.interrupt()
+    try:
+        signals.check()
+        yield
+    finally:
+        signals.defer()
 
 
 def _ingest(pages: int | None, size: int | None, replay_of: str | None) -> Report:
@@ -106,6 +115,8 @@ def _ingest(pages: int | None, size: int | None, replay_of: str | None) -> Repor
             bar.total = planned
             bar.set_postfix(records=report.fetched, rejected=report.rejected, refresh=False)
             bar.update(done - bar.n)
+            if done < planned and not report.source_ended:
+                signals.check()  # a library may have caught what the handler raised
 
         if replay_of:
             return runs.replay(replay_of, on_page)

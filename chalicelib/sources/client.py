@@ -125,9 +125,10 @@ class Source:
     def _attempt(self, page: int, size: int, address: tuple[str, Cursor], deadline: float) -> bytes:
         """One attempt. At the deadline a timer cuts the connection, whatever the server is slow at."""
         timer = threading.Timer(deadline - time.monotonic(), self._adapter.cut)
-        timer.start()
+        timer.daemon = True  # a process that a signal ends does not wait for it
         problem: Exception
         try:
+            timer.start()
             with self._send(*address) as response:
                 _check(response, page)
                 return self._body(response, page, size, deadline)

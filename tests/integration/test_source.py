@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from chalicelib import sources
-from chalicelib.errors import SourceBusy, SourceError, SourceInvalid, SourceUnavailable
+from chalicelib.errors import SourceBusy, SourceError, SourceInvalid, SourceUnavailable, Stopped
 from chalicelib.paging import Paging
 from chalicelib.sources import random_data_api
 from chalicelib.sources.client import Limits, Source
@@ -316,6 +316,26 @@ def test_an_empty_parameter_of_the_url_stays_when_a_link_is_followed(user_api, s
 
     queries = [parse_qs(urlsplit(target).query, keep_blank_values=True) for _, target in user_api.requests]
     assert [query["verbose"] for query in queries] == [[""], [""]]
+
+
+def test_a_process_that_a_signal_ends_does_not_wait_for_the_limit_of_a_page(stand_in, monkeypatch):
+    timers = []
+
+    def start_and_be_stopped(timer):
+        timers.append(timer)
+        start(timer)
+        raise Stopped("SIGINT")
+
+    start = threading.Timer.start
+    monkeypatch.setattr(threading.Timer, "start", start_and_be_stopped)
+
+    with pytest.raises(Stopped):
+        stand_in().fetch(1, 3)
+
+    (timer,) = timers
+    timer.join(LIMITS.page / 2)
+    assert not timer.is_alive()
+    assert timer.daemon  # if the signal comes a moment earlier
 
 
 # Transient failures are retried

@@ -1,6 +1,7 @@
 """`make ingest`: whose servers it uses, what it prints, and its exit status. The run itself is faked."""
 
 import os
+import signal
 from collections import Counter
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ import pytest
 from chalicelib import runs, wiring
 from chalicelib.errors import ConfigError
 from chalicelib.report import Report
-from local import ingest, keys, lock, migrate, settings
+from local import ingest, keys, lock, migrate, settings, signals
 from local.errors import LocalError
 from local.stack import running_stack
 
@@ -28,6 +29,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def call(folder, monkeypatch):
     """Calls the command as make does; returns the exit status, and the run's arguments and settings."""
+    monkeypatch.setattr(ingest.signals, "defer", lambda: None)
     monkeypatch.setattr(ingest.signals, "interrupt", lambda: None)
 
     def call(*argv, report=None, error=None):
@@ -190,10 +192,11 @@ def test_the_environment_wins_over_the_env_file(folder, call):
     assert seen["settings"]["REDIS_URL"] is None
 
 
-def test_no_signal_interrupts_while_its_own_servers_start_and_stop(folder, call, monkeypatch):
+def test_no_signal_interrupts_an_import_or_the_start_and_stop_of_its_own_servers(folder, call, monkeypatch):
     handled = []
     monkeypatch.setattr(ingest.signals, "defer", lambda: handled.append("deferred"))
     monkeypatch.setattr(ingest.signals, "interrupt", lambda: handled.append("interrupts"))
+    monkeypatch.setattr(ingest, "importlib", SimpleNamespace(import_module=handled.append))
     monkeypatch.setattr(ingest.wiring, "store", lambda: SimpleNamespace(migrate=lambda: None))
 
     @contextmanager
@@ -205,7 +208,22 @@ def test_no_signal_interrupts_while_its_own_servers_start_and_stop(folder, call,
     monkeypatch.setattr(ingest, "running_stack", servers)
     call(report=a_report())
 
-    assert handled == ["interrupts", "deferred", "start", "interrupts", "deferred", "stop"]
+    assert handled == [
+        "deferred",
+        "start",
+        "chalicelib.pipeline",
+        "chalicelib.sources.client",
+        "interrupts",
+        "deferred",
+        "stop",
+    ]
+
+
+def test_a_stop_that_a_library_has_swallowed_ends_the_run_after_its_page(configured, call, monkeypatch):
+    monkeypatch.setattr(signals, "_received", [])
+    monkeypatch.setattr(ingest.tqdm, "update", lambda *_: signals._received.append(signal.SIGINT))
+
+    assert call(report=a_report())[0] == 130
 
 
 def test_the_servers_and_keys_of_a_running_stack_are_used(folder, call):
