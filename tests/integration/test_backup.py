@@ -52,7 +52,7 @@ def command(tmp_path):
     return run
 
 
-def test_a_backup_is_restored_by_the_two_commands(stored, empty_database_url, command):
+def test_a_backup_is_restored_by_the_two_commands(stored, empty_database_url, command, tmp_path):
     dump, restore = commands()
 
     before = kept(stored)
@@ -63,6 +63,8 @@ def test_a_backup_is_restored_by_the_two_commands(stored, empty_database_url, co
     command(restore, empty_database_url)
 
     assert kept(stored) == before
+    files = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("decant.*")}
+    assert files == {"decant.dump": 0o600, "decant.sql": 0o600}
     report = runs.run_ingest("manual")
     assert (report.status, report.unchanged) == ("succeeded", report.fetched)
 
