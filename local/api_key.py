@@ -15,7 +15,10 @@ from local.folders import local_folder
 def main() -> int:
     try:
         scopes = _scopes()
-        known = settings.chosen().get("API_KEYS") or keys.api_keys(local_folder())
+        chosen = settings.chosen()
+        known = chosen.get("API_KEYS")
+        if not known:  # a database of the user's own gets no laptop's key, which has all scopes
+            known = "{}" if "DATABASE_URL" in chosen else keys.api_keys(local_folder())
         all_keys = {digest: sorted(opened) for digest, opened in parse_api_keys(known).items()}
     except (LocalError, ConfigError, OSError) as error:
         print(f"make api-key: {error}.", file=sys.stderr)
