@@ -46,6 +46,12 @@ def work(edges: Edges, plan: Plan, report: Report, on_page: OnPage = no_progress
     try:
         if report.status == "running":
             _work_and_finish(edges, plan, report, on_page)
+    except Stopped as stopped:
+        ending = Ending("partial", str(stopped), report.timings)
+        was_ending = report.status in ("running", "lost")  # the signal came outside of what records it
+        if was_ending and (counts := edges.store.finish_run(report.run_id, ending)):
+            report.settle(counts)
+        raise
     finally:
         _log_findings(report)
         report.seconds = time.monotonic() - started
@@ -121,8 +127,8 @@ def _error_of(work: Callable[[], None]) -> DecantError | None:
     try:
         work()
     except Exception as error:  # noqa: BLE001
-        error.__context__ = None  # another page may have failed meanwhile, with a value in its text
-        return safe(error)
+        before, error.__context__ = error.__context__, None  # whose text may hold a value of another page
+        return before if isinstance(before, Stopped) else safe(error)  # a signal in the midst of some cleanup
     return None
 
 

@@ -298,6 +298,38 @@ def test_a_run_that_is_stopped_while_it_opens_is_not_left_running():
     assert (trial.ledger["status"], trial.ledger["error"]) == ("failed", "stopped by SIGINT")
 
 
+def test_a_run_that_is_stopped_while_it_ends_is_not_left_running():
+    trial = Run(page(3))
+    finish = trial.store.finish_run
+
+    def stop(*_):
+        trial.store.finish_run = finish
+        raise Stopped("SIGINT")
+
+    trial.store.finish_run = stop
+    with pytest.raises(Stopped):
+        trial()
+
+    assert (trial.ledger["status"], trial.ledger["error"]) == ("partial", "stopped by SIGINT")
+
+
+def test_a_stop_in_the_midst_of_some_cleanup_is_a_stop():
+    """As in Thread.start, whose own error takes the place of what a signal's handler raises in it."""
+    trial = Run(page(3))
+
+    def fetch(*_):
+        try:
+            raise Stopped("SIGINT")
+        finally:
+            {}["a-thread"]
+
+    trial.source.fetch = fetch
+    with pytest.raises(Stopped):
+        trial()
+
+    assert (trial.ledger["status"], trial.ledger["error"]) == ("failed", "stopped by SIGINT")
+
+
 def test_a_stop_while_the_last_page_is_loaded_leaves_a_partial_run():
     def stop(number, frame):
         raise Stopped("SIGUSR1")
