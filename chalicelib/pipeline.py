@@ -55,8 +55,8 @@ def work(edges: Edges, plan: Plan, report: Report, on_page: OnPage = no_progress
     finally:
         _log_findings(report)
         report.seconds = time.monotonic() - started
-        counts = report.run_id, report.status, report.pages, report.fetched
-        _log.info("run %s %s: %s pages, %s records", *counts)
+        what = report.run_id, report.status, report.pages, report.fetched
+        _log.info("run %s %s: %s pages, %s records", *what)
     return report
 
 
