@@ -8,6 +8,7 @@ from local import keys, settings
 from local.errors import LocalError
 from local.folders import local_folder, write_private
 
+_NONE = "{}"
 _NEXT = """\
 Next:
 1. Let it take effect: a Lambda reads its secret again within five minutes; `make run` must be
@@ -28,22 +29,22 @@ def main() -> int:
             raise LocalError(
                 "the keys are in the secret SECRET_ID; put their JSON into PII_KEYS and leave SECRET_ID out"
             )
-        is_first = not chosen and "DATABASE_URL" in everything  # which gets no laptop's keys
-        known = "{}" if is_first else chosen or keys.pii_keys(folder)
-        if not is_first:
+        is_setting = bool(chosen) or "DATABASE_URL" in everything  # a database of one's own has its own keys
+        known = chosen or (_NONE if is_setting else keys.pii_keys(folder))
+        if known != _NONE:
             parse_pii_keys(known)
         fresh = keys.with_fresh_pii_key(known)
-        if not chosen and not is_first:
+        if not is_setting:
             write_private(keys.pii_keys_file(folder), fresh + "\n")
     except (LocalError, ConfigError, OSError) as error:
         print(f"make pii-key: {error}.", file=sys.stderr)
         return 1
-    if chosen or is_first:
+    if is_setting:
         print("The setting with all keys, for .env or the secret; keep it like a password:")
         print(f"PII_KEYS='{fresh}'")
     else:
         print(f"Added to {keys.pii_keys_file(folder)}.")
-    if not is_first:
+    if known != _NONE:
         print(_NEXT.format(version=max(parse_pii_keys(fresh))))
     return 0
 
