@@ -12,7 +12,7 @@ from bench.read.contest import contests
 from bench.servers import Servers
 from infra.errors import PackageError
 
-_WAYS = ("dlt", "dlt-hashed", "by-hand", "decant", "decant-again", "ceiling")
+_WAYS = ("dlt", "dlt-complete", "by-hand", "decant", "decant-again", "ceiling")
 _ROUNDS = 3
 
 Ratio = tuple[str, float, str]  # its name, its value, and the value wanted
@@ -28,9 +28,10 @@ def ratios(servers: Servers) -> str:
 def _ingest(servers: Servers) -> Iterator[Ratio]:
     found = {result.way: result for result in contest(servers, 10_000, 1_000, _ROUNDS, _WAYS)}
     decant, again = found["decant"], found["decant-again"]
+    raw, complete = found["dlt"], found["dlt-complete"]
     yield "ingest: Decant to the ceiling", decant.times_as_fast_as(found["ceiling"]), "≥ 0.5"
-    yield "ingest: Decant to dlt's merge", decant.times_as_fast_as(found["dlt"]), "≥ 5"
-    yield "ingest: Decant to dlt's merge with HMACs", decant.times_as_fast_as(found["dlt-hashed"]), "≥ 5"
+    yield "ingest: Decant to dlt's merge with HMACs and cache", decant.times_as_fast_as(complete), "≥ 5"
+    yield "ingest: Decant to dlt's merge of raw values, no cache", decant.times_as_fast_as(raw), "≥ 5"
     yield "ingest: Decant to the hand-written upsert", decant.times_as_fast_as(found["by-hand"]), "≥ 2.5"
     yield "ingest: the same pages again to the first load", again.times_as_fast_as(decant), "≥ 1"
 

@@ -14,7 +14,7 @@ from bench.servers import Servers
 WAYS = {
     "tutorial": ("tutorial", "Tutorial", "the tutorial way: one connection and one INSERT a row"),
     "dlt": ("dlt_merge", "DltMerge", "dlt, merge"),
-    "dlt-hashed": ("dlt_merge", "DltHashed", "dlt, merge, HMACs"),
+    "dlt-complete": ("dlt_merge", "DltComplete", "dlt, merge, HMACs, Redis pipeline"),
     "dlt-pages": ("dlt_merge", "DltByPage", "dlt, merge, a commit for each page"),
     "dlt-csv": ("dlt_merge", "DltCsv", "dlt, merge, with its CSV loader"),
     "to-sql": ("to_sql", "ToSql", "pandas `to_sql`, no hashing, no cache"),
