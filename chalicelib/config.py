@@ -38,6 +38,7 @@ class Settings:
     redis_url: str = field(repr=False)
     source_url: str = field(repr=False)
     source_authorization: str | None = field(default=None, repr=False)
+    source_token_url: str | None = field(default=None, repr=False)
     source_dialect: str = "random-data-api"
     source_pages: int = 1
     source_page_size: int = 100
@@ -57,6 +58,7 @@ _REMOTE_URL_RULES = {
     "DATABASE_URL": "must set sslmode=verify-full",
     "REDIS_URL": "must begin with rediss:// and not turn off certificate checks",
     "SOURCE_URL": "must begin with https://",
+    "SOURCE_TOKEN_URL": "must begin with https://",
 }
 
 NAMES = (*(setting.name.upper() for setting in fields(Settings)), *NOT_IN_SETTINGS)
@@ -73,7 +75,8 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         database_url=get.url("DATABASE_URL", "postgresql", "postgres"),
         redis_url=get.url("REDIS_URL", "redis", "rediss", "unix"),
         source_url=get.url("SOURCE_URL", "http", "https"),
-        source_authorization=get.header("SOURCE_AUTHORIZATION"),
+        source_authorization=get.header("SOURCE_AUTHORIZATION", instead_of="SOURCE_TOKEN_URL"),
+        source_token_url=get.url("SOURCE_TOKEN_URL", "http", "https", required=False) or None,
         source_dialect=values.get("SOURCE_DIALECT") or Settings.source_dialect,
         source_pages=get.integer("SOURCE_PAGES", Settings.source_pages, MAX_PAGES),
         source_page_size=get.integer("SOURCE_PAGE_SIZE", Settings.source_page_size, MAX_PAGE_SIZE),
@@ -132,10 +135,12 @@ class _Reader:
     values: Mapping[str, str] = field(repr=False)
     in_lambda: bool
 
-    def url(self, name: str, *schemes: str) -> str:
-        value = self.values.get(name)
+    def url(self, name: str, *schemes: str, required: bool = True) -> str:
+        value = self.values.get(name, "")
         if not value:
-            raise ConfigError(name, "is not set")
+            if required:
+                raise ConfigError(name, "is not set")
+            return value
         try:
             scheme, is_safe = _scheme(value), transport.is_safe(value)
         except ValueError:
@@ -152,8 +157,10 @@ class _Reader:
             raise ConfigError(name, "must be the URL of an SQS queue")
         return value
 
-    def header(self, name: str) -> str | None:
+    def header(self, name: str, instead_of: str) -> str | None:
         value = self.values.get(name) or None
+        if value and self.values.get(instead_of):
+            raise ConfigError(name, f"must not be set together with {instead_of}")
         if value and not re.fullmatch(r"[!-~]([ -~]*[!-~])?", value):
             raise ConfigError(name, "must be the value of an Authorization header, as in Bearer … or Basic …")
         return value

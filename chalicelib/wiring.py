@@ -154,7 +154,13 @@ def quarantine() -> Quarantine | None:
 def source() -> Source:
     from chalicelib.sources.client import Source
 
-    return Source(settings().source_url, dialect(), authorization=settings().source_authorization)
+    read = settings()
+    return Source(
+        read.source_url,
+        dialect(),
+        authorization=read.source_authorization,
+        token_url=read.source_token_url,
+    )
 
 
 def dialect() -> Dialect[Any]:

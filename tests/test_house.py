@@ -14,7 +14,8 @@ SOURCES = {
     f"sources.{path.stem}".removesuffix(".__init__"): path
     for path in (ROOT / "chalicelib/sources").glob("*.py")
 }
-DIALECTS = SOURCES.keys() - {"sources", "sources.client", "sources.connections"}
+CLIENT = {"sources.client", "sources.connections", "sources.exchange", "sources.oauth"}
+DIALECTS = SOURCES.keys() - {"sources", *CLIENT}
 ALL = {"app": ROOT / "app.py", **ROOMS, **SOURCES}
 
 PURE = {
@@ -133,7 +134,9 @@ MAY_IMPORT = {
     "config": {"access", "aws", "errors", "transport", "users"},
     "aws": {"errors"},
     "sources": {"dialect", "errors"} | DIALECTS,
-    "sources.client": {"dialect", "errors", "paging", "sources.connections", "transport"},
+    "sources.client": {"dialect", "errors", "paging", "sources.exchange", "sources.oauth"},
+    "sources.oauth": {"errors", "sources.exchange"},
+    "sources.exchange": {"errors", "sources.connections", "transport"},
     "sources.connections": set(),
     **{room: {"dialect", "paging", "users"} for room in DIALECTS},
     "errors": set(),
@@ -160,8 +163,8 @@ OWNERS = {
     "pandas": {"clean"},
     "psycopg2": {"pool"},
     "redis": {"redis_connections"},
-    "requests": {"sources.client", "sources.connections"},
-    "urllib3": {"sources.client", "sources.connections"},
+    "requests": CLIENT,
+    "urllib3": {"sources.connections", "sources.exchange"},
     "tenacity": {"sources.client", "retries"},
     "hmac": {"privacy"},
     "cryptography": {"privacy", "quarantine"},

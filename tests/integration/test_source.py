@@ -22,7 +22,8 @@ from chalicelib import sources
 from chalicelib.errors import SourceBusy, SourceError, SourceInvalid, SourceUnavailable, Stopped
 from chalicelib.paging import Paging
 from chalicelib.sources import random_data_api
-from chalicelib.sources.client import Limits, Source
+from chalicelib.sources.client import Source
+from chalicelib.sources.exchange import Limits
 from local.processes import free_port
 from tests.builders import paged
 from tests.waiting import seconds_of

@@ -94,6 +94,8 @@ def test_a_missing_required_setting_is_named(name, value):
         ("REDIS_URL", "redis_url", "redis://cache", "redis://cache"),
         ("REDIS_URL", "redis_url", "unix:///tmp/valkey.sock", "unix:///tmp/valkey.sock"),
         ("SOURCE_URL", "source_url", "http://api.example", "http://api.example"),
+        ("SOURCE_TOKEN_URL", "source_token_url", "https://a:b@c/d?e=f", "https://a:b@c/d?e=f"),
+        ("SOURCE_TOKEN_URL", "source_token_url", "", None),
         ("SOURCE_URL", "source_url", "HTTPS://api.example", "HTTPS://api.example"),
         ("SOURCE_DIALECT", "source_dialect", "randomuser", "randomuser"),
         ("SOURCE_PAGES", "source_pages", "1", 1),
@@ -139,6 +141,10 @@ MALFORMED = [
     *(
         ("SOURCE_AUTHORIZATION", text)
         for text in ("s3cret\n", "Bearer\ns3cret: x", " s3cret", "s3crét", "\x7f")
+    ),
+    *(
+        ("SOURCE_TOKEN_URL", url)
+        for url in ("s3cret", "ftp://s3cret", "https:///s3cret", "https://s3c/ret@x")
     ),
     *(("SOURCE_URL", url) for url in ("api.example", "ftp://s3cret", "file:///s3cret", "https//s3cret")),
     *(("SOURCE_URL", f"https://user:1{sign}s3cret@api.example/users") for sign in "/?#"),  # not escaped
@@ -445,6 +451,7 @@ def test_no_log_shows_what_a_secret_holds_even_at_debug(secret, caplog):
             "must begin with rediss:// and not turn off certificate checks",
         ),
         ("SOURCE_URL", "http://s3cret@api.example", "must begin with https://"),
+        ("SOURCE_TOKEN_URL", "http://s3cret@auth.example", "must begin with https://"),
     ],
 )
 def test_a_lambda_refuses_remote_servers_without_verified_tls(name, url, problem):
@@ -467,3 +474,11 @@ def test_a_secret_cannot_deny_that_this_is_a_lambda(secret, monkeypatch):
     secret(SecretString=json.dumps({"AWS_LAMBDA_FUNCTION_NAME": ""}))
     with pytest.raises(ConfigError, match="DATABASE_URL: must set sslmode=verify-full"):
         config.read()
+
+
+def test_a_fixed_key_and_access_tokens_for_the_source_exclude_each_other():
+    both = {"SOURCE_AUTHORIZATION": "Bearer s3cret", "SOURCE_TOKEN_URL": "https://s3cret:s3cret@auth.example"}
+
+    assert str(refusal(NEEDED | both)) == (
+        "SOURCE_AUTHORIZATION: must not be set together with SOURCE_TOKEN_URL"
+    )

@@ -7,7 +7,7 @@ import yaml
 
 from chalicelib import pool, retries
 from chalicelib import store as rooms
-from chalicelib.sources.client import Limits
+from chalicelib.sources.exchange import Limits
 from chalicelib.views import Health
 
 ROOT = Path(__file__).parents[2]

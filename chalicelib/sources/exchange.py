@@ -1,0 +1,205 @@
+"""One HTTP exchange with a server, bounded in time and size, whatever the server does. Parses no body."""
+
+import logging
+import threading
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+
+from chalicelib import transport
+from chalicelib.errors import SourceBusy, SourceError, SourceInvalid, SourceUnavailable
+from chalicelib.sources.connections import CuttableAdapter
+
+# At DEBUG urllib3 logs the query, which may hold a key; its warnings hold headers and the whole URL.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+_HEADERS = {**requests.utils.default_headers(), "Accept": "application/json", "User-Agent": "decant"}
+_JSON_TYPES = ("application/json", "text/json")
+_CHUNK_BYTES = 65_536
+_LONG_WAIT_SECONDS = 86_400
+_PASSING = {requests.codes.request_timeout, requests.codes.too_many_requests}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits on one page; times in seconds. ``page`` covers all attempts and pauses.
+
+    A body may have ``record_bytes`` per requested record, but never less than ``least_body_bytes`` nor more
+    than ``body_bytes``: once decoded it takes up to forty times as much memory.
+    """
+
+    connect: float = 3.05
+    read: float = 10
+    page: float = 45
+    attempts: int = 5
+    pause: float = 2
+    longest_pause: float = 20
+    record_bytes: int = 16 * 1024
+    least_body_bytes: int = 8 * 1024 * 1024
+    body_bytes: int = 32 * 1024 * 1024
+
+
+class Failure(Exception):
+    """Why an exchange gave nothing usable; ``error`` is what that means for the page."""
+
+    def __init__(self, problem: str, error: type[SourceError] = SourceUnavailable) -> None:
+        super().__init__(problem)
+        self.problem, self.error = problem, error
+
+
+class Transient(Failure):
+    """A failure that is worth a retry; ``retry_after`` is the wait that the server asked for, in seconds."""
+
+    def __init__(
+        self, problem: str, error: type[SourceError] = SourceUnavailable, retry_after: float = 0
+    ) -> None:
+        super().__init__(problem, error)
+        self.retry_after = retry_after
+
+
+class Unauthorized(Failure):
+    """The server does not accept the credentials."""
+
+
+class TooLarge(Failure):
+    """The body is larger than it may be."""
+
+
+class Reply(NamedTuple):
+    """An answer that was accepted."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytearray
+
+
+class Server:
+    """A server, with connections that are kept for the next exchange."""
+
+    def __init__(self, url: str, limits: Limits) -> None:
+        self._limits = limits
+        self._session, self._adapter = requests.Session(), CuttableAdapter()
+        is_local = urlsplit(url).scheme == "http" and transport.is_safe(url)
+        self._session.trust_env = not is_local  # no proxy for this machine or its Docker network
+
+    def ask(
+        self,
+        request: requests.Request,
+        most_bytes: int,
+        deadline: float,
+        accepted: Collection[int] = (requests.codes.ok,),
+    ) -> Reply:
+        """The answer, with one of the accepted statuses; JSON if it is 200. Raises Failure.
+
+        At the deadline (monotonic) a timer cuts the connection, whatever the server is slow at.
+        """
+        timer = threading.Timer(deadline - time.monotonic(), self._adapter.cut)
+        timer.daemon = True  # a process that a signal ends does not wait for it
+        problem: Failure
+        try:
+            timer.start()
+            with self._send(request) as response:
+                _check(response, accepted)
+                return Reply(
+                    response.status_code, response.headers, self._body(response, most_bytes, deadline)
+                )
+        except Failure as failure:
+            problem = failure
+            if isinstance(failure, Transient) and failure.retry_after > self._limits.page:
+                wait = _in_words(failure.retry_after)
+                problem = Failure(f"{failure.problem}, and asks to wait {wait}", SourceBusy)
+        except (requests.ConnectionError, requests.Timeout) as error:
+            problem = Transient(f"no answer: {_cause(error)}")
+        except urllib3.exceptions.HTTPError as error:
+            problem = Transient(f"the body was cut off: {type(error).__name__}")
+        except requests.RequestException as error:
+            problem = Failure(f"the request failed: {type(error).__name__}")
+        finally:
+            timer.cancel()
+        if time.monotonic() > deadline:
+            problem = self._too_slow()
+        raise problem  # outside the except clauses, since their errors hold the whole URL
+
+    def close(self) -> None:
+        self._session.close()
+        self._adapter.close()
+
+    def _send(self, request: requests.Request) -> requests.Response:
+        """The response's head. Bypasses two of the session's methods: ``send``, which reads a redirect's body
+        without a limit, and ``prepare_request``, which prefers the password of a ``.netrc`` to the URL's."""
+        request.headers = _HEADERS
+        prepared = request.prepare()
+        settings: Any = self._session.merge_environment_settings(prepared.url, {}, True, None, None)
+        return self._adapter.send(prepared, timeout=(self._limits.connect, self._limits.read), **settings)
+
+    def _body(self, response: requests.Response, most_bytes: int, deadline: float) -> bytearray:
+        """Reads what has arrived, again and again, so that no trickle and no flood evades the limits."""
+        body = bytearray()
+        while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+            body += chunk
+            if len(body) > most_bytes:
+                raise TooLarge(f"the body is larger than {most_bytes} bytes", SourceInvalid)
+            if time.monotonic() > deadline:
+                break
+        if time.monotonic() > deadline:  # also if the cut looks like the end of the body
+            raise self._too_slow()
+        if not body and _may_have_broken_off(response):
+            raise Transient("the head was cut off")
+        return body
+
+    def _too_slow(self) -> Failure:
+        return Failure(f"it took longer than {self._limits.page} s")
+
+
+def _cause(error: requests.RequestException) -> str:
+    """The class of what is behind it, if known, such as ``NameResolutionError``."""
+    behind = error.args[0] if error.args else None
+    behind = getattr(behind, "reason", behind)
+    return type(behind if isinstance(behind, Exception) else error).__name__
+
+
+def _check(response: requests.Response, accepted: Collection[int]) -> None:
+    """Raises Failure unless the status is accepted, and what comes with a 200 is JSON."""
+    status = response.status_code
+    if status in _PASSING or status >= requests.codes.server_error:
+        wait = _retry_after(response.headers.get("Retry-After", ""))
+        is_busy = status == requests.codes.too_many_requests
+        raise Transient(f"status {status}", SourceBusy if is_busy else SourceUnavailable, wait)
+    if response.is_redirect:
+        raise Failure(f"status {status}: redirects are not followed; use the final URL")
+    if status not in accepted:
+        raise (Unauthorized if status == requests.codes.unauthorized else Failure)(f"status {status}")
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if status == requests.codes.ok and kind not in _JSON_TYPES and not kind.endswith("+json"):
+        if _may_have_broken_off(response):
+            raise Transient("the head was cut off")
+        raise Failure("the Content-Type of the answer is not JSON", SourceInvalid)
+
+
+def _may_have_broken_off(response: requests.Response) -> bool:
+    """Whether the head may be cut short: it gives no end of the body, and http.client accepts a cut head."""
+    headers = response.headers
+    has_length = headers.get("Content-Length", "").isdigit()
+    return not (has_length or "Transfer-Encoding" in headers or "Connection" in headers)
+
+
+def _in_words(seconds: float) -> str:
+    """A wait. The source chose the number, so a long one is not repeated: it could be any number."""
+    return f"{seconds:,.0f} s" if seconds < _LONG_WAIT_SECONDS else "more than a day"
+
+
+def _retry_after(header: str) -> float:
+    """Seconds from a Retry-After header, which holds seconds or a date; 0 if it holds neither."""
+    if header.isascii() and header.isdigit():
+        return float(header)
+    try:
+        return (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
+    except (OverflowError, TypeError, ValueError):
+        return 0.0

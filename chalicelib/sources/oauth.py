@@ -1,0 +1,106 @@
+"""Access tokens for an API that wants them: OAuth 2.0 client credentials (RFC 6749, section 4.4)."""
+
+import math
+import time
+from typing import Annotated, NamedTuple
+from urllib.parse import parse_qs, quote_plus, unquote, urlsplit
+
+import msgspec
+import requests
+
+from chalicelib.errors import SourceInvalid
+from chalicelib.sources.exchange import Failure, Limits, Reply, Server
+
+_MOST_BYTES = 65_536
+_RENEWED_AFTER = 0.9  # of its life
+
+# RFC 6749, section 5.2, and RFC 8707. Other words of the server are not repeated.
+_ERRORS = (
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+    "invalid_target",
+)
+
+
+class _Granted(msgspec.Struct):
+    """The answer of a token endpoint; ``expires_in`` is in seconds, which some send as text."""
+
+    access_token: Annotated[str, msgspec.Meta(pattern="^[!-~]+$")]
+    token_type: Annotated[str, msgspec.Meta(pattern="^(?i:bearer)$")] | None = None
+    expires_in: Annotated[float, msgspec.Meta(ge=0)] | None = None
+
+
+class _AccessToken(NamedTuple):
+    """A token, with two times on the monotonic clock."""
+
+    text: str
+    fetched_at: float
+    renew_at: float
+
+
+class ClientCredentials:
+    """Exchanges an id and a secret for an access token, which is kept in memory while it is valid."""
+
+    def __init__(self, url: str, limits: Limits) -> None:
+        """``url`` is the token endpoint, with id and secret as user and password. What its query holds, such
+        as a ``scope``, is sent in the request's body."""
+        parts = urlsplit(url)
+        self._server = Server(url, limits)
+        self._url = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+        self._form = {"grant_type": ["client_credentials"], **parse_qs(parts.query)}
+        user = [quote_plus(unquote(part)) for part in (parts.username or "", parts.password or "")]
+        self._auth = requests.auth.HTTPBasicAuth(*user) if parts.username else None
+        self._token = _AccessToken("", -math.inf, -math.inf)
+
+    def authorization(self, deadline: float) -> str:
+        """The value of the header, with a token that is fetched before ``deadline`` (monotonic) if there is
+        none. Raises Failure."""
+        if time.monotonic() >= self._token.renew_at:
+            try:
+                self._token = self._fetched(deadline)
+            except Failure as failure:
+                failure.problem = f"the token endpoint: {failure.problem}"
+                raise
+        return f"Bearer {self._token.text}"
+
+    def forget(self, older_than: float) -> bool:
+        """Whether the token was fetched before that time; if so, the next request is made with another."""
+        is_older = self._token.fetched_at < older_than
+        if is_older:
+            self._token = _AccessToken("", -math.inf, -math.inf)
+        return is_older
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _fetched(self, deadline: float) -> _AccessToken:
+        request = requests.Request("POST", self._url, data=self._form, auth=self._auth)
+        codes = requests.codes
+        accepted = (codes.ok, codes.bad_request, codes.unauthorized)
+        granted = _granted(self._server.ask(request, _MOST_BYTES, deadline, accepted))
+        now, life = time.monotonic(), granted.expires_in
+        return _AccessToken(
+            granted.access_token, now, math.inf if life is None else now + life * _RENEWED_AFTER
+        )
+
+
+def _granted(reply: Reply) -> _Granted:
+    if reply.status != requests.codes.ok:
+        raise Failure(f"status {reply.status}{_reason(reply.body)}")
+    try:
+        return msgspec.json.decode(reply.body, type=_Granted, strict=False)
+    except (msgspec.DecodeError, RecursionError):
+        pass  # whose text may hold a part of the answer
+    raise Failure("its answer holds no Bearer token", SourceInvalid)
+
+
+def _reason(body: bytearray) -> str:
+    try:
+        code = msgspec.json.decode(body)["error"]
+    except (msgspec.DecodeError, RecursionError, LookupError, TypeError):
+        return ""
+    return f" ({code})" if code in _ERRORS else ""
