@@ -55,6 +55,7 @@ _LOCKED = "55P03"  # lock_not_available: the wait for a lock timed out
 _OUT_OF_RESOURCES = "53"  # the class of insufficient resources
 _SILENT = "Postgres does not answer, or not in time"
 _CANCELLED = "57014"  # query_canceled: the statement timed out
+_REFERENCED = "23503"  # foreign_key_violation
 
 _log = logging.getLogger("decant.answers")
 
@@ -126,6 +127,8 @@ def problem_of(error: DecantError, request_id: str) -> Answer:
         return problem(503, title, request_id=request_id)
     if isinstance(error, StoreError) and error.sqlstate == _LOCKED:
         return problem(503, "Postgres is busy", "nothing was changed; try again", request_id)
+    if isinstance(error, StoreError) and error.sqlstate == _REFERENCED:
+        return problem(409, "Still in use", "another table refers to it; nothing was changed", request_id)
     if isinstance(error, AwsError):
         return problem(503, "The run cannot be started now", "it is recorded as failed", request_id)
     return problem(500, "Internal error", request_id=request_id)

@@ -147,6 +147,8 @@ def _refusals(route: Route) -> set[int]:
         refusals |= {404}
     if len(_media(route)) > 1:
         refusals |= {406}
+    if route.method == "DELETE":
+        refusals |= {409}  # a table of the user's own refers to it
     if route.body:
         refusals |= {413, 415}
     if route.body is forms.NewRun:

@@ -90,7 +90,7 @@ def test_redis_holds_an_erasure_mark_in_place_of_the_person(api, redis_client):
 
 
 @pytest.mark.usefixtures("known")
-@pytest.mark.parametrize(("on_delete", "status", "left"), [("", 500, 1), ("ON DELETE CASCADE", 200, 0)])
+@pytest.mark.parametrize(("on_delete", "status", "left"), [("", 409, 1), ("ON DELETE CASCADE", 200, 0)])
 def test_a_table_of_the_users_own_may_refer_to_people_who_can_be_erased(
     api, sql, known, on_delete, status, left
 ):

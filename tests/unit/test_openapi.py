@@ -26,7 +26,7 @@ STATUSES = {
     ("GET", "/users"): SCOPED | {200, 404, 406},
     ("POST", "/users/lookup"): SCOPED | {200, 404, 406, 413, 415},
     ("GET", "/users/{uid}"): SCOPED | {200, 304, 404},
-    ("DELETE", "/users/{uid}"): SCOPED | {200},
+    ("DELETE", "/users/{uid}"): SCOPED | {200, 409},
     ("GET", "/stats"): SCOPED | {200},
     ("GET", "/runs"): SCOPED | {200},
     ("POST", "/runs"): SCOPED | {202, 404, 409, 413, 415},
