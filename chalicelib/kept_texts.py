@@ -6,8 +6,10 @@ A name in such a text cannot be recognised, an e-mail address or a long number c
 import re
 from collections import Counter
 from collections.abc import Mapping
+from html import unescape
 from typing import Any
 from unicodedata import normalize
+from urllib.parse import unquote
 
 from chalicelib.privacy import TREATMENT_OF
 
@@ -33,5 +35,6 @@ def withhold(columns: Mapping[str, list[Any]]) -> tuple[dict[str, list[Any]], Co
 
 
 def _is_identifying(text: str) -> bool:
-    plain = text if text.isascii() else normalize("NFKC", text)  # full-width digits and signs
+    plain = unescape(unquote(text)) if "%" in text or "&" in text else text  # jane%40example.com, &#64;
+    plain = plain if plain.isascii() else normalize("NFKC", plain)  # full-width digits and signs
     return bool(("@" in plain and _ADDRESS.search(plain)) or _NUMBER.search(plain))

@@ -38,6 +38,11 @@ def withhold(*cities):
         "+49 30\n1234567",
         "0123\u200b4567\u200b890",
         "030 | 123 | 4567",
+        "jane%40example.com",
+        "jane&#64;example.com",
+        "jane&commat;example.com",
+        "%30%31%35%31%32%33%34%35%36",
+        "+49&nbsp;171&nbsp;5550123",
     ],
 )
 def test_an_address_or_a_long_number_is_withheld_and_counted(text):
@@ -60,6 +65,8 @@ def test_an_address_or_a_long_number_is_withheld_and_counted(text):
         "@home",
         "12345678",
         "Level 3/4",
+        "Research & Development",
+        "100% Lisboa &c.",
     ],
 )
 def test_other_texts_are_kept(text):
