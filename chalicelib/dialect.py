@@ -3,9 +3,9 @@
 import codecs
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property, reduce
 from itertools import islice
@@ -49,7 +49,7 @@ class Dialect(Generic[T]):
     missing if it would be empty. ``dropped`` lists the paths of known fields that are not wanted; ``uid`` is
     the path of the uid. All paths are dotted; ``\\.`` is a dot within a name. ``make_uid`` converts the value
     at the last one, or raises ValueError, TypeError or AttributeError. ``authorization_header`` is the one
-    for the API's key.
+    for the API's key; ``headers`` are others that each request has, such as the API's version.
     """
 
     name: str
@@ -62,6 +62,7 @@ class Dialect(Generic[T]):
     make_uid: Callable[[Any], UUID] = UUID
     omits_empty: bool = False
     authorization_header: str = "Authorization"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises ValueError if a field is both declared and dropped, or has a type that cannot be checked or
@@ -69,9 +70,8 @@ class Dialect(Generic[T]):
         if both := shapes.declared(self.record_type, self.dropped):
             raise ValueError(f"the dialect {self.name} both declares and drops {', '.join(both)}")
         if wrong := shapes.unsupported(self.record_type):
-            raise ValueError(
-                f"{self.name}: {', '.join(wrong)} must be a single value, a struct, or a list of these"
-            )
+            rule = "must be a single value, a struct, or a list of these"
+            raise ValueError(f"{self.name}: {', '.join(wrong)} {rule}")
         structs = shapes.structs(self.record_type)
         if shown := [kind.__name__ for kind in structs if not issubclass(kind, Personal)]:
             raise ValueError(f"{self.name}: {', '.join(shown)} must derive from Personal, which hides values")

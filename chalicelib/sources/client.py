@@ -98,7 +98,7 @@ class Source:
             url = parts._replace(query="").geturl()
         value = self._credentials.authorization(deadline) if self._credentials else self._authorization
         auth = None if value is None else partial(_with_header, self.dialect.authorization_header, value)
-        return requests.Request("GET", url, params=query, auth=auth)
+        return requests.Request("GET", url, self.dialect.headers, params=query, auth=auth)
 
 
 def _with_header(name: str, value: str, request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -134,7 +134,7 @@ class Server:
     def _send(self, request: requests.Request) -> requests.Response:
         """The response's head. Bypasses two of the session's methods: ``send``, which reads a redirect's body
         without a limit, and ``prepare_request``, which prefers the password of a ``.netrc`` to the URL's."""
-        request.headers = _HEADERS
+        request.headers = {**_HEADERS, **request.headers}
         prepared = request.prepare()
         settings: Any = self._session.merge_environment_settings(prepared.url, {}, True, None, None)
         return self._adapter.send(prepared, timeout=(self._limits.connect, self._limits.read), **settings)

@@ -235,6 +235,22 @@ def test_a_dialect_names_another_header_for_the_key(authorization_of, monkeypatc
     assert sent == [b"X-Api-Key: secret"]
 
 
+def test_a_dialects_own_headers_are_sent_and_win_over_the_clients(source_of, monkeypatch):
+    own = {"X-Api-Version": "2", "accept": "application/vnd.api+json"}
+    monkeypatch.setitem(DIALECTS, "versioned", replace(random_data_api.DIALECT, headers=own))
+    heard = []
+
+    def talk(peer):
+        heard.extend(peer.heard.lower().split(b"\r\n"))
+        peer.say(OK + b"Content-Length: 2\r\n\r\n[]")
+
+    with HostileServer(talk) as server:
+        source_of(server.url, dialect="versioned", authorization="Bearer of-the-source").fetch(1, 1)
+
+    assert {b"x-api-version: 2", b"authorization: bearer of-the-source", b"user-agent: decant"} <= {*heard}
+    assert [line for line in heard if line.startswith(b"accept:")] == [b"accept: application/vnd.api+json"]
+
+
 def test_the_user_in_the_url_wins_over_a_netrc(authorization_of):
     sent = authorization_of("http://user:password@users.example/")
 
