@@ -37,8 +37,6 @@ def secret(app_environment, monkeypatch):
     """Puts all keys into a secret; call it to change some."""
     held = {"PII_KEYS": json.loads(pii_keys({1: PII_KEY})), "API_KEYS": {key_hash(API_KEY): ["read"]}}
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "none")
     with moto.mock_aws():
         manager = boto3.client("secretsmanager")
         manager.create_secret(Name="decant/test", SecretString=json.dumps(held))

@@ -344,8 +344,6 @@ def test_anything_but_a_single_origin_is_refused(environ, origin):
 @pytest.fixture
 def secret(environ: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Any:
     """Creates a secret in a fake Secrets Manager, and points the environment to it."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)

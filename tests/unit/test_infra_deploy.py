@@ -70,8 +70,6 @@ class FakeStack:
 @pytest.fixture
 def session(monkeypatch, tmp_path):
     """An account with an empty secret and a bucket, a package in build/prod, and fake stacks."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
     monkeypatch.setattr(FakeStack, "done", [], raising=False)
     monkeypatch.setattr(FakeStack, "there", {"decant-prod", "decant-prod-base"}, raising=False)
     monkeypatch.setattr(deploy, "Stack", FakeStack)

@@ -25,9 +25,7 @@ OTHER_KEY = base64.b64encode(bytes([1] * 32)).decode()
 
 
 @pytest.fixture
-def manager(monkeypatch):
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+def manager():
     with moto.mock_aws():
         client = boto3.client("secretsmanager", region_name="us-east-1")
         client.create_secret(Name="decant-prod", SecretString="{}")

@@ -30,9 +30,7 @@ def _impatient(monkeypatch):
 
 
 @pytest.fixture
-def cloudformation(monkeypatch):
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+def cloudformation():
     with moto.mock_aws():
         yield boto3.client("cloudformation", region_name="us-east-1")
 

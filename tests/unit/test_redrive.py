@@ -14,8 +14,6 @@ from infra import redrive
 @pytest.fixture
 def sqs(monkeypatch):
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "none")
     with moto.mock_aws():
         yield boto3.client("sqs")
 
