@@ -6,7 +6,6 @@ At each stage it measures a page, a hot read and two lists, and reads the proces
 import contextlib
 import os
 import re
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from bench.ingest.pages import Pages, records_of
 from bench.ingest.way import WrongResult
 from bench.placement import PLACES, placed
 from bench.read.output import as_in_a_lambda
+from bench.rounds import seconds_of
 from bench.servers import Servers
 from chalicelib import pipeline
 from chalicelib.edges import Edges, Plan
@@ -94,16 +94,16 @@ class _Growing:
         stored, peak_mb = self._stored, _peak_mb()
         bodies = [self._source.invent(_PAGE) for _ in range(_PAGES)]
         self._source.ready += bodies
-        pages = [self._timed(lambda: self._run(1, _PAGE)) for _ in bodies]
+        pages = [seconds_of(lambda: self._run(1, _PAGE)) for _ in bodies]
         event = events.get_user(records_of(bodies[0])[-1]["uid"])
         handler, context = import_module("app").app, events.Context()
         with placed(self._servers, PLACES[0]):
             return Stage(
                 stored,
                 median(pages),
-                self._typical(lambda: handler(event, context)),
-                self._typical(lambda: self._store.list_users(_LISTED, None, {})),
-                self._typical(lambda: self._store.list_users(_LISTED, _DEEP, {})),
+                _typical(lambda: handler(event, context)),
+                _typical(lambda: self._store.list_users(_LISTED, None, {})),
+                _typical(lambda: self._store.list_users(_LISTED, _DEEP, {})),
                 peak_mb,
             )
 
@@ -117,14 +117,9 @@ class _Growing:
             raise WrongResult(f"the run ended {report.status}: {report.error}")
         self._stored += report.inserted
 
-    def _typical(self, ask: Callable[[], Any]) -> float:
-        return median(self._timed(ask) for _ in range(_CALLS))
 
-    @staticmethod
-    def _timed(work: Callable[[], Any]) -> float:
-        started = time.perf_counter()
-        work()
-        return time.perf_counter() - started
+def _typical(ask: Callable[[], Any]) -> float:
+    return median(seconds_of(ask) for _ in range(_CALLS))
 
 
 def _peak_mb() -> float:

@@ -40,7 +40,9 @@ T = TypeVar("T", bound=Competitor)
 
 
 def take_turns(
-    competitors: Mapping[Name, T], rounds: int, measure: Callable[[T], float] = lambda one: _once(one.work)
+    competitors: Mapping[Name, T],
+    rounds: int,
+    measure: Callable[[T], float] = lambda one: seconds_of(one.work),
 ) -> dict[Name, Turns]:
     """Runs each competitor once per round, and reverses every other round, so that none is always first."""
     turns = {name: Turns() for name in competitors}
@@ -62,7 +64,7 @@ def _turn(competitor: T, measure: Callable[[T], float]) -> float:
     return seconds
 
 
-def _once(work: Callable[[], None]) -> float:
+def seconds_of(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -17,7 +16,7 @@ from bench.ingest.pages import pages_of, records_of
 from bench.placement import PLACES, placed
 from bench.read.bare import Bare
 from bench.read.output import as_in_a_lambda
-from bench.rounds import Turns, take_turns
+from bench.rounds import Turns, seconds_of, take_turns
 from bench.servers import Servers
 
 _PEOPLE, _LISTED = 2_000, 50
@@ -81,12 +80,7 @@ class Reader:
 
 def typical_call(reader: Reader) -> float:
     """The median time of a turn's calls, in seconds."""
-    spent = []
-    for _ in range(reader.calls):
-        started = time.perf_counter()
-        reader.work()
-        spent.append(time.perf_counter() - started)
-    return median(spent)
+    return median(seconds_of(reader.work) for _ in range(reader.calls))
 
 
 @dataclass(frozen=True)
