@@ -79,8 +79,8 @@ def person(number: int, **changed: Any) -> dict[str, Any]:
 KEY = Tokeniser({1: PII_KEY}).key_in_use  # the key that made the loads below, unless another is given
 
 
-def reject(position: int, path: str = "email", rule: str = "format", letter: str = "r") -> RejectRow:
-    return RejectRow(position, (Issue(path, rule),), token(letter))
+def reject(position: int, letter: str = "r") -> RejectRow:
+    return RejectRow(position, (Issue("email", "format"),), token(letter))
 
 
 def page_load(

@@ -43,9 +43,9 @@ def uids(tab, caption):
     ]
 
 
-def somebody(decant, nth=20):
+def somebody():
     """The source's record of a person who is stored."""
-    return json.loads(page_of_source(1))[nth]
+    return json.loads(page_of_source(1))[20]
 
 
 # The list
@@ -165,7 +165,7 @@ def test_an_unknown_id_is_reported(tab):
 
 @pytest.mark.parametrize("field", ["email", "phone_number", "last_name"])
 def test_a_look_up_finds_the_person_and_leaves_the_value_nowhere(people_tab, decant, field):
-    tab, record = people_tab, somebody(decant)
+    tab, record = people_tab, somebody()
     tool = opened(tab, "Look up")
     tool.get_by_label("Field").select_option(field)
     tool.get_by_label("Raw value").fill(record[field])
@@ -206,7 +206,7 @@ def test_a_typo_is_reported_before_anything_is_looked_up(people_tab, field, typo
 
 
 def test_a_late_answer_to_an_earlier_look_up_is_not_shown(people_tab, decant):
-    tab, record = people_tab, somebody(decant)
+    tab, record = people_tab, somebody()
     tool = opened(tab, "Look up")
     held = []
     tab.page.route("**/users/lookup*", lambda route: held.append(route))

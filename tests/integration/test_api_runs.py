@@ -567,7 +567,7 @@ def refused(store):
     """A run that rejected five records on two pages."""
     run = store.open_run(RunRequest("refusing", "manual", 2), "0" * 16, 1)
     for page in (1, 2):
-        rejects = [reject(position, rule="format") for position in ((7, 2, 5) if page == 1 else (1, 0))]
+        rejects = [reject(position) for position in ((7, 2, 5) if page == 1 else (1, 0))]
         store.load_page(page_load(run.run_id, person(page), page=page, rejects=rejects))
     store.finish_run(run.run_id, Ending("succeeded"))
     return run.run_id

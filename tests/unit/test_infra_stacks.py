@@ -143,9 +143,9 @@ def described(status, **more):
     return {"Stacks": [stack | more]}
 
 
-def event(status, name, reason, stack=STACK):
+def event(status, name, reason):
     event = {"EventId": name, "StackName": "decant-prod", "Timestamp": NOW, "LogicalResourceId": name}
-    return event | {"StackId": stack, "ResourceStatus": status, "ResourceStatusReason": reason}
+    return event | {"StackId": STACK, "ResourceStatus": status, "ResourceStatusReason": reason}
 
 
 def planned(script, status, reason=""):

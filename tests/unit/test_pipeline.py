@@ -553,11 +553,9 @@ def after(page: Any) -> dict[str, Any] | None:
     return {"after": f"{page[-1]['email']} {page[-1]['uid']}"} if len(page) == 2 else None
 
 
-def by_cursor(*bodies: bytes, next_cursor: Any = after, trigger: Trigger = "schedule", pages: int = 9) -> Run:
+def by_cursor(*bodies: bytes, next_cursor: Any = after, pages: int = 9) -> Run:
     """A run over a source that pages by cursor."""
-    trial = ending(*bodies, trigger=trigger, pages=pages)
-    trial.source.dialect = paged(trial.source.dialect, ends=False, next_cursor=next_cursor)
-    return trial
+    return ending(*bodies, pages=pages, ends=False, next_cursor=next_cursor)
 
 
 def test_each_page_is_requested_with_the_cursor_that_the_page_before_it_gave():
