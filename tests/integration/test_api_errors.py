@@ -311,17 +311,6 @@ def test_no_answer_may_be_cached_by_shared_caches(api, store):
         assert re.match("no-store|private", answer.headers["cache-control"]), answer.status
 
 
-def test_no_answer_has_cors_headers_unless_configured(api, store):
-    for answer in every_kind_of_answer(api, store):
-        assert not [name for name in answer.headers if name.startswith("access-control")]
-
-
-def test_an_origin_in_the_request_does_not_add_cors_headers(api):
-    answer = api.get("/users", Origin="https://example.com")
-
-    assert not [name for name in answer.headers if name.startswith("access-control")]
-
-
 # Chalice's own answers in a Lambda, without the emulator in front
 
 

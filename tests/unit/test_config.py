@@ -325,6 +325,7 @@ def test_by_default_no_origin_is_allowed(environ):
         "https://example.com/s3cret",
         "https://user:s3cret@example.com",
         "https://a.example,https://b.example",
+        "https://*.example",
         "https://a.example\r\nSet-Cookie: s3cret",
         "https://a.example\n",
         "https://a.example:123456",
