@@ -24,7 +24,7 @@ def open_run(ledger: Ledger, tokeniser: Tokeniser, request: RunRequest) -> Repor
     the lease; ``failed`` if the keys do not fit what is stored, or cannot be checked. Stopped is recorded as
     ``failed`` too, and raised."""
     opened = ledger.open_run(request, contract_hash(), tokeniser.version)
-    report = Report(**asdict(opened))
+    report = Report(**asdict(opened), is_replay=request.replay_of is not None)
     if report.status != "running":
         return report
     try:

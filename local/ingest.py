@@ -42,7 +42,7 @@ def main() -> int:
     except (LocalError, DecantError, OSError) as error:
         print("ingest: stopped" if signals.requested() else f"ingest: {error}", file=sys.stderr)
         return 1
-    print(*table(report, bool(options.replay)), sep="\n", flush=True)
+    print(*table(report), sep="\n", flush=True)
     return 0 if report.status in ("succeeded", "skipped") else 1
 
 
@@ -124,10 +124,10 @@ def _ingest(pages: int | None, size: int | None, replay_of: str | None) -> Repor
         return runs.run_ingest(trigger, pages, size, on_page)
 
 
-def table(report: Report, replay: bool = False) -> Iterator[str]:
+def table(report: Report) -> Iterator[str]:
     """The report as lines of counts, field names and rule names, never a value."""
     speed = f", {report.fetched / report.seconds:,.0f} records/s" if report.fetched and report.seconds else ""
-    name = "Replay" if replay else "Ingest"
+    name = "Replay" if report.is_replay else "Ingest"
     yield f"{name} {report.status} in {report.seconds:.2f} s{speed} (run {report.run_id})"
     if report.error:
         yield f"  error       {report.error}"
@@ -135,7 +135,7 @@ def table(report: Report, replay: bool = False) -> Iterator[str]:
         yield "  another run of this source is in progress, or died and its lease has not expired;"
         yield "  that takes 2 minutes (30 over a queue); run `make ingest` then, or wait for the schedule"
         return
-    if replay and not report.fetched:
+    if report.is_replay and not report.fetched:
         if not report.error:
             yield "  that run has no sealed rejects"
         return
@@ -146,7 +146,7 @@ def table(report: Report, replay: bool = False) -> Iterator[str]:
     for sign, outcome in zip("=+++++", OUTCOMES, strict=True):
         yield f"  {sign} {outcome:<10}{getattr(report, outcome):>9,}"
     yield from _reasons(report)
-    if replay and report.rejected:
+    if report.is_replay and report.rejected:
         yield f"    those that are sealed again are under this run: make replay RUN={report.run_id}"
     yield from _removals(report)
 

@@ -127,6 +127,7 @@ def test_a_replay_loads_what_the_current_rules_allow_and_accounts_for_the_rest(
     change_rules()
     report = runs.replay(refused)
 
+    assert report.is_replay
     assert (report.status, report.fetched, report.inserted, report.rejected) == ("succeeded", 2, 1, 1)
     run = api.get(f"/runs/{report.run_id}").json
     assert (run["trigger"], run["replay_of"], run["pages_planned"]) == ("replay", refused, 1)

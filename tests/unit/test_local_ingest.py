@@ -154,21 +154,21 @@ def test_a_failure_is_printed_with_its_reason():
 
 
 def test_a_replay_that_found_nothing_says_so():
-    assert list(ingest.table(Report("r1", "succeeded"), replay=True))[1:] == [
+    assert list(ingest.table(Report("r1", "succeeded", is_replay=True)))[1:] == [
         "  that run has no sealed rejects",
     ]
 
 
 def test_a_replay_that_cannot_open_the_seals_does_not_claim_that_there_are_none():
-    report = Report("r1", "partial", error="QUARANTINE_KEY does not open all sealed records")
+    report = Report("r1", "partial", error="QUARANTINE_KEY does not open all sealed records", is_replay=True)
 
-    assert list(ingest.table(report, replay=True))[1:] == [
+    assert list(ingest.table(report))[1:] == [
         "  error       QUARANTINE_KEY does not open all sealed records",
     ]
 
 
 def test_a_replay_says_where_the_records_are_that_it_rejected_again():
-    last = list(ingest.table(Report("r2", "succeeded", fetched=2, rejected=1), replay=True))[-1]
+    last = list(ingest.table(Report("r2", "succeeded", fetched=2, rejected=1, is_replay=True)))[-1]
 
     assert last.strip() == "those that are sealed again are under this run: make replay RUN=r2"
 
