@@ -39,7 +39,7 @@ def test_every_field_of_the_real_records_is_known(api):
 
 @both
 def test_an_unknown_field_is_counted_by_its_path_and_affects_nothing_else(api):
-    (nested,) = {path.rpartition(".")[0] for path in (api.lat,)}
+    nested = api.lat.rpartition(".")[0]
     strange = api.record({"shoe_size": 44, f"{nested}.altitude": {"deep": 1}})
     page = validate(api.page(api.record(), strange, strange), api.dialect, TODAY)
 
