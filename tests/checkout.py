@@ -27,7 +27,7 @@ class Checkout:
     def shell(self, command: str, **changes: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["/bin/sh", "-ec", command],
-            cwd=self.folder, env=_environment(changes), capture_output=True, text=True, check=False,
+            cwd=self.folder, env=environment(**changes), capture_output=True, text=True, check=False,
             timeout=PATIENCE_SECONDS,
         )  # fmt: skip
 
@@ -39,7 +39,7 @@ class Checkout:
         with said.open("w") as out:
             process = subprocess.Popen(
                 ["/bin/sh", "-c", f"exec env {command}"],
-                cwd=self.folder, env=_environment({"PORT": port}), stdout=out, stderr=out,
+                cwd=self.folder, env=environment(PORT=port), stdout=out, stderr=out,
                 start_new_session=True,
             )  # fmt: skip
         try:
@@ -72,6 +72,7 @@ def copied(folder: Path) -> Iterator[Checkout]:
     checkout.shell("make clean").check_returncode()
 
 
-def _environment(changes: dict[str, str]) -> dict[str, str]:
+def environment(**changes: str) -> dict[str, str]:
+    """The environment of a command, without the developer's settings."""
     ours = settings.NAMES | {"DECANT_LOCAL_DIR", "PORT", "PYTHON", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
     return {name: value for name, value in os.environ.items() if name not in ours} | changes

@@ -3,47 +3,30 @@
 import contextlib
 import http.client
 import json
-import os
 import queue
-import shutil
 import signal
 import stat
 import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import psutil
 import pytest
 
-from local import settings
 from local.processes import free_port
+from tests.checkout import copied, environment
 from tests.waiting import until
 
-ROOT = Path(__file__).parent.parent.parent
 START_SECONDS = 60
 STOP_SECONDS = 30
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
-    """The app without the developer's `.env`, `.local` and running servers."""
-    copy = tmp_path_factory.mktemp("decant")
-    for name in ("chalicelib", "local"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "app.py", copy)
-    (copy / ".chalice").mkdir()
-    shutil.copy(ROOT / ".chalice" / "config.json", copy / ".chalice")
-    yield copy
-    cleaned = command(copy, "local.clean")
-    assert cleaned.returncode == 0, cleaned.stderr
-    assert not (copy / ".local").exists()
-
-
-def environment(**changes):
-    ours = settings.NAMES | {"DECANT_LOCAL_DIR", "PORT"}
-    return {name: value for name, value in os.environ.items() if name not in ours} | changes
+    with copied(tmp_path_factory.mktemp("decant")) as copy:
+        yield copy.folder
+    assert not (copy.folder / ".local").exists()
 
 
 def command(checkout, module, *argv, **changes):
