@@ -39,9 +39,8 @@ _HEADERS = {
 def document(routes: Iterable[Route]) -> dict[str, Any]:
     """The document. Its routes are relative to the URL it was fetched from, without the last segment."""
     declared = list(routes)
-    types = [route.returns for route in declared if route.returns] + [
-        route.body for route in declared if route.body
-    ]
+    types = [route.returns for route in declared if route.returns]
+    types += [route.body for route in declared if route.body]
     forms_used = list(dict.fromkeys(route.query for route in declared))
     _, schemas = msgspec.json.schema_components([*types, *forms_used, views.Problem], ref_template=_REF)
     parameters = {form: _query_parameters(schemas.pop(form.__name__)) for form in forms_used}
@@ -52,11 +51,7 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, parameters[route.query])
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": "Decant",
-            "version": __version__,
-            "description": _ABOUT,
-        },
+        "info": {"title": "Decant", "version": __version__, "description": _ABOUT},
         "servers": [{"url": "."}],
         "paths": paths,
         "components": {
@@ -117,11 +112,7 @@ def _success(route: Route) -> dict[str, Any]:
     if JSON in content:
         named = getattr(route.returns, "__name__", None)
         content[JSON] = {"schema": {"$ref": _REF.format(name=named)} if named else {"type": "object"}}
-    return {
-        "description": HTTPStatus(route.status).phrase,
-        "headers": _headers(route),
-        "content": content,
-    }
+    return {"description": HTTPStatus(route.status).phrase, "headers": _headers(route), "content": content}
 
 
 def _media(route: Route) -> tuple[str, ...]:
