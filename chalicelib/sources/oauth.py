@@ -27,10 +27,10 @@ _ERRORS = (
 
 
 class _Granted(msgspec.Struct):
-    """The answer of a token endpoint; ``expires_in`` is in seconds, which some send as text."""
+    """The answer of a token endpoint. Some call the type BearerToken, and send the seconds as text."""
 
-    access_token: Annotated[str, msgspec.Meta(pattern="^[!-~]+$")]
-    token_type: Annotated[str, msgspec.Meta(pattern="^(?i:bearer)$")] | None = None
+    access_token: Annotated[str, msgspec.Meta(pattern=r"^[!-~]+\Z")]
+    token_type: Annotated[str, msgspec.Meta(pattern=r"^(?i:bearer(token)?)\Z")] | None = None
     expires_in: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 

@@ -162,7 +162,18 @@ def test_a_token_in_place_of_a_user_in_the_url(provider):
 # How long it is kept
 
 
-@pytest.mark.parametrize("life", [{"expires_in": 3600}, {"expires_in": "3600"}, {"expires_in": None}, {}])
+@pytest.mark.parametrize(
+    "life",
+    [
+        {"expires_in": 3600},
+        {"expires_in": "3600"},
+        {"expires_in": None},
+        {},
+        {"token_type": "bearer"},
+        {"token_type": "BearerToken"},
+        {"token_type": None},
+    ],
+)
 def test_a_token_is_kept_while_it_is_valid(provider, source_of, life):
     provider.life = life
     source = source_of()
@@ -237,6 +248,7 @@ def test_a_refusal_is_named_and_not_tried_again(provider, source_of, status, bod
         b'{"access_token": ""}',
         b'{"access_token": 5}',
         b'{"access_token": "hush\\r\\nX-Hush: 1"}',
+        b'{"access_token": "hush\\n"}',
         b'{"access_token": "hu\xc3\xa9sh"}',
         b'{"access_token": "hush", "token_type": "mac"}',
         b'{"access_token": "hush", "expires_in": "soon"}',
