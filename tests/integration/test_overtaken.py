@@ -3,13 +3,14 @@
 import contextlib
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg2
 import pytest
 
 from chalicelib import opening, people, pipeline
 from chalicelib.edges import Edges, Plan
-from chalicelib.errors import ConfigError, KeysOvertaken
+from chalicelib.errors import ConfigError, KeysOvertaken, LeaseLost
 from chalicelib.ledger import Ending, RunRequest
 from chalicelib.privacy import Tokeniser, refuse_wrong_keys
 from chalicelib.quarantine import Quarantine
@@ -17,6 +18,7 @@ from chalicelib.store import Store
 from tests.builders import RANDOM_DATA_API
 from tests.fakes import KEY, FakeCache, FakeSource, page_load, person, reject, uid
 from tests.keys import PII_KEY
+from tests.waiting import until
 
 KEYS = {1: PII_KEY, 2: b"2" * 32}
 FIRST, BOTH, SECOND = Tokeniser({1: KEYS[1]}), Tokeniser(KEYS), Tokeniser({2: KEYS[2]})
@@ -267,6 +269,21 @@ def test_two_concurrent_replays_use_a_record_once(store, sql):
     assert seals(sql) == 2
 
 
+def test_a_replay_that_waited_for_another_does_not_use_its_record_again(store, sql, postgres):
+    run_id = run(store, FIRST, page(5, email="none")).run_id
+    reports = []
+    with contextlib.closing(psycopg2.connect(postgres.url)) as other:
+        other.cursor().execute("UPDATE rejects SET sealed = NULL, sealed_until = NULL, uid_token = NULL")
+        replaying = threading.Thread(target=lambda: reports.append(replay(store, run_id)))
+        replaying.start()
+        while not sql("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+            assert replaying.is_alive()
+        other.commit()
+        replaying.join(20)
+
+    assert [(report.status, report.fetched) for report in reports] == [("failed", 0)]
+
+
 def test_an_erasure_wins_against_a_concurrent_replay(store, sql):
     run_id = run(store, FIRST, page(5, 6, email="none")).run_id
 
@@ -344,6 +361,37 @@ def test_rejects_are_not_recorded_for_a_page_that_another_worker_loaded(store, s
     store.note_rejects(run_id, 1, [reject(0), reject(5)], KEY)
 
     assert sql("SELECT position FROM rejects") == [(0,)]
+
+
+def test_a_load_whose_lease_runs_out_while_it_waits_writes_nothing(store, sql, postgres):
+    """A worker that was that slow may have a successor already."""
+    run_id = store.open_run(RunRequest("source", "manual", 1), "0" * 16, 1).run_id
+    with contextlib.closing(psycopg2.connect(postgres.url)) as other, ThreadPoolExecutor(1) as thread:
+        cursor = other.cursor()
+        cursor.execute("SELECT FROM runs WHERE run_id = %s FOR UPDATE", (run_id,))
+        loading = thread.submit(store.load_page, page_load(run_id, person(1)))
+        until(lambda: sql("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
+        cursor.execute("UPDATE runs SET lease_expires_at = clock_timestamp()")
+        other.commit()
+
+        with pytest.raises(LeaseLost):
+            loading.result(20)
+
+    assert sql("SELECT count(*) FROM users") == [(0,)]
+
+
+def test_rejects_are_not_recorded_for_a_page_that_is_being_loaded(store, sql, postgres):
+    run_id = store.open_run(RunRequest("source", "manual", 2, queued=True), "0" * 16, 1).run_id
+    with contextlib.closing(psycopg2.connect(postgres.url)) as other, ThreadPoolExecutor(1) as thread:
+        cursor = other.cursor()
+        cursor.execute("SELECT FROM runs WHERE run_id = %s FOR UPDATE", (run_id,))
+        cursor.execute("INSERT INTO pages (run_id, page) VALUES (%s, 1)", (run_id,))
+        noting = thread.submit(store.note_rejects, run_id, 1, [reject(0)], KEY)
+        until(lambda: sql("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
+        other.commit()
+        noting.result(20)
+
+    assert sql("SELECT count(*) FROM rejects") == [(0,)]
 
 
 def test_a_run_that_ends_while_its_last_page_is_being_loaded_sees_the_page(store, sql, postgres):
