@@ -189,14 +189,14 @@ def test_whoever_was_seen_less_than_a_day_ago_is_not_written(run, age, sql):
 
 
 def test_a_page_that_is_loaded_already_counts_as_no_sight(store, run, age, sql):
-    run(person(1))
+    run(person(1), person(2))
     run_id = open_run(store)
-    load = page_load(run_id, person(1))
+    load = page_load(run_id, person(1), rejects=[of_person(reject(0), 2)])
     store.load_page(load)
-    age(5, 1)
+    age(5, 1, 2)
 
     assert store.load_page(load) is None
-    assert sql("SELECT last_seen_at < now() - interval '4 days' FROM users") == [(True,)]
+    assert sql("SELECT max(last_seen_at) < now() - interval '4 days' FROM users") == [(True,)]
 
 
 def test_an_erased_person_is_not_counted(run, age, store, sql):
@@ -207,6 +207,18 @@ def test_an_erased_person_is_not_counted(run, age, store, sql):
     assert run(person(2)).departed == 0
 
 
+def test_an_erased_person_whom_the_source_still_has_keeps_nobody_else(run, age, store, sql):
+    run(person(1), person(2), person(3))
+    age(DAYS + 2, 2)
+    store.erase(uid(1), [token("x")], page_load("", person(1)).key)
+    run_id = open_run(store)
+    store.load_page(page_load(run_id, person(1), person(3), erasure_tokens=[[token("x")], [token("y")]]))
+    store.finish_run(run_id, Ending("succeeded"))
+
+    assert store.remove_departed(run_id, DAYS) == 1
+    assert stored(sql) == [3]
+
+
 def test_a_removal_takes_ten_thousand_at_most(run, store, sql):
     run(person(1))
     sql(
@@ -215,8 +227,9 @@ def test_a_removal_takes_ten_thousand_at_most(run, store, sql):
         " FROM generate_series(1, 10001)"
     )
 
-    assert run(person(1)).departed == 10_000
-    assert run(person(1)).departed == 1
+    first = run(person(1))
+    assert first.departed == 10_000
+    assert store.remove_departed(first.run_id, DAYS) == 10_001
 
 
 def test_a_removal_waits_for_loads_in_progress(run, age, store, sql, postgres):

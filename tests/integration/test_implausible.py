@@ -128,6 +128,15 @@ def test_a_source_that_invents_people_at_each_call_is_never_doubted(run):
     assert {run(ENOUGH, first=100 * number).status for number in range(4)} == {"succeeded"}
 
 
+def test_people_who_have_all_changed_are_known(run):
+    run(ENOUGH)
+    run(ENOUGH)
+    changed = run(0, ENOUGH, {"city": "Aarhus"})
+
+    assert (changed.status, changed.updated) == ("succeeded", ENOUGH)
+    assert run(ENOUGH, first=100).error == NEW_IDS
+
+
 def test_people_who_were_erased_are_known(run, store):
     run(ENOUGH)
     run(ENOUGH)
@@ -138,6 +147,7 @@ def test_people_who_were_erased_are_known(run, store):
     store.load_page(page_load(run_id, *map(person, range(ENOUGH)), erasure_tokens=erased))
 
     assert store.finish_run(run_id, Ending("succeeded")).status == "succeeded"
+    assert run(ENOUGH, first=100).error == NEW_IDS
 
 
 def letter(number):
