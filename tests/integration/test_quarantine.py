@@ -357,6 +357,7 @@ def test_a_replay_does_not_bring_back_an_erased_person(api, refused, sql, change
 
 def test_expired_seals_are_not_replayed_and_the_next_run_removes_them(refused, sql, user_api):
     sql("UPDATE rejects SET sealed_until = now() - interval '1 second'")
+    assert (wiring.store().sealed_pages(refused), wiring.store().sealed_rejects(refused, 1)) == ([], [])
     assert runs.replay(refused).fetched == 0
     assert sealed(sql) == []
     assert sql("SELECT count(*) FROM rejects") == [(2,)]
@@ -402,6 +403,18 @@ def test_records_sealed_with_another_key_stay_and_the_replay_says_so(refused, sq
     assert (report.status, report.fetched) == ("failed", 0)
     assert "QUARANTINE_KEY" in report.error
     assert sealed(sql) == [(1,), (2,)]
+
+
+def test_a_record_that_cannot_be_opened_stays_although_a_replay_loads_another_of_its_page(
+    refused, sql, change_rules
+):
+    sql("UPDATE rejects SET sealed = (SELECT sealed FROM rejects WHERE position = 1) WHERE position = 2")
+    change_rules()
+
+    report = runs.replay(refused)
+
+    assert (report.status, report.inserted, report.fetched) == ("partial", 1, 1)
+    assert sealed(sql) == [(2,)]
 
 
 def test_without_the_key_a_replay_fails_and_says_why(refused, app_environment):
