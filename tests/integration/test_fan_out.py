@@ -621,6 +621,7 @@ def test_messages_of_a_stopped_run_do_nothing(start, worker, sqs, queue, sql):
     assert ledger(sql, run_id) == stopped
     assert waiting(sqs, queue) == 0
     assert len(people(sql)) == stopped["inserted"]
+    assert sql("SELECT count(*) FROM pages") == [(1,)]
 
 
 def test_a_page_whose_run_is_stopped_meanwhile_is_not_tried_again(start, sql, monkeypatch):
@@ -681,6 +682,14 @@ def test_a_queued_run_can_be_stopped_although_its_lease_has_expired(start, worke
     worker.work_off()
 
     assert ledger(sql, run_id)["pages_done"] == 1
+
+
+def test_a_queued_run_that_has_loaded_all_its_pages_is_not_stopped(store, sql):
+    run_id = store.open_run(RunRequest("here", "manual", 1, queued=True), "0" * 16, 1).run_id
+    store.load_page(page_load(run_id, person(1)))
+    sql.expire_leases()
+
+    assert store.stop_run(run_id).status == "succeeded"
 
 
 def test_a_page_that_is_claimed_while_its_run_is_being_stopped_does_not_reopen_it(start, sql, postgres):
@@ -776,10 +785,13 @@ def test_a_queued_run_that_gets_fewer_records_than_the_source_has_is_partial(
     assert (run["status"], run["error"]) == (status, why)
 
 
+@pytest.mark.parametrize("place", ["total", "where.it.is.not"])
 def test_a_queued_backfill_of_some_of_the_pages_is_complete_whatever_the_source_has(
-    ending, start, worker, sql
+    ending, start, worker, sql, monkeypatch, place
 ):
     ending(last=4, pages=4, total=4 * SIZE)
+    source = wiring.source()
+    monkeypatch.setattr(source, "dialect", paged(source.dialect, total=place))
 
     run_id = start(pages=2)
     worker.work_off()
@@ -1018,6 +1030,16 @@ def test_a_page_beyond_the_runs_last_is_ignored(start, sql):
 
     assert runs.ingest_page(message_of(run_id, PAGES + 1), 1).fetched == 0
     assert sql("SELECT count(*) FROM pages") == [(0,)]
+
+
+def test_only_a_page_that_is_missing_in_a_queued_run_is_claimed(store):
+    queued = store.open_run(RunRequest("here", "manual", 2, queued=True), "0" * 16, 1).run_id
+    store.load_page(page_load(queued, person(1)))
+    in_turn = store.open_run(RunRequest("there", "manual", 2), "0" * 16, 1).run_id
+
+    assert [store.claim_page(queued, page) for page in (1, 2)] == [False, True]
+    assert not store.claim_page(in_turn, 1)
+    assert store.finish_page(in_turn, {}) == "ended"
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -552,6 +552,13 @@ def test_the_recorded_rejects_of_a_page_are_those_of_its_last_try(store, sql, ru
         assert noted == [(row.position,) for row in rejects]
 
 
+def test_a_page_does_not_replace_the_rejects_of_another(store, sql, run_id):
+    for page in (1, 2):
+        store.load_page(page_load(run_id, rejects=[reject(0)], page=page))
+
+    assert sql("SELECT page FROM rejects ORDER BY page") == [(1,), (2,)]
+
+
 def test_the_rejects_of_a_loaded_page_are_not_replaced(store, sql, run_id):
     """As when another worker, whose answer of the source was worse, is late."""
     store.load_page(page_load(run_id, person(1), rejects=[reject(1)]))
@@ -591,6 +598,17 @@ def test_an_erasure_that_is_remembered_under_two_keys_moves_to_the_newer_token(s
     assert loaded.suppressed == 1
     held = sql("SELECT uid_token, erased_at::date::text FROM erasures WHERE moved_to IS NULL")
     assert held == [(new, "2026-01-01")]
+
+
+def test_an_erasure_that_is_remembered_under_two_older_keys_moves_with_the_earlier_time(store, sql, run_id):
+    tokens = [token("e", version) for version in (3, 2, 1)]
+    for made, day in zip(tokens[1:], ("2026-01-01", "2026-01-02"), strict=True):
+        sql("INSERT INTO erasures (uid_token, erased_at) VALUES (%s, %s)", made, day)
+
+    store.load_page(page_load(run_id, person(1), erasure_tokens=[tokens], key=key(3)))
+
+    held = sql("SELECT uid_token, erased_at::date::text FROM erasures WHERE moved_to IS NULL")
+    assert held == [(tokens[0], "2026-01-01")]
 
 
 # A page is loaded completely or not at all
@@ -705,6 +723,15 @@ def test_a_run_whose_lease_expired_is_shown_as_lost_before_another_starts(store,
 
     assert store.get_run(run_id).status == "lost"
     assert [run.status for run in store.list_runs(5)] == ["lost"]
+
+
+def test_a_run_that_loaded_all_its_pages_and_was_never_ended_is_lost(store, sql):
+    """Only its worker could say whether the source has more."""
+    run_id = store.open_run(RunRequest("here", "manual", 1), "a hash", 1).run_id
+    store.load_page(page_load(run_id, person(1)))
+    sql.expire_leases()
+
+    assert store.get_run(run_id).status == "lost"
 
 
 def test_a_lease_is_not_taken_over_before_it_expires(store, sql, run_id):
@@ -1466,6 +1493,7 @@ def test_an_erasure_that_is_remembered_under_two_keys_keeps_the_time_of_the_firs
     receipts = [store.erase(uid(1), [token("e", 2), token("e", 1)], key(2)) for _ in range(2)]
 
     assert [receipt.erased_at[:10] for receipt in receipts] == ["2026-01-01"] * 2
+    assert sql("SELECT DISTINCT erased_at::date::text FROM erasures") == [("2026-01-01",)]
 
 
 def test_an_erasure_whose_answer_was_lost_is_not_repeated(store, run_id, monkeypatch):
