@@ -811,6 +811,14 @@ def test_an_unexpected_error_in_the_progress_callback_ends_the_run():
     assert (trial.ledger["status"], len(trial.source.asked)) == ("failed", 2)
 
 
+def test_a_run_names_the_unknown_fields_of_all_its_pages():
+    pages = [[record(10 * n + i, **{name: 1}) for i in range(10)] for n, name in enumerate(("hat", "shoe"))]
+
+    report = Run(*[RANDOM_DATA_API.page(*records) for records in pages])()
+
+    assert (report.unknown_fields, report.unknown_names) == (20, {"hat", "shoe"})
+
+
 def test_an_interrupt_is_not_treated_as_a_failure():
     trial = Run(page(1), failing={"load": KeyboardInterrupt()})
 

@@ -1,6 +1,7 @@
 """Unknown fields are dropped and counted, and named only where the name must really be a field's."""
 
 import logging
+import re
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -224,6 +225,17 @@ def test_a_name_that_one_person_has_in_many_records_is_not_shown():
     assert page.unknown_names() == set()
 
 
+def test_a_name_that_most_people_have_is_shown():
+    records = [
+        RANDOM_DATA_API.record({"uid": f"5ca1ab1e-0000-4000-8000-{n:012}", "shoe_size": 41})
+        for n in range(20)
+    ]
+
+    page = validate(RANDOM_DATA_API.page(*records), RANDOM_DATA_API.dialect, TODAY)
+
+    assert page.unknown_names() == {"shoe_size"}
+
+
 def test_a_name_with_a_dot_is_not_shown():
     """It could otherwise pass for two names."""
     records = [
@@ -242,6 +254,15 @@ def test_a_report_contains_no_name_that_the_source_made_up():
 
     assert "zoe" not in str(report.summary()).lower()
     assert "zoe" not in repr(report).lower()
+
+
+def test_the_repr_of_a_page_shows_no_record_and_no_name_that_the_source_made_up():
+    bad = RANDOM_DATA_API.record({"email": "hush", "Zoe_Quix": 1})
+
+    page = validate(RANDOM_DATA_API.page(bad), RANDOM_DATA_API.dialect, TODAY)
+
+    assert page.unknown == {"Zoe_Quix": 1}
+    assert not re.search("hush|Zoe", repr(page))
 
 
 def test_a_log_line_names_at_most_twenty_fields(caplog):
