@@ -17,6 +17,7 @@ import pytest
 from chalicelib import prepare, runs, sources, wiring
 from chalicelib.errors import RequestError, StoreUnavailable
 from chalicelib.ledger import OUTCOMES
+from chalicelib.quarantine import Quarantine
 from chalicelib.store import Store
 from tests.builders import APIS, RANDOM_DATA_API
 from tests.fakes import uid
@@ -27,6 +28,14 @@ KEY = base64.b64encode(b"a key of the quarantine, 32 byte").decode()
 BAD = "no-address-of-anybody"
 
 both = pytest.mark.parametrize("api_", APIS, ids=str)
+
+
+def test_a_seal_of_an_earlier_version_still_opens():
+    sealed = bytes.fromhex("000102030405060708090a0b3c20a372a1c7f83bbc3cc63ffa0bbb6b4df874a50fdabbf31072")
+    quarantine = Quarantine(bytes(range(32)), days=7)
+
+    assert quarantine.open(sealed, "00000000-0000-4000-8000-000000000001", 2, 3) == b'{"uid": 1}'
+    assert quarantine.open(sealed, "00000000-0000-4000-8000-000000000001", 2, 4) is None
 
 
 @pytest.fixture

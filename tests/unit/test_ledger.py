@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from chalicelib.ledger import Loaded, PageLoad, RejectRow
 from chalicelib.report import Report
 from chalicelib.users import Issue
-from tests.fakes import key
+from tests.fakes import key, page_load, person
 
 counts = st.integers(0, 1_000)
 
@@ -84,6 +84,11 @@ def test_a_summary_is_json_and_a_copy():
     assert json.loads(json.dumps(summary)) == summary
     summary["timings"]["fetch"] = 0
     assert report.timings == {"fetch": 1.5}
+
+
+def test_a_page_had_its_people_its_duplicates_and_its_rejects():
+    rejects = [RejectRow(position, (Issue("email", "format"),), "v1_fingerprint") for position in range(3)]
+    assert page_load("run", person(1), person(2), rejects=rejects, duplicates=5).fetched == 10
 
 
 def test_the_repr_of_a_load_shows_no_row():
