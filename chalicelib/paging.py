@@ -25,7 +25,7 @@ class Paging:
 
     For an API that pages by cursor, ``next_cursor`` gets a page's whole JSON and returns what to add to the
     query for the next page, or None after the last. ``next_link`` is for one that names the next page in its
-    ``Link`` header (RFC 8288); of that address, only the query is used.
+    ``Link`` header (RFC 8288); of that address, only the query is used, in place of ``query`` and ``since``.
 
     ``since`` is for an API that can leave out who has not changed since a time: it gets the time (UTC) and
     returns what to add to the query.

@@ -96,12 +96,12 @@ def _refuse_repetition(validated: ValidatedPage, page: int, reading: Reading) ->
 
 
 def _fetch(edges: Edges, plan: Plan, page: int, report: Report) -> bytes:
-    cursor = report.reading.cursor
+    cursor, paging = report.reading.cursor, edges.source.dialect.paging
     if cursor is not None:
         _refuse_circle(cursor, page, report.reading)
-    elif edges.source.dialect.paging.by_cursor and page > 1:
+    elif paging.by_cursor and page > 1:
         raise SourceInvalid(page, "only the page before it can say where it is: the API pages by cursor")
-    since = edges.source.dialect.paging.since
+    since = None if cursor and paging.next_link else paging.since  # a link is complete
     with timed(report, "fetch"):
         changed = since(datetime.fromisoformat(report.since)) if since and report.since else {}
         query = {**changed, **(cursor or {})}

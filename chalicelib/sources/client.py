@@ -90,11 +90,11 @@ class Source:
         raise problem
 
     def _request(self, page: int, size: int, cursor: Cursor | None, deadline: float) -> requests.Request:
-        query = {**self.dialect.paging.query(page, size), **(cursor or {})}
-        url = self._url
-        if cursor and self.dialect.paging.next_link:  # whose query repeats what is in the URL's
+        paging, url = self.dialect.paging, self._url
+        query = {**paging.query(page, size), **(cursor or {})}
+        if cursor and paging.next_link and page > 1:  # it is complete, but for a key in the URL
             parts = urlsplit(url)
-            query = {**parse_qs(parts.query, keep_blank_values=True), **query}
+            query = {**parse_qs(parts.query, keep_blank_values=True), **cursor}
             url = parts._replace(query="").geturl()
         value = self._credentials.authorization(deadline) if self._credentials else self._authorization
         auth = None if value is None else partial(_with_header, self.dialect.authorization_header, value)

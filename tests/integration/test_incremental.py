@@ -111,6 +111,22 @@ def test_the_dialects_cursor_has_the_last_word(api, user_api, monkeypatch):
     assert "changed=7" in user_api.requests[-1][1]
 
 
+def test_a_link_is_followed_as_it_is(api, user_api, monkeypatch):
+    """Some APIs refuse the parameters of the first page beside the cursor of a link."""
+    source = wiring.source()
+    monkeypatch.setattr(source, "dialect", paged(source.dialect, next_link=True))
+    scheduled(api, 1)
+    api.asked_since()
+    link = {"Content-Type": "application/json", "Link": '<?after=a&limit=2>; rel="next"'}
+    user_api.script(RANDOM_DATA_API.page(RANDOM_DATA_API.record({"uid": uid(1)})), headers=link)
+
+    assert scheduled(api, 1).pages == 2
+
+    (_, first), (_, second) = user_api.requests
+    assert "changed=" in first
+    assert second.endswith("?after=a&limit=2")
+
+
 @pytest.mark.parametrize("parts", [((1, 2, None), (2, 0)), ((1, None), (2, 0))])
 def test_a_run_in_parts_that_may_have_missed_somebody_is_no_base(api, user_api, monkeypatch, parts):
     source = wiring.source()
