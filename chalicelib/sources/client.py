@@ -34,7 +34,8 @@ class Source:
         token_url: str | None = None,
     ) -> None:
         """``authorization`` is the value of the dialect's header for it; it overrides a user in the URL. With
-        a ``token_url`` in its place, the value is an access token; see ``ClientCredentials``."""
+        a ``token_url`` in its place, the value is an access token; see ``ClientCredentials``. The scheme
+        ``Bearer`` belongs to the header ``Authorization``: others hold the token alone."""
         parts = urlsplit(url)
         self.name = f"{dialect.name} {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         self.dialect = dialect
@@ -96,8 +97,11 @@ class Source:
             parts = urlsplit(url)
             query = {**parse_qs(parts.query, keep_blank_values=True), **cursor}
             url = parts._replace(query="").geturl()
-        value = self._credentials.authorization(deadline) if self._credentials else self._authorization
-        auth = None if value is None else partial(_with_header, self.dialect.authorization_header, value)
+        header, value = self.dialect.authorization_header, self._authorization
+        if self._credentials:
+            token = self._credentials.token(deadline)
+            value = f"Bearer {token}" if header.lower() == "authorization" else token
+        auth = None if value is None else partial(_with_header, header, value)
         return requests.Request("GET", url, self.dialect.headers, params=query, auth=auth)
 
 

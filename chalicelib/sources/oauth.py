@@ -56,16 +56,15 @@ class ClientCredentials:
         self._auth = requests.auth.HTTPBasicAuth(*user) if parts.username else None
         self._token = _AccessToken("", -math.inf, -math.inf)
 
-    def authorization(self, deadline: float) -> str:
-        """The value of the header, with a token that is fetched before ``deadline`` (monotonic) if there is
-        none. Raises Failure."""
+    def token(self, deadline: float) -> str:
+        """The token; one is fetched before ``deadline`` (monotonic) if there is none. Raises Failure."""
         if time.monotonic() >= self._token.renew_at:
             try:
                 self._token = self._fetched(deadline)
             except Failure as failure:
                 failure.problem = f"the token endpoint: {failure.problem}"
                 raise
-        return f"Bearer {self._token.text}"
+        return self._token.text
 
     def forget(self, older_than: float) -> bool:
         """Whether the token was fetched before that time; if so, the next request is made with another."""

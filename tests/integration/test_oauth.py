@@ -38,7 +38,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.shown.append(shown := self.headers.get(self.server.header))
-        is_known = shown in {f"Bearer {token}" for token in self.server.valid}
+        is_known = shown in {f"{self.server.scheme}{token}" for token in self.server.valid}
         self.send(200, PAGE) if is_known else self.send(401, b"{}")
 
     def send(self, status, body, kind="application/json", location=None):
@@ -63,7 +63,8 @@ class Provider(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.asked, self.shown, self.script = [], [], []
         self.valid, self.granted = set(), 0
-        self.life, self.seconds, self.header = {"expires_in": 3600}, 0.0, "Authorization"
+        self.life, self.seconds = {"expires_in": 3600}, 0.0
+        self.header, self.scheme = "Authorization", "Bearer "
         self.hangs = threading.Event()
         self.api = f"http://127.0.0.1:{self.server_port}/users"
 
@@ -149,8 +150,12 @@ def test_signs_in_id_and_secret_are_sent_encoded_as_the_standard_wants_it(provid
     assert headers["Authorization"] == "Basic " + b64encode(b"an+id%40home:a%2Fsecret%3A%C3%A9%25").decode()
 
 
-def test_the_token_is_sent_in_the_header_that_the_dialect_names(provider, source_of):
-    assert source_of(header="X-Access").fetch(1, 3) == PAGE
+@pytest.mark.parametrize(("header", "scheme"), [("X-Access", ""), ("authorization", "Bearer ")])
+def test_the_token_is_sent_in_the_header_that_the_dialect_names(provider, source_of, header, scheme):
+    provider.scheme = scheme
+
+    assert source_of(header=header).fetch(1, 3) == PAGE
+    assert provider.shown == [f"{scheme}hush-token-1"]
 
 
 def test_a_token_in_place_of_a_user_in_the_url(provider):
