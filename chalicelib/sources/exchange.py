@@ -1,6 +1,7 @@
 """One HTTP exchange with a server, bounded in time and size, whatever the server does. Parses no body."""
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Collection, Mapping
@@ -24,6 +25,7 @@ _HEADERS = {**requests.utils.default_headers(), "Accept": "application/json", "U
 _JSON_TYPES = ("application/json", "text/json")
 _CHUNK_BYTES = 65_536
 _LONG_WAIT_SECONDS = 86_400
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")  # RFC 9110 has whole ones; some APIs send 2.0
 _PASSING = {requests.codes.request_timeout, requests.codes.too_many_requests}
 
 
@@ -197,7 +199,7 @@ def _in_words(seconds: float) -> str:
 
 def _retry_after(header: str) -> float:
     """Seconds from a Retry-After header, which holds seconds or a date; 0 if it holds neither."""
-    if header.isascii() and header.isdigit():
+    if _SECONDS.fullmatch(header):
         return float(header)
     try:
         return (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()

@@ -436,10 +436,11 @@ def pause_after(user_api, stand_in, retry_after: str, limits: Limits) -> float:
     return seconds_of(lambda: source.fetch(1, 1))
 
 
-def test_a_pause_is_as_long_as_the_api_asks(user_api, stand_in):
+@pytest.mark.parametrize("asked", ["1", "1.0"])
+def test_a_pause_is_as_long_as_the_api_asks(user_api, stand_in, asked):
     limits = replace(LIMITS, page=5, longest_pause=3)
 
-    assert 1 <= pause_after(user_api, stand_in, "1", limits) < 1.5
+    assert 1 <= pause_after(user_api, stand_in, asked, limits) < 1.5
 
 
 def test_a_pause_may_be_requested_as_a_date(user_api, stand_in):
