@@ -20,7 +20,7 @@ from chalicelib.timing import timed
 from chalicelib.users import MAX_PAGE_SIZE
 from chalicelib.validation import ValidatedPage, validate, validate_records
 
-_FEW_CHANGES = 20  # of so few records, one that is invalid says nothing about the source
+_FEW = 20  # of fewer records, one that is invalid says nothing about the source
 _LARGEST_SEALED = 65_536  # bytes; else a hostile source could fill the database with seals
 
 
@@ -38,7 +38,7 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
     report.unknown_fields += validated.unknown.total()
     report.unknown_names |= validated.unknown_names()
     seal_days = edges.quarantine.days if edges.quarantine else 0
-    if len(rejects) / max(validated.fetched, _FEW_CHANGES if report.since else 1) > plan.max_reject_ratio:
+    if len(rejects) / max(validated.fetched, _fewest(plan, page, report)) > plan.max_reject_ratio:
         edges.store.note_rejects(report.run_id, page, rejects, edges.tokeniser.key_in_use, seal_days)
         raise RejectBudgetExceeded(page, len(rejects), validated.fetched)
     with timed(report, "clean"):
@@ -64,6 +64,14 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
         total=report.total,
         replay=replay,
     )
+
+
+def _fewest(plan: Plan, page: int, report: Report) -> int:
+    """How many records a page counts as having, at the least, when its rejects are compared with the limit:
+    changes are few on some days, and so are the records of a last page."""
+    if report.since:
+        return _FEW
+    return min(_FEW, plan.page_size) if page > 1 else 1
 
 
 def _extract(edges: Edges, plan: Plan, page: int, report: Report) -> tuple[ValidatedPage, Replay | None]:

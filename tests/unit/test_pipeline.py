@@ -247,12 +247,30 @@ def test_the_rejects_of_a_page_that_is_not_loaded_are_kept_and_reported_but_not_
 
 
 def test_a_page_over_the_budget_ends_the_run_as_failed_even_after_a_good_page():
-    trial = Run(page(3), page(1, bad=2), page(3))
+    trial = Run(page(3), page(1, bad=5), page(3))
 
     report = trial()
 
     assert (report.status, report.pages, report.fetched) == ("failed", 1, 3)
     assert len(trial.source.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("bad", "of", "size", "status"),
+    [
+        (1, 1, 100, "succeeded"),
+        (4, 4, 100, "succeeded"),
+        (5, 5, 100, "failed"),
+        (1, 4, 5, "succeeded"),
+        (2, 4, 5, "failed"),
+        (6, 25, 100, "failed"),
+    ],
+)
+def test_a_few_records_on_a_last_page_may_be_invalid(bad, of, size, status):
+    trial = Run(page(good=5), page(good=of - bad, bad=bad, first=10))
+    trial.plan = replace(trial.plan, page_size=size)
+
+    assert trial().status == status
 
 
 def test_a_source_that_fails_at_once_fails_the_run():
@@ -669,7 +687,7 @@ def test_a_source_that_gives_the_same_page_again_ends_the_run():
 def test_pages_that_share_people_but_differ_are_loaded():
     report = Run(page(2), page(3), page(1), RANDOM_DATA_API.page(record(0, email=MISSING)))()
 
-    assert (report.fetched, report.inserted, report.unchanged) == (6, 3, 3)
+    assert (report.fetched, report.inserted, report.unchanged, report.rejected) == (7, 3, 3, 1)
 
 
 NO_JSON = "page 1: the body is not valid JSON, or is cut off"
