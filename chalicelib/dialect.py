@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from chalicelib import lenient_json, shapes
 from chalicelib.paging import Body, Cursor, Paging
-from chalicelib.users import MAX_PAGE_SIZE, NumericText, Personal, User, numeric
+from chalicelib.users import MAX_PAGE_SIZE, NumericText, Personal, User, misfit, numeric
 
 T = TypeVar("T", bound=Struct)
 
@@ -98,11 +98,11 @@ class Dialect(Generic[T]):
         return total if type(total) is int and 0 <= total < _IMPLAUSIBLE_TOTAL else None
 
     def place_of(self, error: Exception) -> str:
-        """Where in the file of ``to_user`` an error arose, as in ``members.py:59``; empty if elsewhere."""
+        """Where in the file of ``to_user`` an error arose, as in ``members.py:59``; or ``User``'s field."""
         code = getattr(self.to_user, "__code__", None)
         file = code and code.co_filename
         lines = [line for frame, line in walk_tb(error.__traceback__) if frame.f_code.co_filename == file]
-        return f"{Path(file).name}:{lines[-1]}" if file and lines else ""
+        return f"{Path(file).name}:{lines[-1]}" if file and lines else misfit(error)
 
     def _parsed(self, body: bytes) -> Any:
         """A whole page's JSON, without values that are nested too deeply."""

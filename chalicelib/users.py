@@ -94,11 +94,27 @@ class Issue(Struct, frozen=True, order=True):
 
     ``path`` is dotted (empty for the record as a whole); ``rule`` is one of ``required``, ``type``,
     ``length``, ``format``, ``uuid``, ``date``, ``future``, ``range``, ``encoding``, ``json``. If the dialect
-    could not convert the record, the rule is ``conversion``, and the path is the place in its code, if known.
+    could not convert the record, the rule is ``conversion``, and the path is the place in its code, if known,
+    or the field of the ``User`` that does not fit.
     """
 
     path: str
     rule: str
+
+
+_AT = re.compile(r"at `\$\.([a-z_.]+)`$")
+_OWN_NAMES = {
+    name
+    for struct in (User, Address, Coordinates, Employment, Subscription)
+    for name in struct.__struct_fields__
+}
+
+
+def misfit(error: Exception) -> str:
+    """The path of the ``User``'s field that msgspec's message is about; empty if there is none. The rest of
+    the message may hold a value."""
+    found = _AT.search(str(error))
+    return found[1] if found and _OWN_NAMES.issuperset(found[1].split(".")) else ""
 
 
 _NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")

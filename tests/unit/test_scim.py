@@ -204,25 +204,41 @@ def test_a_page_without_the_list_is_empty_only_if_the_api_omits_it(body):
 
 
 @pytest.mark.parametrize(
-    "made",
+    ("made", "path"),
     [
-        {"uid": "EMP-25"},
-        {"uid": None},
-        {"first_name": 5},
-        {"gender": True},
-        {"address": Address(city=["Oslo"])},
-        {"email": "none"},
-        {"date_of_birth": datetime(1990, 1, 1, tzinfo=UTC)},
-        {"address": Address(coordinates=Coordinates(lat=500))},
-        {"last_name": "a" * 201},
-        {"last_name": {1, 2}},
+        ({"uid": "EMP-25"}, "uid"),
+        ({"uid": None}, "uid"),
+        ({"first_name": 5}, "first_name"),
+        ({"gender": True}, "gender"),
+        ({"address": Address(city=["Oslo"])}, "address.city"),
+        ({"email": "none"}, "email"),
+        ({"date_of_birth": datetime(1990, 1, 1, tzinfo=UTC)}, "date_of_birth"),
+        ({"address": Address(coordinates=Coordinates(lat=500))}, "address.coordinates.lat"),
+        ({"last_name": "a" * 201}, "last_name"),
+        ({"last_name": {1, 2}}, "last_name"),
     ],
     ids=str,
 )
-def test_what_a_dialect_makes_of_a_record_is_checked_too(made):
+def test_what_a_dialect_makes_of_a_record_is_checked_too(made, path):
     dialect = replace(SCIM, to_user=lambda member: User(**{"uid": member.id} | made))
 
     (reject,) = validate(json.dumps({"Resources": [record()]}).encode(), dialect, TODAY).rejects
+
+    assert reject.issues == (Issue(path, "conversion"),)
+
+
+def test_what_only_looks_like_the_path_of_a_field_is_not_repeated():
+    class Named(Personal):
+        id: UUID
+        name: Text
+
+        def __post_init__(self) -> None:
+            raise ValueError(f"no: {self.name}")
+
+    dialect = replace(SCIM, record_type=Named, to_user=lambda one: User(uid=one.id), dropped=())
+    page = {"Resources": [{"id": uid(1), "name": "at `$.jane.doe`"}]}
+
+    (reject,) = validate(json.dumps(page).encode(), dialect, TODAY).rejects
 
     assert reject.issues == (Issue("", "conversion"),)
 
