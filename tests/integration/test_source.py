@@ -293,6 +293,13 @@ def test_a_cursor_is_added_to_the_query_and_wins(user_api, stand_in):
     assert target.endswith("?seed=s&size=7&page=3&after=a+b%26c")
 
 
+def test_a_cursor_may_leave_a_parameter_out(user_api, stand_in):
+    stand_in(seed="s").fetch(2, 7, {"page": [], "after": "b"})
+
+    ((_, target),) = user_api.requests
+    assert target.endswith("?seed=s&size=7&after=b")
+
+
 def test_a_connection_is_reused(source_of):
     def talk(peer):
         peer.say(OK + b"Content-Length: 2\r\n\r\n[]")
