@@ -14,8 +14,9 @@ from chalicelib.sources.exchange import Failure, Limits, Reply, Server
 _MOST_BYTES = 65_536
 _RENEWED_AFTER = 0.9  # of its life
 
-# RFC 6749, section 5.2, and RFC 8707. Other words of the server are not repeated.
+# RFC 6749, sections 4.1.2.1 and 5.2, and RFC 8707. Other words of the server are not repeated.
 _ERRORS = (
+    "access_denied",
     "invalid_request",
     "invalid_client",
     "invalid_grant",
@@ -79,7 +80,7 @@ class ClientCredentials:
     def _fetched(self, deadline: float) -> _AccessToken:
         request = requests.Request("POST", self._url, data=self._form, auth=self._auth)
         codes = requests.codes
-        accepted = (codes.ok, codes.bad_request, codes.unauthorized)
+        accepted = (codes.ok, codes.bad_request, codes.unauthorized, codes.forbidden)
         granted = _granted(self._server.ask(request, _MOST_BYTES, deadline, accepted))
         now, life = time.monotonic(), granted.expires_in
         return _AccessToken(

@@ -231,7 +231,10 @@ def test_a_new_token_that_the_api_does_not_accept_is_not_tried_again(provider, s
         (400, b'["hush"]', "status 400"),
         (400, b"hush", "status 400"),
         (400, b"[" * 60_000, "status 400"),
+        (403, b'{"error": "unauthorized_client"}', "status 403 (unauthorized_client)"),
+        (403, b'{"error": "access_denied"}', "status 403 (access_denied)"),
         (403, b"hush", "status 403"),
+        (404, b'{"error": "access_denied"}', "status 404"),
     ],
     ids=lambda value: ascii(value)[:40],
 )
