@@ -62,7 +62,7 @@ class Dialect(Generic[T]):
     make_uid: Callable[[Any], UUID] = UUID
     omits_empty: bool = False
     authorization_header: str = "Authorization"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         """Raises ValueError if a field is both declared and dropped, or has a type that cannot be checked or
