@@ -15,7 +15,7 @@ from msgspec import structs
 from chalicelib import answers, manual, people, runs, telemetry
 from chalicelib.errors import SourceInvalid
 from chalicelib.report import Report
-from chalicelib.sources import client
+from chalicelib.sources import exchange
 from chalicelib.store import Store
 from tests.builders import RANDOM_DATA_API
 from tests.fakes import person, reject, uid
@@ -226,7 +226,7 @@ def named(ground):
 
 @planted("requests to the source", "a header")
 def sent(ground):
-    ground.patch.setitem(client._HEADERS, "X-User", ground.text)
+    ground.patch.setitem(exchange._HEADERS, "X-User", ground.text)
     ground.scene.use_dialect(RANDOM_DATA_API)
     assert ground.scene.ingest() == "failed"
 
