@@ -43,6 +43,9 @@ class _AccessToken(NamedTuple):
     renew_at: float
 
 
+_NO_TOKEN = _AccessToken("", -math.inf, -math.inf)
+
+
 class ClientCredentials:
     """Exchanges an id and a secret for an access token, which is kept in memory while it is valid."""
 
@@ -55,7 +58,7 @@ class ClientCredentials:
         self._form = {"grant_type": ["client_credentials"], **parse_qs(parts.query)}
         user = [quote_plus(unquote(part)) for part in (parts.username or "", parts.password or "")]
         self._auth = requests.auth.HTTPBasicAuth(*user) if parts.username else None
-        self._token = _AccessToken("", -math.inf, -math.inf)
+        self._token = _NO_TOKEN
 
     def token(self, deadline: float) -> str:
         """The token; one is fetched before ``deadline`` (monotonic) if there is none. Raises Failure."""
@@ -71,7 +74,7 @@ class ClientCredentials:
         """Whether the token was fetched before that time; if so, the next request is made with another."""
         is_older = self._token.fetched_at < older_than
         if is_older:
-            self._token = _AccessToken("", -math.inf, -math.inf)
+            self._token = _NO_TOKEN
         return is_older
 
     def close(self) -> None:

@@ -23,7 +23,26 @@ from tests.waiting import until
 KEYS = {1: PII_KEY, 2: b"2" * 32}
 FIRST, BOTH, SECOND = Tokeniser({1: KEYS[1]}), Tokeniser(KEYS), Tokeniser({2: KEYS[2]})
 QUARANTINE = Quarantine(b"q" * 32, days=7)
+WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 OVERTAKEN = "PII_KEYS: newer or different keys are in use; nothing was written"
+
+
+@pytest.fixture
+def held_up(sql, postgres):
+    """The outcome of a work that has to wait for another transaction, which makes these changes."""
+
+    def outcome(work, *changes):
+        with ThreadPoolExecutor(1) as thread, contextlib.closing(psycopg2.connect(postgres.url)) as other:
+            cursor = other.cursor()
+            for change in changes:
+                cursor.execute(*change)
+            working = thread.submit(work)
+            until(lambda: working.done() or sql(WAITING))
+            assert not working.done()
+            other.commit()
+            return working.result(20)
+
+    return outcome
 
 
 class Cache(FakeCache):
@@ -170,21 +189,14 @@ def test_giving_up_the_newest_version_leaves_the_previous_one_in_use(store):
     assert (report.status, report.updated) == ("succeeded", 1)
 
 
-def test_a_key_is_not_forgotten_while_an_erasure_or_a_load_under_it_is_in_progress(store, sql, postgres):
+def test_a_key_is_not_forgotten_while_an_erasure_or_a_load_under_it_is_in_progress(store, held_up):
     refuse_wrong_keys(store, FIRST)
-    found = []
-    with contextlib.closing(psycopg2.connect(postgres.url)) as erasing:
-        cursor = erasing.cursor()
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(hashtext('decant.erasures'))")
-        cursor.execute("INSERT INTO erasures (uid_token) VALUES (%s)", (FIRST.token("uid", uid(1)),))
-        comparing = threading.Thread(
-            target=lambda: found.extend(store.reconcile_keys(SECOND.proofs(), SECOND.given_up))
-        )
-        comparing.start()
-        while not sql("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
-            assert comparing.is_alive()
-        erasing.commit()
-        comparing.join(20)
+
+    found = held_up(
+        lambda: store.reconcile_keys(SECOND.proofs(), SECOND.given_up),
+        ("SELECT pg_advisory_xact_lock_shared(hashtext('decant.erasures'))",),
+        ("INSERT INTO erasures (uid_token) VALUES (%s)", (FIRST.token("uid", uid(1)),)),
+    )
 
     assert [(trouble.version, trouble.erasures) for trouble in found] == [(1, 1)]
 
@@ -269,19 +281,13 @@ def test_two_concurrent_replays_use_a_record_once(store, sql):
     assert seals(sql) == 2
 
 
-def test_a_replay_that_waited_for_another_does_not_use_its_record_again(store, sql, postgres):
+def test_a_replay_that_waited_for_another_does_not_use_its_record_again(store, held_up):
     run_id = run(store, FIRST, page(5, email="none")).run_id
-    reports = []
-    with contextlib.closing(psycopg2.connect(postgres.url)) as other:
-        other.cursor().execute("UPDATE rejects SET sealed = NULL, sealed_until = NULL, uid_token = NULL")
-        replaying = threading.Thread(target=lambda: reports.append(replay(store, run_id)))
-        replaying.start()
-        while not sql("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
-            assert replaying.is_alive()
-        other.commit()
-        replaying.join(20)
 
-    assert [(report.status, report.fetched) for report in reports] == [("failed", 0)]
+    used = "UPDATE rejects SET sealed = NULL, sealed_until = NULL, uid_token = NULL"
+    report = held_up(lambda: replay(store, run_id), (used,))
+
+    assert (report.status, report.fetched) == ("failed", 0)
 
 
 def test_an_erasure_wins_against_a_concurrent_replay(store, sql):
@@ -370,7 +376,7 @@ def test_a_load_whose_lease_runs_out_while_it_waits_writes_nothing(store, sql, p
         cursor = other.cursor()
         cursor.execute("SELECT FROM runs WHERE run_id = %s FOR UPDATE", (run_id,))
         loading = thread.submit(store.load_page, page_load(run_id, person(1)))
-        until(lambda: sql("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
+        until(lambda: sql(WAITING))
         cursor.execute("UPDATE runs SET lease_expires_at = clock_timestamp()")
         other.commit()
 
@@ -380,67 +386,51 @@ def test_a_load_whose_lease_runs_out_while_it_waits_writes_nothing(store, sql, p
     assert sql("SELECT count(*) FROM users") == [(0,)]
 
 
-def test_rejects_are_not_recorded_for_a_page_that_is_being_loaded(store, sql, postgres):
+def test_rejects_are_not_recorded_for_a_page_that_is_being_loaded(store, sql, held_up):
     run_id = store.open_run(RunRequest("source", "manual", 2, queued=True), "0" * 16, 1).run_id
-    with contextlib.closing(psycopg2.connect(postgres.url)) as other, ThreadPoolExecutor(1) as thread:
-        cursor = other.cursor()
-        cursor.execute("SELECT FROM runs WHERE run_id = %s FOR UPDATE", (run_id,))
-        cursor.execute("INSERT INTO pages (run_id, page) VALUES (%s, 1)", (run_id,))
-        noting = thread.submit(store.note_rejects, run_id, 1, [reject(0)], KEY)
-        until(lambda: sql("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
-        other.commit()
-        noting.result(20)
+
+    held_up(
+        lambda: store.note_rejects(run_id, 1, [reject(0)], KEY),
+        ("SELECT FROM runs WHERE run_id = %s FOR UPDATE", (run_id,)),
+        ("INSERT INTO pages (run_id, page) VALUES (%s, 1)", (run_id,)),
+    )
 
     assert sql("SELECT count(*) FROM rejects") == [(0,)]
 
 
-def test_a_run_that_ends_while_its_last_page_is_being_loaded_sees_the_page(store, sql, postgres):
+def test_a_run_that_ends_while_its_last_page_is_being_loaded_sees_the_page(store, held_up):
     run_id = store.open_run(RunRequest("source", "manual", 2, queued=True), "0" * 16, 1).run_id
     store.load_page(page_load(run_id, person(1)))
     store.fail_page(run_id, 2, "page 2: status 500")
-    ended = []
-    with contextlib.closing(psycopg2.connect(postgres.url)) as loading:
-        cursor = loading.cursor()
-        cursor.execute("UPDATE runs SET pages_done = 2 WHERE run_id = %s", (run_id,))
-        cursor.execute("UPDATE pages SET error = NULL WHERE run_id = %s", (run_id,))
-        ending = threading.Thread(target=lambda: ended.append(store.finish_page(run_id, {})))
-        ending.start()
-        while not sql("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
-            assert ending.is_alive()
-        loading.commit()
-        ending.join(20)
 
-    assert ended == ["succeeded"]
+    ended = held_up(
+        lambda: store.finish_page(run_id, {}),
+        ("UPDATE runs SET pages_done = 2 WHERE run_id = %s", (run_id,)),
+        ("UPDATE pages SET error = NULL WHERE run_id = %s", (run_id,)),
+    )
+
+    assert ended == "succeeded"
 
 
-def test_a_run_that_fails_while_its_first_page_is_being_loaded_sees_the_page(store, sql, postgres):
+def test_a_run_that_fails_while_its_first_page_is_being_loaded_sees_the_page(store, held_up):
     run_id = store.open_run(RunRequest("source", "manual", 2), "0" * 16, 1).run_id
-    counts = []
-    with contextlib.closing(psycopg2.connect(postgres.url)) as loading:
-        cursor = loading.cursor()
-        cursor.execute("UPDATE runs SET pages_done = 1 WHERE run_id = %s", (run_id,))
-        ending = threading.Thread(target=lambda: counts.append(store.finish_run(run_id, Ending("partial"))))
-        ending.start()
-        while not sql("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
-            assert ending.is_alive()
-        loading.commit()
-        ending.join(20)
 
-    assert [(count.status, count.pages) for count in counts] == [("partial", 1)]
+    counts = held_up(
+        lambda: store.finish_run(run_id, Ending("partial")),
+        ("UPDATE runs SET pages_done = 1 WHERE run_id = %s", (run_id,)),
+    )
+
+    assert (counts.status, counts.pages) == ("partial", 1)
 
 
-def test_a_page_given_up_while_a_run_ends_does_not_reopen_it(store, sql, postgres):
+def test_a_page_given_up_while_a_run_ends_does_not_reopen_it(store, held_up):
     run_id = store.open_run(RunRequest("source", "manual", 20, queued=True), "0" * 16, 1).run_id
-    with contextlib.closing(psycopg2.connect(postgres.url)) as giving_up:
-        cursor = giving_up.cursor()
-        cursor.execute("SELECT FROM runs WHERE run_id = %s FOR UPDATE", (run_id,))
-        cursor.execute("INSERT INTO pages (run_id, page, error) VALUES (%s, 1, 'status 500')", (run_id,))
-        ending = threading.Thread(target=lambda: store.finish_run(run_id, Ending("failed", "not all sent")))
-        ending.start()
-        while not sql("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
-            assert ending.is_alive()
-        giving_up.commit()
-        ending.join(20)
+
+    held_up(
+        lambda: store.finish_run(run_id, Ending("failed", "not all sent")),
+        ("SELECT FROM runs WHERE run_id = %s FOR UPDATE", (run_id,)),
+        ("INSERT INTO pages (run_id, page, error) VALUES (%s, 1, 'status 500')", (run_id,)),
+    )
 
     assert not store.claim_page(run_id, 1)
 
