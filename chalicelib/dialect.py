@@ -3,7 +3,7 @@
 import codecs
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
@@ -45,6 +45,7 @@ class TooManyRecords(ValueError):
 class Dialect(Generic[T]):
     """How one API pages, and formats a page: a record's type, its conversion to a ``User``, an envelope.
 
+    ``to_user`` returns None for a valid record that is not wanted, such as that of a closed account.
     ``envelope`` is the path of the list of records in a page; ``omits_empty`` means that the list may be
     missing if it would be empty. ``dropped`` lists the paths of known fields that are not wanted; ``uid`` is
     the path of the uid. All paths are dotted; ``\\.`` is a dot within a name. ``make_uid`` converts the value
@@ -54,7 +55,7 @@ class Dialect(Generic[T]):
 
     name: str
     record_type: type[T]
-    to_user: Callable[[T], User]
+    to_user: Callable[[T], User | None]
     paging: Paging
     uid: str
     dropped: tuple[str, ...] = ()
@@ -112,29 +113,23 @@ class Dialect(Generic[T]):
         except RecursionError:
             return lenient_json.loads_fast(lenient_json.without_depths(body, 1 + len(self._envelope))[0])
 
-    def decode(self, body: bytes) -> list[User]:
+    def decode(self, body: bytes) -> list[User | None]:
         """A whole page at once. Raises one of FAULTS as soon as a record is wrong or has an unknown field."""
         return list(map(self.user, self._records_in(self._page.decode(body))))
 
-    def decode_ignoring_unknown(self, raw: bytes) -> User:
+    def decode_one(self, raw: bytes) -> User | None:
+        """One record. Raises one of FAULTS if it is wrong or has an unknown field."""
+        return self.user(self._strict_one.decode(raw))
+
+    def decode_ignoring_unknown(self, raw: bytes) -> User | None:
         """One record, without its unknown fields. Raises one of FAULTS if it is wrong."""
         return self.user(self._ignoring_unknown.decode(raw))
 
-    def decode_each(self, raws: Iterable[bytes]) -> Iterator[User | None]:
-        """The records in turn; None for one that is wrong or has an unknown field."""
-        decode = self._strict_one.decode
-        for raw in raws:
-            try:
-                user = self.user(decode(raw))
-            except FAULTS:
-                user = None
-            yield user
-
-    def user(self, record: T) -> User:
-        """A decoded record as a ``User``, checked: structs do not check what they are made of. Raises one of
-        FAULTS."""
+    def user(self, record: T) -> User | None:
+        """A decoded record as a ``User``, checked: structs do not check what they are made of; None if it is
+        not wanted. Raises one of FAULTS."""
         user = self.to_user(record)
-        if user is record:  # checked when it was decoded
+        if user is record or user is None:  # checked when it was decoded, or not to be stored
             return user
         return msgspec.convert(msgspec.to_builtins(user, builtin_types=(date, UUID), enc_hook=_plain), User)
 

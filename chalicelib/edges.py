@@ -62,6 +62,11 @@ class Edges:
     tokeniser: Tokeniser
     quarantine: Quarantine | None = None
 
+    @property
+    def seal_days(self) -> int:
+        """How long a reject stays sealed; 0 without a quarantine."""
+        return self.quarantine.days if self.quarantine else 0
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -14,7 +14,7 @@ Status = Literal["running", "succeeded", "partial", "failed", "lost", "skipped"]
 ReportStatus = Literal[Status, "ended"]
 
 # What becomes of a fetched record: in the ledger of a run, the counts of these add up to ``fetched``.
-OUTCOMES = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
+OUTCOMES = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed", "filtered")
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,7 @@ class PageLoad:
     rejects: Sequence[RejectRow]
     duplicate: int
     key: KeyInUse
+    filtered: int = 0
     seal_days: int = 0
     unknown_fields: int = 0
     withheld: int = 0
@@ -152,7 +153,7 @@ class PageLoad:
 
     @property
     def fetched(self) -> int:
-        return len(self.drafts) + self.duplicate + len(self.rejects)
+        return len(self.drafts) + self.duplicate + len(self.rejects) + self.filtered
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,7 @@ class Counts:
     duplicate: int
     rejected: int
     suppressed: int
+    filtered: int
     error: str | None
 
 

@@ -55,7 +55,7 @@ class Loads:
         (load, future), self._in_flight = self._in_flight, None
         loaded = future.result()
         if loaded is not None:
-            self._report.add(loaded, load.fetched, load.duplicate)
+            self._report.add(loaded, load.fetched, load.duplicate, load.filtered)
         else:  # another worker, or an earlier try whose answer got lost, loaded it
             self._report.pages += 1
         self._on_done()

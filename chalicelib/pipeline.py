@@ -32,6 +32,7 @@ from chalicelib.report import Report
 _log = logging.getLogger("decant.pipeline")
 
 _MIN_RESERVE_SECONDS = 5.0  # for a page that takes longer than those before it
+_LONGEST_FETCH_SECONDS = 45.0  # of a source that hangs; it must not outlast the function
 
 _MOST_LOGGED = 20
 
@@ -140,7 +141,8 @@ def _work_pages(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> No
     with Loads(edges, report, lambda: on_page(next(done), len(pages), report)) as loads:
         for page in pages:
             began = time.monotonic()
-            _check_time(plan, pages, page, 2 * slowest)  # one step to prepare the page, one to load it
+            # One step to prepare the page, one to load it.
+            _check_time(plan, pages, page, max(slowest, _LONGEST_FETCH_SECONDS) + slowest)
             load = prepare(edges, plan, page, report)
             loads.wait()  # so that `slowest` includes the previous load, and only this page's load is left
             slowest = max(slowest, time.monotonic() - began)

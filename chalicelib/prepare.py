@@ -37,9 +37,8 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
     report.reading.received += validated.fetched
     report.unknown_fields += validated.unknown.total()
     report.unknown_names |= validated.unknown_names()
-    seal_days = edges.quarantine.days if edges.quarantine else 0
     if len(rejects) / max(validated.fetched, _fewest(plan, page, report)) > plan.max_reject_ratio:
-        edges.store.note_rejects(report.run_id, page, rejects, edges.tokeniser.key_in_use, seal_days)
+        edges.store.note_rejects(report.run_id, page, rejects, edges.tokeniser.key_in_use, edges.seal_days)
         raise RejectBudgetExceeded(page, len(rejects), validated.fetched)
     with timed(report, "clean"):
         cleaned = clean(validated.users)
@@ -58,7 +57,8 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
         rejects=rejects,
         duplicate=cleaned.duplicates,
         key=edges.tokeniser.key_in_use,
-        seal_days=seal_days,
+        filtered=validated.filtered,
+        seal_days=edges.seal_days,
         unknown_fields=validated.unknown.total(),
         withheld=withheld.total(),
         total=report.total,

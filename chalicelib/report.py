@@ -49,6 +49,7 @@ class Report:
     duplicate: int = 0
     rejected: int = 0
     suppressed: int = 0
+    filtered: int = 0
     error: str | None = None
     seconds: float = 0.0
     timings: dict[str, float] = field(default_factory=dict)
@@ -83,11 +84,12 @@ class Report:
         """Takes what the ledger has: a page may be loaded although the answer got lost."""
         vars(self).update(asdict(counts))
 
-    def add(self, loaded: Loaded, fetched: int, duplicate: int) -> None:
+    def add(self, loaded: Loaded, fetched: int, duplicate: int, filtered: int) -> None:
         """Counts one loaded page."""
         self.pages += 1
         self.fetched += fetched
         self.duplicate += duplicate
+        self.filtered += filtered
         self.inserted += loaded.inserted
         self.updated += loaded.updated
         self.unchanged += loaded.unchanged

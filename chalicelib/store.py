@@ -107,6 +107,7 @@ class Store:
             **load.columns,
             "rejects": encode(load.rejects).decode(),
             "duplicate": load.duplicate,
+            "filtered": load.filtered,
             "key": encode(load.key).decode(),
             "key_version": load.key.version,
             "seal_days": load.seal_days,

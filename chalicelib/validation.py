@@ -7,39 +7,24 @@ import codecs
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cache
-from types import NoneType
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
-from chalicelib import lenient_json, shapes
+from chalicelib import issues, lenient_json, shapes
 from chalicelib.dialect import FAULTS, Dialect
-from chalicelib.users import Issue, User, numeric
+from chalicelib.users import Issue, User
 
 _BACKSLASH = ord("\\")
 
 _FIELD_NAME = re.compile(r"([A-Za-z][A-Za-z_]{0,39}[0-9]?(\.(?=.)|$)){1,4}")
 _FAMILY_SIZE = 9  # up to this many records may share a value because their people are related
 
-# The rule's name, by a part of msgspec's message.
-_RULES = (
-    ("of length", "length"),
-    ("matching regex", "format"),
-    ("Invalid UUID", "uuid"),
-    ("Invalid RFC3339", "date"),
-    ("<=", "range"),
-    (">=", "range"),
-    ("out of range", "range"),
-)
-
 _NO_JSON, _NO_RECORD = Issue("", "json"), Issue("", "type")
 
-_fields = cache(msgspec.structs.fields)  # ``fields`` itself would compute them again at each call
+_Found = User | tuple[Issue, ...] | None  # a valid record, all that is wrong with one, or None: not wanted
 
 
 @dataclass(frozen=True)
@@ -61,18 +46,20 @@ class ValidatedPage:
     """A page, sorted into valid users (in the source's order) and rejects.
 
     ``unknown`` counts, by a field's dotted path, the records with a field that the dialect does not know;
-    ``unknown_by_uid`` counts the records of the same uid as one.
+    ``unknown_by_uid`` counts the records of the same uid as one. ``filtered`` counts the valid records that
+    the dialect does not want.
     """
 
     users: list[User] = field(repr=False)
     rejects: list[Reject]
     unknown: Counter[str] = field(default_factory=Counter, repr=False)
     unknown_by_uid: Counter[str] = field(default_factory=Counter, repr=False)
+    filtered: int = 0
     uids_agree: bool = True  # the dialect finds in a record the uid that it gives to the user
 
     @property
     def fetched(self) -> int:
-        return len(self.users) + len(self.rejects)
+        return len(self.users) + len(self.rejects) + self.filtered
 
     def unknown_names(self) -> set[str]:
         """The unknown fields that are surely named by the API: these names may be logged.
@@ -93,33 +80,34 @@ def validate(body: bytes, dialect: Dialect[Any], today: date) -> ValidatedPage:
     """
     body = body.removeprefix(codecs.BOM_UTF8)  # which a parser may ignore (RFC 8259, 8.1)
     try:
-        users = dialect.decode(body)
+        decoded = dialect.decode(body)
     except FAULTS:
-        users = None
-    if users is None or _may_hide_nul(body) or any(_is_unborn(user, today) for user in users):
+        decoded = None
+    users = [user for user in decoded or () if user is not None]
+    if decoded is None or _may_hide_nul(body) or any(_is_unborn(user, today) for user in users):
         return validate_records(dict(enumerate(dialect.split(body))), dialect, today)
-    return ValidatedPage(users, [])
+    return ValidatedPage(users, [], filtered=len(decoded) - len(users))
 
 
 def validate_records(records: Mapping[int, bytes], dialect: Dialect[Any], today: date) -> ValidatedPage:
     """Sorts records, given by their position in the page, into valid users and rejects."""
     users, rejects, unknown = list[User](), list[Reject](), _Unknown(dialect)
-    decoded, uids_agree = dialect.decode_each(records.values()), True
-    for (position, raw), user in zip(records.items(), decoded, strict=True):
-        found: User | tuple[Issue, ...]
-        if user and not _is_unborn(user, today) and not _may_hide_nul(raw):
-            found = user
-        else:
+    filtered, uids_agree = 0, True
+    for position, raw in records.items():
+        found = _sound(dialect.decode_one, raw, today)
+        if isinstance(found, tuple):
             found = _examine(raw, dialect, today)
             unknown.count(raw, found)
-        if isinstance(found, User):
+        if found is None:
+            filtered += 1
+        elif isinstance(found, User):
             if not users:
                 uids_agree = dialect.uid_of(raw) == str(found.uid)
             users.append(found)
         else:
             rewritten = _rewritten(raw, dialect.dropped)
             rejects.append(Reject(position, found if rewritten else (_NO_JSON,), rewritten or raw))
-    return ValidatedPage(users, rejects, unknown.by_record, unknown.by_uid, uids_agree)
+    return ValidatedPage(users, rejects, unknown.by_record, unknown.by_uid, filtered, uids_agree)
 
 
 class _Unknown:
@@ -129,7 +117,7 @@ class _Unknown:
         self._dialect, self._seen = dialect, set[UUID | str | bytes]()
         self.by_record, self.by_uid = Counter[str](), Counter[str]()
 
-    def count(self, raw: bytes, found: User | tuple[Issue, ...]) -> None:
+    def count(self, raw: bytes, found: _Found) -> None:
         if paths := self._dialect.unknown(raw):
             self.by_record.update(paths)
             uid = found.uid if isinstance(found, User) else self._dialect.uid_of(raw) or raw
@@ -160,13 +148,19 @@ def _remove(value: Any, name: str, *below: str) -> None:
         value.pop(name, None)
 
 
-def _examine(raw: bytes, dialect: Dialect[Any], today: date) -> User | tuple[Issue, ...]:
+def _sound(decode: Callable[[bytes], User | None], raw: bytes, today: date) -> _Found:
+    """What one record decodes to if nothing is wrong with it; else no issues: they are still to be found."""
     try:
-        user = dialect.decode_ignoring_unknown(raw)
-        if not _is_unborn(user, today) and not _may_hide_nul(raw):
-            return user
+        user = decode(raw)
     except FAULTS:
-        pass  # the slow way below finds everything that is wrong
+        return ()
+    return () if user and (_is_unborn(user, today) or _may_hide_nul(raw)) else user
+
+
+def _examine(raw: bytes, dialect: Dialect[Any], today: date) -> _Found:
+    found = _sound(dialect.decode_ignoring_unknown, raw, today)
+    if found != ():
+        return found
     try:
         record = lenient_json.loads(raw)
     except (ValueError, RecursionError):
@@ -174,15 +168,14 @@ def _examine(raw: bytes, dialect: Dialect[Any], today: date) -> User | tuple[Iss
     return _examine_closely(record, dialect, today)
 
 
-def _examine_closely(record: Any, dialect: Dialect[Any], today: date) -> User | tuple[Issue, ...]:
-    issues = tuple(sorted(set(_struct_issues(record, dialect.record_type, "", today))))
-    if issues:
-        return issues
+def _examine_closely(record: Any, dialect: Dialect[Any], today: date) -> _Found:
+    if found := issues.of(record, dialect.record_type, today):
+        return found
     try:
         user = dialect.user(dialect.convert(record))
     except FAULTS as error:  # of the dialect's; or of msgspec, which may check more than the walk does
         return (Issue(dialect.place_of(error), "conversion"),)
-    return (Issue("date_of_birth", "future"),) if _is_unborn(user, today) else user
+    return (Issue("date_of_birth", "future"),) if user and _is_unborn(user, today) else user
 
 
 def _is_unborn(user: User, today: date) -> bool:
@@ -192,59 +185,3 @@ def _is_unborn(user: User, today: date) -> bool:
 def _may_hide_nul(body: bytes) -> bool:
     """Postgres cannot store NUL, and JSON can write it in one way only."""
     return _BACKSLASH in body and b"\\u0000" in body  # in a record, the second search takes ten times as long
-
-
-def _struct_issues(value: Any, struct: type, path: str, today: date) -> Iterator[Issue]:
-    if not isinstance(value, dict):
-        yield Issue(path, "type")
-        return
-    for declared in _fields(struct):
-        field_path = f"{path}.{declared.encode_name}" if path else declared.encode_name
-        if declared.encode_name in value:
-            yield from _value_issues(value[declared.encode_name], declared.type, field_path, today)
-        elif declared.required:
-            yield Issue(field_path, "required")
-
-
-def _value_issues(value: Any, kind: Any, path: str, today: date) -> Iterator[Issue]:
-    nested, element = shapes.nested(kind), shapes.element(kind)
-    if value is None:
-        if NoneType not in shapes.choices(kind):
-            yield Issue(path, "required")
-    elif element is not None and isinstance(value, list):
-        issues = [issue for one in value for issue in _value_issues(one, element, path, today)]
-        yield from issues or _scalar_issues(value, kind, path, today)
-    elif nested is not None and element is None:
-        yield from _struct_issues(value, nested, path, today)
-    elif isinstance(value, str) and not _storable(value):
-        yield Issue(path, "encoding")
-    else:
-        yield from _scalar_issues(value, kind, path, today)
-
-
-def _scalar_issues(value: Any, kind: Any, path: str, today: date) -> Iterator[Issue]:
-    try:
-        parsed = msgspec.convert(value, kind, dec_hook=numeric)
-    except msgspec.ValidationError as error:
-        yield Issue(path, _rule(str(error)))
-        return
-    if (
-        isinstance(parsed, date)
-        and "future" in shapes.rules(kind)
-        and date(parsed.year, parsed.month, parsed.day) > today
-    ):
-        yield Issue(path, "future")
-
-
-def _storable(text: str) -> bool:
-    """No NUL and no lone surrogate: Postgres takes neither."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in text
-
-
-def _rule(message: str) -> str:
-    """The name of the rule that msgspec's message is about. The message may hold a value and is dropped."""
-    return next((rule for mark, rule in _RULES if mark in message), "type")

@@ -76,12 +76,12 @@ class UserList(Struct):
 
 
 class Run(Struct):
-    """One run in the ledger. ``fetched`` equals the sum of the six counts after it; times are in UTC.
+    """One run in the ledger. ``fetched`` equals the sum of the seven counts after it; times are in UTC.
 
-    ``unknown_fields`` counts fields that the dialect does not know, once for each record; ``withheld``, kept
-    texts that held an e-mail address or a long number. None of them is stored. ``departed`` people, whom the
-    source no longer has, were removed at the run's end. A replay has no ``page_size``. ``since`` is set if
-    the run asked only for who has changed since then.
+    ``filtered`` counts valid records that the dialect does not want; ``unknown_fields``, fields that it does
+    not know, once for each record; ``withheld``, kept texts that held an e-mail address or a long number.
+    None of them is stored. ``departed`` people, whom the source no longer has, were removed at the run's end.
+    A replay has no ``page_size``. ``since`` is set if the run asked only for who has changed since then.
     """
 
     run_id: Uuid
@@ -98,6 +98,7 @@ class Run(Struct):
     duplicate: int
     rejected: int
     suppressed: int
+    filtered: int
     unknown_fields: int
     withheld: int
     departed: int

@@ -143,7 +143,7 @@ def table(report: Report) -> Iterator[str]:
         yield f"  since       {report.since[:16]}Z, only who has changed"
     yield f"  pages       {report.pages:>9,}"
     yield f"  fetched     {report.fetched:>9,}"
-    for sign, outcome in zip("=+++++", OUTCOMES, strict=True):
+    for sign, outcome in zip("=++++++", OUTCOMES, strict=True):
         yield f"  {sign} {outcome:<10}{getattr(report, outcome):>9,}"
     yield from _reasons(report)
     if report.is_replay and report.rejected:

@@ -176,7 +176,7 @@ class FakeStore:
         columns = {name: json.loads(column) for name, column in load.columns.items()}
         for row in zip(*columns.values(), strict=True):
             counts[self._upsert(dict(zip(columns, row, strict=True)), versions)] += 1
-        counts |= {"rejected": len(load.rejects), "duplicate": load.duplicate}
+        counts |= {"rejected": len(load.rejects), "duplicate": load.duplicate, "filtered": load.filtered}
         self._counts[load.run_id].update({"pages": 1, "fetched": counts.total(), **counts})
         return Loaded(
             counts["inserted"],

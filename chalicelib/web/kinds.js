@@ -1,4 +1,4 @@
-// The six possible outcomes of a record, whose counts add up to the records fetched; and the statuses of a run.
+// The seven possible outcomes of a record, whose counts add up to the records fetched; and the statuses of a run.
 
 /** In the order of a bar's segments, from top to bottom. */
 export const KINDS = [
@@ -8,6 +8,7 @@ export const KINDS = [
   { name: "duplicate", means: "repeated on a page; the last one is used" },
   { name: "rejected", means: "invalid; position and rule are recorded" },
   { name: "suppressed", means: "erased before, not stored again" },
+  { name: "filtered", means: "valid, but not wanted by the dialect" },
 ];
 
 const STATUS_MEANS = {

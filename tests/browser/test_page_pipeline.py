@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from tests.integration.api_support import READ
 
-KINDS = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
+KINDS = ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed", "filtered")
 REPLAY = "Replay the sealed records"
 
 

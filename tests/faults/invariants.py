@@ -29,7 +29,7 @@ ORDER BY page, position
 _VIOLATIONS = {
     "the counts of a run do not add up to the records that it fetched": """
         SELECT run_id FROM runs
-        WHERE fetched <> inserted + updated + unchanged + duplicate + rejected + suppressed""",
+        WHERE fetched <> inserted + updated + unchanged + duplicate + rejected + suppressed + filtered""",
     "a run counted more or fewer pages than it has": """
         SELECT run_id FROM runs
         WHERE pages_done <> (SELECT count(*) FROM pages WHERE pages.run_id = runs.run_id)""",

@@ -14,7 +14,7 @@ from chalice.local import LambdaContext
 import app
 from chalicelib import background, prepare, privacy, runs, wiring
 from chalicelib.errors import Stopped, Unforeseen
-from chalicelib.ledger import Ending, RunRequest
+from chalicelib.ledger import OUTCOMES, Ending, RunRequest
 from chalicelib.privacy import Tokeniser
 from chalicelib.sources.client import Source
 from tests.builders import RANDOM_DATA_API
@@ -63,9 +63,7 @@ def test_the_ledger_shows_how_the_run_ended(api, sql):
         2,
     )
     assert run["fetched"] == 2 * SOURCE_PAGE_SIZE
-    assert run["fetched"] == sum(
-        run[count] for count in ("inserted", "updated", "unchanged", "duplicate", "rejected", "suppressed")
-    )
+    assert run["fetched"] == sum(run[count] for count in OUTCOMES)
     assert sql("SELECT count(*) FROM users") == [(run["inserted"],)]
     assert run["contract_hash"] == privacy.contract_hash()
     assert run["finished_at"] > run["started_at"]

@@ -27,9 +27,10 @@ def open_run(store, **changed):
 def run(store):
     """A run that meets these people; afterwards, as after every run, those who have left are removed."""
 
-    def run(*people, ending=None, rejects=(), **request):
+    def run(*people, ending=None, rejects=(), filtered=0, **request):
         run_id = open_run(store, **request)
-        store.load_page(page_load(run_id, *people, rejects=rejects))
+        load = page_load(run_id, *people, rejects=rejects)
+        store.load_page(replace(load, filtered=filtered))
         store.finish_run(run_id, ending or Ending("succeeded"))
         store.remove_departed(run_id, DAYS)
         return store.get_run(run_id)
@@ -74,6 +75,15 @@ def test_who_comes_back_is_a_new_person(run, age, sql):
 
     assert run(person(1)).inserted == 1
     assert stored(sql) == [1, 2]
+
+
+def test_whom_the_dialect_does_not_want_counts_as_gone(run, age, sql):
+    run(person(1), person(2))
+    age(DAYS + 2, 1, 2)
+
+    met = run(person(2), filtered=1)
+
+    assert (stored(sql), met.departed, met.filtered, met.fetched) == ([2], 1, 1, 2)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The fakes behave like the real edges: each test runs against both."""
 
+from dataclasses import replace
+
 import pytest
 
 from chalicelib.cache import Cache
@@ -133,20 +135,22 @@ def test_ending_a_run_returns_all_its_counts(database, run_id):
     people = [person(1), person(2), person(3)]
     erasure_tokens = [[token("x")], [token("y")], [token("z")]]
     database.store.load_page(page_load(run_id, *people, erasure_tokens=erasure_tokens, duplicates=4))
-    database.store.load_page(page_load(run_id, person(2, city="Å"), person(3), rejects=[reject(5)], page=2))
+    second = page_load(run_id, person(2, city="Å"), person(3), rejects=[reject(5)], page=2)
+    database.store.load_page(replace(second, filtered=8))
 
     counted = database.store.finish_run(run_id, Ending("succeeded"))
 
     assert counted == Counts(
         "succeeded",
         2,
-        10,
+        18,
         inserted=2,
         updated=1,
         unchanged=1,
         duplicate=4,
         rejected=1,
         suppressed=1,
+        filtered=8,
         error=None,
     )
 

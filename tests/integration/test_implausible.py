@@ -1,5 +1,7 @@
 """Runs that suggest that the source has changed: nobody is known, or has a value in a column, any more."""
 
+from dataclasses import replace
+
 import pytest
 
 from chalicelib import runs
@@ -15,13 +17,15 @@ NO_PHONE = {"phone_number": None}
 def run(store):
     """Runs once: so many people who have all values, so many without some, a page for each."""
 
-    def run(full, lacking=0, lacks=NO_PHONE, first=0, ending=None, contract="a hash", **request) -> Counts:
+    def run(
+        full, lacking=0, lacks=NO_PHONE, first=0, filtered=0, ending=None, contract="a hash", **request
+    ) -> Counts:
         request = RunRequest(**{"source": "here", "trigger": "manual", "pages": 2} | request)
         run_id = store.open_run(request, contract, 1).run_id
         start = first + full
         store.load_page(page_load(run_id, *map(person, range(first, start))))
         people = [person(number, **lacks) for number in range(start, start + lacking)]
-        store.load_page(page_load(run_id, *people, page=2))
+        store.load_page(replace(page_load(run_id, *people, page=2), filtered=filtered))
         ended = store.finish_run(run_id, ending or Ending("succeeded"))
         assert ended == store.finish_run(run_id, ending or Ending("succeeded"))  # a second try
         return ended
@@ -92,6 +96,30 @@ def test_runs_are_compared_with_the_last_that_says_anything(run, between):
     run(0)  # an empty source
 
     assert run(0, ENOUGH).status == "partial"
+
+
+ALL_FILTERED = "all records were filtered, but not in the run before"
+
+
+@pytest.mark.parametrize(
+    ("before", "people", "filtered", "error"),
+    [(ENOUGH, 0, 1, ALL_FILTERED), (ENOUGH, 1, 99, None), (ENOUGH - 1, 0, 99, None), (ENOUGH, 0, 0, None)],
+)
+def test_a_run_in_which_everybody_is_filtered_is_partial_and_says_so(run, before, people, filtered, error):
+    run(before)
+    for _ in range(2):
+        ended = run(people, filtered=filtered)
+
+        assert (ended.status, ended.error) == ("partial" if error else "succeeded", error)
+        assert (ended.filtered, ended.fetched) == (filtered, people + filtered)
+
+
+def test_whether_a_replay_or_a_run_over_changes_filters_everybody_says_nothing(run):
+    run(ENOUGH, reads_to_end=True, incremental=True)
+
+    assert run(0, filtered=9, trigger="replay").status == "succeeded"
+    assert run(0, filtered=9, reads_to_end=True, incremental=True).status == "succeeded"
+    assert run(0, filtered=9).error == ALL_FILTERED
 
 
 NEW_IDS = "nobody was known, but many were in the run before"

@@ -121,6 +121,20 @@ def test_a_sealed_record_can_only_be_opened_with_the_key_and_in_its_own_row(
     assert wiring.quarantine().open(b"", run_id, 1, 0) is None
 
 
+def test_a_replay_counts_whom_the_dialect_does_not_want_any_more_and_ends_the_seal(
+    refused, sql, change_rules, monkeypatch
+):
+    dialect = replace(RANDOM_DATA_API.dialect, to_user=lambda user: None)
+    monkeypatch.setattr(wiring.source(), "dialect", dialect)
+    change_rules()
+
+    report = runs.replay(refused)
+
+    assert (report.filtered, report.rejected, report.inserted) == (1, 1, 0)
+    assert sql("SELECT run_id, position FROM rejects WHERE sealed IS NOT NULL") == [(report.run_id, 2)]
+    assert counts_add_up(sql)
+
+
 def test_the_rejects_of_a_page_over_the_budget_are_sealed_too(app_environment, user_api, sql):
     app_environment(QUARANTINE_KEY=KEY)
     user_api.script(RANDOM_DATA_API.page(*[RANDOM_DATA_API.record({"email": BAD})] * 3))

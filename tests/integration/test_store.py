@@ -509,7 +509,8 @@ def test_a_page_of_only_rejects_and_duplicates_is_counted(store, sql, run_id):
 
 def test_the_ledger_counts_what_became_of_every_record(store, run_id):
     store.load_page(page_load(run_id, person(1), person(2), rejects=[reject(2)], duplicates=1))
-    store.load_page(page_load(run_id, person(1), person(2, city="Å"), person(3), page=2))
+    second = page_load(run_id, person(1), person(2, city="Å"), person(3), page=2)
+    store.load_page(replace(second, filtered=4))
     store.finish_run(run_id, Ending("succeeded", timings={"fetch": 1.5}))
 
     run = store.get_run(run_id)
@@ -521,8 +522,9 @@ def test_the_ledger_counts_what_became_of_every_record(store, run_id):
         "duplicate": 1,
         "rejected": 1,
         "suppressed": 0,
+        "filtered": 4,
     }
-    assert (run.fetched, run.pages_done, run.pages_planned, run.status) == (7, 2, 2, "succeeded")
+    assert (run.fetched, run.pages_done, run.pages_planned, run.status) == (11, 2, 2, "succeeded")
     assert run.timings == {"fetch": 1.5}
     assert run.finished_at >= run.started_at
 

@@ -8,10 +8,12 @@ import pytest
 
 from chalicelib import pipeline, runs, wiring
 from chalicelib.ledger import OUTCOMES, RunRequest
+from chalicelib.sources import client
 from tests.builders import RANDOM_DATA_API, paged
 from tests.fakes import uid
 
 PAGES, SIZE = 7, 3
+THREE_PAGES = 80  # seconds: their time, and that which one more may take
 
 
 class Context:
@@ -69,7 +71,7 @@ def people(sql):
 
 
 def test_a_run_whose_time_is_up_stops_between_pages_and_the_next_runs_resume(slow, sql):
-    reports = [runs.ingest({}, Context(45)) for _ in range(3)]
+    reports = [runs.ingest({}, Context(THREE_PAGES)) for _ in range(3)]
 
     assert [report.status for report in reports] == ["partial", "partial", "succeeded"]
     assert slow == [1, 2, 3, 4, 5, 6, 7]
@@ -80,13 +82,30 @@ def test_a_run_whose_time_is_up_stops_between_pages_and_the_next_runs_resume(slo
     assert json.dumps([report.summary() for report in reports])
 
 
+def test_a_source_that_hangs_as_long_as_it_may_does_not_outlast_the_function(slow, monkeypatch):
+    source, clock = wiring.source(), pipeline.time
+    fetch, began = source.fetch, clock.now
+
+    def hang_at_the_last(page, size):
+        clock.now += pipeline._LONGEST_FETCH_SECONDS - 10 if page == 3 else 0
+        return fetch(page, size)
+
+    monkeypatch.setattr(source, "fetch", hang_at_the_last)
+
+    report = runs.ingest({}, Context(THREE_PAGES))
+
+    assert clock.now < began + THREE_PAGES
+    assert (report.status, report.pages, report.next_page) == ("partial", 2, 3)
+    assert client.Limits().page == pipeline._LONGEST_FETCH_SECONDS
+
+
 def test_a_run_with_cursors_whose_time_is_up_is_not_continued(slow, monkeypatch):
     """Where its next page is, only the page before it says."""
     cursors = ({"cursor": page} for page in range(9))
     dialect = paged(wiring.source().dialect, next_cursor=lambda page: next(cursors))
     monkeypatch.setattr(wiring.source(), "dialect", dialect)
 
-    reports = [runs.ingest({}, Context(45)) for _ in range(2)]
+    reports = [runs.ingest({}, Context(THREE_PAGES)) for _ in range(2)]
 
     assert [report.error for report in reports] == ["the run ran out of time before page 4"] * 2
     assert slow == [1, 2, 3, 1, 2, 3]
@@ -94,7 +113,7 @@ def test_a_run_with_cursors_whose_time_is_up_is_not_continued(slow, monkeypatch)
 
 def test_partial_runs_store_the_same_as_one_complete_run(slow, sql):
     for _ in range(3):
-        runs.ingest({}, Context(45))
+        runs.ingest({}, Context(THREE_PAGES))
     in_parts = people(sql)
     sql("DELETE FROM users")
 
@@ -104,7 +123,7 @@ def test_partial_runs_store_the_same_as_one_complete_run(slow, sql):
 
 def test_after_the_last_part_the_next_run_starts_from_the_first_page(slow):
     for _ in range(3):
-        runs.ingest({}, Context(45))
+        runs.ingest({}, Context(THREE_PAGES))
     slow.clear()
 
     runs.ingest({}, Context(900))
@@ -113,7 +132,7 @@ def test_after_the_last_part_the_next_run_starts_from_the_first_page(slow):
 
 
 def test_a_skipped_run_between_the_parts_changes_nothing(slow, sql):
-    runs.ingest({}, Context(45))
+    runs.ingest({}, Context(THREE_PAGES))
     other = wiring.store().open_run(RunRequest(wiring.source().name, "manual", 1), "0" * 16, 1)
     assert runs.ingest({}, Context(900)).status == "skipped"
     sql("DELETE FROM runs WHERE run_id = %s", other.run_id)
@@ -125,7 +144,7 @@ def test_a_skipped_run_between_the_parts_changes_nothing(slow, sql):
 
 
 def test_another_run_between_the_parts_changes_nothing(slow):
-    runs.ingest({}, Context(45))
+    runs.ingest({}, Context(THREE_PAGES))
     runs.run_ingest("manual", 2)
     slow.clear()
 
@@ -135,7 +154,7 @@ def test_another_run_between_the_parts_changes_nothing(slow):
 
 
 def test_a_run_with_another_page_size_starts_from_the_first_page(slow, app_environment):
-    runs.ingest({}, Context(45))
+    runs.ingest({}, Context(THREE_PAGES))
     app_environment(SOURCE_PAGE_SIZE=str(SIZE + 1))
 
     assert runs.ingest({}, Context(900)).first_page == 1
@@ -143,7 +162,7 @@ def test_a_run_with_another_page_size_starts_from_the_first_page(slow, app_envir
 
 def test_a_run_with_a_future_start_time_is_not_resumed(slow, sql):
     """A clock that was set back leaves such a run, which would stay the newest until then."""
-    runs.ingest({}, Context(45))
+    runs.ingest({}, Context(THREE_PAGES))
     sql("UPDATE runs SET started_at = started_at + interval '1 day'")
 
     assert runs.ingest({}, Context(900)).first_page == 1
@@ -153,7 +172,7 @@ def test_a_scheduled_run_does_not_resume_a_manual_one_and_the_error_does_not_pro
     request = RunRequest(wiring.source().name, "backfill", PAGES, page_size=1)
     opened = wiring.store().open_run(request, "0" * 16, 1)
 
-    stopped = runs.ingest({"run_id": opened.run_id}, Context(45))
+    stopped = runs.ingest({"run_id": opened.run_id}, Context(THREE_PAGES))
 
     assert (stopped.status, stopped.error) == ("partial", "the run ran out of time before page 4")
     assert runs.ingest({}, Context(900)).first_page == 1
@@ -166,7 +185,7 @@ def test_one_page_is_tried_even_with_very_little_time_left(slow):
 def test_a_run_of_fewer_pages_than_the_partial_one_starts_from_the_first_page(
     slow, app_environment, user_api, sql
 ):
-    runs.ingest({}, Context(45))
+    runs.ingest({}, Context(THREE_PAGES))
     app_environment(SOURCE_PAGES="2")
 
     report = runs.ingest({}, Context(900))
@@ -175,7 +194,7 @@ def test_a_run_of_fewer_pages_than_the_partial_one_starts_from_the_first_page(
 
 
 def test_a_manual_run_does_not_resume_a_scheduled_one(slow):
-    runs.ingest({}, Context(45))
+    runs.ingest({}, Context(THREE_PAGES))
 
     assert runs.run_ingest("manual").first_page == 1
 
@@ -266,7 +285,7 @@ def test_a_part_of_one_short_page_is_not_repeated(user_api):
 
 def test_a_continued_run_tries_one_page_even_with_very_little_time_left(slow):
     """Otherwise the next scheduled runs would never get beyond that page."""
-    runs.ingest({}, Context(45))
+    runs.ingest({}, Context(THREE_PAGES))
     slow.clear()
 
     report = runs.ingest({}, Context(1))
@@ -295,7 +314,7 @@ def test_slow_loads_do_not_make_a_run_exceed_its_time(monkeypatch):
 
     monkeypatch.setattr(store, "load_page", load_slowly)
 
-    report = runs.ingest({}, Context(45))
+    report = runs.ingest({}, Context(THREE_PAGES))
 
     assert report.status == "partial"
     assert clock.now - began <= 45

@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.ledger import Loaded, PageLoad, RejectRow
+from chalicelib.ledger import OUTCOMES, Loaded, PageLoad, RejectRow
 from chalicelib.report import Report
 from chalicelib.users import Issue
 from tests.fakes import key, page_load, person
@@ -30,6 +30,7 @@ def test_a_new_report_counts_nothing():
         "duplicate": 0,
         "rejected": 0,
         "suppressed": 0,
+        "filtered": 0,
         "error": None,
         "seconds": 0.0,
         "timings": {},
@@ -50,21 +51,19 @@ def test_a_new_report_counts_nothing():
 
 def test_a_page_is_added_to_every_count():
     report = Report("run", "running")
-    report.add(
-        loaded(inserted=1, updated=2, unchanged=4, suppressed=8, rejected=16), fetched=63, duplicate=32
-    )
-    assert (report.pages, report.fetched) == (1, 63)
+    counts = loaded(inserted=1, updated=2, unchanged=4, suppressed=8, rejected=16)
+    report.add(counts, fetched=127, duplicate=32, filtered=64)
+    assert (report.pages, report.fetched) == (1, 127)
     assert (report.inserted, report.updated, report.unchanged) == (1, 2, 4)
-    assert (report.suppressed, report.rejected, report.duplicate) == (8, 16, 32)
+    assert (report.suppressed, report.rejected, report.duplicate, report.filtered) == (8, 16, 32, 64)
 
 
-@given(pages=st.lists(st.tuples(counts, counts, counts, counts, counts, counts)))
+@given(pages=st.lists(st.tuples(*[counts] * len(OUTCOMES))))
 def test_if_every_page_adds_up_the_report_adds_up(pages):
     report = Report("run", "running")
-    for *kinds, duplicate in pages:
-        report.add(loaded(*kinds), sum(kinds) + duplicate, duplicate)
-    kinds = (report.inserted, report.updated, report.unchanged, report.suppressed, report.rejected)
-    assert report.fetched == sum(kinds) + report.duplicate == sum(map(sum, pages))
+    for *kinds, duplicate, filtered in pages:
+        report.add(loaded(*kinds), sum(kinds) + duplicate + filtered, duplicate, filtered)
+    assert report.fetched == sum(getattr(report, outcome) for outcome in OUTCOMES) == sum(map(sum, pages))
     assert report.pages == len(pages)
 
 

@@ -132,6 +132,7 @@ def test_the_report_adds_up_and_names_the_most_common_reasons():
         "+ duplicate 0",
         "+ rejected 10",
         "+ suppressed 0",
+        "+ filtered 0",
         "dob: date 5",
         "email: format 3",
         *(f"f{n}: type 1" for n in range(8)),

@@ -892,8 +892,11 @@ def test_every_record_is_counted_exactly_once():
             record(8),  # erased
             *(record(number) for number in range(10, 14)),
             record(14, email=MISSING),
+            record(15, gender=""),  # not wanted
         ),
     )
+    dialect = trial.source.dialect
+    trial.source.dialect = replace(dialect, to_user=lambda user: user if user.gender else None)
     trial.store.erased.add(trial.tokeniser.token("uid", uid(8)))
 
     report = trial()
@@ -906,8 +909,9 @@ def test_every_record_is_counted_exactly_once():
         "duplicate": 1,
         "rejected": 1,
         "suppressed": 1,
+        "filtered": 1,
     }
-    assert report.fetched == 13
+    assert report.fetched == 14
     assert counts_add_up(report)
 
 

@@ -96,6 +96,35 @@ def test_a_fault_in_a_list_is_reported_by_the_lists_path_and_affects_no_other_re
     assert len(page.users) == 2
 
 
+def only_with_one_mail(member: Member) -> User | None:
+    return to_user(member) if len(member.emails) == 1 else None
+
+
+ONE_MAIL = [{"value": "ines@example.com"}]
+FILTERING = replace(SCIM, to_user=only_with_one_mail)
+
+
+@pytest.mark.parametrize(
+    ("beside", "faults"),
+    [
+        ({}, 0),
+        ({"emails": []}, 0),
+        ({"unknown": 1}, 0),
+        ({"nicknames": ["\0"]}, 0),
+        ({"id": "none"}, 1),
+    ],
+    ids=str,
+)
+def test_a_record_that_to_user_does_not_want_is_counted_and_nothing_else(beside, faults):
+    records = [record(), record(emails=ONE_MAIL), record(**beside)]
+
+    page = validate(json.dumps({"Resources": records}).encode(), FILTERING, TODAY)
+
+    assert (len(page.users), page.filtered, len(page.rejects)) == (1, 2 - faults, faults)
+    assert page.fetched == 3
+    assert page.uids_agree
+
+
 def test_unknown_fields_of_a_lists_elements_are_counted_once_a_record():
     emails = [{"value": "a@b.cd", "display": "A", "primary": False}] * 2
 

@@ -10,9 +10,9 @@
 -- A replay (`replay_of` is the run whose sealed rejects are loaded again) does not change people who have changed
 -- since the rejects were sealed, does not extend a seal, and ends the seals that it used.
 CREATE OR REPLACE FUNCTION load_page(
-    run_id uuid, page integer, fetched integer, total integer, rejects json, duplicate integer, key jsonb, key_version integer,
-    seal_days integer, unknown_fields integer, withheld integer, filled json, replay_of uuid, replayed integer[],
-    sealed_at timestamptz,
+    run_id uuid, page integer, fetched integer, total integer, rejects json, duplicate integer, filtered integer,
+    key jsonb, key_version integer, seal_days integer, unknown_fields integer, withheld integer, filled json,
+    replay_of uuid, replayed integer[], sealed_at timestamptz,
     -- one list per column, under a name that no column has, so that forgetting one below is an error
     uid_list json, first_name_list json, last_name_list json, username_list json, email_list json,
     phone_number_list json, social_insurance_number_list json, birth_year_list json, gender_list json,
@@ -233,7 +233,7 @@ WITH sealed AS MATERIALIZED (
 ), totals AS MATERIALIZED ( -- otherwise the page would be counted again at each use
     SELECT
         inserted, updated, sent - inserted - updated - suppressed AS unchanged, suppressed, rejected,
-        sent + rejected + load_page.duplicate AS fetched
+        sent + rejected + load_page.duplicate + load_page.filtered AS fetched
     FROM counts
 ), run_updated AS (
     UPDATE runs SET
@@ -245,6 +245,7 @@ WITH sealed AS MATERIALIZED (
         duplicate = runs.duplicate + load_page.duplicate,
         rejected = runs.rejected + totals.rejected,
         suppressed = runs.suppressed + totals.suppressed,
+        filtered = runs.filtered + load_page.filtered,
         unknown_fields = unknown_fields + load_page.unknown_fields,
         withheld = withheld + load_page.withheld,
         filled = (

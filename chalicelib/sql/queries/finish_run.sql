@@ -33,7 +33,8 @@ WITH ending AS (
     WHERE runs.run_id = ending.run_id
         AND (runs.status = 'running' OR runs.status = ending.status AND runs.error IS NOT DISTINCT FROM ending.error)
     RETURNING
-        runs.status, pages_done, fetched, inserted, updated, unchanged, duplicate, rejected, suppressed, runs.error
+        runs.status, pages_done, fetched, inserted, updated, unchanged, duplicate, rejected, suppressed, filtered,
+        runs.error
 ), forgotten AS ( -- pages of a queued run that were given up before all were sent: a message must not reopen it
     DELETE FROM pages WHERE run_id = %(run_id)s AND error IS NOT NULL AND EXISTS (SELECT FROM ended)
 )

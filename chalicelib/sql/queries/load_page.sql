@@ -7,6 +7,7 @@ SELECT * FROM load_page(
     total => %(total)s,
     rejects => %(rejects)s,
     duplicate => %(duplicate)s,
+    filtered => %(filtered)s,
     key => %(key)s,
     key_version => %(key_version)s,
     seal_days => %(seal_days)s,

@@ -1,9 +1,9 @@
 -- The newest runs in the ledger before the given one, of all statuses or of one; or one run.
 SELECT
     run_id, source, trigger, status_now(runs) AS status, pages_planned, page_size, pages_done,
-    fetched, inserted, updated, unchanged, duplicate, rejected, suppressed, unknown_fields, withheld, departed, error,
-    contract_hash, key_version, timings, iso_utc(started_at) AS started_at, iso_utc(finished_at) AS finished_at, replay_of, queued,
-    iso_utc(since) AS since
+    fetched, inserted, updated, unchanged, duplicate, rejected, suppressed, filtered, unknown_fields, withheld, departed,
+    error, contract_hash, key_version, timings, iso_utc(started_at) AS started_at, iso_utc(finished_at) AS finished_at,
+    replay_of, queued, iso_utc(since) AS since
 FROM runs
 WHERE (%(run_id)s::uuid IS NULL OR run_id = %(run_id)s::uuid)
     AND (%(after)s::uuid IS NULL
