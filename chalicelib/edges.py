@@ -102,6 +102,7 @@ class Plan:
             reads_to_end=self.reads_to_end(source),
             total_at=source.dialect.paging.total,
             incremental=self.reads_to_end(source) and source.dialect.paging.since is not None,
+            by_cursor=source.dialect.paging.by_cursor,
         )
 
 

@@ -35,11 +35,13 @@ class RunRequest:
     reads_to_end: bool = False  # there may be no records behind the last page
     total_at: str | None = None  # where its pages say how many records there are
     incremental: bool = False
+    by_cursor: bool = False  # only a sealed cursor can say where an earlier run stopped
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run ended; ``next_page`` is where the next scheduled run begins, if it is set.
+    """How a run ended; ``next_page`` is where the next scheduled run begins, if it is set, with
+    ``next_cursor`` (sealed) if the source pages by cursor.
 
     ``missed`` means that it may have missed records, so that no other run may build on it.
     """
@@ -49,13 +51,15 @@ class Ending:
     timings: Mapping[str, float] = field(default_factory=dict)
     next_page: int | None = None
     missed: bool = False
+    next_cursor: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
 class OpenedRun:
     """What became of a ``RunRequest``: ``status`` is ``running`` or ``skipped``; the page to begin with.
 
-    ``since``: ask only for who has changed since then (ISO 8601, UTC).
+    ``sealed_cursor``: where that page is, if the source pages by cursor. ``since``: ask only for who has
+    changed since then (ISO 8601, UTC).
     """
 
     run_id: str
@@ -63,6 +67,7 @@ class OpenedRun:
     first_page: int = 1
     queued: bool = False
     since: str | None = None
+    sealed_cursor: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Protocol
 from chalicelib.errors import ConfigError, Stopped, StoreError
 from chalicelib.ledger import Counts, Ending, OpenedRun, RunRequest
 from chalicelib.privacy import KeyLedger, Tokeniser, contract_hash, refuse_wrong_keys
-from chalicelib.report import Report
+from chalicelib.report import Reading, Report
 
 _log = logging.getLogger("decant.opening")
 
@@ -23,8 +23,9 @@ def open_run(ledger: Ledger, tokeniser: Tokeniser, request: RunRequest) -> Repor
     """Enters a run into the ledger. Its status is ``running``; ``skipped`` if another run of the source holds
     the lease; ``failed`` if the keys do not fit what is stored, or cannot be checked. Stopped is recorded as
     ``failed`` too, and raised."""
-    opened = ledger.open_run(request, contract_hash(), tokeniser.version)
-    report = Report(**asdict(opened), is_replay=request.replay_of is not None)
+    opened = asdict(ledger.open_run(request, contract_hash(), tokeniser.version))
+    reading = Reading(sealed_cursor=opened.pop("sealed_cursor"))
+    report = Report(**opened, is_replay=request.replay_of is not None, reading=reading)
     if report.status != "running":
         return report
     try:

@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import count
 
-from chalicelib import opening
+from chalicelib import opening, resuming
 from chalicelib.edges import Edges, OnPage, Plan, no_progress
 from chalicelib.errors import (
     STOPPED_ON_REQUEST,
     DecantError,
     LeaseLost,
-    SourceBusy,
     SourceError,
     Stopped,
     StopRequested,
@@ -94,18 +93,14 @@ def _work_and_finish(edges: Edges, plan: Plan, report: Report, on_page: OnPage) 
         level = logging.INFO if isinstance(error, StopRequested) else logging.ERROR
         _log.log(level, "run %s: %s", report.run_id, error)
         status, report.error = _status_on_error(error), str(error)
-        may_continue = plan.trigger == "schedule" and not edges.source.dialect.paging.by_cursor
-        if isinstance(error, TimeUp | SourceBusy) and may_continue and error.page > 1:
-            # Whether others follow a short page, only the next page tells.
-            again = report.reading.ends_short and report.pages > 1
-            report.next_page = error.page - again
-            report.error += f"; the next scheduled run continues {'one page earlier' if again else 'there'}"
-            if problem := _missed(edges.source.dialect.paging, report):
-                report.error += f"; {problem}"
+        resuming.note_place(edges, plan, report, error)
+        if report.next_page and (problem := _missed(edges.source.dialect.paging, report)):
+            report.error = f"{report.error}; {problem}"
     missed = report.short_pages > 0 or (
         report.next_page is not None and report.reading.ends_short and report.pages == 1
     )
-    ending = Ending(status, report.error, report.timings, report.next_page, missed)
+    place = report.next_page, missed, report.reading.sealed_cursor
+    ending = Ending(status, report.error, report.timings, *place)
     report.status = "lost"  # unless the ledger says otherwise
     counts = edges.store.finish_run(report.run_id, ending)
     if counts is None:  # somebody may have stopped the run, whatever its worker met since
@@ -139,8 +134,9 @@ def _work_pages(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> No
     slowest = _MIN_RESERVE_SECONDS
     must_be_full = edges.source.dialect.paging.pages_are_full and not plan.replay_of
     with Loads(edges, report, lambda: on_page(next(done), len(pages), report)) as loads:
+        resuming.go_to_place(edges, report)
         for page in pages:
-            began = time.monotonic()
+            began, report.reading.cursor_in_hand = time.monotonic(), report.reading.cursor
             # One step to prepare the page, one to load it.
             _check_time(plan, pages, page, max(slowest, _LONGEST_FETCH_SECONDS) + slowest)
             load = prepare(edges, plan, page, report)
@@ -171,9 +167,7 @@ def _work_queued_page(edges: Edges, plan: Plan, page: int, report: Report) -> No
 def _pages(edges: Edges, plan: Plan, report: Report) -> Sequence[int]:
     if plan.replay_of:
         return edges.store.sealed_pages(plan.replay_of)
-    first = 1 if edges.source.dialect.paging.by_cursor else report.first_page
-    planned = plan.pages - report.first_page + 1
-    return range(first, first + planned)
+    return range(report.first_page, plan.pages + 1)
 
 
 def _undone(edges: Edges, plan: Plan, report: Report) -> str | None:

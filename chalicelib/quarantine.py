@@ -1,6 +1,6 @@
-"""Sealed rejects: raw records that are not loaded, readable only with a separate key.
+"""Sealed rejects: raw records that are not loaded, readable only with a separate key; and sealed cursors.
 
-AES-256-GCM with a random nonce (NIST SP 800-38D), bound to the record's position in the ledger. Pure.
+AES-256-GCM with a random nonce (NIST SP 800-38D), bound to the place in the ledger. Pure.
 """
 
 import secrets
@@ -21,17 +21,25 @@ class Quarantine:
         return f"<Quarantine days={self.days}>"
 
     def seal(self, raw: bytes, run_id: str, page: int, position: int) -> bytes:
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, raw, _associated_data(run_id, page, position))
+        return self._encrypted(raw, f"{run_id}/{page}/{position}")
 
     def open(self, sealed: bytes, run_id: str, page: int, position: int) -> bytes | None:
         """The record; None if it was sealed with another key or for another position, or was altered."""
-        nonce, encrypted = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+        return self._decrypted(sealed, f"{run_id}/{page}/{position}")
+
+    def seal_cursor(self, cursor: bytes, source: str, page: int) -> bytes:
+        return self._encrypted(cursor, f"cursor/{source}/{page}")
+
+    def open_cursor(self, sealed: bytes, source: str, page: int) -> bytes | None:
+        """The cursor of a source's page; None as above."""
+        return self._decrypted(sealed, f"cursor/{source}/{page}")
+
+    def _encrypted(self, text: bytes, place: str) -> bytes:
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, text, place.encode())
+
+    def _decrypted(self, sealed: bytes, place: str) -> bytes | None:
         try:
-            return self._cipher.decrypt(nonce, encrypted, _associated_data(run_id, page, position))
+            return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], place.encode())
         except (InvalidTag, ValueError):
             return None
-
-
-def _associated_data(run_id: str, page: int, position: int) -> bytes:
-    return f"{run_id}/{page}/{position}".encode()

@@ -14,14 +14,17 @@ class Reading:
     """Where a run is in its source, as only its worker needs to know.
 
     ``received`` is how many records the source gave; ``uids`` are the last page's, and ``ends_short`` means
-    that it had fewer records than requested. ``cursor`` is where the next page is, for an API that pages by
-    cursor; it may hold a personal value. ``cursors`` are the hashes of all of them so far.
+    that it had fewer records than requested. If the API pages by cursor, ``cursor_in_hand`` leads to the page
+    that is being processed, and ``cursor`` to the one after it; they may hold a personal value. ``cursors``
+    are the hashes of all of them so far; ``sealed_cursor`` is where this run, or the next one, continues.
     """
 
     received: int = 0
     uids: Sequence[UUID] = ()
     ends_short: bool = False
     cursor: Mapping[str, str | int | list[str]] | None = None
+    cursor_in_hand: Mapping[str, str | int | list[str]] | None = None
+    sealed_cursor: bytes | None = None
     cursors: set[int] = field(default_factory=set)
 
 

@@ -92,7 +92,8 @@ class Store:
             "lease_seconds": LEASE_SECONDS,
             "queued_lease_seconds": QUEUED_LEASE_SECONDS,
         }
-        return OpenedRun(*self._rows("open_run", values)[0])
+        row = self._rows("open_run", values)[0]
+        return OpenedRun(*row[:-1], sealed_cursor=row[-1] and bytes(row[-1]))  # type: ignore[misc]
 
     def load_page(self, load: PageLoad) -> Loaded | None:
         """Loads a page, all or nothing, together with its counts in the ledger. None if it was loaded before.

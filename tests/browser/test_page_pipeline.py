@@ -248,7 +248,7 @@ def test_the_counts_of_a_run_visibly_add_up(tab, decant):
     tab.go(f"#/runs/{run['run_id']}")
 
     sums = tab(".sum").first
-    expect(sums.locator("tbody tr")).to_have_count(6)
+    expect(sums.locator("tbody tr")).to_have_count(len(KINDS))
     counts = [number(text) for text in sums.locator("tbody td:last-child").all_inner_texts()]
     assert counts == [run[kind] for kind in KINDS]
     assert number(sums.locator("tfoot td").inner_text()) == sum(counts) == run["fetched"]

@@ -1,18 +1,25 @@
 """A run that would exceed its function's time stops between two pages, and the next run resumes there."""
 
+import base64
 import itertools
 import json
+import secrets
 import time
+from dataclasses import replace
 
 import pytest
 
 from chalicelib import pipeline, runs, wiring
+from chalicelib.errors import SourceBusy
 from chalicelib.ledger import OUTCOMES, RunRequest
+from chalicelib.quarantine import Quarantine
 from chalicelib.sources import client
 from tests.builders import RANDOM_DATA_API, paged
 from tests.fakes import uid
 
 PAGES, SIZE = 7, 3
+KEY = base64.b64encode(b"a key of the quarantine, 32 byte").decode()
+SECRET = "jane@example.com"  # what a cursor may hold
 THREE_PAGES = 80  # seconds: their time, and that which one more may take
 
 
@@ -109,6 +116,125 @@ def test_a_run_with_cursors_whose_time_is_up_is_not_continued(slow, monkeypatch)
 
     assert [report.error for report in reports] == ["the run ran out of time before page 4"] * 2
     assert slow == [1, 2, 3, 1, 2, 3]
+
+
+@pytest.fixture
+def sealing(app_environment):
+    app_environment(QUARANTINE_KEY=KEY)
+
+
+@pytest.fixture
+def by_cursor(sealing, slow, monkeypatch):
+    """The source pages by cursor, and the quarantine is on; returns what was asked for: page and cursor."""
+    source, asked = wiring.source(), []
+    fetch, numbers = source.fetch, itertools.count(2)
+    found = ({"cursor": f"{SECRET}-{number}"} for number in numbers)
+    dialect = paged(source.dialect, next_cursor=lambda page: next(found) if len(asked) < PAGES else None)
+    monkeypatch.setattr(source, "dialect", dialect)
+
+    def fetch_and_note(page, size, cursor=None):
+        asked.append((page, cursor and cursor["cursor"]))
+        return fetch(page, size)
+
+    monkeypatch.setattr(source, "fetch", fetch_and_note)
+    return asked
+
+
+def places(*pages):
+    return [(page, f"{SECRET}-{page}" if page > 1 else None) for page in pages]
+
+
+def test_a_run_with_cursors_continues_if_its_cursor_can_be_sealed(by_cursor, sql):
+    reports = [runs.ingest({}, Context(THREE_PAGES))]
+    ((sealed,),) = sql("SELECT next_cursor FROM runs")
+    assert SECRET.encode() not in bytes(sealed)
+    reports += [runs.ingest({}, Context(THREE_PAGES)) for _ in range(2)]
+
+    assert [report.status for report in reports] == ["partial", "partial", "succeeded"]
+    assert reports[0].error == "the run ran out of time before page 4; the next scheduled run continues there"
+    assert by_cursor == places(1, 2, 3, 4, 5, 6, 7)
+    assert SECRET not in repr(reports)
+    assert sql("SELECT count(*), count(next_cursor) FROM runs") == [(3, 0)]
+
+
+def test_a_page_that_is_read_and_not_loaded_is_where_the_next_run_continues(by_cursor, monkeypatch):
+    source, clock = wiring.source(), pipeline.time
+    fetch, hangs = source.fetch, iter([False, False, True])
+
+    def hang(page, size, cursor=None):
+        clock.now += pipeline._LONGEST_FETCH_SECONDS - 10 if next(hangs, False) else 0
+        return fetch(page, size, cursor)
+
+    monkeypatch.setattr(source, "fetch", hang)
+
+    assert runs.ingest({}, Context(THREE_PAGES)).next_page == 3
+    runs.ingest({}, Context(THREE_PAGES))
+
+    assert by_cursor[2:4] == places(3, 3)
+
+
+def test_a_source_that_asks_to_wait_is_asked_for_the_same_cursor_again(by_cursor, monkeypatch):
+    source = wiring.source()
+    fetch, answers = source.fetch, iter([None, SourceBusy(2, "status 429")])
+
+    def refuse(page, size, cursor=None):
+        body = fetch(page, size, cursor)
+        if error := next(answers, None):
+            raise error
+        return body
+
+    monkeypatch.setattr(source, "fetch", refuse)
+
+    assert runs.ingest({}, Context(900)).error == "page 2: status 429; the next scheduled run continues there"
+    runs.ingest({}, Context(900))
+
+    assert by_cursor[:4] == places(1, 2, 2, 3)
+
+
+@pytest.mark.parametrize("way", ["erasure", "a day", "another size", "another way to page"])
+def test_without_its_cursor_a_run_begins_at_the_first_page(api, by_cursor, way, sql, monkeypatch):
+    assert runs.ingest({}, Context(THREE_PAGES)).next_page == 4
+    if way == "erasure":
+        api.delete(f"/users/{uid(1)}")
+        assert sql("SELECT next_cursor FROM runs") == [(None,)]
+    elif way == "a day":
+        sql("UPDATE runs SET finished_at = finished_at - interval '1 day 1 second'")
+    elif way == "another size":
+        settings = replace(wiring.settings(), source_page_size=SIZE + 1)
+        monkeypatch.setattr(wiring, "settings", lambda: settings)
+    else:
+        monkeypatch.setattr(wiring.source(), "dialect", paged(wiring.source().dialect, next_cursor=None))
+
+    assert runs.ingest({}, Context(900)).first_page == 1
+    assert sql("SELECT count(next_cursor) FROM runs") == [(0,)]
+
+
+def test_a_run_that_has_no_cursor_yet_begins_at_the_first_page(slow, monkeypatch):
+    runs.ingest({}, Context(THREE_PAGES))
+    dialect = paged(wiring.source().dialect, next_cursor=lambda page: None)
+    monkeypatch.setattr(wiring.source(), "dialect", dialect)
+
+    assert runs.ingest({}, Context(900)).first_page == 1
+
+
+def test_a_run_by_hand_between_the_parts_leaves_the_cursor(by_cursor):
+    runs.ingest({}, Context(THREE_PAGES))
+    runs.run_ingest("manual", 2)
+    by_cursor.clear()
+
+    assert runs.ingest({}, Context(THREE_PAGES)).first_page == 4
+    assert by_cursor[0] == places(4)[0]
+
+
+def test_a_cursor_that_was_sealed_with_another_key_fails_one_run(by_cursor, sql, monkeypatch):
+    runs.ingest({}, Context(THREE_PAGES))
+    monkeypatch.setattr(wiring, "quarantine", lambda: Quarantine(secrets.token_bytes(32), days=7))
+
+    reports = [runs.ingest({}, Context(THREE_PAGES)) for _ in range(2)]
+
+    problem = "does not open where the run before stopped; the next run begins at the first page"
+    assert (reports[0].status, reports[0].error) == ("failed", f"QUARANTINE_KEY: {problem}")
+    assert (reports[1].first_page, by_cursor[3]) == (1, (1, None))
 
 
 def test_partial_runs_store_the_same_as_one_complete_run(slow, sql):

@@ -652,18 +652,6 @@ def test_a_page_whose_cursor_cannot_be_found_ends_the_run(next_cursor, caplog):
     assert VALUE not in caplog.text
 
 
-def test_a_run_with_cursors_begins_at_the_first_page():
-    """A run before the dialect had cursors may have left another page to begin with."""
-    trial = by_cursor(page(2), page(2, first=2), pages=5)
-    open_run = trial.store.open_run
-    trial.store.open_run = lambda *run: replace(open_run(*run), first_page=4)
-
-    report = trial()
-
-    assert (report.status, report.inserted) == ("partial", 4)
-    assert [asked for asked, _ in trial.source.asked] == [1, 2]
-
-
 def test_a_record_that_is_nested_too_deeply_does_not_hide_the_cursor():
     deep = RANDOM_DATA_API.page(record(0), record(1)).removesuffix(b"]") + b"," + b"[" * 5_000 + b"]" * 5_001
     cursors = iter([{"page": 2}, None])

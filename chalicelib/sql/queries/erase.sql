@@ -1,9 +1,9 @@
 -- Erases a person: deletes the rows and the sealed records, and keeps a keyed token, made with the newest key, so that
--- no later run brings the person back.
+-- no later run brings the person back. Deletes sealed cursors, too, since one may hold the person's values.
 -- Returns nothing and does nothing if newer keys are in use: data stored under them would not be found.
 -- The lock waits for the loads in progress, and later loads wait for it; see functions/load_page.sql.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a snapshot for each statement
-SET LOCAL lock_timeout = '10s'; -- for each of two waits; the client gives up after 30 s, and nothing may happen later
+SET LOCAL lock_timeout = '9s'; -- for each of three waits; the client gives up after 30 s, and nothing may happen later
 SELECT pg_advisory_xact_lock(hashtext('decant.erasures'));
 
 WITH begun AS (
@@ -23,6 +23,8 @@ WITH begun AS (
     UPDATE rejects SET sealed = NULL, sealed_until = NULL, uid_token = NULL
     WHERE uid_token = ANY (%(older_tokens)s::text[] || %(uid_token)s::text) AND EXISTS (SELECT FROM begun)
     RETURNING run_id
+), cursors AS (
+    UPDATE runs SET next_cursor = NULL WHERE next_cursor IS NOT NULL AND EXISTS (SELECT FROM begun)
 )
 SELECT
     iso_utc(at),

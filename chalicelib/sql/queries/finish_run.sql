@@ -27,6 +27,7 @@ WITH ending AS (
 ), ended AS (
     UPDATE runs SET
         status = ending.status, error = ending.error, timings = %(timings)s, next_page = %(next_page)s,
+        next_cursor = %(next_cursor)s,
         as_of = CASE WHEN NOT %(missed)s THEN as_of END,
         finished_at = coalesce(finished_at, clock_timestamp()), lease_expires_at = NULL
     FROM ending
@@ -35,6 +36,11 @@ WITH ending AS (
     RETURNING
         runs.status, pages_done, fetched, inserted, updated, unchanged, duplicate, rejected, suppressed, filtered,
         runs.error
+), used AS ( -- whether the run has continued there or not
+    UPDATE runs SET next_cursor = NULL
+    FROM runs AS this
+    WHERE this.run_id = %(run_id)s AND this.trigger = 'schedule' AND runs.source = this.source
+        AND runs.run_id <> this.run_id AND runs.next_cursor IS NOT NULL AND EXISTS (SELECT FROM ended)
 ), forgotten AS ( -- pages of a queued run that were given up before all were sent: a message must not reopen it
     DELETE FROM pages WHERE run_id = %(run_id)s AND error IS NOT NULL AND EXISTS (SELECT FROM ended)
 )

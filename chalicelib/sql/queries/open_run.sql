@@ -2,7 +2,7 @@
 -- First ends all runs, of any source, whose lease has run out: they are lost (a queued run that loaded a page is
 -- partial, or has succeeded if it is complete).
 -- A scheduled run continues where the previous scheduled one ran out of time or was asked to wait, unless the page size
--- differs.
+-- differs. If the source pages by cursor, that takes the sealed cursor, which an erasure removes.
 -- An incremental run asks only for who has changed since the last complete run (an hour more, for clocks that differ and
 -- changes that a source shows late). Once a week, and under another contract or key, it asks for everybody.
 -- Idempotent: the caller chooses the run's id, and the lock, a separate statement, lets a second try see the result
@@ -25,14 +25,15 @@ WHERE status = 'running' AND lease_expires_at < now();
 WITH earlier AS (
     SELECT run_id, status, queued, since FROM runs WHERE run_id = %(run_id)s
 ), latest AS (
-    SELECT next_page, page_size, contract_hash, key_version, reads_to_end, since, as_of FROM runs
+    SELECT next_page, next_cursor, page_size, contract_hash, key_version, reads_to_end, since, as_of FROM runs
     WHERE source = %(source)s AND trigger = 'schedule' AND status <> 'skipped' AND run_id <> %(run_id)s
         AND started_at <= now() -- a clock may have been set back
     ORDER BY started_at DESC
     LIMIT 1
 ), continued AS (
-    SELECT next_page, since, as_of FROM latest
+    SELECT next_page, next_cursor, since, as_of FROM latest
     WHERE %(trigger)s = 'schedule' AND next_page <= %(pages)s AND page_size = %(page_size)s
+        AND (next_cursor IS NOT NULL) = %(by_cursor)s
         AND CASE
             WHEN %(incremental)s
             THEN contract_hash = %(contract_hash)s AND key_version = %(key_version)s AND reads_to_end
@@ -47,7 +48,7 @@ WITH earlier AS (
     HAVING bool_or(since IS NULL AND as_of IS NOT NULL)
 ), beginning AS (
     SELECT
-        coalesce(next_page, 1) AS first_page,
+        coalesce(next_page, 1) AS first_page, next_cursor,
         CASE WHEN next_page IS NULL THEN complete.as_of - interval '1 hour' ELSE since END AS since,
         CASE WHEN next_page IS NULL THEN now() ELSE continued.as_of END AS as_of
     FROM (SELECT) AS one_row LEFT JOIN continued ON true LEFT JOIN complete ON true
@@ -78,5 +79,5 @@ WITH earlier AS (
     WHERE NOT EXISTS (SELECT FROM opened)
     RETURNING run_id, status, queued, since
 )
-SELECT run_id, status, first_page, queued, iso_utc(run.since)
+SELECT run_id, status, first_page, queued, iso_utc(run.since), next_cursor
 FROM (TABLE earlier UNION ALL TABLE opened UNION ALL TABLE skipped) AS run CROSS JOIN beginning;

@@ -1,0 +1,40 @@
+"""Where a scheduled run that could not go on ends, so that the next one continues there."""
+
+import json
+
+from chalicelib.edges import Edges, Plan
+from chalicelib.errors import ConfigError, DecantError, SourceBusy, TimeUp
+from chalicelib.report import Report
+
+
+def note_place(edges: Edges, plan: Plan, report: Report, error: DecantError) -> None:
+    """Notes in the report where the next scheduled run is to continue, if it can.
+
+    A cursor may hold a personal value, so it is kept only if it can be sealed.
+    """
+    if not isinstance(error, TimeUp | SourceBusy) or plan.trigger != "schedule" or error.page == 1:
+        return
+    reading, place = report.reading, "there"
+    if edges.source.dialect.paging.by_cursor:
+        if edges.quarantine is None:
+            return
+        cursor = json.dumps(reading.cursor_in_hand).encode()
+        reading.sealed_cursor = edges.quarantine.seal_cursor(cursor, edges.source.name, error.page)
+        report.next_page = error.page
+    elif reading.ends_short and report.pages > 1:  # whether others follow, only the next page tells
+        report.next_page, place = error.page - 1, "one page earlier"
+    else:
+        report.next_page = error.page
+    report.error = f"{report.error}; the next scheduled run continues {place}"
+
+
+def go_to_place(edges: Edges, report: Report) -> None:
+    """Opens the cursor that the run before sealed, if this run continues it. Raises ConfigError."""
+    sealed, report.reading.sealed_cursor = report.reading.sealed_cursor, None
+    if sealed is None:
+        return
+    cursor = edges.quarantine and edges.quarantine.open_cursor(sealed, edges.source.name, report.first_page)
+    if not cursor:
+        problem = "does not open where the run before stopped; the next run begins at the first page"
+        raise ConfigError("QUARANTINE_KEY", problem)
+    report.reading.cursor = json.loads(cursor)
