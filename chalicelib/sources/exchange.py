@@ -100,9 +100,11 @@ class Server:
     ) -> Reply:
         """The answer, with one of the accepted statuses; JSON if it is 200. Raises Failure.
 
-        At the deadline (monotonic) a timer cuts the connection, whatever the server is slow at.
+        From the deadline (monotonic) on, a timer cuts the connection, whatever the server is slow at.
         """
-        timer = threading.Timer(deadline - time.monotonic(), self._adapter.cut)
+        timer = threading.Timer(
+            deadline - time.monotonic(), lambda: self._adapter.cut_until(over=timer.finished)
+        )
         timer.daemon = True  # a process that a signal ends does not wait for it
         problem: Failure
         try:

@@ -575,6 +575,18 @@ def test_a_fetch_through_a_proxy_ends_with_the_pages_time_too(source_of, monkeyp
         error_of_fetch(source_of("http://users.example/"))
 
 
+def test_a_connection_that_comes_about_after_the_pages_time_is_cut_too(source_of, monkeypatch):
+    def resolve_slowly(*host):
+        time.sleep(LIMITS.page + 0.1)
+        return resolve(*host)
+
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_slowly)
+
+    with HostileServer(trickle_headers) as server:
+        error_of_fetch(source_of(server.url))
+
+
 def test_a_head_that_is_too_slow_is_not_called_cut_off(source_of):
     with HostileServer(trickle_headers) as server:
         problem = error_of_fetch(source_of(server.url)).problem
