@@ -5,10 +5,10 @@ import re
 import threading
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -74,12 +74,13 @@ class TooLarge(Failure):
     """The body is larger than it may be."""
 
 
-class Reply(NamedTuple):
+@dataclass(frozen=True)
+class Reply:
     """An answer that was accepted."""
 
     status: int
-    headers: Mapping[str, str]
-    body: bytearray
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytearray = field(repr=False)
 
 
 class Server:

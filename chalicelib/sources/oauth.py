@@ -2,7 +2,8 @@
 
 import math
 import time
-from typing import Annotated, NamedTuple
+from dataclasses import dataclass, field
+from typing import Annotated
 from urllib.parse import parse_qs, quote_plus, unquote, urlsplit
 
 import msgspec
@@ -27,18 +28,20 @@ _ERRORS = (
 )
 
 
-class _Granted(msgspec.Struct):
+@dataclass(frozen=True)
+class _Granted:
     """The answer of a token endpoint. Some call the type BearerToken, and send the seconds as text."""
 
-    access_token: Annotated[str, msgspec.Meta(pattern=r"^[!-~]+\Z")]
+    access_token: Annotated[str, msgspec.Meta(pattern=r"^[!-~]+\Z")] = field(repr=False)
     token_type: Annotated[str, msgspec.Meta(pattern=r"^(?i:bearer(token)?)\Z")] | None = None
     expires_in: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
-class _AccessToken(NamedTuple):
+@dataclass(frozen=True)
+class _AccessToken:
     """A token, with two times on the monotonic clock."""
 
-    text: str
+    text: str = field(repr=False)
     fetched_at: float
     renew_at: float
 
@@ -71,10 +74,9 @@ class ClientCredentials:
         return self._token.text
 
     def forget(self, older_than: float) -> bool:
-        """Whether the token was fetched before that time; if so, the next request is made with another."""
+        """The next request is made with another token. Whether this one was fetched before that time."""
         is_older = self._token.fetched_at < older_than
-        if is_older:
-            self._token = _NO_TOKEN
+        self._token = _NO_TOKEN
         return is_older
 
     def close(self) -> None:

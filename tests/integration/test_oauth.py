@@ -212,10 +212,13 @@ def test_a_token_that_was_revoked_is_replaced(provider, source_of):
 def test_a_new_token_that_the_api_does_not_accept_is_not_tried_again(provider, source_of):
     provider.script = [(200, b'{"access_token": "of-another-api"}')]
 
-    error = error_of_fetch(source_of())
+    source = source_of()
+    error = error_of_fetch(source)
 
     assert (type(error), str(error)) == (SourceUnavailable, "page 7: status 401")
     assert (len(provider.asked), len(provider.shown)) == (1, 1)
+    assert source.fetch(8, 3) == PAGE
+    assert provider.shown[1:] == ["Bearer hush-token-1"]
 
 
 # A token endpoint that gives none
@@ -253,6 +256,7 @@ def test_a_refusal_is_named_and_not_tried_again(provider, source_of, status, bod
         b"hush",
         b"{}",
         b"[" * 60_000,
+        b'{"access_token": "hush", "more": ' + b"[" * 60_000,
         b'{"access_token": ""}',
         b'{"access_token": 5}',
         b'{"access_token": "hush\\r\\nX-Hush: 1"}',
@@ -339,6 +343,13 @@ def test_no_error_and_no_log_line_shows_id_secret_or_token(provider, source_of, 
     assert "hush" not in f"{error!s} {error!r} {error.args} {vars(error)} {caplog.text}"
     assert error.__cause__ is None
     assert error.__context__ is None
+
+
+def test_no_repr_shows_a_token(provider, source_of):
+    source = source_of()
+    source.fetch(1, 3)
+
+    assert "hush" not in repr(vars(source._credentials))
 
 
 # In the app
