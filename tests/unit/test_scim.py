@@ -65,6 +65,11 @@ def test_a_source_without_an_end_cannot_ask_for_changes():
     assert Paging(SCIM.paging.query, ends=False, next_link=True, **since).has_end
 
 
+def test_an_api_ends_and_its_pages_are_full_unless_its_dialect_says_otherwise():
+    assert SCIM.paging.has_end
+    assert SCIM.paging.pages_are_full
+
+
 def test_a_page_without_a_fault_is_decoded_at_once():
     body = json.dumps({"Resources": [record(), record(nicknames=["Nê"])]}).encode()
     assert [user.email for user in SCIM.decode(body)] == ["ines@example.com"] * 2
