@@ -65,13 +65,14 @@ class ClientCredentials:
 
     def token(self, deadline: float) -> str:
         """The token; one is fetched before ``deadline`` (monotonic) if there is none. Raises Failure."""
-        if time.monotonic() >= self._token.renew_at:
+        token = self._token  # which another thread may forget
+        if time.monotonic() >= token.renew_at:
             try:
-                self._token = self._fetched(deadline)
+                token = self._token = self._fetched(deadline)
             except Failure as failure:
                 failure.problem = f"the token endpoint: {failure.problem}"
                 raise
-        return self._token.text
+        return token.text
 
     def forget(self, older_than: float) -> bool:
         """The next request is made with another token. Whether this one was fetched before that time."""
