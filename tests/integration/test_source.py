@@ -569,10 +569,15 @@ def test_a_fetch_ends_with_the_pages_time_wherever_the_server_is_slow(source_of,
         error_of_fetch(source_of(server.url))
 
 
-def test_a_fetch_through_a_proxy_ends_with_the_pages_time_too(source_of, monkeypatch):
+@pytest.mark.parametrize(
+    ("scheme", "asked"), [("http", b"GET http://users.example/"), ("https", b"CONNECT users.example:443")]
+)
+def test_a_fetch_through_a_proxy_ends_with_the_pages_time_too(source_of, monkeypatch, scheme, asked):
     with HostileServer(trickle_headers) as proxy:
-        monkeypatch.setenv("http_proxy", proxy.url)
-        error_of_fetch(source_of("http://users.example/"))
+        monkeypatch.setenv(f"{scheme}_proxy", proxy.url)
+        error_of_fetch(source_of(f"{scheme}://users.example/"))
+
+    assert proxy.heard.startswith(asked)
 
 
 def test_a_connection_that_comes_about_after_the_pages_time_is_cut_too(source_of, monkeypatch):
