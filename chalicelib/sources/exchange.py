@@ -133,7 +133,6 @@ class Server:
         raise problem  # outside the except clauses, since their errors hold the whole URL
 
     def close(self) -> None:
-        self._session.close()
         self._adapter.close()
 
     def _send(self, request: requests.Request) -> requests.Response:

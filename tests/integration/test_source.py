@@ -300,16 +300,21 @@ def test_a_cursor_may_leave_a_parameter_out(user_api, stand_in):
     assert target.endswith("?seed=s&size=7&after=b")
 
 
-def test_a_connection_is_reused(source_of):
+def test_a_connection_is_reused_until_the_source_is_closed(source_of):
+    hung_up = threading.Event()
+
     def talk(peer):
         peer.say(OK + b"Content-Length: 2\r\n\r\n[]")
         while peer.listen():
             peer.say(OK + b"Content-Length: 2\r\n\r\n[]")
+        hung_up.set()
 
     with HostileServer(talk) as server:
         source = source_of(server.url)
         assert [source.fetch(page, 1) for page in (1, 2, 3)] == [b"[]"] * 3
         assert server.connections == 1
+        source.close()
+        assert hung_up.wait(1)
 
 
 def test_a_compressed_page_is_unpacked(stand_in):

@@ -1,4 +1,4 @@
-"""Postgres and Redis over TLS, with a deployment's URLs: a server that cannot prove its name gets no data."""
+"""Servers over TLS, with a deployment's URLs: one that cannot prove its name gets no data and no key."""
 
 import contextlib
 import logging
@@ -8,7 +8,10 @@ import trustme
 
 from chalicelib import transport
 from chalicelib.cache import Cache
-from chalicelib.errors import StoreUnavailable
+from chalicelib.errors import SourceUnavailable, StoreUnavailable
+from chalicelib.sources import random_data_api
+from chalicelib.sources.client import Source
+from chalicelib.sources.exchange import Limits
 from chalicelib.store import Store
 from tests.integration.tls import tls_proxy
 
@@ -94,3 +97,30 @@ def test_a_redis_without_tls_is_refused(valkey, store, authorities):
     url = valkey.url.replace("redis://", "rediss://") + f"?ssl_ca_certs={authorities}"
     with contextlib.closing(Cache(url, store, 120)) as cache:
         assert not cache.is_up()
+
+
+@pytest.fixture
+def source(user_api, authorities, monkeypatch):
+    """The user API with the given certificate."""
+
+    @contextlib.contextmanager
+    def reach(certificate):
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authorities))
+        with tls_proxy(user_api.port, certificate, asks_first=False) as port:
+            url = f"https://127.0.0.1:{port}/api/v2/users"
+            with contextlib.closing(Source(url, random_data_api.DIALECT, Limits(attempts=1))) as verified:
+                yield verified
+
+    return reach
+
+
+def test_a_source_that_proves_its_name_is_used(source):
+    with source(GOOD) as verified:
+        assert verified.fetch(1, 1)
+
+
+@pytest.mark.parametrize("whose", BAD)
+def test_a_source_that_cannot_prove_its_name_gets_no_request(source, user_api, whose):
+    with source(BAD[whose]) as verified, pytest.raises(SourceUnavailable, match="no answer: SSLError"):
+        verified.fetch(1, 1)
+    assert user_api.requests == []
