@@ -26,7 +26,6 @@ _JSON_TYPES = ("application/json", "text/json")
 _CHUNK_BYTES = 65_536
 _LONG_WAIT_SECONDS = 86_400
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")  # RFC 9110 has whole ones; some APIs send 2.0
-_PASSING = {requests.codes.request_timeout, requests.codes.too_many_requests}
 
 
 @dataclass(frozen=True)
@@ -171,17 +170,17 @@ def _cause(error: requests.RequestException) -> str:
 
 def _check(response: requests.Response, accepted: Collection[int]) -> None:
     """Raises Failure unless the status is accepted, and what comes with a 200 is JSON."""
-    status = response.status_code
-    if status in _PASSING or status >= requests.codes.server_error:
-        wait = _retry_after(response.headers.get("Retry-After", ""))
-        is_busy = status == requests.codes.too_many_requests
+    status, codes = response.status_code, requests.codes
+    wait = _retry_after(response.headers.get("Retry-After", ""))
+    is_busy = status == codes.too_many_requests or (status == codes.forbidden and wait > 0)
+    if is_busy or status == codes.request_timeout or status >= codes.server_error:
         raise Transient(f"status {status}", SourceBusy if is_busy else SourceUnavailable, wait)
     if response.is_redirect:
         raise Failure(f"status {status}: redirects are not followed; use the final URL")
     if status not in accepted:
-        raise (Unauthorized if status == requests.codes.unauthorized else Failure)(f"status {status}")
+        raise (Unauthorized if status == codes.unauthorized else Failure)(f"status {status}")
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if status == requests.codes.ok and kind not in _JSON_TYPES and not kind.endswith("+json"):
+    if status == codes.ok and kind not in _JSON_TYPES and not kind.endswith("+json"):
         if _may_have_broken_off(response):
             raise Transient("the head was cut off")
         raise Failure("the Content-Type of the answer is not JSON", SourceInvalid)

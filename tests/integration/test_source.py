@@ -468,6 +468,16 @@ def test_a_requested_pause_is_capped(user_api, stand_in):
     assert 0.3 <= pause_after(user_api, stand_in, "1", limits) < 0.8
 
 
+def test_an_api_that_forbids_for_a_while_is_asked_again(user_api, stand_in):
+    user_api.script(b"{}", status=403, headers={"Retry-After": "0.1"})
+    stand_in().fetch(1, 1)
+    assert len(user_api.requests) == 2
+
+    user_api.script(b"{}", status=403, headers={"Retry-After": "3600"})
+    error = error_of_fetch(stand_in())
+    assert (type(error), error.problem) == (SourceBusy, "status 403, and asks to wait 3,600 s")
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
