@@ -220,7 +220,7 @@ def _values(view: Struct) -> Iterator[Any]:
         if isinstance(value, Struct):
             yield from _values(value)
         else:
-            yield value
+            yield str(value).lower() if isinstance(value, bool) else value  # true, as in JSON
 
 
 def _preferred_media(accept: str, offered: Sequence[str]) -> str:

@@ -144,6 +144,13 @@ def test_everything_stored_survives_csv(stored):
         assert (cells["birth_year"], cells["address.coordinates.lat"]) == ("1970", "-0.1")
 
 
+@pytest.mark.parametrize("value", [True, False])
+def test_a_truth_value_which_a_field_of_ones_own_may_have_is_written_as_in_json(value):
+    head, row = table([view(value)])
+
+    assert dict(zip(head, row, strict=True))["gender"] == msgspec.json.encode(value).decode()
+
+
 def test_a_name_of_a_column_is_the_path_in_the_json():
     (head,) = table([])
 
