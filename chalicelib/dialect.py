@@ -45,7 +45,8 @@ class TooManyRecords(ValueError):
 class Dialect(Generic[T]):
     """How one API pages, and formats a page: a record's type, its conversion to a ``User``, an envelope.
 
-    ``to_user`` returns None for a valid record that is not wanted, such as that of a closed account.
+    ``to_user`` returns None for a valid record that is not wanted, such as that of a closed account; if
+    ``removes_filtered``, its person is removed.
     ``envelope`` is the path of the list of records in a page; ``omits_empty`` means that the list may be
     missing if it would be empty. ``dropped`` lists the paths of known fields that are not wanted; ``uid`` is
     the path of the uid. All paths are dotted; ``\\.`` is a dot within a name. ``make_uid`` converts the value
@@ -62,6 +63,7 @@ class Dialect(Generic[T]):
     envelope: str | None = None
     make_uid: Callable[[Any], UUID] = UUID
     omits_empty: bool = False
+    removes_filtered: bool = False
     authorization_header: str = "Authorization"
     headers: Mapping[str, str] = field(default_factory=dict, hash=False)
 

@@ -51,7 +51,7 @@ class Ending:
     timings: Mapping[str, float] = field(default_factory=dict)
     next_page: int | None = None
     missed: bool = False
-    next_cursor: bytes | None = field(default=None, repr=False)
+    next_cursor: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class OpenedRun:
     first_page: int = 1
     queued: bool = False
     since: str | None = None
-    sealed_cursor: bytes | None = field(default=None, repr=False)
+    sealed_cursor: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class PageLoad:
     """One page, ready to store: protected columns, as ``columns_json`` writes them.
 
     ``drafts`` are, by uid, the bodies that the API will return, still without version and time; ``filled``
-    says, by column, how many people have a value.
+    says, by column, how many people have a value. ``gone`` are the uids of people to be removed.
     """
 
     run_id: str
@@ -150,6 +150,7 @@ class PageLoad:
     duplicate: int
     key: KeyInUse
     filtered: int = 0
+    gone: Sequence[str] = ()
     seal_days: int = 0
     unknown_fields: int = 0
     withheld: int = 0
@@ -170,13 +171,14 @@ class Loaded:
     unchanged: int
     suppressed: int
     rejected: int
+    departed: int
     updated_at: str
     versions: Mapping[str, int] = field(repr=False)
 
 
 @dataclass(frozen=True)
 class Counts:
-    """A whole run as the ledger has it: its status, pages, both sides of the conservation law, and error."""
+    """A whole run as the ledger has it: its status, pages, both sides of the conservation law, and others."""
 
     status: Status
     pages: int
@@ -188,6 +190,7 @@ class Counts:
     rejected: int
     suppressed: int
     filtered: int
+    departed: int
     error: str | None
 
 

@@ -33,10 +33,7 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
     if not validated.fetched and plan.replay_of:
         return None
     rejects = list(_reject_rows(edges, plan, report.run_id, page, validated))
-    report.rejects_by_rule.update((issue.path, issue.rule) for row in rejects for issue in row.issues)
-    report.reading.received += validated.fetched
-    report.unknown_fields += validated.unknown.total()
-    report.unknown_names |= validated.unknown_names()
+    _note_findings(report, validated)
     if len(rejects) / max(validated.fetched, _fewest(plan, page, report)) > plan.max_reject_ratio:
         edges.store.note_rejects(report.run_id, page, rejects, edges.tokeniser.key_in_use, edges.seal_days)
         raise RejectBudgetExceeded(page, len(rejects), validated.fetched)
@@ -55,15 +52,29 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
         drafts=drafts,
         filled={name: len(column) - column.count(None) for name, column in columns.items()},
         rejects=rejects,
-        duplicate=cleaned.duplicates,
+        duplicate=cleaned.duplicates + validated.replaced,
         key=edges.tokeniser.key_in_use,
         filtered=validated.filtered,
+        gone=sorted(validated.gone) if _removes_filtered(edges, plan) else (),
         seal_days=edges.seal_days,
         unknown_fields=validated.unknown.total(),
         withheld=withheld.total(),
         total=report.total,
         replay=replay,
     )
+
+
+def _note_findings(report: Report, validated: ValidatedPage) -> None:
+    issues = (issue for reject in validated.rejects for issue in reject.issues)
+    report.rejects_by_rule.update((issue.path, issue.rule) for issue in issues)
+    report.reading.received += validated.fetched
+    report.unknown_fields += validated.unknown.total()
+    report.unknown_names |= validated.unknown_names()
+
+
+def _removes_filtered(edges: Edges, plan: Plan) -> bool:
+    """Not in a replay, whose records are older than what is stored."""
+    return edges.source.dialect.removes_filtered and not plan.replay_of
 
 
 def _fewest(plan: Plan, page: int, report: Report) -> int:
@@ -158,10 +169,12 @@ def _reject_rows(
     """Rejects as the ledger keeps them.
 
     Seals the rejects that other rules might accept, unless a valid record of the page has the same uid.
-    Raises ConfigError if no erasure would find the seals, or if invalid people would seem to have left.
+    Raises ConfigError if no erasure would find the seals, if invalid people would seem to have left, or if
+    others than the filtered ones would be removed.
     """
     fingerprint, quarantine = edges.tokeniser.fingerprint, edges.quarantine
-    if (quarantine or plan.retention_days) and not validated.uids_agree:
+    needs_uids = quarantine or plan.retention_days or _removes_filtered(edges, plan)
+    if needs_uids and not validated.uids_agree:
         problem = f"uid or make_uid of {edges.source.dialect.name} finds another uid than to_user gives"
         raise ConfigError("SOURCE_DIALECT", problem)
     valid_uids = {user.uid for user in validated.users} if quarantine and validated.rejects else set[UUID]()

@@ -3,7 +3,10 @@
 AES-256-GCM with a random nonce (NIST SP 800-38D), bound to the place in the ledger. Pure.
 """
 
+import binascii
 import secrets
+from base64 import b64decode, b64encode
+from contextlib import suppress
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -27,12 +30,15 @@ class Quarantine:
         """The record; None if it was sealed with another key or for another position, or was altered."""
         return self._decrypted(sealed, f"{run_id}/{page}/{position}")
 
-    def seal_cursor(self, cursor: bytes, source: str, page: int) -> bytes:
-        return self._encrypted(cursor, f"cursor/{source}/{page}")
+    def seal_cursor(self, cursor: bytes, source: str, page: int) -> str:
+        """The sealed cursor in base64."""
+        return b64encode(self._encrypted(cursor, f"cursor/{source}/{page}")).decode()
 
-    def open_cursor(self, sealed: bytes, source: str, page: int) -> bytes | None:
+    def open_cursor(self, sealed: str, source: str, page: int) -> bytes | None:
         """The cursor of a source's page; None as above."""
-        return self._decrypted(sealed, f"cursor/{source}/{page}")
+        with suppress(binascii.Error):
+            return self._decrypted(b64decode(sealed), f"cursor/{source}/{page}")
+        return None
 
     def _encrypted(self, text: bytes, place: str) -> bytes:
         nonce = secrets.token_bytes(_NONCE_BYTES)

@@ -24,7 +24,7 @@ class Reading:
     ends_short: bool = False
     cursor: Mapping[str, str | int | list[str]] | None = None
     cursor_in_hand: Mapping[str, str | int | list[str]] | None = None
-    sealed_cursor: bytes | None = None
+    sealed_cursor: str | None = None
     cursors: set[int] = field(default_factory=set)
 
 
@@ -36,7 +36,7 @@ class Report:
     ``timings`` are milliseconds by step. ``unknown_fields`` counts the fields of records that the dialect
     does not know, on pages that were not loaded too; ``unknown_names`` are those that are surely names.
     ``withheld`` counts, by column, kept texts that held an e-mail address or a long number.
-    ``departed`` people, whom the source no longer has, were removed at the end of the run.
+    ``departed`` people, whom the source no longer has, were removed.
     ``total`` is how many records the source says that it has. ``source_ended`` means that the run has seen
     the source's end. ``short_pages`` had fewer records than requested, although others followed.
     With ``since`` (ISO 8601, UTC), the run asks only for who has changed since then.
@@ -98,3 +98,4 @@ class Report:
         self.unchanged += loaded.unchanged
         self.rejected += loaded.rejected
         self.suppressed += loaded.suppressed
+        self.departed += loaded.departed

@@ -92,8 +92,7 @@ class Store:
             "lease_seconds": LEASE_SECONDS,
             "queued_lease_seconds": QUEUED_LEASE_SECONDS,
         }
-        row = self._rows("open_run", values)[0]
-        return OpenedRun(*row[:-1], sealed_cursor=row[-1] and bytes(row[-1]))  # type: ignore[misc]
+        return OpenedRun(*self._rows("open_run", values)[0])
 
     def load_page(self, load: PageLoad) -> Loaded | None:
         """Loads a page, all or nothing, together with its counts in the ledger. None if it was loaded before.
@@ -109,6 +108,7 @@ class Store:
             "rejects": encode(load.rejects).decode(),
             "duplicate": load.duplicate,
             "filtered": load.filtered,
+            "gone": list(load.gone),
             "key": encode(load.key).decode(),
             "key_version": load.key.version,
             "seal_days": load.seal_days,

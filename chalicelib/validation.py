@@ -7,9 +7,10 @@ import codecs
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -47,7 +48,8 @@ class ValidatedPage:
 
     ``unknown`` counts, by a field's dotted path, the records with a field that the dialect does not know;
     ``unknown_by_uid`` counts the records of the same uid as one. ``filtered`` counts the valid records that
-    the dialect does not want.
+    the dialect does not want, and ``replaced`` those that such a record of the same uid follows; ``gone`` are
+    the uids of which only these are left.
     """
 
     users: list[User] = field(repr=False)
@@ -55,11 +57,13 @@ class ValidatedPage:
     unknown: Counter[str] = field(default_factory=Counter, repr=False)
     unknown_by_uid: Counter[str] = field(default_factory=Counter, repr=False)
     filtered: int = 0
+    replaced: int = 0
+    gone: Set[str] = field(default=frozenset(), repr=False)
     uids_agree: bool = True  # the dialect finds in a record the uid that it gives to the user
 
     @property
     def fetched(self) -> int:
-        return len(self.users) + len(self.rejects) + self.filtered
+        return len(self.users) + len(self.rejects) + self.filtered + self.replaced
 
     def unknown_names(self) -> set[str]:
         """The unknown fields that are surely named by the API: these names may be logged.
@@ -86,28 +90,52 @@ def validate(body: bytes, dialect: Dialect[Any], today: date) -> ValidatedPage:
     users = [user for user in decoded or () if user is not None]
     if decoded is None or _may_hide_nul(body) or any(_is_unborn(user, today) for user in users):
         return validate_records(dict(enumerate(dialect.split(body))), dialect, today)
-    return ValidatedPage(users, [], filtered=len(decoded) - len(users))
+    if len(users) == len(decoded):
+        return ValidatedPage(users, [])
+    return _sorted(dict(enumerate(dialect.split(body))), decoded, _Unknown(dialect), dialect)
 
 
 def validate_records(records: Mapping[int, bytes], dialect: Dialect[Any], today: date) -> ValidatedPage:
     """Sorts records, given by their position in the page, into valid users and rejects."""
-    users, rejects, unknown = list[User](), list[Reject](), _Unknown(dialect)
-    filtered, uids_agree = 0, True
-    for position, raw in records.items():
-        found = _sound(dialect.decode_one, raw, today)
-        if isinstance(found, tuple):
-            found = _examine(raw, dialect, today)
-            unknown.count(raw, found)
-        if found is None:
-            filtered += 1
-        elif isinstance(found, User):
-            if not users:
-                uids_agree = dialect.uid_of(raw) == str(found.uid)
-            users.append(found)
+    found, unknown = list[_Found](), _Unknown(dialect)
+    for raw in records.values():
+        one = _sound(dialect.decode_one, raw, today)
+        if isinstance(one, tuple):
+            one = _examine(raw, dialect, today)
+            unknown.count(raw, one)
+        found.append(one)
+    return _sorted(records, found, unknown, dialect)
+
+
+def _sorted(
+    records: Mapping[int, bytes], found: Sequence[_Found], unknown: "_Unknown", dialect: Dialect[Any]
+) -> ValidatedPage:
+    """Of the records of one uid, the last decides whether its person is wanted; rejects decide nothing."""
+    users, filtered, rejects = (
+        dict[int, User](),
+        dict[int, bytes](),
+        list[Reject](),
+    )  # the first two by position
+    for (position, raw), one in zip(records.items(), found, strict=True):
+        if one is None:
+            filtered[position] = raw
+        elif isinstance(one, User):
+            users[position] = one
         else:
             rewritten = _rewritten(raw, dialect.dropped)
-            rejects.append(Reject(position, found if rewritten else (_NO_JSON,), rewritten or raw))
-    return ValidatedPage(users, rejects, unknown.by_record, unknown.by_uid, filtered, uids_agree)
+            rejects.append(Reject(position, one if rewritten else (_NO_JSON,), rewritten or raw))
+    gone = {uid: position for position, raw in filtered.items() if (uid := dialect.uid_of(raw))}
+    left = [user for position, user in users.items() if not gone or gone.get(str(user.uid), -1) < position]
+    return ValidatedPage(
+        left,
+        rejects,
+        unknown.by_record,
+        unknown.by_uid,
+        filtered=len(filtered),
+        replaced=len(users) - len(left),
+        gone=gone.keys() - {str(user.uid) for user in left} if gone else frozenset(),
+        uids_agree=all(dialect.uid_of(records[at]) == str(user.uid) for at, user in islice(users.items(), 1)),
+    )
 
 
 class _Unknown:

@@ -184,6 +184,7 @@ class FakeStore:
             counts["unchanged"],
             counts["suppressed"],
             len(load.rejects),
+            0,
             NOON,
             versions,
         )

@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 
 from chalicelib import runs, wiring
-from chalicelib.errors import StoreUnavailable
+from chalicelib.errors import StopRequested, StoreUnavailable
 from chalicelib.ledger import Ending, Replay, RunRequest
 from tests.builders import RANDOM_DATA_API, paged
 from tests.fakes import page_load, person, reject, token, uid
@@ -27,10 +27,10 @@ def open_run(store, **changed):
 def run(store):
     """A run that meets these people; afterwards, as after every run, those who have left are removed."""
 
-    def run(*people, ending=None, rejects=(), filtered=0, **request):
+    def run(*people, ending=None, rejects=(), filtered=0, gone=(), **request):
         run_id = open_run(store, **request)
         load = page_load(run_id, *people, rejects=rejects)
-        store.load_page(replace(load, filtered=filtered))
+        store.load_page(replace(load, filtered=filtered, gone=gone))
         store.finish_run(run_id, ending or Ending("succeeded"))
         store.remove_departed(run_id, DAYS)
         return store.get_run(run_id)
@@ -84,6 +84,43 @@ def test_whom_the_dialect_does_not_want_counts_as_gone(run, age, sql):
     met = run(person(2), filtered=1)
 
     assert (stored(sql), met.departed, met.filtered, met.fetched) == ([2], 1, 1, 2)
+
+
+def test_whom_a_dialect_removes_is_removed_at_once_and_counted(run, age, sql):
+    run(*map(person, range(4)))
+    age(DAYS + 2, 3)
+    met = run(person(0), filtered=2, gone=[uid(1), uid(9)])
+
+    assert (stored(sql), met.departed, met.filtered) == ([0, 2], 2, 2)
+    assert sql("SELECT count(*) FROM users_address") == [(2,)]
+
+
+def test_a_page_that_is_loaded_twice_removes_once(store, run, sql):
+    run(person(1), person(2))
+    run_id = open_run(store)
+    load = replace(page_load(run_id), filtered=1, gone=[uid(1)])
+
+    assert store.load_page(load).departed == 1
+    assert store.load_page(load) is None
+    assert store.finish_run(run_id, Ending("succeeded")).departed == 1
+
+
+def test_a_load_that_is_refused_removes_nobody(store, run, sql):
+    run(person(1))
+    run_id = open_run(store)
+    store.stop_run(run_id)
+
+    with pytest.raises(StopRequested):
+        store.load_page(replace(page_load(run_id), filtered=1, gone=[uid(1)]))
+    assert stored(sql) == [1]
+
+
+def test_an_invalid_record_of_whom_a_page_removes_changes_nothing(run, age, sql):
+    run(person(1))
+    age(2, 1)
+
+    assert run(rejects=[replace(reject(0), uid=uid(1))], filtered=1, gone=[uid(1)]).departed == 1
+    assert stored(sql) == []
 
 
 @pytest.mark.parametrize(
@@ -290,6 +327,37 @@ def test_a_scheduled_run_removes_who_has_left_and_keeps_who_is_invalid(source, a
     assert (report.status, report.rejected, report.departed) == ("succeeded", 1, 1)
     assert stored(sql)[:2] == [2, 3]
     assert '"Departed":1' in capsys.readouterr().out
+
+
+def without_men(user):
+    return user if user.gender != "Male" else None
+
+
+@pytest.mark.parametrize("removes", [True, False])
+def test_whoever_is_filtered_goes_if_the_dialect_says_so(source, sql, monkeypatch, removes):
+    dialect = wiring.source().dialect
+    wanting = {"to_user": without_men, "removes_filtered": removes}
+    source(record(1, gender="Male"), record(2), record(3))
+    runs.ingest({})
+    monkeypatch.setattr(wiring.source(), "dialect", replace(dialect, **wanting))
+    source(record(1, gender="Male"), record(2), record(3), record(3, gender="Male"), record(4), record(2))
+
+    report = runs.ingest({})
+
+    assert (report.filtered, report.duplicate, report.departed) == (2, 2, 2 if removes else 0)
+    assert stored(sql) == ([2, 4] if removes else [1, 2, 3, 4])
+    assert sql("SELECT filtered, duplicate, departed FROM runs WHERE run_id = %s", report.run_id) == [
+        (report.filtered, report.duplicate, report.departed)
+    ]
+
+
+def test_a_dialect_that_would_remove_others_is_refused(source, app_environment, sql, monkeypatch):
+    app_environment(RETENTION_DAYS="0")
+    wrong = {"to_user": without_men, "removes_filtered": True, "uid": "username"}
+    monkeypatch.setattr(wiring.source(), "dialect", replace(wiring.source().dialect, **wrong))
+    source(record(1), record(2, gender="Male"))
+
+    assert runs.ingest({}).error.startswith("SOURCE_DIALECT: uid or make_uid of random-data-api finds")
 
 
 @pytest.mark.parametrize("wrong", [{"uid": "username"}, {"make_uid": str}], ids=["uid", "make_uid"])

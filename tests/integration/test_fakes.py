@@ -151,6 +151,7 @@ def test_ending_a_run_returns_all_its_counts(database, run_id):
         rejected=1,
         suppressed=1,
         filtered=8,
+        departed=0,
         error=None,
     )
 

@@ -98,7 +98,7 @@ def test_runs_are_compared_with_the_last_that_says_anything(run, between):
     assert run(0, ENOUGH).status == "partial"
 
 
-ALL_FILTERED = "all records were filtered, but not in the run before"
+ALL_FILTERED = "all records were filtered or rejected, but not in the run before"
 
 
 @pytest.mark.parametrize(

@@ -122,15 +122,18 @@ def test_a_sealed_record_can_only_be_opened_with_the_key_and_in_its_own_row(
 
 
 def test_a_replay_counts_whom_the_dialect_does_not_want_any_more_and_ends_the_seal(
-    refused, sql, change_rules, monkeypatch
+    refused, user_api, sql, change_rules, monkeypatch
 ):
-    dialect = replace(RANDOM_DATA_API.dialect, to_user=lambda user: None)
+    user_api.script(RANDOM_DATA_API.page(RANDOM_DATA_API.record({"uid": uid(2)})))
+    runs.run_ingest("manual")
+    dialect = replace(RANDOM_DATA_API.dialect, to_user=lambda user: None, removes_filtered=True)
     monkeypatch.setattr(wiring.source(), "dialect", dialect)
     change_rules()
 
     report = runs.replay(refused)
 
     assert (report.filtered, report.rejected, report.inserted) == (1, 1, 0)
+    assert (report.departed, sql("SELECT count(*) FROM users")) == (0, [(2,)])  # who is newer than the record
     assert sql("SELECT run_id, position FROM rejects WHERE sealed IS NOT NULL") == [(report.run_id, 2)]
     assert counts_add_up(sql)
 

@@ -14,7 +14,7 @@ counts = st.integers(0, 1_000)
 
 
 def loaded(inserted: int, updated: int, unchanged: int, suppressed: int, rejected: int) -> Loaded:
-    return Loaded(inserted, updated, unchanged, suppressed, rejected, "2024-02-29T12:00:00Z", {})
+    return Loaded(inserted, updated, unchanged, suppressed, rejected, 0, "2024-02-29T12:00:00Z", {})
 
 
 def test_a_new_report_counts_nothing():
@@ -104,5 +104,5 @@ def test_the_repr_of_a_load_shows_no_row():
     )
     assert "a-city" not in f"{load!r} {load}"
     assert "a-draft" not in f"{load!r} {load}"
-    done = Loaded(1, 0, 0, 0, 1, "2024-02-29T12:00:00Z", {"a-uid": 1})
+    done = Loaded(1, 0, 0, 0, 1, 0, "2024-02-29T12:00:00Z", {"a-uid": 1})
     assert "a-uid" not in f"{done!r} {done}"

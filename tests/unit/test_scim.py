@@ -109,6 +109,10 @@ ONE_MAIL = [{"value": "ines@example.com"}]
 FILTERING = replace(SCIM, to_user=only_with_one_mail)
 
 
+def filtered(*records: Any) -> ValidatedPage:
+    return validate(json.dumps({"Resources": records}).encode(), FILTERING, TODAY)
+
+
 @pytest.mark.parametrize(
     ("beside", "faults"),
     [
@@ -121,13 +125,33 @@ FILTERING = replace(SCIM, to_user=only_with_one_mail)
     ids=str,
 )
 def test_a_record_that_to_user_does_not_want_is_counted_and_nothing_else(beside, faults):
-    records = [record(), record(emails=ONE_MAIL), record(**beside)]
-
-    page = validate(json.dumps({"Resources": records}).encode(), FILTERING, TODAY)
+    page = filtered(record(), record(id=uid(2), emails=ONE_MAIL), record(**({"id": uid(3)} | beside)))
 
     assert (len(page.users), page.filtered, len(page.rejects)) == (1, 2 - faults, faults)
     assert page.fetched == 3
     assert page.uids_agree
+
+
+@pytest.mark.parametrize(
+    ("wanted", "left", "replaced", "gone"),
+    [
+        ("+-", 0, 1, True),
+        ("-+", 1, 0, False),
+        ("+-+", 1, 1, False),
+        ("++-", 0, 2, True),
+        ("-+-", 0, 1, True),
+        ("-", 0, 0, True),
+        ("++", 2, 0, False),  # which of them counts, cleaning decides
+    ],
+)
+def test_the_last_record_of_a_uid_says_whether_its_person_is_wanted(wanted, left, replaced, gone):
+    mails = {"+": {"emails": ONE_MAIL}, "-": {}}
+
+    page = filtered(record(id=uid(9), emails=ONE_MAIL), *[record(**mails[sign]) for sign in wanted])
+
+    assert [user.uid for user in page.users] == [UUID(uid(9))] + [UUID(uid(1))] * left
+    assert (page.replaced, page.gone) == (replaced, {uid(1)} if gone else set())
+    assert page.fetched == 1 + len(wanted)
 
 
 def test_unknown_fields_of_a_lists_elements_are_counted_once_a_record():

@@ -1,4 +1,4 @@
--- What suggests that the source has changed: all records of a run were filtered, or nobody in it was known, or has a
+-- What suggests that the source has changed: no record of a run was fit to load, or nobody in it was known, or has a
 -- value in some columns, although more than twenty people should be or have, going by the run over everybody before it,
 -- under the same contract. As a sentence, or NULL. Runs over changes, replays and runs that continue another are neither
 -- judged nor a measure: a source may sort its people so that the last pages lack what the first have.
@@ -25,8 +25,8 @@ CREATE OR REPLACE FUNCTION implausible(run runs) RETURNS text
         SELECT nullif(
             concat_ws(
                 '; ',
-                CASE WHEN (run).filtered > 0 AND (run).filled ->> 'uid' = '0' AND (SELECT people > 20 FROM earlier)
-                    THEN 'all records were filtered, but not in the run before'
+                CASE WHEN (run).fetched > 0 AND (run).filled ->> 'uid' = '0' AND (SELECT people > 20 FROM earlier)
+                    THEN 'all records were filtered or rejected, but not in the run before'
                 END,
                 CASE WHEN bool_or(name IS NULL) THEN 'nobody was known, but many were in the run before' END,
                 'nobody has a value for ' || string_agg(name, ', ' ORDER BY name) || ', but many had in the run before'

@@ -11,7 +11,7 @@
 -- since the rejects were sealed, does not extend a seal, and ends the seals that it used.
 CREATE OR REPLACE FUNCTION load_page(
     run_id uuid, page integer, fetched integer, total integer, rejects json, duplicate integer, filtered integer,
-    key jsonb, key_version integer, seal_days integer, unknown_fields integer, withheld integer, filled json,
+    gone uuid[], key jsonb, key_version integer, seal_days integer, unknown_fields integer, withheld integer, filled json,
     replay_of uuid, replayed integer[], sealed_at timestamptz,
     -- one list per column, under a name that no column has, so that forgetting one below is an error
     uid_list json, first_name_list json, last_name_list json, username_list json, email_list json,
@@ -21,7 +21,8 @@ CREATE OR REPLACE FUNCTION load_page(
     city_list json, state_list json, country_list json, zip_prefix_list json, lat_list json, lng_list json,
     street_list json, content_hash_list json, erasure_tokens_list json
 ) RETURNS TABLE (
-    inserted bigint, updated bigint, unchanged bigint, suppressed bigint, rejected bigint, loaded_at text,
+    inserted bigint, updated bigint, unchanged bigint, suppressed bigint, rejected bigint, departed bigint,
+    loaded_at text,
     new_uids text, -- separated by spaces; most of a page, and slower as JSON
     changed_versions json -- by uid
 ) LANGUAGE plpgsql
@@ -185,6 +186,9 @@ WITH sealed AS MATERIALIZED (
         street = page.street
     FROM page
     WHERE users_address.uid = page.uid AND page.uid IN (SELECT uid FROM updated)
+), departed AS ( -- whom the dialect does not want any more
+    DELETE FROM users WHERE uid = ANY (load_page.gone) AND EXISTS (SELECT FROM claimed)
+    RETURNING uid
 ), reject_rows AS (
     SELECT *, unless_erased(sealed, uid_tokens) AS seal
     FROM json_to_recordset(load_page.rejects) AS reject (
@@ -196,7 +200,8 @@ WITH sealed AS MATERIALIZED (
     FROM (
         SELECT uid FROM page WHERE NOT is_erased AND known_hash = page.content_hash
         UNION ALL
-        SELECT uid FROM reject_rows WHERE uid IS NOT NULL AND uid NOT IN (SELECT uid FROM page)
+        SELECT uid FROM reject_rows
+        WHERE uid IS NOT NULL AND uid NOT IN (SELECT uid FROM page) AND uid <> ALL (load_page.gone)
     ) AS met
     WHERE users.uid = ANY (ARRAY[met.uid]) AND last_seen_at < now() - interval '1 day' AND load_page.replay_of IS NULL
         AND EXISTS (SELECT FROM claimed)
@@ -246,6 +251,7 @@ WITH sealed AS MATERIALIZED (
         rejected = runs.rejected + totals.rejected,
         suppressed = runs.suppressed + totals.suppressed,
         filtered = runs.filtered + load_page.filtered,
+        departed = runs.departed + (SELECT count(*) FROM departed),
         unknown_fields = unknown_fields + load_page.unknown_fields,
         withheld = withheld + load_page.withheld,
         filled = (
@@ -258,7 +264,7 @@ WITH sealed AS MATERIALIZED (
     RETURNING totals.*
 )
 SELECT
-    inserted, updated, unchanged, suppressed, rejected, iso_utc(now()),
+    inserted, updated, unchanged, suppressed, rejected, (SELECT count(*) FROM departed), iso_utc(now()),
     (SELECT coalesce(string_agg(uid::text, ' '), '') FROM inserted),
     (SELECT coalesce(json_object_agg(uid, version), '{}') FROM updated)
 FROM run_updated;

@@ -1,4 +1,4 @@
 ALTER TABLE runs
-    -- where the next scheduled run continues, sealed with the quarantine's key, for a source that pages by cursor
-    ADD COLUMN next_cursor bytea;
+    -- where the next scheduled run continues, if the source pages by cursor: sealed with the quarantine's key, in base64
+    ADD COLUMN next_cursor text;
 CREATE INDEX runs_with_cursor ON runs (source) WHERE next_cursor IS NOT NULL;

@@ -35,7 +35,7 @@ WITH ending AS (
         AND (runs.status = 'running' OR runs.status = ending.status AND runs.error IS NOT DISTINCT FROM ending.error)
     RETURNING
         runs.status, pages_done, fetched, inserted, updated, unchanged, duplicate, rejected, suppressed, filtered,
-        runs.error
+        departed, runs.error
 ), used AS ( -- whether the run has continued there or not
     UPDATE runs SET next_cursor = NULL
     FROM runs AS this

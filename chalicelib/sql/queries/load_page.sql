@@ -8,6 +8,7 @@ SELECT * FROM load_page(
     rejects => %(rejects)s,
     duplicate => %(duplicate)s,
     filtered => %(filtered)s,
+    gone => %(gone)s::uuid[],
     key => %(key)s,
     key_version => %(key_version)s,
     seal_days => %(seal_days)s,
