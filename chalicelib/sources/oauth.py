@@ -99,7 +99,7 @@ def _granted(reply: Reply) -> _Granted:
         raise Failure(f"status {reply.status}{_reason(reply.body)}")
     try:
         return msgspec.json.decode(reply.body, type=_Granted, strict=False)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         pass  # whose text may hold a part of the answer
     raise Failure("its answer holds no Bearer token", SourceInvalid)
 
@@ -107,6 +107,6 @@ def _granted(reply: Reply) -> _Granted:
 def _reason(body: bytearray) -> str:
     try:
         code = msgspec.json.decode(body)["error"]
-    except (msgspec.DecodeError, RecursionError, LookupError, TypeError):
+    except (ValueError, RecursionError, LookupError, TypeError):
         return ""
     return f" ({code})" if code in _ERRORS else ""
