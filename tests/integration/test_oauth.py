@@ -18,7 +18,7 @@ from chalicelib.sources import random_data_api
 from chalicelib.sources.client import Source
 from chalicelib.sources.exchange import Limits
 from local import people
-from tests.waiting import seconds_of
+from tests.waiting import seconds_of, until
 
 LIMITS = Limits(connect=0.5, read=0.4, page=1.2, attempts=3, pause=0.02, longest_pause=0.1)
 PAGE = people.random_data_api(people.Page("s", 1, 3, bad=0))
@@ -61,7 +61,7 @@ class Provider(ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.asked, self.shown, self.script = [], [], []
+        self.asked, self.shown, self.script, self.hung_up = [], [], [], []
         self.valid, self.granted = set(), 0
         self.life, self.seconds = {"expires_in": 3600}, 0.0
         self.header, self.scheme = "Authorization", "Bearer "
@@ -70,6 +70,10 @@ class Provider(ThreadingHTTPServer):
 
     def url(self, user="an-id:a-secret", query=""):
         return f"http://{user}@127.0.0.1:{self.server_port}/oauth/token{query}".replace("//@", "//")
+
+    def close_request(self, request):
+        super().close_request(request)
+        self.hung_up.append(request)
 
     def grants(self):
         self.granted += 1
@@ -162,6 +166,16 @@ def test_a_token_in_place_of_a_user_in_the_url(provider):
     url = provider.api.replace("//", "//user:password@")
     with contextlib.closing(Source(url, random_data_api.DIALECT, LIMITS, token_url=provider.url())) as source:
         assert source.fetch(1, 3) == PAGE
+
+
+def test_a_closed_source_has_hung_up_on_both_servers(provider, source_of):
+    source = source_of()
+    source.fetch(1, 3)
+    assert provider.hung_up == []
+
+    source.close()
+
+    until(lambda: len(provider.hung_up) == 2, seconds=2)
 
 
 # How long it is kept
