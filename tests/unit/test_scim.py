@@ -259,6 +259,8 @@ def test_a_page_without_the_list_is_empty_only_if_the_api_omits_it(body):
     assert validate(body, SCIM, TODAY).fetched == 0
     with pytest.raises(ValueError, match=r"Resources|no list"):
         validate(body, replace(SCIM, omits_empty=False), TODAY)
+    with pytest.raises(ValueError, match=r"data|no list"):
+        validate(body, replace(SCIM, envelope="data.Resources"), TODAY)
 
 
 @pytest.mark.parametrize(
