@@ -8,7 +8,7 @@ import pytest
 
 import app
 from chalicelib import forms, runs, upkeep, wiring
-from chalicelib.errors import ConfigError, KeysOvertaken, StoreError
+from chalicelib.errors import AwsError, ConfigError, KeysOvertaken, StoreError, StoreUnavailable
 from chalicelib.views import UserView
 from tests.fakes import person, uid
 from tests.integration.api_support import ROUTES, load, sample_path
@@ -204,6 +204,22 @@ def test_settings_that_do_not_fit_are_said_to_have_changed_nothing(breaking, cap
     assert (answer.status, answer.json["title"]) == (500, "Misconfigured")
     assert answer.json["detail"] == "nothing was changed; the log says what is wrong"
     assert str(error) in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "title"),
+    [
+        (StoreUnavailable("connect", "53300"), "Postgres lacks disk, memory or connections"),
+        (StoreUnavailable("connect", "08001"), "Postgres does not answer, or not in time"),
+        (StoreUnavailable("connect"), "Postgres does not answer, or not in time"),
+        (StoreError("erase", "55P03"), "Postgres is busy"),
+        (AwsError("the queue did not accept all messages"), "The run cannot be started now"),
+    ],
+)
+def test_what_may_pass_is_a_503_that_says_what_it_is(breaking, error, title):
+    answer = breaking("DELETE", "/users/{uid}", error)
+
+    assert (answer.status, answer.json["title"]) == (503, title)
 
 
 def test_an_answer_that_cannot_be_encoded_is_an_error_like_any_other(api, store, monkeypatch):
