@@ -21,7 +21,7 @@ from chalicelib import answers, privacy, queries, retries, views
 from chalicelib import pool as pool_module
 from chalicelib import store as store_module
 from chalicelib.clean import clean
-from chalicelib.errors import LeaseLost, StopRequested, StoreError, StoreUnavailable
+from chalicelib.errors import ConfigError, LeaseLost, StopRequested, StoreError, StoreUnavailable
 from chalicelib.ledger import OUTCOMES, Ending, RunRequest
 from chalicelib.store import LEASE_SECONDS, Store
 from chalicelib.validation import validate
@@ -998,6 +998,17 @@ def test_a_store_that_was_idle_during_an_outage_notices_its_dead_connections(
     assert at_once(*[lambda: store.get_user(uid(1))] * 8) == [None] * 8
 
 
+def test_a_connection_that_was_idle_for_long_and_is_alive_is_used_again(store, sql, monkeypatch):
+    monkeypatch.setattr(pool_module, "_TRUSTED_IDLE_SECONDS", 0)
+    started = "SELECT max(backend_start) FROM pg_stat_activity WHERE application_name = 'decant'"
+    store.get_user(uid(1))
+    before = sql(started)
+
+    store.get_user(uid(1))
+
+    assert sql(started) == before
+
+
 def test_a_query_right_after_a_restart_is_retried(store, postgres_down):
     fill_pool(store)
     with postgres_down():
@@ -1029,6 +1040,15 @@ def test_a_run_continues_after_an_outage_with_its_lease(store, postgres_down, ru
             store.load_page(page_load(run_id, person(1)))
 
     assert store.load_page(page_load(run_id, person(1))).inserted == 1
+
+
+@pytest.mark.parametrize("url", ["postgresql://decant:hush@[::1/decant", "hush", "host=localhost hush=hush"])
+def test_an_invalid_url_is_refused_without_showing_its_password(url):
+    with pytest.raises(ConfigError) as refused:
+        Store(url)
+
+    assert str(refused.value) == "DATABASE_URL: is not a valid URL"
+    assert refused.value.__context__ is None
 
 
 def test_a_wrong_password_is_not_shown(postgres):
