@@ -5,6 +5,7 @@ import json
 import logging
 import subprocess
 import sys
+import time
 from pathlib import Path
 from unittest import mock
 
@@ -65,7 +66,12 @@ def test_the_line_of_a_request_is_in_the_embedded_metric_format(request_line):
 def test_the_line_of_a_request_counts_and_measures(request_line):
     assert metrics_of(request_line) == {"Latency": "Milliseconds", "Errors": "Count", "CacheHits": "Count"}
     assert (request_line["Errors"], request_line["CacheHits"]) == (0, 1)
-    assert request_line["Latency"] > 0
+
+
+def test_the_latency_is_the_time_since_the_start_in_milliseconds(capsys):
+    telemetry.log_request("GET /", 200, time.perf_counter() - 2)
+
+    assert 2_000 <= line_of(capsys)["Latency"] < 3_000
 
 
 def test_the_line_of_a_request_has_the_fields_of_a_log_line(request_line):
