@@ -88,7 +88,7 @@ def _described(schema: dict[str, Any]) -> str:
     if schema.get("type") == "array":
         return f"list of {_described(schema['items'])}"
     details = (f"{name} {value}" for name, value in schema.items() if name not in {"type", "description"})
-    words = [escape(word) for word in (str(schema.get("type", "")), *details)]
+    words = [escape(word) for word in (schema.get("type", ""), *details)]
     return ", ".join(filter(None, [*words, _prose(schema.get("description", ""))]))
 
 

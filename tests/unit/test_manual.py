@@ -72,6 +72,10 @@ def test_every_schema_is_on_the_page_and_every_link_leads_to_one(page, document)
     assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
 
 
+def test_what_a_body_may_hold_is_linked_from_its_route(page):
+    assert {"#Lookup", "#NewRun"} <= set(page.links)
+
+
 def test_the_routes_are_listed_first(page):
     assert {link.removeprefix("#") for link in page.links[: len(ROUTES)]} == ANCHORS
 

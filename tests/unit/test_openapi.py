@@ -200,6 +200,12 @@ def test_every_request_body_has_an_example(document):
     assert [which for which, media in bodies.items() if not has_example(media, document)] == []
 
 
+def test_a_route_that_takes_a_body_requires_one(document):
+    bodies = [one["requestBody"] for one in operations(document).values() if "requestBody" in one]
+
+    assert [body["required"] for body in bodies] == [True, True]
+
+
 def test_every_json_response_has_an_example(document):
     without = [
         (which, status)
