@@ -69,7 +69,7 @@ RunCursor = Annotated[
 RunStatus = Annotated[Status, Meta(description="Only the runs with this status.")]
 RejectCursor = Annotated[
     str,
-    Meta(pattern="^[0-9]{1,9}-[0-9]{1,9}$", max_length=19, description="The `next` of the previous page."),
+    Meta(pattern="^[0-9]{1,9}-[0-9]{1,9}$", description="The `next` of the previous page."),
 ]
 
 
