@@ -102,7 +102,7 @@ screenshots: .venv/installed-dev ## Retake the README's screenshots, from the ru
 
 clean: ## Remove local data, keys and caches (.venv stays)
 	@if $(PY) -c 'import dotenv, psutil' 2>/dev/null; then $(PY) -m local.clean; else rm -rf .local; fi
-	@rm -rf .coverage htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis build .chalice/deployments
+	@rm -rf .coverage* htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis build .chalice/deployments
 	@find . -name __pycache__ -not -path "*/.venv/*" -prune -exec rm -rf {} +
 
 # The stamp is written last, so that an interrupted installation starts over. An environment is rebuilt if its Python
