@@ -45,6 +45,15 @@ def test_importing_the_app_needs_no_setting():
     assert "app" in loaded_by("import os; os.environ.clear(); import app")
 
 
+def test_a_lambda_without_its_settings_does_not_start():
+    alone = "import os; os.environ.clear(); os.environ['AWS_LAMBDA_FUNCTION_NAME'] = 'decant'"
+
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        loaded_by(f"{alone}; import app")
+
+    assert "ConfigError: DATABASE_URL: is not set" in refused.value.stderr
+
+
 SETTINGS = {
     "DATABASE_URL": "postgresql://localhost",
     "REDIS_URL": "redis://localhost",
