@@ -30,7 +30,7 @@ _NAME = "decant"
 _EMAIL = re.compile(r"[^\s@'\"<>]+@[^\s@'\"<>]+\.[^\s@'\"<>]+")
 _UNITS = {"Latency": "Milliseconds", "Seconds": "Seconds"}  # all others are counts
 _log = logging.getLogger("decant.telemetry")
-_STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({})))  # what every record has
+_STANDARD_FIELDS = {*vars(logging.makeLogRecord({})), "message", "asctime"}  # what every record has
 
 
 class NoValues(logging.Filter):
