@@ -152,6 +152,17 @@ def test_a_run_in_parts_counts_from_when_the_first_part_began(run, age, sql):
     assert stored(sql) == [1, 2, 3]
 
 
+def test_if_the_first_part_filters_everybody_nobody_counts_as_gone(run, age, sql):
+    """As after one run that does: a mistake in a filter must not cost all rows."""
+    run(*map(person, range(21)))
+    age(DAYS + 2, *range(21))
+    parts = {"pages": 2, "page_size": 100}
+    run(filtered=1, ending=Ending("partial", "out of time", next_page=2), **parts)
+
+    assert run(filtered=1, **parts).departed == 0
+    assert len(stored(sql)) == 21
+
+
 def test_a_source_that_was_away_for_long_loses_nobody(run, age, sql):
     """What counts is when people were last seen before a run, not when they were last asked for."""
     run(person(1), person(2))

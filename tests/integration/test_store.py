@@ -1411,6 +1411,16 @@ def test_repeating_an_ending_whose_answer_was_lost_succeeds(store, run_id):
     assert not store.finish_run(run_id, Ending("failed"))
 
 
+def test_repeating_an_ending_does_not_bring_back_a_cursor_that_was_erased(store, sql, run_id):
+    ending = Ending("succeeded", next_page=2, next_cursor="sealed")
+    store.finish_run(run_id, ending)
+    assert sql("SELECT next_cursor FROM runs") == [("sealed",)]
+    store.erase(uid(1), [token("e")], KEY)
+
+    assert store.finish_run(run_id, ending)
+    assert sql("SELECT next_cursor FROM runs") == [(None,)]
+
+
 def test_repeating_an_opening_whose_answer_was_lost_succeeds(store, sql, monkeypatch):
     ask, answers = store._execute, iter([True, False])
 

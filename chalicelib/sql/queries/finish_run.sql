@@ -1,7 +1,7 @@
 -- Ends a run that is still running; a run that was recorded as lost or stopped in the meantime stays so. Idempotent:
--- a second try, and the worker of a stopped run, only add the timings.
+-- a second try, and the worker of a stopped run, only add the timings (a cursor may have been erased since).
 -- A partial run without a loaded page is recorded as failed; one that has read everything, but in which the source
--- seems to have changed, as partial.
+-- seems to have changed, as partial. On one in which the dialect wanted nobody, no other builds, not even its next part.
 -- Returns what the ledger has, which is authoritative: a load's response may have been lost.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a stricter level fails after waiting for another page's change
 SELECT FROM runs WHERE run_id = %(run_id)s FOR UPDATE; -- so that the next statement sees which pages were given up
@@ -15,7 +15,8 @@ WITH ending AS (
             WHEN problem IS NOT NULL THEN 'partial'
             ELSE %(status)s
         END AS status,
-        CASE WHEN is_judged THEN error ELSE nullif(concat_ws('; ', %(error)s, problem), '') END AS error
+        CASE WHEN is_judged THEN error ELSE nullif(concat_ws('; ', %(error)s, problem), '') END AS error,
+        problem
     FROM runs CROSS JOIN LATERAL ( -- by a first try; what it judged by may have changed, as_of by itself
         SELECT status IN ('succeeded', 'partial') AND %(status)s IN ('succeeded', 'partial') AS is_judged
     ) AS earlier CROSS JOIN LATERAL (
@@ -27,8 +28,8 @@ WITH ending AS (
 ), ended AS (
     UPDATE runs SET
         status = ending.status, error = ending.error, timings = %(timings)s, next_page = %(next_page)s,
-        next_cursor = %(next_cursor)s,
-        as_of = CASE WHEN NOT %(missed)s THEN as_of END,
+        next_cursor = CASE WHEN runs.status = 'running' THEN %(next_cursor)s ELSE runs.next_cursor END,
+        as_of = CASE WHEN NOT %(missed)s AND (problem IS NULL OR filled ->> 'uid' <> '0') THEN as_of END,
         finished_at = coalesce(finished_at, clock_timestamp()), lease_expires_at = NULL
     FROM ending
     WHERE runs.run_id = ending.run_id
