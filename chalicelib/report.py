@@ -1,12 +1,13 @@
 """A run so far, as its worker knows it. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
 from chalicelib.ledger import Counts, Loaded, ReportStatus
+from chalicelib.paging import Cursor
 
 
 @dataclass
@@ -22,9 +23,9 @@ class Reading:
     received: int = 0
     uids: Sequence[UUID] = ()
     ends_short: bool = False
-    cursor: Mapping[str, str | int | list[str]] | None = None
-    cursor_in_hand: Mapping[str, str | int | list[str]] | None = None
-    sealed_cursor: str | None = None
+    cursor: Cursor | None = field(default=None, repr=False)
+    cursor_in_hand: Cursor | None = field(default=None, repr=False)
+    sealed_cursor: str | None = field(default=None, repr=False)
     cursors: set[int] = field(default_factory=set)
 
 

@@ -166,7 +166,7 @@ MAY_IMPORT = {
     "quarantine": set(),
     "clean": {"users"},
     "ledger": {"users"},
-    "report": {"ledger"},
+    "report": {"ledger", "paging"},
     "views": {"ledger", "users"},
     "stats": {"views"},
     "forms": {"ledger", "users"},

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.ledger import OUTCOMES, Loaded, PageLoad, RejectRow
-from chalicelib.report import Report
+from chalicelib.report import Reading, Report
 from chalicelib.users import Issue
 from tests.fakes import key, page_load, person
 
@@ -106,3 +106,8 @@ def test_the_repr_of_a_load_shows_no_row():
     assert "a-draft" not in f"{load!r} {load}"
     done = Loaded(1, 0, 0, 0, 1, 0, "2024-02-29T12:00:00Z", {"a-uid": 1})
     assert "a-uid" not in f"{done!r} {done}"
+
+
+def test_the_repr_of_a_reading_shows_no_cursor():
+    reading = Reading(cursor={"after": "a-cursor"}, cursor_in_hand={"after": "a-cursor"})
+    assert "a-cursor" not in repr(reading)
