@@ -131,14 +131,14 @@ def _error_of(work: Callable[[], None]) -> DecantError | None:
 def _work_pages(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
     """Prepares each page while the one before it is being loaded."""
     pages, done = _pages(edges, plan, report), count(1)
-    slowest = _MIN_RESERVE_SECONDS
+    slowest, longest_fetch = _MIN_RESERVE_SECONDS, 0.0 if plan.replay_of else _LONGEST_FETCH_SECONDS
     must_be_full = edges.source.dialect.paging.pages_are_full and not plan.replay_of
     with Loads(edges, report, lambda: on_page(next(done), len(pages), report)) as loads:
         resuming.go_to_place(edges, report)
         for page in pages:
             began, report.reading.cursor_in_hand = time.monotonic(), report.reading.cursor
             # One step to prepare the page, one to load it.
-            _check_time(plan, pages, page, max(slowest, _LONGEST_FETCH_SECONDS) + slowest)
+            _check_time(plan, pages, page, max(slowest, longest_fetch) + slowest)
             load = prepare(edges, plan, page, report)
             loads.wait()  # so that `slowest` includes the previous load, and only this page's load is left
             slowest = max(slowest, time.monotonic() - began)

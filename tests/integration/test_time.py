@@ -325,6 +325,18 @@ def test_a_manual_run_does_not_resume_a_scheduled_one(slow):
     assert runs.run_ingest("manual").first_page == 1
 
 
+def test_a_replay_reserves_no_time_for_a_source_that_it_does_not_ask(in_lambda, app_environment, user_api):
+    url = user_api.url("random-data-api", seed=3, bad=0.9)
+    app_environment(SOURCE_URL=url, QUARANTINE_KEY=KEY, MAX_REJECT_RATIO="1")
+    replayed = runs.run_ingest("manual").run_id
+    request = RunRequest(wiring.source().name, "replay", PAGES, replay_of=replayed)
+    opened = wiring.store().open_run(request, "0" * 16, 1)
+
+    report = runs.ingest({"run_id": opened.run_id}, Context(THREE_PAGES / 2))
+
+    assert (report.status, report.pages) == ("succeeded", PAGES)
+
+
 def test_outside_lambda_there_is_no_time_limit_whatever_an_emulator_says(slow, monkeypatch):
     monkeypatch.delenv("AWS_LAMBDA_FUNCTION_NAME")
 
