@@ -111,11 +111,7 @@ def _sorted(
     records: Mapping[int, bytes], found: Sequence[_Found], unknown: "_Unknown", dialect: Dialect[Any]
 ) -> ValidatedPage:
     """Of the records of one uid, the last decides whether its person is wanted; rejects decide nothing."""
-    users, filtered, rejects = (
-        dict[int, User](),
-        dict[int, bytes](),
-        list[Reject](),
-    )  # the first two by position
+    users, filtered, rejects = dict[int, User](), dict[int, bytes](), list[Reject]()  # two by position
     for (position, raw), one in zip(records.items(), found, strict=True):
         if one is None:
             filtered[position] = raw
