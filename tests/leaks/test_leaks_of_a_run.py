@@ -2,8 +2,9 @@
 
 import json
 
+from chalicelib import runs, wiring
 from chalicelib.sources import client
-from tests.builders import Api
+from tests.builders import Api, paged
 from tests.leaks.faults import BROKEN_HEADERS, SOURCE_FAULTS, Fault, spoiled
 from tests.leaks.scene import Scene, under_all_settings
 from tests.leaks.source import Answer, answer
@@ -29,6 +30,21 @@ def test_good_and_bad_records(scene: Scene, api: Api, sql, chosen: dict[str, str
     assert sql("SELECT count(*), count(sealed) FROM rejects") == [(2 * len(bad), 2 * len(bad) * bool(chosen))]
     for (run_id,) in sql("SELECT run_id FROM runs WHERE rejected > 0"):
         assert scene.replay(run_id) == "succeeded"
+    assert scene.leaks() == []
+
+
+@under_all_settings
+def test_a_cursor_where_the_next_run_continues(scene: Scene, api: Api, sql, chosen, monkeypatch):
+    scene.change(SOURCE_PAGES="2")
+    scene.use_dialect(api)
+    source, cursor = wiring.source(), scene.canaries.text("cursor")
+    dialect = paged(source.dialect, next_cursor=lambda page: {"after": cursor})
+    monkeypatch.setattr(source, "dialect", dialect)
+    monkeypatch.setattr(runs, "_seconds_left", lambda context: 1)
+
+    assert scene.ingest_page(api, scene.canaries.person(api, "good")) == "partial"
+
+    assert sql("SELECT count(next_cursor) FROM runs") == [(len(chosen),)]
     assert scene.leaks() == []
 
 
