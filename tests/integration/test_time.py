@@ -15,6 +15,7 @@ from chalicelib.ledger import OUTCOMES, RunRequest
 from chalicelib.quarantine import Quarantine
 from chalicelib.sources import client
 from tests.builders import RANDOM_DATA_API, paged
+from tests.checkout import ROOT
 from tests.fakes import uid
 
 PAGES, SIZE = 7, 3
@@ -104,6 +105,14 @@ def test_a_source_that_hangs_as_long_as_it_may_does_not_outlast_the_function(slo
     assert clock.now < began + THREE_PAGES
     assert (report.status, report.pages, report.next_page) == ("partial", 2, 3)
     assert client.Limits().page == pipeline._LONGEST_FETCH_SECONDS
+
+
+def test_a_function_lives_twice_as_long_as_a_source_may_hang():
+    """Or else most of its time would be kept back."""
+    stages = json.loads((ROOT / ".chalice/config.json").read_text(encoding="utf-8"))["stages"]
+    seconds = [stage["lambda_functions"]["ingest"]["lambda_timeout"] for stage in stages.values()]
+
+    assert min(seconds) > 2 * pipeline._LONGEST_FETCH_SECONDS
 
 
 def test_a_run_with_cursors_whose_time_is_up_is_not_continued(slow, monkeypatch):
