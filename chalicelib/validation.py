@@ -90,7 +90,7 @@ def validate(body: bytes, dialect: Dialect[Any], today: date) -> ValidatedPage:
     users = [user for user in decoded or () if user is not None]
     if decoded is None or _may_hide_nul(body) or any(_is_unborn(user, today) for user in users):
         return validate_records(dict(enumerate(dialect.split(body))), dialect, today)
-    if len(users) == len(decoded):
+    if len(users) == len(decoded) and not dialect.removes_filtered:  # or else a wrong uid would remove others
         return ValidatedPage(users, [])
     return _sorted(dict(enumerate(dialect.split(body))), decoded, _Unknown(dialect), dialect)
 
