@@ -21,7 +21,6 @@ from chalicelib.users import MAX_PAGE_SIZE
 from chalicelib.validation import ValidatedPage, validate, validate_records
 
 _FEW = 20  # of fewer records, one that is invalid says nothing about the source
-_LARGEST_SEALED = 65_536  # bytes; else a hostile source could fill the database with seals
 
 
 def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | None:
@@ -181,8 +180,8 @@ def _reject_rows(
     for reject in validated.rejects:
         uid = edges.source.dialect.uid_of(reject.raw)
         row = RejectRow(reject.position, reject.issues, fingerprint(reject.raw), uid)
-        is_small = len(reject.raw) <= _LARGEST_SEALED
-        if quarantine and reject.is_record and is_small and (uid is None or UUID(uid) not in valid_uids):
+        is_known = uid is not None and UUID(uid) in valid_uids
+        if quarantine and reject.is_record and len(reject.raw) <= quarantine.largest and not is_known:
             sealed = quarantine.seal(reject.raw, run_id, page, reject.position)
             tokens = edges.tokeniser.candidates("uid", uid) if uid else []
             row = replace(row, sealed=sealed, uid_tokens=tokens)

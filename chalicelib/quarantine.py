@@ -17,6 +17,8 @@ _NONCE_BYTES = 12
 class Quarantine:
     """Seals and opens records; ``days`` is how long a seal may be kept."""
 
+    largest = 65_536  # bytes; else a hostile source could fill the database with seals
+
     def __init__(self, key: bytes, days: int) -> None:
         self._cipher, self.days = AESGCM(key), days
 

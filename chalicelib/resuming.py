@@ -16,9 +16,9 @@ def note_place(edges: Edges, plan: Plan, report: Report, error: DecantError) -> 
         return
     reading, place = report.reading, "there"
     if edges.source.dialect.paging.by_cursor:
-        if edges.quarantine is None:
-            return
         cursor = json.dumps(reading.cursor_in_hand).encode()
+        if edges.quarantine is None or len(cursor) > edges.quarantine.largest:
+            return
         reading.sealed_cursor = edges.quarantine.seal_cursor(cursor, edges.source.name, error.page)
         report.next_page = error.page
     elif reading.ends_short and report.pages > 1:  # whether others follow, only the next page tells

@@ -482,7 +482,7 @@ def test_a_sealed_record_cannot_be_opened_as_one_of_another_page(refused, sql):
 def test_a_record_of_the_largest_size_is_sealed(sealing, user_api, sql, monkeypatch):
     record = RANDOM_DATA_API.record({"email": BAD})
     length = len(json.dumps(without_dropped(RANDOM_DATA_API, record), sort_keys=True))
-    monkeypatch.setattr(prepare, "_LARGEST_SEALED", length)
+    monkeypatch.setattr(Quarantine, "largest", length)
     user_api.script(RANDOM_DATA_API.page(RANDOM_DATA_API.record({"email": BAD})))
 
     assert (runs.run_ingest("manual").rejected, sealed(sql)) == (1, [(0,)])

@@ -226,6 +226,15 @@ def test_a_run_that_has_no_cursor_yet_begins_at_the_first_page(slow, monkeypatch
     assert runs.ingest({}, Context(900)).first_page == 1
 
 
+@pytest.mark.parametrize(("missing", "place"), [(0, 4), (1, 1)])
+def test_a_cursor_that_is_too_large_is_not_kept(by_cursor, monkeypatch, missing, place):
+    length = len(json.dumps({"cursor": f"{SECRET}-4"}))
+    monkeypatch.setattr(Quarantine, "largest", length - missing)
+    runs.ingest({}, Context(THREE_PAGES))
+
+    assert runs.ingest({}, Context(THREE_PAGES)).first_page == place
+
+
 def test_a_run_by_hand_between_the_parts_leaves_the_cursor(by_cursor):
     runs.ingest({}, Context(THREE_PAGES))
     runs.run_ingest("manual", 2)
