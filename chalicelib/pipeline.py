@@ -99,8 +99,9 @@ def _work_and_finish(edges: Edges, plan: Plan, report: Report, on_page: OnPage) 
     missed = report.short_pages > 0 or (
         report.next_page is not None and report.reading.ends_short and report.pages == 1
     )
-    place = report.next_page, missed, report.reading.sealed_cursor
-    ending = Ending(status, report.error, report.timings, *place)
+    ending = Ending(
+        status, report.error, report.timings, report.next_page, missed, report.reading.sealed_cursor
+    )
     report.status = "lost"  # unless the ledger says otherwise
     counts = edges.store.finish_run(report.run_id, ending)
     if counts is None:  # somebody may have stopped the run, whatever its worker met since

@@ -465,12 +465,12 @@ def test_slow_loads_do_not_make_a_run_exceed_its_time(monkeypatch):
 
     def load_slowly(load):
         time.sleep(0.2)  # the next page is prepared meanwhile
-        clock.now += 10
+        clock.now += 30
         return load_page(load)
 
     monkeypatch.setattr(store, "load_page", load_slowly)
 
-    report = runs.ingest({}, Context(THREE_PAGES))
+    report = runs.ingest({}, Context(85))
 
-    assert report.status == "partial"
-    assert clock.now - began <= 45
+    assert (report.status, report.pages) == ("partial", 2)
+    assert clock.now - began == 60  # another load would end after 90
