@@ -48,7 +48,7 @@ class Cloud:
 
     @cache  # noqa: B019  one for the whole session
     def client(self, service):
-        return boto3.client(
+        client = boto3.client(
             service,
             endpoint_url=self.endpoint,
             region_name=DUMMY_CREDENTIALS["AWS_DEFAULT_REGION"],
@@ -56,6 +56,8 @@ class Cloud:
             aws_secret_access_key=DUMMY_CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
             config=Config(read_timeout=90, retries={"total_max_attempts": 1}, max_pool_connections=20),
         )
+        client.meta.events.register("before-send", _on_a_connection_of_its_own)
+        return client
 
     def ask(self, method, path, key=None, body=None):
         """Status, headers and body as text, whatever the status."""
@@ -135,6 +137,11 @@ class Cloud:
             Handler="app.handler", Code={"ZipFile": archive.getvalue()}, **settings,
         )  # fmt: skip
         return name
+
+
+def _on_a_connection_of_its_own(request, **_):
+    """Nothing is tried twice here, and LocalStack closes what was idle for a minute, even as a request comes."""
+    request.headers["Connection"] = "close"
 
 
 def _variable(process, name):
