@@ -5,11 +5,10 @@ from typing import Any
 
 from chalice.app import AuthResponse, Chalice, Response
 
-from chalicelib import answers, config, emulator, forms, people, runs, telemetry, upkeep, views, wiring
+from chalicelib import answers, config, emulator, forms, people, runs, stats, telemetry, upkeep, views, wiring
 from chalicelib.answers import HTML, html, json, or_404
 from chalicelib.gate import Routes
 from chalicelib.run_lists import reject_list, run_list
-from chalicelib.stats import Stats
 
 app = Chalice(app_name="decant", configure_logs=False)
 telemetry.start(config.log_level())
@@ -29,8 +28,7 @@ route = Routes(app, authorize, config.allowed_origin())
 @route("GET", "/health", returns=views.Health)
 def health(request: Any, query: forms.NoQuery) -> Response:
     """Whether Postgres and Redis answer, and how long ago a run last succeeded."""
-    state = upkeep.health()
-    return json(state, 200 if state.postgres.ok else 503)
+    return json(state := upkeep.health(), 200 if state.postgres.ok else 503)
 
 
 @route("GET", "/openapi.json")
@@ -64,19 +62,21 @@ def get_asset(request: Any, query: forms.NoQuery, version: str, asset: str) -> R
 @route("GET", "/contract", scope="read", returns=people.Contract)
 def get_contract(request: Any, query: forms.NoQuery) -> Response:
     """What happens to each field that the source may send."""
-    return json(people.contract(wiring.tokeniser(), wiring.dialect().dropped))
+    return json(people.contract(wiring.tokeniser(), wiring.custom_fields(), wiring.dialect().dropped))
 
 
 @route("GET", "/users", scope="read", query=forms.Users, returns=views.UserList)
 def list_users(request: Any, query: forms.Users) -> Response:
     """People, a page at a time, ordered by uid."""
-    return answers.user_list(request, people.list_users(wiring.store(), wiring.tokeniser(), query))
+    found = people.list_users(wiring.store(), wiring.tokeniser(), query, wiring.custom_fields)
+    return answers.user_list(request, found, wiring.custom_fields)
 
 
 @route("POST", "/users/lookup", scope="read", query=forms.Page, body=forms.Lookup, returns=views.UserList)
 def look_up_users(request: Any, query: forms.Page, body: forms.Lookup) -> Response:
     """People who match all the given raw values, which are tokenised immediately."""
-    return answers.user_list(request, people.look_up(wiring.store(), wiring.tokeniser(), query, body))
+    found = people.look_up(wiring.store(), wiring.tokeniser(), query, body, wiring.custom_fields)
+    return answers.user_list(request, found, wiring.custom_fields)
 
 
 @route("GET", "/users/{uid}", scope="read", returns=views.UserView)
@@ -92,7 +92,7 @@ def erase_user(request: Any, query: forms.NoQuery, uid: str) -> Response:
     return json(people.erase(wiring.store(), wiring.cache(), wiring.tokeniser(), uid))
 
 
-@route("GET", "/stats", scope="read", returns=Stats)
+@route("GET", "/stats", scope="read", returns=stats.Stats)
 def get_stats(request: Any, query: forms.NoQuery) -> Response:
     """Counts and distributions of the stored people, at most 30 seconds old."""
     answer = wiring.cache().get_stats()

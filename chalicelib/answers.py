@@ -1,19 +1,16 @@
 """Turns what the rooms return or raise into HTTP: JSON, problem documents (RFC 9457), NDJSON and CSV."""
 
-import csv
-import io
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
 from chalice.app import Response
-from msgspec import Struct, structs
 
-from chalicelib import assets
+from chalicelib import assets, table
 from chalicelib.errors import (
     AwsError,
     ConfigError,
@@ -23,7 +20,7 @@ from chalicelib.errors import (
     StoreError,
     StoreUnavailable,
 )
-from chalicelib.views import Problem, RejectList, RunList, RunStarted, UserList, UserView, encode
+from chalicelib.views import Problem, RejectList, RunList, RunStarted, UserList, encode
 
 JSON, NDJSON, CSV, HTML = "application/json", "application/x-ndjson", "text/csv", "text/html"
 PROBLEM = "application/problem+json"
@@ -172,11 +169,14 @@ def started(request: Any, run_id: str, status: str) -> Answer:
     return json(RunStarted(run_id, status), 202, {"Location": location})
 
 
-def user_list(request: Any, people: UserList) -> Answer:
-    """A page of people, in the media type that the caller prefers, with a link to the next page."""
+def user_list(request: Any, people: UserList, custom_fields: Callable[[], Collection[str]]) -> Answer:
+    """A page of people, in the media type that the caller prefers, with a link to the next page.
+
+    As CSV it has a column for each of the custom fields.
+    """
     media = _preferred_media(request.headers.get("accept", "*/*"), (JSON, NDJSON, CSV))
     headers = {"Content-Type": _CONTENT_TYPES[media], "X-Data-Source": "postgres", "Vary": "Accept"}
-    return Answer(_serialised(people, media), {**headers, **_next(request, people.next)})
+    return Answer(_serialised(people, media, custom_fields), {**headers, **_next(request, people.next)})
 
 
 def ledger_list(request: Any, ledger: RunList | RejectList) -> Answer:
@@ -192,35 +192,10 @@ def _next(request: Any, cursor: str | None) -> dict[str, str]:
     return {"Link": f'<?{urlencode(query)}>; rel="next"'}
 
 
-def _serialised(people: UserList, media: str) -> str:
+def _serialised(people: UserList, media: str, custom_fields: Callable[[], Collection[str]]) -> str:
     if media == NDJSON:
         return "".join(f"{encode(person).decode()}\n" for person in people.items)
-    return _as_csv(people.items) if media == CSV else encode(people).decode()
-
-
-def _as_csv(people: Sequence[UserView]) -> str:
-    """A row per person, columns named by path as in ``address.city``; missing values are empty (RFC 4180)."""
-    text = io.StringIO()
-    rows = csv.writer(text)
-    rows.writerow(_paths(UserView))
-    rows.writerows(_values(person) for person in people)
-    return text.getvalue()
-
-
-def _paths(view: type, prefix: str = "") -> Iterator[str]:
-    for part in structs.fields(view):
-        if isinstance(part.type, type) and issubclass(part.type, Struct):
-            yield from _paths(part.type, f"{prefix}{part.name}.")
-        else:
-            yield f"{prefix}{part.name}"
-
-
-def _values(view: Struct) -> Iterator[Any]:
-    for value in structs.astuple(view):
-        if isinstance(value, Struct):
-            yield from _values(value)
-        else:
-            yield str(value).lower() if isinstance(value, bool) else value  # true, as in JSON
+    return table.as_csv(people.items, custom_fields()) if media == CSV else encode(people).decode()
 
 
 def _preferred_media(accept: str, offered: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from unicodedata import normalize
 import msgspec
 import pandas as pd
 
+from chalicelib import custom
 from chalicelib.users import Address, Coordinates, Employment, Subscription, User
 
 _MISSING = {"", "n/a"}
@@ -52,7 +53,7 @@ class CleanPage:
     duplicates: int
 
 
-def clean(users: list[User]) -> CleanPage:
+def clean(users: list[User], custom_fields: Collection[str] = ()) -> CleanPage:
     """Tidies text, generalises dates, zip codes and coordinates, and keeps the last record of each uid."""
     uids = msgspec.to_builtins([user.uid for user in users])
     is_last = ~pd.Series(uids, dtype=object).duplicated(keep="last")
@@ -70,6 +71,7 @@ def clean(users: list[User]) -> CleanPage:
         "street": _street(text["street_address"], text["street_name"]),
         "lat": _tenths([point.lat for point in points]),
         "lng": _tenths([point.lng for point in points]),
+        **{name: _custom(column) for name, column in custom.columns(last, custom_fields).items()},
     }
     return CleanPage(columns, len(users) - len(last))
 
@@ -89,6 +91,15 @@ def _raw_text(users: list[User], addresses: list[Address]) -> dict[str, Sequence
 def _columns(names: Collection[str], rows: Iterable[tuple[Any, ...]]) -> dict[str, Sequence[Any]]:
     columns = list(zip(*rows, strict=True)) or [()] * len(names)
     return dict(zip(names, columns, strict=True))
+
+
+def _custom(column: list[Any]) -> list[Any]:
+    """The values of a custom field: its texts tidied; no negative zero, since Postgres' numeric has none."""
+    tidied = iter(_tidied([value for value in column if type(value) is str]))
+    return [
+        next(tidied) if type(value) is str else value + 0.0 if type(value) is float else value
+        for value in column
+    ]
 
 
 def _tidied(column: Sequence[str | None]) -> list[str | None]:

@@ -2,9 +2,7 @@
 
 import codecs
 import json
-import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property, reduce
@@ -19,13 +17,13 @@ import msgspec
 from msgspec import Struct
 
 from chalicelib import lenient_json, shapes
+from chalicelib.custom import Treatment, fault_in
+from chalicelib.envelope import Envelope
+from chalicelib.errors import ConfigError
 from chalicelib.paging import Body, Cursor, Paging
-from chalicelib.users import MAX_PAGE_SIZE, NumericText, Personal, User, misfit, numeric
+from chalicelib.users import NumericText, Personal, User, misfit, numeric
 
 T = TypeVar("T", bound=Struct)
-
-_SURROGATE = re.compile(rb"\\(u[dD][89a-fA-F][0-9a-fA-F]{2})")  # the escape of a surrogate, lone or in a pair
-_MASKED = re.compile(rb"\\u0000(u[dD][89a-fA-F][0-9a-fA-F]{2})")
 
 _ANY_CURSOR = dict[str, str | int | list[str]] | None
 _IMPLAUSIBLE_TOTAL = 10**8  # a run's error repeats the total, which must not be somebody's number
@@ -35,10 +33,6 @@ _MAX_UNKNOWN = 1_000  # unknown fields kept per record; more are not worth the m
 # and Decimal refuse some numbers with an ArithmeticError or an OSError.
 FAULTS = (ValueError, LookupError, RecursionError, ArithmeticError, OSError)
 _FAULTS_OF_ANY_JSON = (*FAULTS, TypeError, AttributeError)
-
-
-class TooManyRecords(ValueError):
-    """A page has more than MAX_PAGE_SIZE records."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +45,8 @@ class Dialect(Generic[T]):
     missing if it would be empty. ``dropped`` lists the paths of known fields that are not wanted; ``uid`` is
     the path of the uid. All paths are dotted; ``\\.`` is a dot within a name. ``make_uid`` converts the value
     at the last one, or raises ValueError, TypeError or AttributeError. ``authorization_header`` is the one
-    for the API's key; ``headers`` are others that each request has, such as the API's version.
+    for the API's key; ``headers`` are others that each request has, such as the API's version. ``user_type``
+    is what ``to_user`` returns; ``custom`` holds the treatments of the fields that it adds to ``User``.
     """
 
     name: str
@@ -66,10 +61,12 @@ class Dialect(Generic[T]):
     removes_filtered: bool = False
     authorization_header: str = "Authorization"
     headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    user_type: type[User] = User
+    custom: Mapping[str, Treatment] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         """Raises ValueError if a field is both declared and dropped, or has a type that cannot be checked or
-        that shows its values in its repr."""
+        that shows its values in its repr, or if a custom field has no treatment that suits it."""
         if both := shapes.declared(self.record_type, self.dropped):
             raise ValueError(f"the dialect {self.name} both declares and drops {', '.join(both)}")
         if wrong := shapes.unsupported(self.record_type):
@@ -78,6 +75,8 @@ class Dialect(Generic[T]):
         structs = shapes.structs(self.record_type)
         if shown := [kind.__name__ for kind in structs if not issubclass(kind, Personal)]:
             raise ValueError(f"{self.name}: {', '.join(shown)} must derive from Personal, which hides values")
+        if fault := fault_in(self.user_type, self.custom):
+            raise ValueError(f"{self.name}: {fault}")
 
     def cursor_after(self, body: bytes) -> Cursor | None:
         """Where the page after this one is; None if there is none. Raises ValueError if it cannot be told,
@@ -105,7 +104,7 @@ class Dialect(Generic[T]):
         code = getattr(self.to_user, "__code__", None)
         file = code and code.co_filename
         lines = [line for frame, line in walk_tb(error.__traceback__) if frame.f_code.co_filename == file]
-        return f"{Path(file).name}:{lines[-1]}" if file and lines else misfit(error)
+        return f"{Path(file).name}:{lines[-1]}" if file and lines else misfit(error, self.custom)
 
     def _parsed(self, body: bytes) -> Any:
         """A whole page's JSON, without values that are nested too deeply."""
@@ -113,11 +112,11 @@ class Dialect(Generic[T]):
         try:
             return lenient_json.loads_fast(body)
         except RecursionError:
-            return lenient_json.loads_fast(lenient_json.without_depths(body, 1 + len(self._envelope))[0])
+            return lenient_json.loads_fast(lenient_json.without_depths(body, self._envelope.depth)[0])
 
     def decode(self, body: bytes) -> list[User | None]:
         """A whole page at once. Raises one of FAULTS as soon as a record is wrong or has an unknown field."""
-        return list(map(self.user, self._records_in(self._page.decode(body))))
+        return list(map(self.user, self._envelope.records(self._page.decode(body))))
 
     def decode_one(self, raw: bytes) -> User | None:
         """One record. Raises one of FAULTS if it is wrong or has an unknown field."""
@@ -129,11 +128,16 @@ class Dialect(Generic[T]):
 
     def user(self, record: T) -> User | None:
         """A decoded record as a ``User``, checked: structs do not check what they are made of; None if it is
-        not wanted. Raises one of FAULTS."""
+        not wanted. Raises one of FAULTS, or ConfigError if it is of another type than the dialect says."""
         user = self.to_user(record)
         if user is record or user is None:  # checked when it was decoded, or not to be stored
             return user
-        return msgspec.convert(msgspec.to_builtins(user, builtin_types=(date, UUID), enc_hook=_plain), User)
+        if type(user) is not self.user_type:  # whose custom fields would be lost
+            returned, declared = type(user).__name__, self.user_type.__name__
+            problem = f"to_user of {self.name} returns a {returned}, but its user_type is {declared}"
+            raise ConfigError("SOURCE_DIALECT", problem)
+        plain = msgspec.to_builtins(user, builtin_types=(date, UUID), enc_hook=_plain)
+        return msgspec.convert(plain, self.user_type)
 
     def unknown(self, raw: bytes) -> set[str]:
         """The dotted paths of a record's unknown fields; empty for a record that cannot be read."""
@@ -157,61 +161,16 @@ class Dialect(Generic[T]):
 
     def split(self, body: bytes) -> list[bytes]:
         """The records of a page, each as its own JSON. Raises ValueError if there is no list of records, and
-        TooManyRecords.
+        TooManyRecords."""
+        return self._envelope.split(body)
 
-        msgspec fails on a page with a lone surrogate anywhere, or with a value that is nested too deeply.
-        Surrogates are masked; deep values are cut out, and put back after the split.
-        """
-        try:
-            return self._split(body)
-        except RecursionError:
-            shallow, deep = lenient_json.without_depths(body, 1 + len(self._envelope))
-        return [deep.get(raw, raw) for raw in self._split(shallow)]
-
-    def _split(self, body: bytes) -> list[bytes]:
-        try:
-            return self._split_strictly(body)
-        except msgspec.ValidationError:
-            raise
-        except msgspec.DecodeError:
-            pass
-        if not _MASKED.search(body):
-            with suppress(msgspec.DecodeError):
-                masked = self._split_strictly(_SURROGATE.sub(rb"\\u0000\1", body))
-                return [_MASKED.sub(rb"\\\1", raw) for raw in masked]
-        return [json.dumps(record).encode() for record in self._split_leniently(body)]
-
-    def _split_strictly(self, body: bytes) -> list[bytes]:
-        return [bytes(raw) for raw in self._records_in(self._raw_page.decode(body))]
-
-    def _split_leniently(self, body: bytes) -> list[Any]:
-        page = lenient_json.loads(body)
-        for name in self._envelope:
-            page = page.get(name, [] if self.omits_empty else None) if isinstance(page, dict) else None
-        if not isinstance(page, list):
-            raise ValueError("no list of records")
-        return _bounded(page)
-
-    def _records_in(self, page: Any) -> list[Any]:
-        for _ in self._envelope:
-            page = page.inner
-        return _bounded(page)
-
-    def _page_of(self, item: Any) -> Any:
-        page: Any = list[item]
-        default: Any = {"default_factory": list} if self.omits_empty else {}
-        for name in reversed(self._envelope):
-            page = msgspec.defstruct("Envelope", [("inner", page, msgspec.field(name=name, **default))])
-            default = {}
-        return page
-
-    @property
-    def _envelope(self) -> list[str]:
-        return shapes.steps(self.envelope) if self.envelope else []
+    @cached_property
+    def _envelope(self) -> Envelope:
+        return Envelope(self.envelope, self.omits_empty)
 
     @cached_property
     def _page(self) -> msgspec.json.Decoder[Any]:
-        return msgspec.json.Decoder(self._page_of(self._strict), dec_hook=numeric)
+        return msgspec.json.Decoder(self._envelope.around(self._strict), dec_hook=numeric)
 
     @cached_property
     def _strict_one(self) -> msgspec.json.Decoder[Any]:
@@ -226,10 +185,6 @@ class Dialect(Generic[T]):
         return shapes.strict(self.record_type, self.dropped)
 
     @cached_property
-    def _raw_page(self) -> msgspec.json.Decoder[Any]:
-        return msgspec.json.Decoder(self._page_of(msgspec.Raw))
-
-    @cached_property
     def _ignoring_unknown(self) -> msgspec.json.Decoder[T]:
         return msgspec.json.Decoder(self.record_type, dec_hook=numeric)
 
@@ -239,9 +194,3 @@ def _plain(value: Any) -> float:
     if isinstance(value, NumericText):
         return float(value)
     raise ValueError("an unsupported type")
-
-
-def _bounded(records: list[Any]) -> list[Any]:
-    if len(records) > MAX_PAGE_SIZE:
-        raise TooManyRecords
-    return records

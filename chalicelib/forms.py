@@ -73,6 +73,18 @@ RejectCursor = Annotated[
 ]
 
 
+CustomFilter = Annotated[
+    dict[str, Filter],
+    Meta(
+        description="Kept custom fields, as in `custom[language]=pt`: each matches its stored value exactly."
+    ),
+]
+CustomValues = Annotated[
+    dict[str, Annotated[str, Meta(min_length=1, max_length=500)]],
+    Meta(min_length=1, description="Custom fields that are stored as tokens, by name."),
+]
+
+
 class NoQuery(Struct, forbid_unknown_fields=True):
     """A route without a query."""
 
@@ -93,6 +105,7 @@ class Users(Page, forbid_unknown_fields=True):
     gender: Filter | UnsetType = UNSET
     plan: Filter | UnsetType = UNSET
     updated_since: Moment | UnsetType = UNSET
+    custom: CustomFilter | UnsetType = UNSET
 
 
 class Runs(Struct, forbid_unknown_fields=True):
@@ -116,6 +129,7 @@ class Lookup(Struct, forbid_unknown_fields=True):
     phone_number: Raw | UnsetType = UNSET
     social_insurance_number: Raw | UnsetType = UNSET
     street: Street | UnsetType = UNSET
+    custom: CustomValues | UnsetType = UNSET
 
     def __repr__(self) -> str:
         return "<Lookup>"

@@ -30,6 +30,7 @@ _KINDS = {
     "object": "an object",
     "str": "text",
 }
+_PART = re.compile(r"(\w+)\[(\w+)\]")  # of a parameter that is an object, as in custom[language]
 _NOWHERE = AuthRoute("/nowhere", ["GET"])  # a policy must allow something, even for a key that opens no route
 _log = logging.getLogger("decant.gate")
 
@@ -166,11 +167,17 @@ def _inputs(route: Route, request: Any) -> dict[str, Any]:
 def _query(form: type, parameters: Any) -> Any:
     if not parameters:
         return form()  # no parameter is required anywhere
-    values: dict[str, Any] = {}
+    values, within = dict[str, Any](), dict[str, Any]()
     for name in parameters:
         if len(parameters.getlist(name)) > 1:
             raise RequestError(400, "Malformed query", "a parameter may be given only once")
-        values[name] = parameters[name]
+        if part := _PART.fullmatch(name):
+            within.setdefault(part[1], {})[part[2]] = parameters[name]
+        else:
+            values[name] = parameters[name]
+    if values.keys() & within.keys():
+        raise RequestError(400, "Malformed query", "a parameter may be given only once")
+    values |= within
     if "limit" in values and re.fullmatch(r"[0-9]{1,9}", values["limit"]):
         values["limit"] = int(values["limit"])
     return _checked(lambda: msgspec.convert(values, form), form, "query")
@@ -206,5 +213,5 @@ def _rule(message: str, fields: tuple[str, ...]) -> str:
     rule = "unknown value" if rule.startswith("Invalid enum value") else rule  # which names the value
     rule = re.sub(r"\.0\b", "", rule).replace("`float` that's a multiple of 1", "a whole number")
     rule = re.sub(r"`(\w+)`", lambda kind: _KINDS.get(kind[1], kind[0]), rule.removesuffix(", got `str`"))
-    named = re.match(r"\.(\w+)`", path)
+    named = re.match(r"\.(\w+)(\[\.\.\.\])?`", path)
     return f"{named.group(1)}: {rule}" if named and named.group(1) in fields else rule

@@ -1,4 +1,4 @@
-"""Keeps values that identify somebody out of texts that are stored as they are. Pure.
+"""Keeps values that identify somebody out of what is stored as it is. Pure.
 
 A name in such a text cannot be recognised, an e-mail address or a long number can.
 """
@@ -6,14 +6,11 @@ A name in such a text cannot be recognised, an e-mail address or a long number c
 import re
 from collections import Counter
 from collections.abc import Mapping
+from decimal import Decimal
 from html import unescape
 from typing import Any
 from unicodedata import normalize
 from urllib.parse import unquote
-
-from chalicelib.privacy import TREATMENT_OF
-
-_KEPT = [column for column, treatment in TREATMENT_OF.items() if treatment == "keep" and column != "uid"]
 
 # With spaces around its sign, only if a domain follows: "Engineer @ Large" has none.
 _ADDRESS = re.compile(r"[^\s@](@[^\s@]|\s*@\s*[^\s@]+\.\w)")
@@ -21,17 +18,28 @@ _ADDRESS = re.compile(r"[^\s@](@[^\s@]|\s*@\s*[^\s@]+\.\w)")
 _NUMBER = re.compile(r"\d(?:[\W_]{0,3}\d){8}")
 
 
-def withhold(columns: Mapping[str, list[Any]]) -> tuple[dict[str, list[Any]], Counter[str]]:
-    """The columns with None in place of each kept text that holds such a value, and how many, by column."""
+def withhold(
+    columns: Mapping[str, list[Any]], treatments: Mapping[str, str]
+) -> tuple[dict[str, list[Any]], Counter[str]]:
+    """The columns with None in place of each kept value that identifies somebody, and how many, by column."""
     cleared, withheld = dict(columns), Counter[str]()
-    for name in _KEPT:
-        texts = [value for value in set(columns[name]) if type(value) is str]
-        if not _is_identifying(" x ".join(texts)):
+    for name, treatment in treatments.items():
+        if treatment != "keep" or name == "uid":
+            continue
+        texts = {value: _written(value) for value in set(columns[name])}
+        if not _is_identifying(" x ".join(texts.values())):
             continue  # nearly always; a search for each text would take longer
-        if identifying := set(filter(_is_identifying, texts)):
+        if identifying := {value for value, text in texts.items() if _is_identifying(text)}:
             withheld[name] = sum(value in identifying for value in columns[name])
             cleared[name] = [None if value in identifying else value for value in columns[name]]
     return cleared, withheld
+
+
+def _written(value: Any) -> str:
+    """What may identify somebody: a text, or all digits of a number."""
+    if type(value) is str:
+        return value
+    return f"{Decimal(str(value)).normalize():f}" if type(value) in (int, float) else ""
 
 
 def _is_identifying(text: str) -> bool:

@@ -1,6 +1,6 @@
 """Finds and erases people. The edges arrive as arguments; raw values are tokenised at once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import MINYEAR, UTC, datetime
 from hashlib import blake2b
@@ -9,15 +9,17 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, structs
 
+from chalicelib import privacy
+from chalicelib.custom import Treatment, column
 from chalicelib.errors import ConfigError, RequestError, TokenError
 from chalicelib.forms import Lookup, Page, Users
 from chalicelib.ledger import Erased, KeyInUse
-from chalicelib.privacy import CONTRACT, KeyLedger, Tokeniser, contract_hash, refuse_wrong_keys
+from chalicelib.privacy import KeyLedger, Tokeniser, refuse_wrong_keys
 from chalicelib.views import Receipt, UserList, UserView, encode
 
 _PURPOSE = "cursor"
 _LARGEST_LIST_BYTES = 5_500_000  # a Lambda response may have six million, headers included
-_ALWAYS_FIT = 300  # people, however long their texts are
+_ALWAYS_FIT = 50  # people, however long their texts are, and with as many custom fields as there may be
 
 
 class Store(KeyLedger, Protocol):
@@ -46,7 +48,7 @@ class ContractField(Struct):
 
 
 class Contract(Struct):
-    """The table of treatments. ``hash`` identifies the part of it that is not the dialect's. ``key_version``
+    """The table of treatments. ``hash`` identifies it, but for the fields that are dropped. ``key_version``
     is the version of the key that makes tokens; ``key_versions`` are those of the keys that look-ups try.
     """
 
@@ -56,19 +58,38 @@ class Contract(Struct):
     fields: list[ContractField]
 
 
-def contract(tokeniser: Tokeniser, dropped: Iterable[str]) -> Contract:
-    """What happens to each field, and under which key; ``dropped`` are those that the dialect drops."""
-    fields = [ContractField(row.path, row.treatment, row.column, row.note) for row in CONTRACT]
+# A dialect's custom fields and their treatments, looked up only if needed: dialects take long to import.
+CustomFields = Callable[[], Mapping[str, Treatment]]
+
+
+def contract(tokeniser: Tokeniser, custom: Mapping[str, Treatment], dropped: Iterable[str]) -> Contract:
+    """What happens to each field, and under which key; ``custom`` and ``dropped`` are the dialect's."""
+    rows = privacy.contract(custom)
+    fields = [ContractField(row.path, row.treatment, row.column, row.note) for row in rows]
     fields += [ContractField(path, "drop", None, "") for path in dropped]
-    return Contract(contract_hash(), tokeniser.version, tokeniser.versions, fields)
+    return Contract(privacy.contract_hash(custom), tokeniser.version, tokeniser.versions, fields)
 
 
-def list_users(store: Store, tokeniser: Tokeniser, query: Users) -> UserList:
+def list_users(store: Store, tokeniser: Tokeniser, query: Users, custom_fields: CustomFields) -> UserList:
     """A page of the people who match all filters."""
     filters = {name: value for name, value in _given(query).items() if name not in Page.__struct_fields__}
     if "updated_since" in filters:
         filters["updated_since"] = _in_utc(filters["updated_since"])
+    if "custom" in filters:
+        _refuse_others("query", filters["custom"], custom_fields(), "keep")
+        filters["custom"] = [encode(filters["custom"]).decode()]
     return _page(store, tokeniser, query, filters, filters)
+
+
+def _refuse_others(
+    where: str, names: Collection[str], custom_fields: Mapping[str, Treatment], treatment: Treatment
+) -> None:
+    """Raises RequestError unless all names are those of custom fields with this treatment."""
+    known = [name for name, treated in custom_fields.items() if treated == treatment]
+    if not set(known).issuperset(names):
+        raise RequestError(
+            400, f"Malformed {where}", f"custom: unknown field; allowed: {', '.join(known) or 'none'}"
+        )
 
 
 def _in_utc(moment: datetime) -> str:
@@ -79,7 +100,9 @@ def _in_utc(moment: datetime) -> str:
         return "infinity" if moment.year > MINYEAR else "-infinity"
 
 
-def look_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup) -> UserList:
+def look_up(
+    store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup, custom_fields: CustomFields
+) -> UserList:
     """A page of the people who have all these values, under whichever key they were stored.
 
     A value that is empty once normalised, such as a phone number without a digit, matches nobody. Raises
@@ -90,8 +113,13 @@ def look_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup) -> 
         raise RequestError(
             400, "Malformed body", f"at least one of these is required: {', '.join(Lookup.__struct_fields__)}"
         )
+    custom_values = raw.pop("custom", {})
+    if custom_values:
+        _refuse_others("body", custom_values, custom_fields(), "token")
     try:
         tokens = {name: tokeniser.candidates(name, value) for name, value in raw.items()}
+        if custom_values:
+            tokens["custom"] = _custom_candidates(tokeniser, custom_values)
     except TokenError:
         return UserList([], None)
     found = _page(store, tokeniser, query, tokens, {name: known[-1] for name, known in tokens.items()})
@@ -100,6 +128,12 @@ def look_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup) -> 
         versions = ", ".join(map(str, unmatched))
         raise ConfigError("PII_KEYS", f"people are stored under other keys, of version {versions}")
     return found
+
+
+def _custom_candidates(tokeniser: Tokeniser, values: Mapping[str, str]) -> list[str]:
+    """The tokens of all values under every known key, newest first, each as JSON: a person has one key."""
+    by_field = [tokeniser.candidates(column(name), value) for name, value in values.items()]
+    return [encode(dict(zip(values, tokens, strict=True))).decode() for tokens in zip(*by_field, strict=True)]
 
 
 def _given(form: Struct) -> dict[str, Any]:

@@ -62,7 +62,9 @@ def work(edges: Edges, plan: Plan, report: Report, on_page: OnPage = no_progress
 
 def run(edges: Edges, plan: Plan, on_page: OnPage = no_progress) -> Report:
     """Opens a run and processes it; see ``work``."""
-    report = opening.open_run(edges.store, edges.tokeniser, plan.request(edges.source))
+    report = opening.open_run(
+        edges.store, edges.tokeniser, plan.request(edges.source), edges.source.dialect.custom
+    )
     return work(edges, plan, report, on_page)
 
 

@@ -1,5 +1,6 @@
 """Turns one page of the source into what can be stored: extract, validate, clean, protect."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -8,10 +9,11 @@ from json import JSONDecodeError
 from typing import Any
 from uuid import UUID
 
-from chalicelib import kept_texts, privacy, views
+from chalicelib import custom, kept_texts, privacy, views
 from chalicelib.clean import clean
-from chalicelib.dialect import Dialect, TooManyRecords
+from chalicelib.dialect import Dialect
 from chalicelib.edges import Edges, Plan
+from chalicelib.envelope import TooManyRecords
 from chalicelib.errors import ConfigError, RejectBudgetExceeded, SourceInvalid
 from chalicelib.ledger import PageLoad, RejectRow, Replay
 from chalicelib.paging import Cursor
@@ -37,10 +39,10 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
         edges.store.note_rejects(report.run_id, page, rejects, edges.tokeniser.key_in_use, edges.seal_days)
         raise RejectBudgetExceeded(page, len(rejects), validated.fetched)
     with timed(report, "clean"):
-        cleaned = clean(validated.users)
+        cleaned = clean(validated.users, edges.source.dialect.custom)
     with timed(report, "protect"):
-        kept, withheld = kept_texts.withhold(cleaned.columns)
-        columns = privacy.protect(kept, edges.tokeniser)
+        protected, withheld = _protect(edges, cleaned.columns)
+        columns = custom.gathered(protected)
         drafts = views.user_drafts(columns)
         encoded = columns_json(columns, drafts, edges.tokeniser.all_candidates("uid", columns["uid"]))
     report.withheld.update(withheld)
@@ -49,7 +51,7 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
         page=page,
         columns=encoded,
         drafts=drafts,
-        filled={name: len(column) - column.count(None) for name, column in columns.items()},
+        filled={name: len(column) - column.count(None) for name, column in protected.items()},
         rejects=rejects,
         duplicate=cleaned.duplicates + validated.replaced,
         key=edges.tokeniser.key_in_use,
@@ -61,6 +63,13 @@ def prepare(edges: Edges, plan: Plan, page: int, report: Report) -> PageLoad | N
         total=report.total,
         replay=replay,
     )
+
+
+def _protect(edges: Edges, columns: dict[str, list[Any]]) -> tuple[dict[str, list[Any]], Counter[str]]:
+    """The columns that may be stored, and how many values were withheld from each."""
+    treatments = privacy.treatments_of(edges.source.dialect.custom)
+    kept, withheld = kept_texts.withhold(columns, treatments)
+    return privacy.protect(kept, edges.tokeniser, treatments), withheld
 
 
 def _note_findings(report: Report, validated: ValidatedPage) -> None:

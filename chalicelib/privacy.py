@@ -1,6 +1,6 @@
 """The room that holds the keys: the treatment of each field, and the keyed tokens.
 
-``CONTRACT`` is the one table of treatments; a field without a row in it cannot be stored.
+``CONTRACT`` is the table of treatments, and a dialect adds its custom fields; no other field can be stored.
 Never logs, stores or returns a raw value.
 """
 
@@ -9,9 +9,9 @@ import hmac
 from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from chalicelib import custom
 from chalicelib.errors import ConfigError, TokenError
 from chalicelib.ledger import KeyInUse
 from chalicelib.token_rules import normal_forms
@@ -82,10 +82,20 @@ def _by_column(contract: Sequence[Field]) -> dict[str, Treatment]:
 TREATMENT_OF = _by_column(CONTRACT)
 
 
-@cache
-def contract_hash() -> str:
+def contract(custom_fields: Mapping[str, custom.Treatment]) -> tuple[Field, ...]:
+    """The whole table: the custom fields of a dialect come last, in the order of their names."""
+    rows = [(custom.column(name), treatment) for name, treatment in sorted(custom_fields.items())]
+    return *CONTRACT, *(Field(path, treatment, path) for path, treatment in rows)
+
+
+def treatments_of(custom_fields: Mapping[str, custom.Treatment]) -> dict[str, Treatment]:
+    """The treatment of each column."""
+    return TREATMENT_OF | {custom.column(name): treatment for name, treatment in custom_fields.items()}
+
+
+def contract_hash(custom_fields: Mapping[str, custom.Treatment]) -> str:
     """Identifies this version of the table, so that each run can record which one it used."""
-    return hashlib.sha256(repr(CONTRACT).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr(contract(custom_fields)).encode()).hexdigest()[:16]
 
 
 class Tokeniser:
@@ -209,11 +219,15 @@ def _messages(field: str, values: Sequence[str]) -> list[bytes]:
     raise TokenError(field, "a token needs valid text, not a lone surrogate")
 
 
-def protect(columns: Mapping[str, Sequence[Any]], tokeniser: Tokeniser) -> dict[str, list[Any]]:
-    """Turns cleaned columns into storable ones by the contract's table alone; others are left out."""
+def protect(
+    columns: Mapping[str, Sequence[Any]],
+    tokeniser: Tokeniser,
+    treatments: dict[str, Treatment] = TREATMENT_OF,
+) -> dict[str, list[Any]]:
+    """Turns cleaned columns into storable ones by the table of treatments alone; others are left out."""
     return {
         column: _treated(column, treatment, columns[column], tokeniser)
-        for column, treatment in TREATMENT_OF.items()
+        for column, treatment in treatments.items()
     }
 
 

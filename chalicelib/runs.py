@@ -51,7 +51,7 @@ def start_run(pages: int | None, page_size: int | None, replay_of: str | None) -
     planned = len(_sealed_pages(replay_of)) if replay_of else pages or wiring.settings().source_pages
     plan, source = _plan(trigger, planned, page_size, replay_of), wiring.source()
     request = plan.request(source, queued=not replay_of and _is_for_the_queue(source, planned))
-    report = open_run(wiring.store(), wiring.tokeniser(), request)
+    report = open_run(wiring.store(), wiring.tokeniser(), request, source.dialect.custom)
     try:
         if report.status == "running":
             with _recording_failure(report):
@@ -113,7 +113,7 @@ def _run_scheduled(until: float) -> Report:
 
     edges, plan = _edges(), _plan("schedule", None, None, until=until)
     request = plan.request(edges.source, _is_for_the_queue(edges.source, plan.pages))
-    report = open_run(edges.store, edges.tokeniser, request)
+    report = open_run(edges.store, edges.tokeniser, request, edges.source.dialect.custom)
     with _logged(report):
         if not report.queued:
             pipeline.work(edges, plan, report)

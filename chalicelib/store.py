@@ -104,6 +104,7 @@ class Store:
             "page": load.page,
             "fetched": load.fetched,
             "total": load.total,
+            "custom": None,
             **load.columns,
             "rejects": encode(load.rejects).decode(),
             "duplicate": load.duplicate,
@@ -119,8 +120,7 @@ class Store:
             "replayed": list(load.replay.positions) if load.replay else [],
             "sealed_at": load.replay.sealed_at if load.replay else None,
         }
-        rows = self._rows("load_page", values)
-        if rows:
+        if rows := self._rows("load_page", values):
             *counts, new, changed = rows[0]
             return Loaded(*counts, dict.fromkeys(new.split(), 1) | changed)  # type: ignore[call-arg]
         reason = self._rows("why_not_loaded", values)[0][0]

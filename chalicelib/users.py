@@ -7,6 +7,7 @@ numbers, pictures, and anything that the source adds.
 
 import math
 import re
+from collections.abc import Collection
 from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -73,7 +74,10 @@ class Subscription(Personal):
 
 
 class User(Personal, kw_only=True):
-    """One valid record, raw. Lives only between validation and protection."""
+    """One valid record, raw. Lives only between validation and protection.
+
+    A dialect may add fields of its own in a subclass: custom fields.
+    """
 
     uid: UUID
     first_name: Text | None = None
@@ -102,7 +106,7 @@ class Issue(Struct, frozen=True, order=True):
     rule: str
 
 
-_AT = re.compile(r"at `\$\.([a-z_.]+)`$")
+_AT = re.compile(r"at `\$\.([a-z0-9_.]+)`$")
 _OWN_NAMES = {
     name
     for struct in (User, Address, Coordinates, Employment, Subscription)
@@ -110,11 +114,11 @@ _OWN_NAMES = {
 }
 
 
-def misfit(error: Exception) -> str:
-    """The path of the ``User``'s field that msgspec's message is about; empty if there is none. The rest of
-    the message may hold a value."""
+def misfit(error: Exception, custom: Collection[str] = ()) -> str:
+    """The path of the ``User``'s field, or of the custom one, that msgspec's message is about; empty if there
+    is none. The rest of the message may hold a value."""
     found = _AT.search(str(error))
-    return found[1] if found and _OWN_NAMES.issuperset(found[1].split(".")) else ""
+    return found[1] if found and {*_OWN_NAMES, *custom}.issuperset(found[1].split(".")) else ""
 
 
 _NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")

@@ -46,8 +46,10 @@ class Subscription(Struct):
     term: str | None
 
 
-class UserView(Struct):
-    """One person as stored: tokens, generalised values and kept values. ``updated_at`` is in UTC."""
+class UserView(Struct, omit_defaults=True):
+    """One person as stored: tokens, generalised values and kept values. ``updated_at`` is in UTC; ``custom``
+    holds the fields that the source's dialect adds, if it adds some.
+    """
 
     uid: Uuid
     version: int
@@ -63,6 +65,7 @@ class UserView(Struct):
     employment: Employment
     subscription: Subscription
     address: Address
+    custom: dict[str, str | int | float | bool | None] | None = None
 
 
 read_user = msgspec.json.Decoder(UserView).decode
@@ -218,7 +221,12 @@ def _views(view: type[Struct], columns: Mapping[str, Iterable[Any]], prefix: str
 
 def user_drafts(columns: Mapping[str, Sequence[Any]]) -> dict[str, bytes]:
     """The JSON bodies of a page's people, by uid, as far as they are known before a load."""
-    drafts = map(encode, user_views({**columns, "version": repeat(0), "updated_at": repeat("")}))
+    unknown: dict[str, Iterable[Any]] = {
+        "version": repeat(0),
+        "updated_at": repeat(""),
+        "custom": repeat(None),
+    }
+    drafts = map(encode, user_views({**unknown, **columns}))
     return dict(zip(columns["uid"], drafts, strict=True))
 
 

@@ -8,25 +8,24 @@ import argparse
 import sys
 from itertools import islice
 
-from chalicelib import telemetry
-from chalicelib.config import parse_pii_keys
+from chalicelib import sources, telemetry
+from chalicelib.config import Settings, parse_pii_keys
 from chalicelib.errors import ConfigError, TokenError
-from chalicelib.privacy import TREATMENT_OF, Tokeniser
+from chalicelib.privacy import Tokeniser, treatments_of
 from local import keys, settings
 from local.errors import LocalError
 from local.folders import local_folder
 
 _AT_ONCE = 10_000
-_FIELDS = [column for column, treatment in TREATMENT_OF.items() if treatment == "token"]
 
 
 def main() -> int:
     telemetry.guard()
-    parser = argparse.ArgumentParser()
-    parser.add_argument("field", choices=_FIELDS)
-    field = parser.parse_args().field
-    sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
     try:
+        parser = argparse.ArgumentParser()
+        parser.add_argument("field", choices=_tokenised_fields())
+        field = parser.parse_args().field
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
         tokeniser = Tokeniser(parse_pii_keys(_known_keys()))
         while lines := [line.removesuffix("\n") for line in islice(sys.stdin, _AT_ONCE)]:
             sys.stdout.writelines(f"{token or ''}\n" for token in tokeniser.tokens(field, lines))
@@ -34,6 +33,12 @@ def main() -> int:
         print(f"make tokens: {error}.", file=sys.stderr)
         return 1
     return 0
+
+
+def _tokenised_fields() -> list[str]:
+    """Decant's, and the custom ones of the source's dialect, such as ``custom.manager``."""
+    dialect = sources.named(settings.chosen().get("SOURCE_DIALECT") or Settings.source_dialect)
+    return [name for name, treatment in treatments_of(dialect.custom).items() if treatment == "token"]
 
 
 def _known_keys() -> str:

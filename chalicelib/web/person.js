@@ -33,6 +33,11 @@ const SECTIONS = [
       ["Plan", subscription.plan], ["Plan status", subscription.status], ["Payment method", subscription.payment_method], ["Term", subscription.term],
     ],
   },
+  {
+    title: "Custom",
+    note: "Fields that are this source’s own.",
+    rows: ({ custom }) => Object.entries(custom ?? {}),
+  },
 ];
 
 export function personView(place, signal, uid) {
@@ -99,20 +104,22 @@ function answered(asks) {
 }
 
 function drawn(person) {
-  const [tokens, generalised, kept] = SECTIONS.map((section) => card(
+  const [tokens, generalised, kept, custom] = SECTIONS.map((section) => [section, section.rows(person)]).map(([section, rows]) => rows.length > 0 && card(
     section.title,
     element("p", { class: "fine" }, section.note),
-    facts(section.rows(person).map(([name, value]) => [name, shown(value, section.isToken)]), "facts stacked"),
+    facts(rows.map(([name, value]) => [name, shown(value, section.isToken)]), "facts stacked"),
   ));
   return [
     element("p", { class: "fine version" }, `Version ${person.version}, changed `, timestamp(person.updated_at), "."),
-    element("div", { class: "columns" }, element("div", {}, tokens, generalised), kept), // of about the same height
+    element("div", { class: "columns" }, element("div", {}, tokens, generalised), element("div", {}, kept, custom)), // of about the same height
   ];
 }
+
+const TOKEN = /^v\d+_[\w-]{24}$/; // only the server knows which custom fields are tokens
 
 const about = ({ lat, lng }) => (lat === null || lng === null ? null : `${lat}°, ${lng}°`);
 
 function shown(value, isToken) {
   if (value === null) return element("span", { class: "fine" }, "not stored");
-  return isToken ? element("code", { class: "token" }, value) : String(value);
+  return isToken || TOKEN.test(value) ? element("code", { class: "token" }, value) : String(value);
 }

@@ -395,7 +395,7 @@ def test_a_run_that_lost_its_lease_midway_stops_and_stays_lost(app_environment, 
 
 
 def test_an_unexpected_error_is_in_the_ledger_with_type_and_place(ingest, sql, monkeypatch):
-    monkeypatch.setattr(prepare, "clean", lambda users: {}[users[0].email])
+    monkeypatch.setattr(prepare, "clean", lambda users, _: {}[users[0].email])
 
     with pytest.raises(Unforeseen):
         ingest()

@@ -165,7 +165,7 @@ def test_a_page_refused_for_its_older_keys_leaves_the_recorded_rejects(store, sq
 
 
 def test_a_page_is_not_loaded_with_another_key_of_the_same_version(store, sql):
-    report = opening.open_run(store, FIRST, RunRequest(FakeSource.name, "manual", 1))
+    report = opening.open_run(store, FIRST, RunRequest(FakeSource.name, "manual", 1), {})
     edges = Edges(FakeSource(page(1)), store, Cache(), Tokeniser({1: b"!" * 32}))
 
     assert pipeline.work(edges, Plan("manual", 1, 10, max_reject_ratio=1.0), report).status == "failed"
@@ -173,7 +173,7 @@ def test_a_page_is_not_loaded_with_another_key_of_the_same_version(store, sql):
 
 
 def test_a_newer_version_is_not_forgotten_before_anybody_is_stored_under_it(store, sql):
-    opening.open_run(store, BOTH, RunRequest(FakeSource.name, "manual", 1))
+    opening.open_run(store, BOTH, RunRequest(FakeSource.name, "manual", 1), {})
 
     with pytest.raises(ConfigError, match="version 2 was in use"):
         refuse_wrong_keys(store, FIRST)

@@ -65,7 +65,7 @@ class Scene:
         """The same for a queued run of one page, as if its message were delivered for the last time."""
         self.system.source.script(*answers)
         source, store, tokeniser = wiring.source(), wiring.store(), wiring.tokeniser()
-        opened = open_run(store, tokeniser, RunRequest(source.name, "manual", 1, queued=True))
+        opened = open_run(store, tokeniser, RunRequest(source.name, "manual", 1, queued=True), {})
         message = {"run_id": opened.run_id, "page": 1}
         return self._outcome_of(lambda: runs.ingest_page(message, sys.maxsize))
 

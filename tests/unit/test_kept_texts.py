@@ -1,13 +1,18 @@
 """Texts that are stored as they are, and what must not be among them."""
 
+from datetime import UTC, date, datetime
+from uuid import UUID
+
 import pytest
 
 from chalicelib import kept_texts
 
+TREATMENTS = {"uid": "keep", "city": "keep", "email": "token"}
+
 
 def withhold(*cities):
-    columns = {column: [None] * len(cities) for column in kept_texts._KEPT}
-    return kept_texts.withhold(columns | {"city": list(cities), "email": ["a@b.cd"] * len(cities)})
+    columns = {"uid": ["0" * 32] * len(cities), "city": list(cities), "email": ["a@b.cd"] * len(cities)}
+    return kept_texts.withhold(columns, TREATMENTS)
 
 
 @pytest.mark.parametrize(
@@ -84,13 +89,34 @@ def test_columns_that_are_not_kept_as_they_are_are_not_touched():
     assert withhold("Lisboa")[0]["email"] == ["a@b.cd"]
 
 
-def test_values_of_other_types_are_kept():
-    columns, withheld = withhold(1234567890, True, None)
+@pytest.mark.parametrize("number", [123456789, -4917155501, 38.7107123, 1e16, 1e-9, 0.1 + 0.2])
+def test_a_number_of_nine_digits_is_withheld(number):
+    columns, withheld = withhold(number, 12345678, None, number)
 
-    assert columns["city"] == [1234567890, True, None]
+    assert columns["city"] == [None, 12345678, None, None]
+    assert withheld == {"city": 2}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        12345678,
+        -0.5,
+        38.7,
+        1e7,
+        0,
+        True,
+        date(1987, 3, 5),
+        datetime(2026, 1, 31, 12, 0, 0, 1, UTC),
+        UUID(int=10**20),
+    ],
+)
+def test_other_values_are_kept(value):
+    columns, withheld = withhold(value, None)
+
+    assert columns["city"] == [value, None]
     assert not withheld
 
 
-def test_uids_are_no_kept_texts():
-    assert "uid" not in kept_texts._KEPT
-    assert "city" in kept_texts._KEPT
+def test_uids_are_kept():
+    assert withhold("Lisboa")[0]["uid"] == ["0" * 32]

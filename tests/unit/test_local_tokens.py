@@ -7,9 +7,11 @@ from base64 import b64encode
 
 import pytest
 
-from chalicelib.privacy import Tokeniser
+from chalicelib import sources
+from chalicelib.privacy import TREATMENT_OF, Tokeniser
 from local import settings, tokens
 from tests.keys import PII_KEY
+from tests.unit.test_custom import EMPLOYEES
 
 KEYS = json.dumps({"1": b64encode(PII_KEY).decode()})
 
@@ -39,14 +41,32 @@ def test_each_line_becomes_the_token_that_is_stored(made, monkeypatch):
     assert (status, out, err) == (0, f"{someone}\n{someone}\n\n{zoe}\n", "")
 
 
-@pytest.mark.parametrize("field", tokens._FIELDS)
+@pytest.mark.parametrize("field", [name for name, kind in TREATMENT_OF.items() if kind == "token"])
 def test_every_field_with_tokens_has_its_own(made, field):
     assert made(b"0000 1", field, PII_KEYS=KEYS)[1] == f"{Tokeniser({1: PII_KEY}).token(field, '0000 1')}\n"
 
 
-def test_another_field_is_refused(made, capsys):
+def test_a_custom_field_of_the_sources_dialect_has_tokens_too(made, monkeypatch):
+    monkeypatch.setitem(sources.BY_NAME, "employees", EMPLOYEES)
+
+    _, out, _ = made(b" ann@example.com", "custom.boss", PII_KEYS=KEYS, SOURCE_DIALECT="employees")
+
+    assert out == f"{Tokeniser({1: PII_KEY}).token('custom.boss', 'ann@example.com')}\n"
     with pytest.raises(SystemExit):
-        made(b"Lisboa", "city", PII_KEYS=KEYS)
+        made(b"pt", "custom.language", PII_KEYS=KEYS, SOURCE_DIALECT="employees")
+
+
+@pytest.mark.parametrize("field", ["city", "custom.boss"])
+def test_another_field_is_refused(made, field):
+    with pytest.raises(SystemExit):
+        made(b"Lisboa", field, PII_KEYS=KEYS)
+
+
+def test_a_dialect_that_does_not_exist_is_named(made):
+    status, _, err = made(b"x", PII_KEYS=KEYS, SOURCE_DIALECT="members")
+
+    assert status == 1
+    assert err.startswith("make tokens: SOURCE_DIALECT: must be one of ")
 
 
 def test_a_laptops_own_key_is_used_and_never_made(made, tmp_path):

@@ -143,7 +143,7 @@ def test_the_ledger_records_a_runs_plan_when_it_starts():
     assert trial.ledger["source"] == "random-data-api http://nowhere"
     assert trial.ledger["trigger"] == "manual"
     assert trial.ledger["pages"] == 2
-    assert trial.ledger["contract_hash"] == privacy.contract_hash()
+    assert trial.ledger["contract_hash"] == privacy.contract_hash({})
     assert trial.ledger["key_version"] == trial.store.loads[0].key.version == 1
 
 

@@ -82,7 +82,7 @@ def test_the_table_matches_the_design():
 
 
 def test_every_field_that_the_source_sends_has_a_row():
-    contract = people.contract(one_key, RANDOM_DATA_API.dialect.dropped)
+    contract = people.contract(one_key, {}, RANDOM_DATA_API.dialect.dropped)
     decided = {field.path.partition(".")[0] for field in contract.fields}
     assert {name for record in RANDOM_DATA_API.samples() for name in record} == decided
 
@@ -111,12 +111,18 @@ def test_every_field_that_is_not_dropped_has_a_column():
 
 
 def test_the_hash_identifies_the_table(monkeypatch):
-    computed = privacy.contract_hash.__wrapped__  # bypasses its cache
-    before = computed()
+    before = privacy.contract_hash({})
     assert re.fullmatch(r"[0-9a-f]{16}", before)
-    assert before == computed() == privacy.contract_hash()
+    assert before == privacy.contract_hash({})
     monkeypatch.setattr(privacy, "CONTRACT", (*privacy.CONTRACT, Field("nickname", "drop")))
-    assert computed() != before
+    assert privacy.contract_hash({}) != before
+
+
+def test_the_hash_identifies_the_custom_fields_in_any_order():
+    fields = {"language": "keep", "manager": "token"}
+    hashes = [privacy.contract_hash(custom) for custom in ({}, fields, fields | {"language": "token"})]
+    assert len(set(hashes)) == 3
+    assert privacy.contract_hash(dict(reversed(fields.items()))) == hashes[1]
 
 
 def test_the_table_is_immutable():

@@ -10,7 +10,7 @@ from chalicelib import forms, stats, store
 from chalicelib.privacy import TREATMENT_OF
 
 SQL = Path(__file__).parents[2] / "chalicelib" / "sql"
-STORED = TREATMENT_OF.keys() - {"uid"}
+STORED = {*TREATMENT_OF, "custom"} - {"uid"}
 
 
 def named(statement):

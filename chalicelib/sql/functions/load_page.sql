@@ -19,7 +19,7 @@ CREATE OR REPLACE FUNCTION load_page(
     employment_title_list json, employment_key_skill_list json, subscription_plan_list json,
     subscription_status_list json, subscription_payment_method_list json, subscription_term_list json,
     city_list json, state_list json, country_list json, zip_prefix_list json, lat_list json, lng_list json,
-    street_list json, content_hash_list json, erasure_tokens_list json
+    street_list json, custom_list json, content_hash_list json, erasure_tokens_list json
 ) RETURNS TABLE (
     inserted bigint, updated bigint, unchanged bigint, suppressed bigint, rejected bigint, departed bigint,
     loaded_at text,
@@ -65,7 +65,7 @@ WITH sealed AS MATERIALIZED (
         phone_number::token, social_insurance_number::token, birth_year::integer, gender,
         employment_title, employment_key_skill, subscription_plan, subscription_status,
         subscription_payment_method, subscription_term, city, state, country, zip_prefix,
-        lat::numeric, lng::numeric, street::token, content_hash::bytea, erasure_tokens::text[]
+        lat::numeric, lng::numeric, street::token, custom::jsonb, content_hash::bytea, erasure_tokens::text[]
     FROM claimed CROSS JOIN ROWS FROM (
         json_array_elements_text(uid_list),
         json_array_elements_text(first_name_list),
@@ -89,13 +89,14 @@ WITH sealed AS MATERIALIZED (
         json_array_elements_text(lat_list),
         json_array_elements_text(lng_list),
         json_array_elements_text(street_list),
+        json_array_elements_text(custom_list), -- NULL gives no rows, and ROWS FROM then fills the column with NULL
         json_array_elements_text(content_hash_list),
         json_array_elements_text(erasure_tokens_list)
     ) AS record (
         uid, first_name, last_name, username, email, phone_number, social_insurance_number,
         birth_year, gender, employment_title, employment_key_skill, subscription_plan,
         subscription_status, subscription_payment_method, subscription_term, city, state, country,
-        zip_prefix, lat, lng, street, content_hash, erasure_tokens
+        zip_prefix, lat, lng, street, custom, content_hash, erasure_tokens
     )
 ), page AS MATERIALIZED ( -- what all steps read comes first: a row is unpacked only up to the last column read
     SELECT
@@ -127,13 +128,13 @@ WITH sealed AS MATERIALIZED (
     INSERT INTO users (
         uid, first_name, last_name, username, email, phone_number, social_insurance_number, birth_year, gender,
         employment_title, employment_key_skill, subscription_plan, subscription_status,
-        subscription_payment_method, subscription_term, key_version, content_hash, first_run_id, last_run_id,
-        sealed_at, last_seen_at
+        subscription_payment_method, subscription_term, custom, key_version, content_hash, first_run_id,
+        last_run_id, sealed_at, last_seen_at
     )
     SELECT
         uid, first_name, last_name, username, email, phone_number, social_insurance_number, birth_year, gender,
         employment_title, employment_key_skill, subscription_plan, subscription_status,
-        subscription_payment_method, subscription_term, load_page.key_version, content_hash,
+        subscription_payment_method, subscription_term, custom, load_page.key_version, content_hash,
         load_page.run_id, load_page.run_id, load_page.sealed_at, coalesce(load_page.sealed_at, now())
     FROM page
     WHERE NOT is_erased AND known_hash IS NULL
@@ -154,6 +155,7 @@ WITH sealed AS MATERIALIZED (
         subscription_status = page.subscription_status,
         subscription_payment_method = page.subscription_payment_method,
         subscription_term = page.subscription_term,
+        custom = page.custom,
         key_version = load_page.key_version,
         content_hash = page.content_hash,
         last_run_id = load_page.run_id,

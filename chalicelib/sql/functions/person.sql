@@ -33,7 +33,8 @@ BEGIN
                 'zip_prefix', zip_prefix,
                 'street', street,
                 'coordinates', json_build_object('lat', lat, 'lng', lng)
-            )
+            ),
+            'custom', custom
         )
         FROM users JOIN users_address USING (uid)
         WHERE uid = wanted

@@ -40,6 +40,7 @@ SELECT * FROM load_page(
     lat_list => %(lat)s,
     lng_list => %(lng)s,
     street_list => %(street)s,
+    custom_list => %(custom)s,
     content_hash_list => %(content_hash)s,
     erasure_tokens_list => %(erasure_tokens)s
 );

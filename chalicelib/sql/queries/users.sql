@@ -4,7 +4,7 @@ SELECT
     uid, version, iso_utc(updated_at) AS updated_at, first_name, last_name, username, email, phone_number,
     social_insurance_number, birth_year, gender, employment_title, employment_key_skill, subscription_plan,
     subscription_status, subscription_payment_method, subscription_term, city, state, country, zip_prefix,
-    lat::float8, lng::float8, street
+    lat::float8, lng::float8, street, custom
 FROM users JOIN users_address USING (uid)
 WHERE (%(after)s::uuid IS NULL OR users.uid > %(after)s::uuid)
     -- stated for both tables, or Postgres reads one of them from the beginning
@@ -23,5 +23,11 @@ WHERE (%(after)s::uuid IS NULL OR users.uid > %(after)s::uuid)
     AND (%(social_insurance_number)s::text[] IS NULL
         OR social_insurance_number = ANY (%(social_insurance_number)s))
     AND (%(street)s::text[] IS NULL OR street = ANY (%(street)s))
+    AND (%(custom)s::jsonb[] IS NULL OR EXISTS ( -- one of these objects, all of whose values are the person's
+        SELECT FROM unnest(%(custom)s::jsonb[]) AS one (wanted)
+        WHERE NOT EXISTS (
+            SELECT FROM jsonb_each_text(wanted) AS field WHERE custom ->> field.key IS DISTINCT FROM field.value
+        )
+    ))
 ORDER BY uid
 LIMIT %(limit)s;

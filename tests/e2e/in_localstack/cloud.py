@@ -140,7 +140,7 @@ class Cloud:
 
 
 def _on_a_connection_of_its_own(request, **_):
-    """Nothing is tried twice here, and LocalStack closes what was idle for a minute, even as a request comes."""
+    """Nothing is tried twice, and LocalStack closes what was idle for a minute, even as a request comes."""
     request.headers["Connection"] = "close"
 
 

@@ -1,0 +1,83 @@
+"""Custom fields: those that a dialect adds to the ones of a ``User``. Pure.
+
+Until a page has been protected, each is a column of its own; then they become one JSON object per person.
+"""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from chalicelib.users import User
+
+Treatment = Literal["keep", "token"]
+
+_MOST = 50  # in a dialect; what a response holds depends on it, see people.py
+_LONGEST = 500  # characters of a text
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_COLUMN = "custom"
+
+
+def column(name: str) -> str:
+    """The name of a custom field's column, and its path in an answer."""
+    return f"{_COLUMN}.{name}"
+
+
+def columns(users: Sequence[User], names: Collection[str]) -> dict[str, list[Any]]:
+    """The custom fields of users, as the source has them."""
+    return {column(name): list(map(attrgetter(name), users)) for name in names}
+
+
+def gathered(columns: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    """The same columns, with the custom fields, if there are any, in one: a dict per person.
+
+    Its names are in the order in which Postgres' jsonb returns them, so that a cached body equals a read one.
+    """
+    paths = [name for name in columns if name.startswith(f"{_COLUMN}.")]
+    paths.sort(key=lambda path: (len(path), path))
+    if not paths:
+        return dict(columns)
+    names = [path.removeprefix(f"{_COLUMN}.") for path in paths]
+    rows = zip(*[columns[path] for path in paths], strict=True)
+    others = {name: values for name, values in columns.items() if name not in paths}
+    return {**others, _COLUMN: [dict(zip(names, row, strict=True)) for row in rows]}
+
+
+def fault_in(kind: type[User], treatments: Mapping[str, Treatment]) -> str | None:
+    """Why these cannot be the treatments of the fields that the type adds to those of a ``User``."""
+    added = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    for name in User.__struct_fields__:
+        del added[name]
+    if unlike := sorted(added.keys() ^ treatments.keys()):
+        return f"{', '.join(unlike)}: custom must name what {kind.__name__} adds to User, and nothing else"
+    if len(added) > _MOST:
+        return f"more than {_MOST} custom fields"
+    for name, treatment in treatments.items():
+        if not _NAME.fullmatch(name):
+            return f"{name}: a custom field has a name of up to 40 characters, a-z, 0-9 and _"
+        if treatment not in get_args(Treatment):
+            return f"{name}: a custom field is treated as keep or token, not {treatment}"
+        if not _suits(added[name], treatment):
+            suitable = "text" if treatment == "token" else "text, a number, a truth value, a date or a UUID"
+            return f"{name}: must be {suitable}; text needs a maximum length of {_LONGEST} or less"
+    return None
+
+
+def _suits(kind: Any, treatment: Treatment) -> bool:
+    from msgspec import inspect  # late: most dialects have no custom fields
+
+    def suits(found: Any) -> bool:
+        if isinstance(found, inspect.Metadata):
+            return suits(found.type)
+        if isinstance(found, inspect.StrType):
+            return found.max_length is not None and found.max_length <= _LONGEST
+        return isinstance(found, inspect.NoneType) or (treatment == "keep" and isinstance(found, single))
+
+    single = (
+        inspect.BoolType, inspect.IntType, inspect.FloatType, inspect.DateType, inspect.DateTimeType,
+        inspect.UUIDType, inspect.LiteralType,
+    )  # fmt: skip
+    whole = inspect.type_info(kind)
+    return all(map(suits, whole.types if isinstance(whole, inspect.UnionType) else [whole]))

@@ -1,0 +1,3 @@
+ALTER TABLE users
+    -- the fields that the source's dialect adds to Decant's own, each kept or as a token; NULL if it adds none
+    ADD COLUMN custom jsonb CHECK (jsonb_typeof(custom) = 'object');

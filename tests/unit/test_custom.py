@@ -1,0 +1,241 @@
+"""Fields that a dialect adds to those of a user: declared, checked, cleaned, and gathered into one."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+import pytest
+from msgspec import Meta
+
+from chalicelib import custom, privacy
+from chalicelib.clean import clean
+from chalicelib.dialect import Dialect
+from chalicelib.errors import ConfigError
+from chalicelib.paging import Paging
+from chalicelib.users import Address, Email, Issue, LatitudeText, Personal, Text, User
+from chalicelib.validation import validate
+from tests.fakes import uid
+from tests.unit.test_users import TODAY
+
+
+class Employee(Personal):
+    id: UUID
+    language: str | None = None
+    boss: str | None = None
+    level: int | None = None
+    score: float | None = None
+    active: bool | None = None
+    hired: date | None = None
+    seen: datetime | None = None
+    team: UUID | None = None
+
+
+class Person(User):
+    language: Text | None = None
+    boss: Email | None = None
+    level: int | None = None
+    score: float | None = None
+    active: bool | None = None
+    hired: date | None = None
+    seen: datetime | None = None
+    team: UUID | None = None
+
+
+def to_user(one: Employee) -> Person:
+    given = msgspec.structs.asdict(one)
+    return Person(uid=given.pop("id"), last_name="Prado", **given)
+
+
+EMPLOYEES = Dialect(
+    "employees",
+    Employee,
+    to_user,
+    Paging(lambda page, size: {"page": page, "size": size}, ends=False),
+    uid="id",
+    user_type=Person,
+    custom={
+        name: "token" if name == "boss" else "keep" for name in Employee.__struct_fields__ if name != "id"
+    },
+)
+
+
+def users_of(*records: dict[str, Any], dialect: Dialect[Any] = EMPLOYEES) -> list[Any]:
+    body = json.dumps([{"id": uid(number), **record} for number, record in enumerate(records)])
+    page = validate(body.encode(), dialect, TODAY)
+    assert not page.rejects
+    return page.users
+
+
+def columns_of(*records: dict[str, Any]) -> dict[str, list[Any]]:
+    columns = clean(users_of(*records), EMPLOYEES.custom).columns
+    return {name: values for name, values in columns.items() if name.startswith("custom.")}
+
+
+# Declared
+
+
+def declared(kind: Any, treatment: Any = "keep", name: str = "field") -> Dialect[Any]:
+    """A dialect with one custom field of this type."""
+    person = msgspec.defstruct("Person", [(name, kind, None)], bases=(User,))
+    return replace(EMPLOYEES, user_type=person, custom={name: treatment})
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [Text, Text | None, Email, int, float | None, bool, date, datetime, UUID, Literal["a", "b"], Text | int],
+    ids=str,
+)
+def test_a_kept_field_has_a_single_value(kind):
+    assert declared(kind).custom == {"field": "keep"}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [str, Annotated[str, Meta(max_length=501)], list[Text], dict, Address, Address | None, LatitudeText, Any],
+    ids=str,
+)
+@pytest.mark.parametrize("treatment", ["keep", "token"])
+def test_other_types_are_refused(kind, treatment):
+    with pytest.raises(ValueError, match=r"^employees: field: must be "):
+        declared(kind, treatment)
+
+
+@pytest.mark.parametrize("kind", [int, bool | None, Text | int, date, UUID], ids=str)
+def test_only_text_has_a_token(kind):
+    with pytest.raises(ValueError, match="must be text; text needs a maximum length of 500 or less"):
+        declared(kind, "token")
+
+
+@pytest.mark.parametrize("treatment", ["drop", "generalise", "Keep", None])
+def test_a_field_is_kept_or_a_token(treatment):
+    with pytest.raises(ValueError, match="treated as keep or token"):
+        declared(Text, treatment)
+
+
+@pytest.mark.parametrize("name", ["Language", "größe", "_x", "a" * 41])
+def test_a_name_is_plain(name):
+    with pytest.raises(ValueError, match="has a name of up to 40 characters"):
+        declared(Text, name=name)
+
+
+def test_a_field_needs_a_treatment_and_a_treatment_a_field():
+    with pytest.raises(ValueError, match=r"^employees: boss: custom must name what Person adds to User"):
+        replace(EMPLOYEES, custom={name: "keep" for name in EMPLOYEES.custom if name != "boss"})
+    with pytest.raises(ValueError, match="nickname"):
+        replace(EMPLOYEES, custom={**EMPLOYEES.custom, "nickname": "keep"})
+    with pytest.raises(ValueError, match="email"):
+        replace(EMPLOYEES, custom={**EMPLOYEES.custom, "email": "keep"})
+
+
+def test_there_are_at_most_fifty():
+    fields = [(f"field_{number}", Text, "") for number in range(51)]
+    with pytest.raises(ValueError, match="more than 50 custom fields"):
+        replace(
+            EMPLOYEES,
+            user_type=msgspec.defstruct("Person", fields, bases=(User,)),
+            custom={name: "keep" for name, *_ in fields},
+        )
+
+
+# Checked
+
+
+@pytest.mark.parametrize(
+    "returned", [User(uid=UUID(int=1)), {"uid": UUID(int=1)}], ids=lambda one: type(one).__name__
+)
+def test_a_dialect_that_returns_another_type_is_refused(returned):
+    """Its custom fields would be lost without a word."""
+    dialect = replace(EMPLOYEES, to_user=lambda one: returned)
+    with pytest.raises(ConfigError, match=f"to_user of employees returns a {type(returned).__name__}, but"):
+        users_of({}, dialect=dialect)
+
+
+def test_a_subclass_that_the_dialect_does_not_name_is_refused():
+    with pytest.raises(ConfigError, match="returns a Person, but its user_type is User"):
+        users_of({}, dialect=replace(EMPLOYEES, user_type=User, custom={}))
+
+
+@pytest.mark.parametrize(
+    ("record", "path"), [({"language": "x" * 201}, "language"), ({"boss": "nobody"}, "boss")]
+)
+def test_a_value_that_does_not_fit_makes_a_reject_that_names_the_field(record, path):
+    body = json.dumps([{"id": uid(1), **record}]).encode()
+    (reject,) = validate(body, EMPLOYEES, TODAY).rejects
+    assert reject.issues == (Issue(path, "conversion"),)
+
+
+def test_a_repr_shows_no_custom_value():
+    (user,) = users_of({"language": "hush"})
+    assert repr(user) == "<Person>"
+
+
+# Cleaned
+
+
+def test_texts_are_tidied_and_other_values_stay():
+    record = {
+        "language": " pt\u0303 ", "boss": " Ann@Example.com", "level": 3, "score": -0.0, "active": False,
+        "hired": "2020-02-29", "seen": "2026-01-31T12:00:00+02:00", "team": uid(7),
+    }  # fmt: skip
+    columns = columns_of(record, {"language": "n/a", "score": 0.5, "level": 0, "active": True}, {})
+
+    assert columns.pop("custom.seen")[0].astimezone(UTC) == datetime(2026, 1, 31, 10, tzinfo=UTC)
+    assert str(columns["custom.score"][0]) == "0.0"
+    assert columns == {
+        "custom.language": ["pt\u0303", None, None],
+        "custom.boss": ["Ann@Example.com", None, None],
+        "custom.level": [3, 0, None],
+        "custom.score": [0.0, 0.5, None],
+        "custom.active": [False, True, None],
+        "custom.hired": [date(2020, 2, 29), None, None],
+        "custom.team": [UUID(uid(7)), None, None],
+    }
+
+
+def test_the_last_record_of_a_uid_counts():
+    first, last = users_of({"language": "pt"}, {"language": "de"})
+    last.uid = first.uid
+    assert clean([first, last], EMPLOYEES.custom).columns["custom.language"] == ["de"]
+
+
+# Protected and gathered
+
+
+def test_a_field_has_a_token_of_its_own_and_others_are_kept(tokeniser):
+    columns = {"custom.boss": ["ann@example.com"], "custom.language": ["pt"]}
+    treatments = {"custom.boss": "token", "custom.language": "keep"}
+
+    assert privacy.protect(columns, tokeniser, treatments) == {
+        "custom.boss": [tokeniser.token("custom.boss", "ann@example.com")],
+        "custom.language": ["pt"],
+    }
+    assert tokeniser.token("custom.boss", "x") != tokeniser.token("boss", "x")
+
+
+def test_the_table_has_the_custom_fields_last():
+    *rest, first, last = privacy.contract({"zone": "keep", "boss": "token"})
+    assert tuple(rest) == privacy.CONTRACT
+    assert [(row.path, row.treatment, row.column) for row in (first, last)] == [
+        ("custom.boss", "token", "custom.boss"),
+        ("custom.zone", "keep", "custom.zone"),
+    ]
+    assert privacy.treatments_of({"boss": "token"}) == {**privacy.TREATMENT_OF, "custom.boss": "token"}
+
+
+def test_columns_are_gathered_by_person_shorter_names_first():
+    columns = {"uid": ["a", "b"], "custom.zone": [1, 2], "custom.b": [True, None], "custom.area": [None, "x"]}
+
+    gathered = custom.gathered(columns)
+
+    assert gathered == {
+        "uid": ["a", "b"],
+        "custom": [{"b": True, "area": None, "zone": 1}, {"b": None, "area": "x", "zone": 2}],
+    }
+    assert list(gathered["custom"][0]) == ["b", "area", "zone"]
+
+
+def test_without_custom_fields_nothing_is_gathered():
+    assert custom.gathered({"uid": ["a"]}) == {"uid": ["a"]}
