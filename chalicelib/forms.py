@@ -73,14 +73,15 @@ RejectCursor = Annotated[
 ]
 
 
+CustomText = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]
 CustomFilter = Annotated[
-    dict[str, Filter],
+    dict[str, CustomText],
     Meta(
         description="Kept custom fields, as in `custom[language]=pt`: each matches its stored value exactly."
     ),
 ]
 CustomValues = Annotated[
-    dict[str, Annotated[str, Meta(min_length=1, max_length=500)]],
+    dict[str, CustomText],
     Meta(min_length=1, description="Custom fields that are stored as tokens, by name."),
 ]
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal
 from html import unescape
+from itertools import compress
 from typing import Any
 from unicodedata import normalize
 from urllib.parse import unquote
@@ -26,19 +27,18 @@ def withhold(
     for name, treatment in treatments.items():
         if treatment != "keep" or name == "uid":
             continue
-        texts = {value: _written(value) for value in set(columns[name])}
-        if not _is_identifying(" x ".join(texts.values())):
+        values = list(set(columns[name]))
+        texts = [value if type(value) is str else _written(value) for value in values]
+        if not _is_identifying(" x ".join(texts)):
             continue  # nearly always; a search for each text would take longer
-        if identifying := {value for value, text in texts.items() if _is_identifying(text)}:
+        if identifying := set(compress(values, map(_is_identifying, texts))):
             withheld[name] = sum(value in identifying for value in columns[name])
             cleared[name] = [None if value in identifying else value for value in columns[name]]
     return cleared, withheld
 
 
 def _written(value: Any) -> str:
-    """What may identify somebody: a text, or all digits of a number."""
-    if type(value) is str:
-        return value
+    """All digits of a number; nothing of other values, such as a date."""
     return f"{Decimal(str(value)).normalize():f}" if type(value) in (int, float) else ""
 
 

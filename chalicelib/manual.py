@@ -87,6 +87,9 @@ def _described(schema: dict[str, Any]) -> str:
         return " or ".join(map(_described, schema["anyOf"]))
     if schema.get("type") == "array":
         return f"list of {_described(schema['items'])}"
+    if values := schema.get("additionalProperties"):
+        about = _prose(schema.get("description", ""))
+        return ", ".join(filter(None, [f"object whose values are {_described(values)}", about]))
     details = (f"{name} {value}" for name, value in schema.items() if name not in {"type", "description"})
     words = [escape(word) for word in (schema.get("type", ""), *details)]
     return ", ".join(filter(None, [*words, _prose(schema.get("description", ""))]))

@@ -63,9 +63,14 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
 
 def _query_parameters(schema: dict[str, Any]) -> list[dict[str, Any]]:
     return [
-        {"name": name, "in": "query", "required": False, "schema": property_}
+        {"name": name, "in": "query", "required": False, **_style(property_), "schema": property_}
         for name, property_ in schema.get("properties", {}).items()
     ]
+
+
+def _style(schema: dict[str, Any]) -> dict[str, Any]:
+    """How a query writes an object: ``custom[language]=pt``."""
+    return {"style": "deepObject", "explode": True} if schema.get("type") == "object" else {}
 
 
 def _operation(route: Route, query: list[dict[str, Any]]) -> dict[str, Any]:
