@@ -73,15 +73,14 @@ RejectCursor = Annotated[
 ]
 
 
-CustomText = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]
 CustomFilter = Annotated[
-    dict[str, CustomText],
+    dict[str, Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]],
     Meta(
         description="Kept custom fields, as in `custom[language]=pt`: each matches its stored value exactly."
     ),
 ]
 CustomValues = Annotated[
-    dict[str, CustomText],
+    dict[str, Annotated[str, Meta(min_length=1, max_length=500)]],
     Meta(min_length=1, description="Custom fields that are stored as tokens, by name."),
 ]
 

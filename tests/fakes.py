@@ -93,6 +93,8 @@ def page_load(
     key: KeyInUse | None = None,
 ) -> PageLoad:
     columns = {name: [row[name] for row in people] for name in person(0)}
+    if any("custom" in row for row in people):
+        columns["custom"] = [row.get("custom") for row in people]
     drafts = views.user_drafts(columns)
     tokens = [[]] * len(people) if erasure_tokens is None else erasure_tokens
     written = columns_json(columns, drafts, tokens)

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.decant import page_of_source
-from tests.fakes import KEY, person
+from tests.fakes import KEY, person, token
 from tests.integration.api_support import READ, load
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
@@ -150,6 +150,23 @@ def test_a_person_is_shown_as_stored(tab, decant):
         person["address"]["city"],
     ):
         assert value in shown
+
+
+def test_custom_fields_are_shown_if_there_are_any(tab, decant):
+    uid = decant.server.get_json("/users?limit=1&country=Japan")["items"][0]["uid"]
+    tab.go(f"#/people/{uid}")
+    expect(tab.page.get_by_role("heading", name="Kept")).to_be_visible()
+    expect(tab.page.get_by_role("heading", name="Custom")).to_have_count(0)
+
+    custom = {"boss": token("b"), "language": HOSTILE, "level": 3, "active": False, "team": None}
+    load(decant.store, person(667, custom=custom))
+    tab.go(f"#/people/{person(667)['uid']}")
+
+    card = tab.page.locator(".card", has=tab.page.get_by_role("heading", name="Custom"))
+    expect(card.locator("dt")).to_have_text(["boss", "team", "level", "active", "language"])
+    expect(card.locator("dd")).to_have_text([token("b"), "not stored", "3", "false", HOSTILE])
+    expect(card.locator("code.token")).to_have_text([token("b")])
+    decant.store.erase(person(667)["uid"], ["v1_" + "i" * 24], KEY)
 
 
 def test_an_unknown_id_is_reported(tab):

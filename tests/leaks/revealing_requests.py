@@ -56,6 +56,9 @@ def _malformed(text: str) -> list[bytes]:
         {"email": text * 20},
         {"email": None, "name": text},
         {"email": text, "password": text},
+        {"custom": {"email": text}},
+        {"custom": {text: text}},
+        {"custom": text},
         [text],
         text,
     ]
@@ -85,7 +88,15 @@ def out_of_place(text: str) -> list[Request]:
         ),
         *(
             Request(400, "GET", f"/users?{name}={quoted}")
-            for name in ("cursor", "limit", "updated_since", quoted)
+            for name in (
+                "cursor",
+                "limit",
+                "updated_since",
+                "custom",
+                "custom[city]",
+                f"custom[{quoted}]",
+                quoted,
+            )
         ),
         *(
             Request(200, "GET", f"/users?{name}={quoted}")

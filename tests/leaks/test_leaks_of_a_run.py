@@ -1,11 +1,19 @@
 """A run stores and reveals no raw value, whatever the source sends and whatever is wrong with a record."""
 
 import json
+from dataclasses import replace
+from typing import Any
 
-from chalicelib import runs, wiring
+from msgspec import structs
+
+from chalicelib import runs, sources, wiring
+from chalicelib.dialect import Dialect
 from chalicelib.sources import client
+from chalicelib.users import Email, Text, User
 from tests.builders import Api, paged
+from tests.leaks.canaries import leaves
 from tests.leaks.faults import BROKEN_HEADERS, SOURCE_FAULTS, Fault, spoiled
+from tests.leaks.revealing_requests import Request
 from tests.leaks.scene import Scene, under_all_settings
 from tests.leaks.source import Answer, answer
 
@@ -30,6 +38,57 @@ def test_good_and_bad_records(scene: Scene, api: Api, sql, chosen: dict[str, str
     assert sql("SELECT count(*), count(sealed) FROM rejects") == [(2 * len(bad), 2 * len(bad) * bool(chosen))]
     for (run_id,) in sql("SELECT run_id FROM runs WHERE rejected > 0"):
         assert scene.replay(run_id) == "succeeded"
+    assert scene.leaks() == []
+
+
+class Person(User):
+    mail: Email | None = None
+    number: Text | None = None
+    kept: Text | None = None
+    care_of: Text | None = None  # kept, and yet it holds an address
+    digits: int | None = None  # and this a number
+
+
+def with_custom_fields(dialect: Dialect[Any]) -> Dialect[Any]:
+    """The same dialect, which stores some values a second time as custom fields."""
+
+    def to_user(record: Any) -> Person:
+        user = dialect.to_user(record)
+        assert user
+        return Person(
+            **structs.asdict(user),
+            mail=user.email, number=user.phone_number, kept=user.gender, care_of=f"c/o {user.email}",
+            digits=int("".join(filter(str.isdigit, user.phone_number or ""))),
+        )  # fmt: skip
+
+    custom: dict[str, Any] = {
+        "mail": "token",
+        "number": "token",
+        "kept": "keep",
+        "care_of": "keep",
+        "digits": "keep",
+    }
+    return replace(dialect, to_user=to_user, user_type=Person, custom=custom)
+
+
+@under_all_settings
+def test_custom_fields(scene: Scene, api: Api, sql, chosen, monkeypatch):
+    monkeypatch.setitem(sources.BY_NAME, str(api), with_custom_fields(api.dialect))
+    scene.use_dialect(api)
+    good = scene.canaries.people(api, "good", 2)
+    mail = next(str(value) for path, value in leaves(good[0]) if path == "email")
+
+    assert scene.ingest_page(api, *good, *spoiled(scene.canaries, api), *good * 40) == "succeeded"
+
+    counts = ", ".join(
+        f"count(custom ->> '{name}')" for name in ("mail", "number", "kept", "care_of", "digits")
+    )
+    assert sql(f"SELECT {counts} FROM users") == [(2, 2, 2, 0, 0)]
+    for body, found in ({"mail": mail}, 1), ({"mail": f"{mail}x"}, 0), ({"care_of": mail}, None):
+        sent = Request(200, "POST", "/users/lookup", json.dumps({"custom": body}).encode())
+        status, answered = scene.ask(sent)
+        assert (status, answered.count(b'"uid"')) == ((200, found) if found is not None else (400, 0))
+    assert scene.ask(Request(200, "GET", "/users", headers={"Accept": "text/csv"}))[0] == 200
     assert scene.leaks() == []
 
 

@@ -148,6 +148,15 @@ def test_every_parameter_is_one_that_the_route_accepts(document):
         assert in_path == set(re.findall(r"{(\w+)}", which[1]))
 
 
+def test_a_query_writes_an_object_with_brackets(document):
+    parameters = operations(document)["GET", "/users"]["parameters"]
+
+    (custom,) = (one for one in parameters if one["schema"].get("type") == "object")
+
+    assert (custom["name"], custom["style"], custom["explode"]) == ("custom", "deepObject", True)
+    assert {one.get("style") for one in parameters if one is not custom} == {None}
+
+
 def test_a_look_up_needs_at_least_one_value_and_allows_no_other_fields(document):
     lookup = document["components"]["schemas"]["Lookup"]
 
