@@ -14,21 +14,28 @@ const FILTERS = [
 
 /** The filters among an address's parameters. */
 export function filtersOf(query) {
-  const names = [...FILTERS.map(({ name }) => name), "updated_since"];
+  const names = [...FILTERS.map(({ name }) => name), "updated_since", ...Object.keys(query).filter((name) => /^custom\[\w+\]$/.test(name))];
   return Object.fromEntries(names.filter((name) => query[name]).map((name) => [name, query[name]]));
 }
 
-export function filterForm(filters, signal) {
-  const fields = FILTERS.map((field) => ({ ...field, input: element("input", { name: field.name, value: filters[field.name] ?? "", maxlength: 200, autocomplete: "off" }) }));
+export function filterForm(filters, custom, signal) {
+  const field = (filter, maxlength = 200) => ({ ...filter, input: element("input", { name: filter.name, value: filters[filter.name] ?? "", maxlength, autocomplete: "off" }) });
+  const fields = FILTERS.map((filter) => field(filter));
   const since = element("input", { name: "updated_since", type: "datetime-local", value: filters.updated_since ? local(filters.updated_since) : "" });
   const apply = (event) => {
     event.preventDefault();
-    const wanted = Object.fromEntries(fields.map(({ name, input }) => [name, input.value]));
-    if (since.value) wanted.updated_since = new Date(since.value).toISOString();
+    const entered = Object.fromEntries(fields.map(({ name, input }) => [name, input.value]));
+    const wanted = { ...filters, ...entered, updated_since: since.value && new Date(since.value).toISOString() };
     const address = listAt("#/people", wanted);
     if (address === location.hash) dispatchEvent(new Event("hashchange")); // asks again
     else location.hash = address;
   };
+  const changed = labelled("Changed since", since);
+  custom.then((of) => {
+    const added = of("keep").map((name) => field({ name: `custom[${name}]`, label: name }, 500));
+    changed.before(...added.map(({ label, input }) => labelled(label, input)));
+    fields.push(...added);
+  });
   suggest(fields, signal);
   const count = Object.keys(filters).length;
   return element(
@@ -39,7 +46,7 @@ export function filterForm(filters, signal) {
       "form",
       { class: "fields", submit: apply },
       fields.map(({ label, input }) => labelled(label, input)),
-      labelled("Changed since", since),
+      changed,
       element("div", { class: "buttons" }, element("button", { class: "main" }, "Apply"), count > 0 && element("a", { href: "#/people" }, "Clear filters")),
     ),
   );

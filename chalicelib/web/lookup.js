@@ -22,8 +22,9 @@ const TYPOS = {
 const MOST = 100;
 
 /** The form, and the place where the answer will appear. */
-export function lookup(signal) {
+export function lookup(custom, signal) {
   const field = element("select", {}, FIELDS.map(([value, label]) => element("option", { value }, label)));
+  custom.then((of) => field.append(...of("token").map((name) => element("option", { value: `custom.${name}` }, name))));
   const value = element("input", { type: "text", autocomplete: "off", spellcheck: "false", autocapitalize: "off", required: true, maxlength: 702 });
   const answer = element("section", { class: "card answer" });
   const show = (...nodes) => {
@@ -39,7 +40,8 @@ export function lookup(signal) {
     event.preventDefault();
     asked += 1;
     const mine = asked; // an answer that arrives after a newer query is discarded
-    const body = { [field.value]: value.value };
+    const [outer, inner] = field.value.split(".");
+    const body = { [outer]: inner ? { [inner]: value.value } : value.value };
     const label = field.selectedOptions[0].textContent;
     value.value = "";
     show(element("p", { class: "fine" }, "Loading …"));

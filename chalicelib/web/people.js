@@ -17,15 +17,22 @@ export function people(place, signal, search = "") {
   const query = Object.fromEntries(new URLSearchParams(search));
   const filters = filtersOf(query);
   const list = element("div", { click: remember });
+  const custom = customFields(signal);
   fill(
     place,
     element("h1", { tabindex: -1 }, "People"),
     element("p", { class: "lead" }, "As they are stored: identifying values are replaced by tokens."),
-    element("div", { class: "tools" }, filterForm(filters, signal), lookup(signal)),
+    element("div", { class: "tools" }, filterForm(filters, custom, signal), lookup(custom, signal)),
     element("section", { class: "card", "aria-label": "People" }, list),
   );
   const load = () => ask("users", { query: { ...filters, cursor: query.cursor, limit: SHOWN }, signal });
   show(list, "people", load, ({ data }) => drawn(data, query, filters, signal)).then(() => backTo(list));
+}
+
+/** The fields that the source adds, by treatment; none if they are not available. */
+async function customFields(signal) {
+  const { data } = await ask("contract", { signal }).catch(() => ({ data: { fields: [] } }));
+  return (treatment) => data.fields.filter((field) => field.path.startsWith("custom.") && field.treatment === treatment).map(({ path }) => path.slice("custom.".length));
 }
 
 function drawn({ items, next }, query, filters, signal) {

@@ -177,6 +177,43 @@ def test_an_unknown_id_is_reported(tab):
     expect(tab.page.get_by_role("alert")).to_contain_text("Not found")
 
 
+def test_kept_custom_fields_are_filters_and_tokens_are_looked_up(tab, decant):
+    fields = [
+        {"path": f"custom.{name}", "treatment": kind}
+        for name, kind in [("language", "keep"), ("boss", "token")]
+    ]
+    everybody, bodies = decant.server.get_json("/users?limit=2"), []
+    filtered = re.compile(r"/users\?.*custom")
+
+    def found(route):
+        bodies.append(route.request.post_data_json)
+        route.fulfill(json=everybody)
+
+    tab.page.route("**/contract", lambda route: route.fulfill(json={"fields": fields}))
+    tab.page.route(filtered, lambda route: route.fulfill(json=everybody))
+    tab.page.route("**/users/lookup*", found)
+    tab.go("#/people?custom%5Blanguage%5D=de&country=Japan")
+    tool = opened(tab, "Filter (2)")
+    expect(tool.get_by_label("boss")).to_have_count(0)
+    expect(tool.get_by_label("language")).to_have_value("de")
+
+    tool.get_by_label("Country").fill("")
+    tool.get_by_label("language").fill("pt")
+    with tab.page.expect_request(filtered) as asked:
+        tab.button("Apply").click()
+
+    assert "custom%5Blanguage%5D=pt&limit=50" in asked.value.url
+    assert tab.page.url.endswith("#/people?custom%5Blanguage%5D=pt")
+    expect(tab.rows(MATCHING)).to_have_count(2)
+    tool = opened(tab, "Look up")
+    tool.get_by_label("Field").select_option("boss")
+    tool.get_by_label("Raw value").fill("ann@example.com")
+    tool.get_by_role("button").click()
+    expect(tab(".answer")).to_contain_text("2 people with this boss.")
+    assert bodies == [{"custom": {"boss": "ann@example.com"}}]
+    tab.page.unroute_all()
+
+
 # Look-ups
 
 
