@@ -51,7 +51,7 @@ def crash(_: int) -> None:
     """The process dies in the middle of cleaning, and faulthandler reports where."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold all of the process's memory
     faulthandler.enable()
-    _plant_in_clean(lambda users: os.abort())
+    _plant_in_clean(lambda users, custom: os.abort())
     _invoke_ingest()
 
 
@@ -62,13 +62,13 @@ def _invoke_ingest() -> Any:
     return app.ingest(event, LambdaContext("ingest", 128, max_runtime_ms=900_000))
 
 
-def _plant_in_clean(defect: Callable[[Any], Any]) -> None:
+def _plant_in_clean(defect: Callable[[Any, Any], Any]) -> None:
     from chalicelib import prepare
 
     prepare.clean = defect
 
 
-def _raise(users: Any) -> None:
+def _raise(users: Any, custom: Any) -> None:
     shown = f"{users[0].email} {users[0].last_name}"
     raise RuntimeError(shown) from KeyError(shown)
 
