@@ -25,7 +25,7 @@ from chalicelib.users import NumericText, Personal, User, misfit, numeric
 
 T = TypeVar("T", bound=Struct)
 
-_ANY_CURSOR = dict[str, str | int | list[str]] | None
+_ANY_CURSOR, _ANY_OBJECT = dict[str, str | int | list[str]] | None, dict[str, Any] | None
 _IMPLAUSIBLE_TOTAL = 10**8  # a run's error repeats the total, which must not be somebody's number
 _MAX_UNKNOWN = 1_000  # unknown fields kept per record; more are not worth the memory
 
@@ -84,7 +84,8 @@ class Dialect(Generic[T]):
         if self.paging.next_cursor is None:
             return body.next_query if isinstance(body, Body) else None
         try:
-            cursor: Cursor | None = msgspec.convert(self.paging.next_cursor(self._parsed(body)), _ANY_CURSOR)
+            kind = _ANY_CURSOR if self.paging.method == "GET" else _ANY_OBJECT
+            cursor: Cursor | None = msgspec.convert(self.paging.next_cursor(self._parsed(body)), kind)
             json.dumps(cursor, ensure_ascii=False).encode()  # a lone surrogate cannot be sent
             return cursor
         except _FAULTS_OF_ANY_JSON as error:

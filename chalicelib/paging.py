@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-# The query parameters that lead from one page to the next; a list is sent as several of the same name.
-Cursor = Mapping[str, str | int | list[str]]
+# What leads from one page to the next: query parameters, of which a list is sent as several of the same name;
+# or parts of a posted query, at any depth.
+Cursor = Mapping[str, Any]
 
 
 class Body(bytes):
@@ -15,9 +16,19 @@ class Body(bytes):
     next_query: Cursor | None = None
 
 
+def merged(query: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
+    """The query with what is added to it, which wins; objects within them are merged likewise."""
+    both = {**query, **added}
+    for name in query.keys() & added.keys():
+        if isinstance(query[name], Mapping) and isinstance(added[name], Mapping):
+            both[name] = merged(query[name], added[name])
+    return both
+
+
 @dataclass(frozen=True)
 class Paging:
     """One API's way to page. ``query`` gets a page's number, from 1, and how many records it is to have.
+    With the ``method`` POST, it is sent as a JSON body, and what is added to it is merged at any depth.
 
     ``ends`` means that the API has a last page, and that pages after it hold no records; ``pages_vary``, that
     a page before the last may have fewer records than requested. ``total`` is the dotted path of the number
@@ -31,18 +42,22 @@ class Paging:
     returns what to add to the query.
     """
 
-    query: Callable[[int, int], Mapping[str, int | str]]
+    query: Callable[[int, int], Mapping[str, Any]]
     ends: bool = True
     pages_vary: bool = False
     total: str | None = None
     next_cursor: Callable[[Any], Cursor | None] | None = None
     next_link: bool = False
-    since: Callable[[datetime], Mapping[str, str | int]] | None = None
+    since: Callable[[datetime], Mapping[str, Any]] | None = None
+    method: Literal["GET", "POST"] = "GET"
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a ``since`` without an end: no run could tell that it has everybody."""
+        """Raises ValueError for a ``since`` without an end, as no run could tell that it has everybody, and
+        for a ``next_link`` with POST."""
         if self.since and not self.has_end:
             raise ValueError("since needs an API that ends, or pages by cursor")
+        if self.next_link and self.method != "GET":
+            raise ValueError("an API whose next page is a link is asked with GET")
 
     @property
     def by_cursor(self) -> bool:

@@ -16,7 +16,7 @@ from chalicelib.edges import Edges, Plan
 from chalicelib.envelope import TooManyRecords
 from chalicelib.errors import ConfigError, RejectBudgetExceeded, SourceInvalid
 from chalicelib.ledger import PageLoad, RejectRow, Replay
-from chalicelib.paging import Cursor
+from chalicelib.paging import Cursor, merged
 from chalicelib.report import Reading, Report
 from chalicelib.timing import timed
 from chalicelib.users import MAX_PAGE_SIZE
@@ -131,7 +131,7 @@ def _fetch(edges: Edges, plan: Plan, page: int, report: Report) -> bytes:
     since = None if cursor and paging.next_link else paging.since  # a link is complete
     with timed(report, "fetch"):
         changed = since(datetime.fromisoformat(report.since)) if since and report.since else {}
-        query = {**changed, **(cursor or {})}
+        query = merged(changed, cursor or {})
         added = [query] if query else []  # most sources need not know of it
         return edges.source.fetch(page, plan.page_size, *added)
 

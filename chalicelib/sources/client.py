@@ -17,7 +17,7 @@ from tenacity import (
 
 from chalicelib.dialect import Dialect
 from chalicelib.errors import SourceInvalid
-from chalicelib.paging import Body, Cursor
+from chalicelib.paging import Body, Cursor, merged
 from chalicelib.sources.exchange import Failure, Limits, Reply, Server, TooLarge, Transient, Unauthorized
 from chalicelib.sources.oauth import ClientCredentials
 
@@ -92,7 +92,7 @@ class Source:
 
     def _request(self, page: int, size: int, cursor: Cursor | None, deadline: float) -> requests.Request:
         paging, url = self.dialect.paging, self._url
-        query = {**paging.query(page, size), **(cursor or {})}
+        query = merged(paging.query(page, size), cursor or {})
         if cursor and paging.next_link and page > 1:  # it is complete, but for a key in the URL
             parts = urlsplit(url)
             query = {**parse_qs(parts.query, keep_blank_values=True), **cursor}
@@ -102,7 +102,8 @@ class Source:
             token = self._credentials.token(deadline)
             value = f"Bearer {token}" if header.lower() == "authorization" else token
         auth = None if value is None else partial(_with_header, header, value)
-        return requests.Request("GET", url, self.dialect.headers, params=query, auth=auth)
+        sent = {"json": query} if paging.method == "POST" else {"params": query}
+        return requests.Request(paging.method, url, self.dialect.headers, auth=auth, **sent)
 
 
 def _with_header(name: str, value: str, request: requests.PreparedRequest) -> requests.PreparedRequest:

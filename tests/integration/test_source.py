@@ -251,6 +251,39 @@ def test_a_dialects_own_headers_are_sent_and_win_over_the_clients(source_of, mon
     assert [line for line in heard if line.startswith(b"accept:")] == [b"accept: application/vnd.api+json"]
 
 
+def test_a_posted_query_is_a_json_body_with_the_cursor_in_it(source_of, monkeypatch):
+    def query(page, size):
+        return {"query": "{ users }", "variables": {"first": size, "page": page}}
+
+    posted = replace(
+        random_data_api.DIALECT, paging=Paging(query, method="POST"), headers={"X-Api-Version": "2"}
+    )
+    monkeypatch.setitem(DIALECTS, "posted", posted)
+    heard = []
+
+    def talk(peer):
+        heard.append(peer.heard if peer.heard.endswith(b"}") else peer.heard + peer.listen())
+        if len(heard) > 1:
+            peer.say(OK + b"Content-Length: 2\r\n\r\n[]")  # the first request gets no answer
+
+    with HostileServer(talk) as server:
+        source = source_of(f"{server.url}?key=k", dialect="posted", authorization="Bearer of-the-source")
+        assert source.fetch(2, 5, {"variables": {"after": "ü"}}) == b"[]"
+
+    assert len(heard) == 2
+    for request in heard:
+        head, _, body = request.partition(b"\r\n\r\n")
+        assert head.startswith(b"POST /users?key=k HTTP/1.1\r\n")
+        lines = {
+            b"content-type: application/json",
+            b"authorization: bearer of-the-source",
+            b"x-api-version: 2",
+        }
+        assert lines <= set(head.lower().split(b"\r\n"))
+        variables = {"first": 5, "page": 2, "after": "ü"}
+        assert json.loads(body) == {"query": "{ users }", "variables": variables}
+
+
 def test_the_user_in_the_url_wins_over_a_netrc(authorization_of):
     sent = authorization_of("http://user:password@users.example/")
 

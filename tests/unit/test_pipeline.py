@@ -652,6 +652,27 @@ def test_a_page_whose_cursor_cannot_be_found_ends_the_run(next_cursor, caplog):
     assert VALUE not in caplog.text
 
 
+def test_the_cursor_of_a_posted_query_may_be_an_object():
+    cursors = iter([{"variables": {"after": VALUE, "filter": None}}, None])
+    trial = by_cursor(page(2), page(2, first=2), next_cursor=lambda _: next(cursors))
+    trial.source.dialect = paged(trial.source.dialect, method="POST")
+
+    report = trial()
+
+    assert (report.status, report.inserted) == ("succeeded", 4)
+    assert trial.source.cursors == [None, {"variables": {"after": VALUE, "filter": None}}]
+
+
+@pytest.mark.parametrize("cursor", ["text", {"after": object()}, {"after": "\ud800"}, {5: 1}], ids=ascii)
+def test_the_cursor_of_a_posted_query_must_be_a_json_object(cursor, caplog):
+    trial = by_cursor(page(2), next_cursor=lambda _: cursor)
+    trial.source.dialect = paged(trial.source.dialect, method="POST")
+
+    report = trial()
+
+    assert report.error == "page 1: next_cursor of random-data-api does not understand the body"
+
+
 def test_a_record_that_is_nested_too_deeply_does_not_hide_the_cursor():
     deep = RANDOM_DATA_API.page(record(0), record(1)).removesuffix(b"]") + b"," + b"[" * 5_000 + b"]" * 5_001
     cursors = iter([{"page": 2}, None])

@@ -10,7 +10,7 @@ import pytest
 from msgspec import Meta, Raw, Struct, field
 
 from chalicelib.dialect import Dialect
-from chalicelib.paging import Paging
+from chalicelib.paging import Paging, merged
 from chalicelib.users import Address, Coordinates, Email, Issue, Personal, Text, User
 from chalicelib.validation import ValidatedPage, validate
 from tests.fakes import uid
@@ -63,6 +63,33 @@ def test_a_source_without_an_end_cannot_ask_for_changes():
         Paging(SCIM.paging.query, ends=False, **since)
 
     assert Paging(SCIM.paging.query, ends=False, next_link=True, **since).has_end
+
+
+def test_a_link_is_not_posted():
+    with pytest.raises(ValueError, match="is asked with GET"):
+        Paging(SCIM.paging.query, next_link=True, method="POST")
+
+
+@pytest.mark.parametrize(
+    ("query", "added", "both"),
+    [
+        ({"a": 1}, {"b": 2}, {"a": 1, "b": 2}),
+        ({"a": 1}, {"a": 2}, {"a": 2}),
+        (
+            {"a": {"b": {"c": 1, "d": 2}}},
+            {"a": {"b": {"c": 3}, "e": 4}},
+            {"a": {"b": {"c": 3, "d": 2}, "e": 4}},
+        ),
+        ({"a": {"b": 1}}, {"a": 2}, {"a": 2}),
+        ({"a": 1}, {"a": {"b": 2}}, {"a": {"b": 2}}),
+        ({"a": [1]}, {"a": [2]}, {"a": [2]}),
+        ({"a": {"b": 1}}, {}, {"a": {"b": 1}}),
+    ],
+)
+def test_what_is_added_to_a_query_is_merged_and_wins(query, added, both):
+    before = json.dumps([query, added])
+    assert merged(query, added) == both
+    assert json.dumps([query, added]) == before
 
 
 def test_an_api_ends_and_its_pages_are_full_unless_its_dialect_says_otherwise():

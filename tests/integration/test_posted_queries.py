@@ -1,0 +1,120 @@
+"""A source that is asked with posted queries, as GraphQL is: the dialect of the document, over two pages."""
+
+import ast
+import json
+import re
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from chalicelib import runs, sources
+from chalicelib.dialect import Dialect
+from chalicelib.paging import Paging
+from chalicelib.users import Email, Personal, User
+from tests.fakes import uid
+
+TEXT = (Path(__file__).parents[2] / "docs" / "adapting.md").read_text(encoding="utf-8")
+(DOCUMENTED,) = re.findall(r"```py\n(.*?)```", TEXT, re.DOTALL)
+
+
+class Member(Personal):
+    id: UUID
+    mail: Email
+
+
+def dialect(**changes):
+    names = {"Any": object}
+    exec(compile(ast.parse(DOCUMENTED), "adapting.md", "exec"), names)  # noqa: S102  our own document
+    paging = Paging(names["query"], next_cursor=names["next_cursor"], method="POST")
+    return Dialect(
+        "graph",
+        Member,
+        lambda member: User(uid=member.id, email=member.mail),
+        replace(paging, **changes),
+        uid="id",
+        envelope="data.users.nodes",
+    )
+
+
+@contextmanager
+def graph(pages):
+    """Serves the pages, by the cursor that asks for them; yields the URL and the bodies that were posted."""
+    asked = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            asked.append(body)
+            found = json.dumps(pages[body["variables"].get("after")]).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/graphql-response+json")
+            self.send_header("Content-Length", str(len(found)))
+            self.end_headers()
+            self.wfile.write(found)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/graphql", asked
+        finally:
+            server.shutdown()
+
+
+def page(*numbers, after=None):
+    nodes = [{"id": uid(number), "mail": f"m{number}@example.com"} for number in numbers]
+    info = {"hasNextPage": after is not None, "endCursor": after}
+    return {"data": {"users": {"nodes": nodes, "pageInfo": info}}}
+
+
+@pytest.fixture
+def ingest(monkeypatch, app_environment):
+    def run(url, **changes):
+        monkeypatch.setitem(sources.BY_NAME, "graph", dialect(**changes))
+        app_environment(SOURCE_URL=url, SOURCE_DIALECT="graph", SOURCE_PAGES="9", SOURCE_PAGE_SIZE="2")
+        return runs.run_ingest("schedule")
+
+    return run
+
+
+def test_each_page_is_asked_for_with_the_cursor_of_the_one_before_it(ingest):
+    with graph({None: page(1, 2, after="two"), "two": page(3)}) as (url, asked):
+        report = ingest(url)
+
+    assert (report.status, report.inserted) == ("succeeded", 3)
+    assert [body["variables"] for body in asked] == [{"first": 2}, {"first": 2, "after": "two"}]
+    assert len({body["query"] for body in asked}) == 1
+
+
+def test_changes_are_asked_for_on_each_page(ingest):
+    def since(time: datetime):
+        return {"variables": {"changed": time.isoformat()}}
+
+    with graph({None: page(1, after="two"), "two": page(2)}) as (url, asked):
+        assert ingest(url, since=since).status == "succeeded"
+        assert ingest(url, since=since).since
+
+    everybody, changes = [body["variables"] for body in asked[:2]], [body["variables"] for body in asked[2:]]
+    assert [sorted(variables) for variables in everybody] == [["first"], ["after", "first"]]
+    assert [sorted(variables) for variables in changes] == [
+        ["changed", "first"],
+        ["after", "changed", "first"],
+    ]
+
+
+def test_errors_without_data_fail_the_page_and_are_not_repeated(ingest):
+    with graph({None: {"errors": [{"message": "hush"}], "data": None}}) as (url, _):
+        report = ingest(url)
+
+    assert report.status == "failed"
+    assert report.error == (
+        "page 1: the body holds no list of records in the format of graph (expected at data.users.nodes)"
+    )
