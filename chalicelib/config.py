@@ -21,13 +21,7 @@ from chalicelib.users import MAX_PAGE_SIZE, MAX_PAGES
 DEFAULT_SCHEDULE = "rate(5 minutes)"
 
 # Needed before the others can be read, or independently of them.
-NOT_IN_SETTINGS = (
-    "SECRET_ID",
-    "INGEST_SCHEDULE",
-    "ALLOWED_ORIGIN",
-    "LOG_LEVEL",
-    "QUEUE_NAME",
-)
+NOT_IN_SETTINGS = ("SECRET_ID", "INGEST_SCHEDULE", "ALLOWED_ORIGIN", "LOG_LEVEL", "QUEUE_NAME")
 
 
 @dataclass(frozen=True)
@@ -39,6 +33,7 @@ class Settings:
     source_url: str = field(repr=False)
     source_authorization: str | None = field(default=None, repr=False)
     source_token_url: str | None = field(default=None, repr=False)
+    source_token_key: str | None = field(default=None, repr=False)
     source_dialect: str = "random-data-api"
     source_pages: int = 1
     source_page_size: int = 100
@@ -77,6 +72,7 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         source_url=get.url("SOURCE_URL", "http", "https"),
         source_authorization=get.header("SOURCE_AUTHORIZATION", instead_of="SOURCE_TOKEN_URL"),
         source_token_url=get.url("SOURCE_TOKEN_URL", "http", "https", required=False) or None,
+        source_token_key=values.get("SOURCE_TOKEN_KEY") or None,
         source_dialect=values.get("SOURCE_DIALECT") or Settings.source_dialect,
         source_pages=get.integer("SOURCE_PAGES", Settings.source_pages, MAX_PAGES),
         source_page_size=get.integer("SOURCE_PAGE_SIZE", Settings.source_page_size, MAX_PAGE_SIZE),

@@ -161,6 +161,7 @@ def source() -> Source:
         dialect(),
         authorization=read.source_authorization,
         token_url=read.source_token_url,
+        token_key=read.source_token_key,
     )
 
 

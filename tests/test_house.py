@@ -14,7 +14,13 @@ SOURCES = {
     f"sources.{path.stem}".removesuffix(".__init__"): path
     for path in (ROOT / "chalicelib/sources").glob("*.py")
 }
-CLIENT = {"sources.client", "sources.connections", "sources.exchange", "sources.oauth"}
+CLIENT = {
+    "sources.assertions",
+    "sources.client",
+    "sources.connections",
+    "sources.exchange",
+    "sources.oauth",
+}
 DIALECTS = SOURCES.keys() - {"sources", *CLIENT}
 ALL = {"app": ROOT / "app.py", **ROOMS, **SOURCES}
 
@@ -154,7 +160,8 @@ MAY_IMPORT = {
     "aws": {"errors"},
     "sources": {"dialect", "errors"} | DIALECTS,
     "sources.client": {"dialect", "errors", "paging", "sources.exchange", "sources.oauth"},
-    "sources.oauth": {"errors", "sources.exchange"},
+    "sources.oauth": {"errors", "sources.assertions", "sources.exchange"},
+    "sources.assertions": {"errors"},
     "sources.exchange": {"errors", "sources.connections", "transport"},
     "sources.connections": set(),
     **{room: {"dialect", "paging", "users"} for room in DIALECTS},
@@ -185,11 +192,11 @@ OWNERS = {
     "pandas": {"clean"},
     "psycopg2": {"pool"},
     "redis": {"redis_connections"},
-    "requests": CLIENT,
+    "requests": CLIENT - {"sources.assertions"},
     "urllib3": {"sources.connections", "sources.exchange"},
     "tenacity": {"sources.client", "retries"},
     "hmac": {"privacy"},
-    "cryptography": {"privacy", "quarantine"},
+    "cryptography": {"privacy", "quarantine", "sources.assertions"},
     "boto3": {"aws"},
     "botocore": {"aws"},
     "chalice": {"app", "answers", "gate"},

@@ -16,10 +16,10 @@ from tenacity import (
 )
 
 from chalicelib.dialect import Dialect
-from chalicelib.errors import SourceInvalid
+from chalicelib.errors import ConfigError, SourceInvalid
 from chalicelib.paging import Body, Cursor, merged
 from chalicelib.sources.exchange import Failure, Limits, Reply, Server, TooLarge, Transient, Unauthorized
-from chalicelib.sources.oauth import ClientCredentials
+from chalicelib.sources.oauth import AccessTokens
 
 
 class Source:
@@ -32,17 +32,21 @@ class Source:
         limits: Limits | None = None,
         authorization: str | None = None,
         token_url: str | None = None,
+        token_key: str | None = None,
     ) -> None:
         """``authorization`` is the value of the dialect's header for it; it overrides a user in the URL. With
-        a ``token_url`` in its place, the value is an access token; see ``ClientCredentials``. The scheme
-        ``Bearer`` belongs to the header ``Authorization``: others hold the token alone."""
+        a ``token_url`` in its place, the value is an access token; see ``AccessTokens``. The scheme
+        ``Bearer`` belongs to the header ``Authorization``: others hold the token alone. Raises ConfigError
+        for a malformed ``token_key``, or one without a URL."""
+        if token_key and not token_url:
+            raise ConfigError("SOURCE_TOKEN_KEY", "needs a SOURCE_TOKEN_URL")
         parts = urlsplit(url)
         self.name = f"{dialect.name} {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         self.dialect = dialect
         self._url, self._limits = url, limits or Limits()
         self._server = Server(url, self._limits)
         self._authorization = authorization
-        self._credentials = ClientCredentials(token_url, self._limits) if token_url else None
+        self._tokens = AccessTokens(token_url, self._limits, token_key) if token_url else None
 
     def fetch(self, page: int, size: int, cursor: Cursor | None = None) -> bytes:
         """The body of one page (from 1), to which the page before it gave a cursor if the API pages by them.
@@ -64,8 +68,8 @@ class Source:
 
     def close(self) -> None:
         self._server.close()
-        if self._credentials:
-            self._credentials.close()
+        if self._tokens:
+            self._tokens.close()
 
     def _pause(self, state: RetryCallState) -> float:
         """Exponential backoff with jitter; longer if the server asks for it, up to ``longest_pause``."""
@@ -86,7 +90,7 @@ class Source:
             problem = Failure(f"{failure.problem}, the most for {size} records", failure.error)
         except Unauthorized as failure:
             problem = failure
-            if self._credentials and self._credentials.forget(older_than=began):
+            if self._tokens and self._tokens.forget(older_than=began):
                 problem = Transient(failure.problem)  # the token may have been revoked before its time
         raise problem
 
@@ -98,8 +102,8 @@ class Source:
             query = {**parse_qs(parts.query, keep_blank_values=True), **cursor}
             url = parts._replace(query="").geturl()
         header, value = self.dialect.authorization_header, self._authorization
-        if self._credentials:
-            token = self._credentials.token(deadline)
+        if self._tokens:
+            token = self._tokens.token(deadline)
             value = f"Bearer {token}" if header.lower() == "authorization" else token
         auth = None if value is None else partial(_with_header, header, value)
         sent = {"json": query} if paging.method == "POST" else {"params": query}

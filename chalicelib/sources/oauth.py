@@ -1,19 +1,25 @@
-"""Access tokens for an API that wants them: OAuth 2.0 client credentials (RFC 6749, section 4.4)."""
+"""Access tokens for an API that wants them: OAuth 2.0, with client credentials (RFC 6749, section 4.4) or a
+signed assertion (RFC 7523).
+"""
 
 import math
 import time
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import parse_qs, quote_plus, unquote, urlsplit
 
 import msgspec
 import requests
 
-from chalicelib.errors import SourceInvalid
+from chalicelib.errors import ConfigError, SourceInvalid
 from chalicelib.sources.exchange import Failure, Limits, Reply, Server
+
+if TYPE_CHECKING:
+    from chalicelib.sources.assertions import Signer
 
 _MOST_BYTES = 65_536
 _RENEWED_AFTER = 0.9  # of its life
+_JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 # RFC 6749, sections 4.1.2.1 and 5.2, and RFC 8707. Other words of the server are not repeated.
 _ERRORS = (
@@ -49,18 +55,23 @@ class _AccessToken:
 _NO_TOKEN = _AccessToken("", -math.inf, -math.inf)
 
 
-class ClientCredentials:
-    """Exchanges an id and a secret for an access token, which is kept in memory while it is valid."""
+class AccessTokens:
+    """Exchanges an id, and a secret or an assertion, for an access token, which is kept in memory while it is
+    valid."""
 
-    def __init__(self, url: str, limits: Limits) -> None:
+    def __init__(self, url: str, limits: Limits, key: str | None = None) -> None:
         """``url`` is the token endpoint, with id and secret as user and password. What its query holds, such
-        as a ``scope``, is sent in the request's body."""
+        as a ``scope``, is sent in the request's body. With a private ``key`` in place of a secret, these are
+        the claims of the assertion that is sent. Raises ConfigError for a malformed key, or for both."""
         parts = urlsplit(url)
+        if key and parts.password:
+            raise ConfigError("SOURCE_TOKEN_URL", "must hold no secret if SOURCE_TOKEN_KEY is set")
         self._server = Server(url, limits)
         self._url = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
-        self._form = {"grant_type": ["client_credentials"], **parse_qs(parts.query)}
+        self._query, self._id = parse_qs(parts.query), unquote(parts.username or "")
+        self._signer = _signer(key) if key else None
         user = [quote_plus(unquote(part)) for part in (parts.username or "", parts.password or "")]
-        self._auth = requests.auth.HTTPBasicAuth(*user) if parts.username else None
+        self._auth = requests.auth.HTTPBasicAuth(*user) if parts.username and not key else None
         self._token = _NO_TOKEN
 
     def token(self, deadline: float) -> str:
@@ -84,7 +95,7 @@ class ClientCredentials:
         self._server.close()
 
     def _fetched(self, deadline: float) -> _AccessToken:
-        request = requests.Request("POST", self._url, data=self._form, auth=self._auth)
+        request = requests.Request("POST", self._url, data=self._form(), auth=self._auth)
         codes = requests.codes
         accepted = (codes.ok, codes.bad_request, codes.unauthorized, codes.forbidden)
         granted = _granted(self._server.ask(request, _MOST_BYTES, deadline, accepted))
@@ -92,6 +103,19 @@ class ClientCredentials:
         return _AccessToken(
             granted.access_token, now, math.inf if life is None else now + life * _RENEWED_AFTER
         )
+
+    def _form(self) -> dict[str, list[str]]:
+        if self._signer is None:
+            return {"grant_type": ["client_credentials"], **self._query}
+        claims = {name: values[-1] for name, values in self._query.items()}
+        assertion = self._signer.assertion({"iss": self._id, "aud": self._url, **claims})
+        return {"grant_type": [_JWT_BEARER], "assertion": [assertion]}
+
+
+def _signer(key: str) -> "Signer":
+    from chalicelib.sources.assertions import Signer  # late: most APIs want no assertion
+
+    return Signer(key)
 
 
 def _granted(reply: Reply) -> _Granted:

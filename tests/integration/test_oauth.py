@@ -5,16 +5,19 @@ import json
 import logging
 import threading
 import time
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64decode
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl
 
 import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from chalicelib import runs
-from chalicelib.errors import SourceBusy, SourceError, SourceInvalid, SourceUnavailable
+from chalicelib.errors import ConfigError, SourceBusy, SourceError, SourceInvalid, SourceUnavailable
 from chalicelib.sources import random_data_api
+from chalicelib.sources.assertions import Signer
 from chalicelib.sources.client import Source
 from chalicelib.sources.exchange import Limits
 from local import people
@@ -97,10 +100,10 @@ def source_of(provider):
     """A source that gets its tokens from the provider."""
     with contextlib.ExitStack() as opened:
 
-        def make(limits=LIMITS, header="Authorization", **url):
+        def make(limits=LIMITS, header="Authorization", key=None, **url):
             provider.header = header
             dialect = replace(random_data_api.DIALECT, authorization_header=header)
-            source = Source(provider.api, dialect, limits, token_url=provider.url(**url))
+            source = Source(provider.api, dialect, limits, token_url=provider.url(**url), token_key=key)
             opened.callback(source.close)
             return source
 
@@ -341,6 +344,102 @@ def test_a_token_endpoint_that_hangs_ends_with_the_pages_time(provider, source_o
     assert errors[0].problem == f"the token endpoint: it took longer than {LIMITS.page} s"
 
 
+# Assertions
+
+
+@pytest.fixture(scope="module")
+def private_key():
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def pem_of(key, encryption=serialization.NoEncryption(), kind=serialization.PrivateFormat.PKCS8):  # noqa: B008
+    return key.private_bytes(serialization.Encoding.PEM, kind, encryption).decode()
+
+
+def decoded(part):
+    return json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+
+
+@pytest.mark.parametrize(
+    "kind", [serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL]
+)
+@pytest.mark.parametrize("in_one_line", [False, True])
+def test_an_assertion_is_exchanged_for_a_token(provider, source_of, private_key, kind, in_one_line):
+    pem = pem_of(private_key, kind=kind)
+    pem = pem.replace("\n", "\\n") if in_one_line else pem
+    query = "?scope=users.read+users.list&sub=admin@example.com"
+
+    assert source_of(key=pem, user="robot%40project.example", query=query).fetch(1, 3) == PAGE
+
+    ((path, headers, form),) = provider.asked
+    assert path == "/oauth/token"
+    assert "Authorization" not in headers
+    assert [name for name, _ in form] == ["grant_type", "assertion"]
+    assert form[0][1] == "urn:ietf:params:oauth:grant-type:jwt-bearer"
+    head, claims, signature = form[1][1].split(".")
+    signed = f"{head}.{claims}".encode()
+    private_key.public_key().verify(
+        urlsafe_b64decode(signature + "=="), signed, padding.PKCS1v15(), hashes.SHA256()
+    )
+    assert decoded(head) == {"alg": "RS256", "typ": "JWT"}
+    said = decoded(claims)
+    assert abs(said.pop("iat") - time.time()) < 60
+    assert said.pop("exp") == decoded(claims)["iat"] + 180
+    assert len(said.pop("jti")) == 36
+    assert said == {
+        "iss": "robot@project.example",
+        "aud": provider.url(user=""),
+        "scope": "users.read users.list",
+        "sub": "admin@example.com",
+    }
+    assert provider.shown == ["Bearer hush-token-1"]
+
+
+def test_each_assertion_is_new_and_its_audience_may_be_another(provider, source_of, private_key):
+    source = source_of(key=pem_of(private_key), user="robot", query="?aud=https://auth.example")
+    source.fetch(1, 3)
+    provider.valid.clear()
+    source.fetch(2, 3)
+
+    claims = [decoded(form[1][1].split(".")[1]) for _, _, form in provider.asked]
+    assert [one["aud"] for one in claims] == ["https://auth.example"] * 2
+    assert len({one["jti"] for one in claims}) == 2
+
+
+def test_a_refused_assertion_is_named(provider, source_of, private_key):
+    provider.script = [(400, b'{"error": "invalid_grant", "error_description": "hush"}')]
+
+    error = error_of_fetch(source_of(key=pem_of(private_key), user="robot"))
+
+    assert error.problem == "the token endpoint: status 400 (invalid_grant)"
+
+
+@pytest.mark.parametrize("make", [
+    lambda key: "hush",
+    lambda key: "",
+    lambda key: pem_of(key)[:-90] + "hush",
+    lambda key: pem_of(key, serialization.BestAvailableEncryption(b"hush")),
+    lambda key: pem_of(ec.generate_private_key(ec.SECP256R1())),
+    lambda key: key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    ).decode(),
+])  # fmt: skip
+def test_a_key_that_cannot_sign_is_refused_and_not_shown(private_key, make):
+    with pytest.raises(ConfigError) as refused:
+        Signer(make(private_key))
+
+    assert str(refused.value) == "SOURCE_TOKEN_KEY: must be an RSA private key in PEM, not encrypted"
+    assert refused.value.__cause__ is None
+    assert refused.value.__context__ is None
+
+
+def test_a_key_belongs_to_a_token_endpoint_and_excludes_a_secret(source_of, private_key):
+    with pytest.raises(ConfigError, match="SOURCE_TOKEN_KEY: needs a SOURCE_TOKEN_URL"):
+        Source("https://users.example", random_data_api.DIALECT, token_key=pem_of(private_key))
+    with pytest.raises(ConfigError, match="SOURCE_TOKEN_URL: must hold no secret if SOURCE_TOKEN_KEY is set"):
+        source_of(key=pem_of(private_key), user="robot:hush")
+
+
 # Secrets
 
 
@@ -365,7 +464,22 @@ def test_no_repr_shows_a_token(provider, source_of):
     source = source_of()
     source.fetch(1, 3)
 
-    assert "hush" not in repr(vars(source._credentials))
+    assert "hush" not in repr(vars(source._tokens))
+
+
+def test_no_error_log_line_or_repr_shows_a_private_key(provider, source_of, private_key, caplog):
+    caplog.set_level(logging.DEBUG)
+    source = source_of(key=pem_of(private_key), user="robot")
+    source.fetch(1, 3)
+    provider.valid.clear()
+    provider.script = [(500, b"")] * 9
+
+    error = error_of_fetch(source)
+
+    secrets = [line for line in pem_of(private_key).splitlines() if len(line) == 64]
+    secrets += [form[1][1] for _, _, form in provider.asked]
+    shown = f"{error!s} {error!r} {vars(error)} {caplog.text} {vars(source)} {vars(source._tokens)}"
+    assert [secret for secret in secrets if secret in shown] == []
 
 
 # In the app
@@ -378,3 +492,14 @@ def test_a_run_of_the_app_gets_its_token_from_the_endpoint_of_the_settings(provi
 
     assert (report.status, report.fetched) == ("succeeded", 3)
     assert provider.shown == ["Bearer hush-token-1"]
+
+
+def test_a_run_of_the_app_signs_with_the_key_of_the_settings(provider, app_environment, private_key, sql):
+    chosen = {
+        "SOURCE_URL": provider.api,
+        "SOURCE_TOKEN_URL": provider.url(user="robot"),
+        "SOURCE_PAGE_SIZE": "3",
+    }
+    app_environment(**chosen, SOURCE_TOKEN_KEY=pem_of(private_key))
+    assert runs.ingest({}).status == "succeeded"
+    assert provider.asked[0][2][0][1].endswith(":jwt-bearer")

@@ -83,6 +83,12 @@ def test_no_log_and_no_answer_shows_a_secret_whatever_fails(app_environment, pos
         {"SOURCE_AUTHORIZATION": f"Bearer {WORD}\n{WORD}"},
         {"SOURCE_AUTHORIZATION": "", "SOURCE_TOKEN_URL": source.replace("users", WORD)},
         {"SOURCE_TOKEN_URL": f"https://{WORD}:{WORD}@auth.example/{WORD}?{WORD}={WORD}"},
+        {
+            "SOURCE_AUTHORIZATION": "",
+            "SOURCE_TOKEN_URL": source.replace(f":{WORD}@", "@"),
+            "SOURCE_TOKEN_KEY": WORD,
+        },
+        {"SOURCE_TOKEN_KEY": WORD},
         {"PII_KEYS": pii_keys({1: TOKEN_KEY})[:-9] + '"}'},
         {"API_KEYS": json.dumps({WORD: [WORD]})},
         {"AWS_LAMBDA_FUNCTION_NAME": "decant", "DATABASE_URL": f"postgresql://{WORD}:{WORD}@db.example/x"},
