@@ -104,6 +104,13 @@ def test_the_apps_own_refusals_are_problem_documents(cloud, loaded):
         assert headers["X-Request-Id"]
 
 
+@pytest.mark.parametrize("name", ["custom[language]", "custom%5Blanguage%5D"])
+def test_a_filter_by_a_custom_field_passes_the_gateway(cloud, loaded, name):
+    status, _, body = cloud.ask("GET", f"/users?{name}=pt&limit=1", API_KEY)
+
+    assert (status, json.loads(body)["detail"]) == (400, "custom: unknown field; allowed: none")
+
+
 def test_an_unknown_path_never_reaches_the_app(cloud):
     assert cloud.ask("GET", "/nowhere", API_KEY)[0] in (403, 404)
 
