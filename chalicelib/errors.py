@@ -27,6 +27,7 @@ from pathlib import Path
 from traceback import extract_tb
 
 STOPPED_ON_REQUEST = "stopped on request"  # the error of a stopped run, in stop_run.sql too
+MADE_BY_MIGRATIONS = {"42P01": "table", "42703": "column", "42883": "function"}  # by SQLSTATE
 
 
 class DecantError(Exception):
@@ -97,6 +98,8 @@ class StoreError(DecantError):
 
     def __init__(self, query: str, sqlstate: str | None = None, constraint: str | None = None) -> None:
         parts = [f"SQLSTATE {sqlstate}" if sqlstate else "", f"constraint {constraint}" if constraint else ""]
+        if sqlstate in MADE_BY_MIGRATIONS and query != "migrate":
+            parts.append(f"a {MADE_BY_MIGRATIONS[sqlstate]} is missing; have the migrations run?")
         super().__init__(": ".join([f"query {query} failed", *filter(None, parts)]))
         self.query, self.sqlstate, self.constraint = query, sqlstate, constraint
 

@@ -17,7 +17,7 @@ from uuid import UUID
 from tqdm import tqdm
 
 from chalicelib import runs, telemetry, wiring
-from chalicelib.errors import DecantError, Stopped
+from chalicelib.errors import MADE_BY_MIGRATIONS, DecantError, Stopped, StoreError
 from chalicelib.ledger import OUTCOMES, Trigger
 from chalicelib.report import Report
 from chalicelib.users import MAX_PAGE_SIZE, MAX_PAGES
@@ -40,10 +40,18 @@ def main() -> int:
         print("ingest: stopped; the pages that were loaded stay, and the ledger counts them", file=sys.stderr)
         return 130
     except (LocalError, DecantError, OSError) as error:
-        print("ingest: stopped" if signals.requested() else f"ingest: {error}", file=sys.stderr)
+        text = "ingest: stopped" if signals.requested() else f"ingest: {error}{_advice(error)}"
+        print(text, file=sys.stderr)
         return 1
     print(*table(report), sep="\n", flush=True)
     return 0 if report.status in ("succeeded", "skipped") else 1
+
+
+def _advice(error: Exception) -> str:
+    """The command that helps, if the app itself cannot know it."""
+    if isinstance(error, StoreError) and error.sqlstate in MADE_BY_MIGRATIONS:
+        return " `.venv/bin/python -m local.migrate` runs them"
+    return ""
 
 
 def _options() -> argparse.Namespace:

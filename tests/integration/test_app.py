@@ -6,6 +6,8 @@ import pytest
 from chalice.test import Client
 
 from chalicelib import wiring
+from chalicelib.errors import StoreError
+from tests.fakes import uid
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,6 +56,25 @@ def test_the_migrate_lambda_migrates_an_empty_database(app_environment, client, 
 
     assert applied[0][0].startswith("0001_")
     assert applied[1] == []
+
+
+def test_without_tables_the_log_and_the_lambdas_error_ask_for_the_migrations(
+    app_environment, api, ingest, empty_database_url, caplog
+):
+    app_environment(DATABASE_URL=empty_database_url)
+
+    answers = [api.get(path) for path in ("/users", f"/users/{uid(1)}", "/health")]
+    with pytest.raises(StoreError, match="have the migrations run"):
+        ingest()
+    wiring.reset()
+
+    assert [answer.status for answer in answers] == [500, 500, 503]
+    assert [line.getMessage().partition("failed: ")[2] for line in caplog.records] == [
+        "SQLSTATE 42P01: a table is missing; have the migrations run?",
+        "SQLSTATE 42883: a function is missing; have the migrations run?",
+        "SQLSTATE 42P01: a table is missing; have the migrations run?",
+    ]
+    assert "migrations" not in "".join(answer.body.decode() for answer in answers)
 
 
 def test_without_postgres_the_ingest_lambda_fails_without_a_value_in_its_error(

@@ -68,6 +68,15 @@ def test_each_error_has_a_docstring(kind):
             StoreError("load_page", constraint="runs_conserve"),
             "query load_page failed: constraint runs_conserve",
         ),
+        (
+            StoreError("users", "42P01"),
+            "query users failed: SQLSTATE 42P01: a table is missing; have the migrations run?",
+        ),
+        (
+            StoreError("user", "42883"),
+            "query user failed: SQLSTATE 42883: a function is missing; have the migrations run?",
+        ),
+        (StoreError("migrate", "42P01"), "query migrate failed: SQLSTATE 42P01"),
         (StoreUnavailable("connect"), "query connect failed"),
         (LeaseLost("load_page"), "the run's lease has expired, or the run was ended"),
         (StopRequested("load_page"), "stopped on request"),

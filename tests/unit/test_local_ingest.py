@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from chalicelib import runs, wiring
-from chalicelib.errors import ConfigError
+from chalicelib.errors import ConfigError, StoreError
 from chalicelib.report import Report
 from local import ingest, keys, lock, migrate, settings, signals
 from local.errors import LocalError
@@ -109,6 +109,16 @@ def test_an_error_is_printed_as_one_sentence(configured, call, capsys):
 
     assert status == 1
     assert capsys.readouterr().err == "ingest: PII_KEYS: is not set\n"
+
+
+def test_a_database_without_tables_is_reported_with_the_command_that_makes_them(configured, call, capsys):
+    status, _ = call(error=StoreError("expire_seals", "42P01"))
+
+    assert status == 1
+    assert capsys.readouterr().err == (
+        "ingest: query expire_seals failed: SQLSTATE 42P01: a table is missing; have the migrations run? "
+        "`.venv/bin/python -m local.migrate` runs them\n"
+    )
 
 
 def test_no_progress_bar_without_a_terminal(configured, call, capsys):
