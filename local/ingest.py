@@ -21,7 +21,7 @@ from chalicelib.errors import MADE_BY_MIGRATIONS, DecantError, Stopped, StoreErr
 from chalicelib.ledger import OUTCOMES, Trigger
 from chalicelib.report import Report
 from chalicelib.users import MAX_PAGE_SIZE, MAX_PAGES
-from local import lock, settings, signals
+from local import lock, output, settings, signals
 from local.errors import LocalError
 from local.folders import local_folder
 from local.stack import running_stack
@@ -43,7 +43,8 @@ def main() -> int:
         text = "ingest: stopped" if signals.requested() else f"ingest: {error}{_advice(error)}"
         print(text, file=sys.stderr)
         return 1
-    print(*table(report), sep="\n", flush=True)
+    with output.while_read():
+        print(*table(report), sep="\n")
     return 0 if report.status in ("succeeded", "skipped") else 1
 
 

@@ -17,7 +17,7 @@ from chalicelib import config, sources, telemetry
 from chalicelib.errors import ConfigError, Stopped
 from chalicelib.pool import Pool
 from chalicelib.redis_connections import Connections
-from local import expressions, keys, lock, ports, processes, settings, signals
+from local import expressions, keys, lock, output, ports, processes, settings, signals
 from local.errors import LocalError, ServerFailed
 from local.folders import ROOT, local_folder
 from local.stack import Stack, record_file, running_stack
@@ -43,7 +43,8 @@ def main() -> int:
     except (LocalError, ConfigError, OSError) as error:
         print(f"make run: {error}.", file=sys.stderr)
         return 1
-    print(f"\nStopped. The data stays in {folder} for the next run.")
+    with output.while_read():  # Ctrl-C also ends what it may be piped into
+        print(f"\nStopped. The data stays in {folder} for the next run.")
     return 0
 
 

@@ -12,7 +12,7 @@ from chalicelib import sources, telemetry
 from chalicelib.config import Settings, parse_pii_keys
 from chalicelib.errors import ConfigError, TokenError
 from chalicelib.privacy import Tokeniser, treatments_of
-from local import keys, settings
+from local import keys, output, settings
 from local.errors import LocalError
 from local.folders import local_folder
 
@@ -27,8 +27,9 @@ def main() -> int:
         field = parser.parse_args().field
         sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
         tokeniser = Tokeniser(parse_pii_keys(_known_keys()))
-        while lines := [line.removesuffix("\n") for line in islice(sys.stdin, _AT_ONCE)]:
-            sys.stdout.writelines(f"{token or ''}\n" for token in tokeniser.tokens(field, lines))
+        with output.while_read():
+            while lines := [line.removesuffix("\n") for line in islice(sys.stdin, _AT_ONCE)]:
+                sys.stdout.writelines(f"{token or ''}\n" for token in tokeniser.tokens(field, lines))
     except (LocalError, ConfigError, TokenError, OSError) as error:
         print(f"make tokens: {error}.", file=sys.stderr)
         return 1

@@ -121,6 +121,14 @@ def test_a_database_without_tables_is_reported_with_the_command_that_makes_them(
     )
 
 
+def test_a_report_that_nobody_reads_leaves_the_status_to_the_run(configured, call, unread_stdout, capsys):
+    with unread_stdout():
+        assert call(report=a_report())[0] == 0
+    with unread_stdout():
+        assert call(report=a_report(status="partial"))[0] == 1
+    assert capsys.readouterr().err == ""
+
+
 def test_no_progress_bar_without_a_terminal(configured, call, capsys):
     call(report=a_report())
 

@@ -1,10 +1,10 @@
-"""`make run`, before it starts anything: a malformed setting is reported by name."""
+"""`make run`: before it starts anything, it reports a malformed setting by name; and its last words."""
 
 import os
 
 import pytest
 
-from chalicelib.errors import ConfigError
+from chalicelib.errors import ConfigError, Stopped
 from local import run, settings
 from local.errors import LocalError
 
@@ -46,3 +46,16 @@ def test_a_malformed_setting_is_named_and_not_shown(name, value):
 )
 def test_settings_that_are_unset_or_may_be_in_a_secret_are_not_checked(chosen):
     run._refuse_malformed(chosen)
+
+
+def test_a_stop_that_nobody_reads_of_is_still_a_stop(monkeypatch, tmp_path, unread_stdout, capsys):
+    def stopped(*_):
+        raise Stopped("SIGINT")
+
+    monkeypatch.setitem(os.environ, "DECANT_LOCAL_DIR", str(tmp_path))
+    monkeypatch.setattr(run.signals, "defer", lambda: None)
+    monkeypatch.setattr(run, "_run", stopped)
+
+    with unread_stdout():
+        assert run.main() == 0
+    assert capsys.readouterr().err == ""

@@ -41,6 +41,14 @@ def test_each_line_becomes_the_token_that_is_stored(made, monkeypatch):
     assert (status, out, err) == (0, f"{someone}\n{someone}\n\n{zoe}\n", "")
 
 
+def test_they_end_when_nobody_reads_them_any_more(made, unread_stdout, monkeypatch):
+    monkeypatch.setattr(tokens, "_AT_ONCE", 1_000)
+
+    with unread_stdout():
+        assert made(b"a\n" * 100_000, PII_KEYS=KEYS) == (0, "", "")
+    assert sys.stdin.read()
+
+
 @pytest.mark.parametrize("field", [name for name, kind in TREATMENT_OF.items() if kind == "token"])
 def test_every_field_with_tokens_has_its_own(made, field):
     assert made(b"0000 1", field, PII_KEYS=KEYS)[1] == f"{Tokeniser({1: PII_KEY}).token(field, '0000 1')}\n"
