@@ -6,10 +6,11 @@ The edges arrive as arguments. The ledger records a run before its first fetch, 
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import count
 
 from chalicelib import opening, resuming
-from chalicelib.edges import Edges, OnPage, Plan, no_progress
+from chalicelib.edges import Edges, OnPage, Plan, Store, no_progress
 from chalicelib.errors import (
     STOPPED_ON_REQUEST,
     DecantError,
@@ -62,9 +63,8 @@ def work(edges: Edges, plan: Plan, report: Report, on_page: OnPage = no_progress
 
 def run(edges: Edges, plan: Plan, on_page: OnPage = no_progress) -> Report:
     """Opens a run and processes it; see ``work``."""
-    report = opening.open_run(
-        edges.store, edges.tokeniser, plan.request(edges.source), edges.source.dialect.custom
-    )
+    request, custom = plan.request(edges.source), edges.source.dialect.custom
+    report = opening.open_run(edges.store, edges.tokeniser, request, custom)
     return work(edges, plan, report, on_page)
 
 
@@ -81,9 +81,18 @@ def work_queued(edges: Edges, plan: Plan, run_id: str, page: int) -> Report:
         _log_findings(report)
         if error and not isinstance(error, StopRequested):
             raise error
-    report.status = edges.store.finish_page(run_id, report.timings)
+    finish_page(edges.store, report)
     _remove_departed(edges, plan, report)
     report.seconds = time.monotonic() - started
+    return report
+
+
+def finish_page(store: Store, report: Report) -> Report:
+    """Ends a queued run if the page was its last; the report gets its status. Logs why it is not complete."""
+    report.status = store.finish_page(report.run_id, report.timings)
+    if report.status in ("partial", "failed"):
+        with suppress(StoreError):  # it has ended, whether this is logged or not
+            _log.warning("run %s: %s", report.run_id, store.get_run(report.run_id).error)
     return report
 
 
@@ -176,9 +185,8 @@ def _pages(edges: Edges, plan: Plan, report: Report) -> Sequence[int]:
 def _undone(edges: Edges, plan: Plan, report: Report) -> str | None:
     """A message if there is more to do although the run has processed all its pages."""
     if plan.replay_of:
-        if edges.store.sealed_pages(plan.replay_of):
-            return "QUARANTINE_KEY does not open all sealed records; the others stay sealed"
-        return None
+        left = edges.store.sealed_pages(plan.replay_of)
+        return "QUARANTINE_KEY does not open all sealed records; the others stay sealed" if left else None
     return _missed(edges.source.dialect.paging, report) or _unread(edges, plan, report)
 
 

@@ -81,11 +81,11 @@ def ingest_page(message: Mapping[str, Any], receives: int) -> Report:
         report = _work_queued(run_id, page)
     except DecantError as error:
         _log.error("run %s, page %s: %s", run_id, page, error)
-        from chalicelib import aws
+        from chalicelib import aws, pipeline
 
         if receives >= aws.max_receive_count(_queue_url()):
             wiring.store().fail_page(run_id, page, str(error))
-            report = Report(run_id, wiring.store().finish_page(run_id, {}), error=str(error))
+            report = pipeline.finish_page(wiring.store(), Report(run_id, "running", error=str(error)))
             telemetry.log_run(report)
         raise
     telemetry.log_run(report)

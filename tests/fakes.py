@@ -207,6 +207,9 @@ class FakeStore:
     def finish_page(self, run_id: str, timings: Mapping[str, float]) -> ReportStatus:
         raise NotImplementedError("queued runs are tested in Postgres")
 
+    def get_run(self, run_id: str) -> Any:
+        raise NotImplementedError("queued runs are tested in Postgres")
+
     def reconcile_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]:
         return self.key_troubles
 

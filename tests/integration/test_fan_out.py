@@ -837,6 +837,37 @@ def test_a_queued_run_that_does_not_reach_the_sources_end_is_partial_and_says_so
     assert run["error"] == "page 3: the source may have more pages than SOURCE_PAGES"
 
 
+def test_a_queued_run_that_is_not_complete_logs_why_and_logs_it_once(ending, queue, caplog):
+    ending(last=4, pages=3)
+
+    run_id = runs.ingest({}).run_id
+    for page in (1, 2, 3, 3):
+        runs.ingest_page(message_of(run_id, page), 1)
+
+    why = f"run {run_id}: page 3: the source may have more pages than SOURCE_PAGES"
+    assert [line.getMessage() for line in caplog.records if "SOURCE_PAGES" in line.getMessage()] == [why]
+
+
+def test_a_queued_run_whose_reason_cannot_be_read_has_ended_all_the_same(
+    ending, queue, sql, capsys, monkeypatch
+):
+    ending(last=4, pages=3)
+    run_id, get_run = runs.ingest({}).run_id, wiring.store().get_run
+
+    def unavailable_at_the_end(run_id):
+        run = get_run(run_id)
+        if run.status != "running":
+            raise StoreUnavailable("runs")
+        return run
+
+    monkeypatch.setattr(wiring.store(), "get_run", unavailable_at_the_end)
+    reports = [runs.ingest_page(message_of(run_id, page), 1) for page in (1, 2, 3)]
+
+    assert reports[-1].status == ledger(sql, run_id)["status"] == "partial"
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"Failed"' in line]
+    assert lines[-1]["Failed"] == 1
+
+
 def test_after_a_redrive_a_run_has_still_not_reached_the_sources_end(ending, queue, sql):
     ending(last=4, pages=3)
     store, run_id = wiring.store(), runs.ingest({}).run_id
@@ -965,7 +996,9 @@ def test_a_run_whose_last_page_ends_it_only_when_given_up_has_still_missed_recor
     assert run["error"] == "2 pages had fewer records than requested, although others followed"
 
 
-def test_a_run_whose_last_page_is_given_up_counts_as_failed(start, sql, broken_page, capsys):
+def test_a_run_whose_last_page_is_given_up_counts_as_failed_and_says_why(
+    start, sql, broken_page, capsys, caplog
+):
     run_id = start()
     for page in range(1, PAGES + 1):
         if page != 4:
@@ -977,6 +1010,7 @@ def test_a_run_whose_last_page_is_given_up_counts_as_failed(start, sql, broken_p
 
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"Failed"' in line]
     assert [(line["run_id"], line["status"], line["Failed"]) for line in lines] == [(run_id, "partial", 1)]
+    assert f"run {run_id}: 1 of {PAGES} pages were given up; page 4: status 500" in caplog.messages
 
 
 def test_a_page_that_is_loaded_is_not_given_up(start, worker, sql, monkeypatch):
