@@ -33,7 +33,6 @@ _log = logging.getLogger("decant.pipeline")
 
 _MIN_RESERVE_SECONDS = 5.0  # for a page that takes longer than those before it
 _LONGEST_FETCH_SECONDS = 45.0  # of a source that hangs; it must not outlast the function
-
 _MOST_LOGGED = 20
 
 
@@ -75,7 +74,7 @@ def work_queued(edges: Edges, plan: Plan, run_id: str, page: int) -> Report:
     being loaded.
     """
     started = time.monotonic()
-    report = Report(run_id, "running")
+    report = Report(run_id, "running", queued=True)
     if edges.store.claim_page(run_id, page):
         error = _error_of(lambda: _work_queued_page(edges, plan, page, report))
         _log_findings(report)
@@ -217,12 +216,13 @@ def _remove_departed(edges: Edges, plan: Plan, report: Report) -> None:
     if not is_complete or not plan.retention_days:
         return
     before = -1
-    while before < report.departed and time.monotonic() < plan.until:
-        before = report.departed
-        try:
-            report.departed = edges.store.remove_departed(report.run_id, plan.retention_days)
-        except StoreError as error:  # the run has succeeded all the same; the next one tries again
-            _log.error("run %s: people who have left were not removed: %s", report.run_id, error)
+    try:
+        others = edges.store.get_run(report.run_id).departed - report.departed if report.queued else 0
+        while before < report.departed and time.monotonic() < plan.until:
+            before = report.departed
+            report.departed = edges.store.remove_departed(report.run_id, plan.retention_days) - others
+    except StoreError as error:  # the run has succeeded all the same; the next one tries again
+        _log.error("run %s: people who have left were not removed: %s", report.run_id, error)
 
 
 def _status_on_error(error: DecantError) -> Status:

@@ -755,6 +755,30 @@ def test_pages_after_the_sources_last_are_processed_and_are_empty(ending, queue,
     assert asked == [1, 2, 3, 4, 5]  # an empty page does not stop the others
 
 
+def test_whom_a_queued_run_removes_is_counted_once(ending, queue, sql, app_environment, monkeypatch, capsys):
+    app_environment(RETENTION_DAYS="1")
+    ending(last=3, pages=4)
+    first = runs.ingest({}).run_id
+    for page in (1, 2, 3, 4):
+        runs.ingest_page(message_of(first, page), 1)
+    sql("UPDATE users SET last_seen_at = last_seen_at - interval '3 days'")
+    ending(last=2, pages=3)
+    source = wiring.source()
+    unwanted = {user["uid"] for user in json.loads(source.fetch(1, SIZE))[:2]}
+    wanted = {"to_user": lambda user: None if str(user.uid) in unwanted else user, "removes_filtered": True}
+    monkeypatch.setattr(source, "dialect", replace(source.dialect, **wanted))
+    capsys.readouterr()
+
+    second = runs.ingest({}).run_id
+    for page in (1, 2, 3):
+        runs.ingest_page(message_of(second, page), 1)
+
+    lines = map(json.loads, capsys.readouterr().out.splitlines())
+    counted = [line["Departed"] for line in lines if line.get("run_id") == second]
+    assert ledger(sql, second)["departed"] == 2 + SIZE
+    assert counted == [0, 2, 0, SIZE]  # the first is the run's own, which only sent the messages
+
+
 @pytest.mark.parametrize("order", [(1, 2, 3, 4), (4, 3, 2, 1), (2, 4, 4, 1, 3)])
 @pytest.mark.parametrize("pages_vary", [False, True])
 def test_a_queued_run_with_short_pages_that_others_follow_is_partial(ending, queue, sql, order, pages_vary):
