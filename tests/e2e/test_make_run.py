@@ -116,8 +116,9 @@ def started(checkout):
 
 
 @pytest.fixture(scope="module")
-def run(checkout):
-    with started(checkout) as run:
+def run(tmp_path_factory):
+    """A run for the tests that do not end it, in a checkout of its own: the others start theirs beside it."""
+    with copied(tmp_path_factory.mktemp("running")) as copy, started(copy.folder) as run:
         yield run
 
 
@@ -222,18 +223,21 @@ def test_ingest_uses_the_running_servers(run):
     assert any(one["trigger"] == "backfill" and one["fetched"] == 60 for one in runs)
 
 
-def test_sigterm_ends_everything_and_the_next_run_finds_the_data(checkout, run):
-    before, key = sorted(user["uid"] for user in json.loads(run.get("/users", run.key)[1])["items"]), run.key
-    family = run.family()
+def uids(run):
+    return sorted(user["uid"] for user in json.loads(run.get("/users", run.key)[1])["items"])
 
-    assert run.end(signal.SIGTERM) == 0
+
+def test_sigterm_ends_everything_and_the_next_run_finds_the_data(checkout):
+    with started(checkout) as first:
+        before, key, family = uids(first), first.key, first.family()
+        assert first.end(signal.SIGTERM) == 0
 
     assert len(family) >= 5
     assert not alive(family)
     assert not (checkout / ".local" / "env").exists()
     with started(checkout) as second:
-        after = sorted(user["uid"] for user in json.loads(second.get("/users", key)[1])["items"])
-        family = second.family()
+        after, family = uids(second), second.family()
+        assert second.key == key
         assert second.end(signal.SIGINT) == 0
         assert not alive(family)
     assert after == before
