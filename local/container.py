@@ -19,13 +19,20 @@ def main() -> int:
                 _make_keys(local_folder(), make_private(Path(passwords)))
             case [program, *arguments]:
                 os.environ.update(settings.published(local_folder()))
-                os.execvp(program, [program, *arguments])  # noqa: S606 - no shell is needed
+                _become(program, arguments)
             case _:
                 raise LocalError("usage: `keys FOLDER`, or a program and its arguments")
     except (LocalError, OSError) as error:
         print(f"{error}.", file=sys.stderr)
         return 1
     return 0
+
+
+def _become(program: str, arguments: list[str]) -> None:
+    try:
+        os.execvp(program, [program, *arguments])  # noqa: S606 - no shell is needed
+    except OSError as error:  # which does not name it
+        raise LocalError(f"{program} cannot be run: {error.strerror}") from None
 
 
 def _make_keys(folder: Path, passwords: Path) -> None:

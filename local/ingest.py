@@ -43,8 +43,11 @@ def main() -> int:
         text = "ingest: stopped" if signals.requested() else f"ingest: {error}{_advice(error)}"
         print(text, file=sys.stderr)
         return 1
-    with output.while_read():
-        print(*table(report), sep="\n")
+    try:
+        with output.while_read():
+            print(*table(report), sep="\n")
+    except OSError as error:
+        print(f"ingest: the report cannot be written: {error.strerror}", file=sys.stderr)
     return 0 if report.status in ("succeeded", "skipped") else 1
 
 

@@ -14,7 +14,9 @@ def main() -> int:
     try:
         os.environ.update(settings.chosen())
         wiring.store().migrate()
-    except (LocalError, DecantError) as error:
+    except KeyboardInterrupt:  # while it waits for a lock, for example
+        return 130
+    except (LocalError, DecantError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

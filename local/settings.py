@@ -5,6 +5,7 @@ This module only passes them on; `chalicelib.config` interprets them.
 
 import contextlib
 import os
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ _OF_THE_ENVIRONMENT = {"PYTHON", "DECANT_LOCAL_DIR"}  # needed before `.env` is 
 def chosen() -> dict[str, str]:
     """What the user has set. An empty value counts as unset: `.env` starts as a copy of an example.
 
-    Raises LocalError if `.env` cannot be read as text, or holds a setting that must be in the environment.
+    Raises LocalError if `.env` or a setting is no text, or `.env` has one that must be in the environment.
     """
     try:
         written = _filled(dotenv_values(ROOT / ".env"))
@@ -30,7 +31,10 @@ def chosen() -> dict[str, str]:
         raise LocalError(f"{ROOT / '.env'} is not UTF-8") from None
     if misplaced := sorted(_OF_THE_ENVIRONMENT & set(written)):
         raise LocalError(f"{', '.join(misplaced)}: set it in the environment, not in {ROOT / '.env'}")
-    return written | {name: os.environ[name] for name in NAMES | set(written) if os.environ.get(name)}
+    values = written | {name: os.environ[name] for name in NAMES | set(written) if os.environ.get(name)}
+    if garbled := sorted(name for name, value in values.items() if re.search("[\udc80-\udcff]", value)):
+        raise LocalError(f"{', '.join(garbled)}: not UTF-8")  # for which Python writes these characters
+    return values
 
 
 def published(folder: Path) -> dict[str, str]:

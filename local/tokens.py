@@ -30,6 +30,8 @@ def main() -> int:
         with output.while_read():
             while lines := [line.removesuffix("\n") for line in islice(sys.stdin, _AT_ONCE)]:
                 sys.stdout.writelines(f"{token or ''}\n" for token in tokeniser.tokens(field, lines))
+    except KeyboardInterrupt:
+        return 130
     except (LocalError, ConfigError, TokenError, OSError) as error:
         print(f"make tokens: {error}.", file=sys.stderr)
         return 1

@@ -117,3 +117,9 @@ def test_an_error_is_reported_in_one_line(container, arguments):
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
+
+
+def test_a_program_that_does_not_exist_is_named(container):
+    done = container("decant-nowhere", "--option")
+
+    assert (done.returncode, done.stderr) == (1, "decant-nowhere cannot be run: No such file or directory.\n")

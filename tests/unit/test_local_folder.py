@@ -85,6 +85,14 @@ def test_an_env_file_that_is_not_text_is_refused_without_showing_it(tmp_path, mo
         settings.chosen()
 
 
+def test_a_setting_that_is_not_text_is_named_and_not_shown(tmp_path, monkeypatch):
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    monkeypatch.setattr(os, "environ", {"DATABASE_URL": os.fsdecode(b"postgresql://Andr\xe9@localhost/")})
+
+    with pytest.raises(LocalError, match=r"^DATABASE_URL: not UTF-8$"):
+        settings.chosen()
+
+
 @pytest.mark.parametrize("name", ["DECANT_LOCAL_DIR", "PYTHON"])
 def test_what_is_needed_before_the_env_file_is_read_may_not_be_in_it(tmp_path, monkeypatch, name):
     (tmp_path / ".env").write_text(f"{name}=x\n")

@@ -129,6 +129,17 @@ def test_a_report_that_nobody_reads_leaves_the_status_to_the_run(configured, cal
     assert capsys.readouterr().err == ""
 
 
+def test_a_report_that_cannot_be_written_leaves_the_status_to_the_run(configured, call, capsys, monkeypatch):
+    read_only = os.open(os.devnull, os.O_RDONLY)
+    with os.fdopen(read_only, "w") as stdout, monkeypatch.context() as patched:
+        patched.setattr("sys.stdout", stdout)
+        assert call(report=a_report())[0] == 0
+    monkeypatch.setattr("sys.stdout", None)  # as after `>&-`
+    assert call(report=a_report())[0] == 0
+
+    assert capsys.readouterr().err == "ingest: the report cannot be written: Bad file descriptor\n"
+
+
 def test_no_progress_bar_without_a_terminal(configured, call, capsys):
     call(report=a_report())
 
@@ -297,6 +308,22 @@ def test_the_migration_reads_the_same_settings(folder, monkeypatch):
     monkeypatch.setattr(wiring, "store", lambda: store)
 
     assert (migrate.main(), seen) == (0, ["postgresql://mine"])
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (KeyboardInterrupt(), 130, ""),
+        (PermissionError(13, "Permission denied", ".env"), 1, "[Errno 13] Permission denied: '.env'\n"),
+    ],
+)
+def test_a_migration_that_ends_otherwise_shows_no_traceback(folder, monkeypatch, capsys, error, status, said):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(wiring, "store", fail)
+
+    assert (migrate.main(), capsys.readouterr().err) == (status, said)
 
 
 def test_a_users_own_keys_are_not_accompanied_by_a_laptops(folder):
