@@ -191,7 +191,7 @@ def end_recorded(path: Path) -> None:
 def _recorded(path: Path) -> list[dict[str, Any]]:
     try:
         entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # the latter after a power cut, which no process survives
         return []
     return entries
 

@@ -405,6 +405,15 @@ def test_a_recorded_child_is_ended_but_not_another_process_with_its_id(tmp_path)
     assert not record.exists()
 
 
+def test_a_record_that_a_power_cut_has_left_empty_names_nobody(tmp_path):
+    record = tmp_path / "children.json"
+    record.touch()
+
+    processes.end_recorded(record)
+
+    assert not record.exists()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="it takes a stranger's folder")
 def test_another_users_folder_of_the_same_name_is_not_removed(tmp_path):
     """Any user can create one below /var/tmp, with a symlink to somebody's data in it."""
