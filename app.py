@@ -62,21 +62,21 @@ def get_asset(request: Any, query: forms.NoQuery, version: str, asset: str) -> R
 @route("GET", "/contract", scope="read", returns=people.Contract)
 def get_contract(request: Any, query: forms.NoQuery) -> Response:
     """What happens to each field that the source may send."""
-    return json(people.contract(wiring.tokeniser(), wiring.custom_fields(), wiring.dialect().dropped))
+    return json(people.contract(wiring.tokeniser(), wiring.dialect()))
 
 
 @route("GET", "/users", scope="read", query=forms.Users, returns=views.UserList)
 def list_users(request: Any, query: forms.Users) -> Response:
     """People, a page at a time, ordered by uid."""
-    found = people.list_users(wiring.store(), wiring.tokeniser(), query, wiring.custom_fields)
-    return answers.user_list(request, found, wiring.custom_fields)
+    found = people.list_users(wiring.store(), wiring.tokeniser(), query, wiring.dialect)
+    return answers.user_list(request, found, wiring.dialect)
 
 
 @route("POST", "/users/lookup", scope="read", query=forms.Page, body=forms.Lookup, returns=views.UserList)
 def look_up_users(request: Any, query: forms.Page, body: forms.Lookup) -> Response:
     """People who match all the given raw values, which are tokenised immediately."""
-    found = people.look_up(wiring.store(), wiring.tokeniser(), query, body, wiring.custom_fields)
-    return answers.user_list(request, found, wiring.custom_fields)
+    found = people.look_up(wiring.store(), wiring.tokeniser(), query, body, wiring.dialect)
+    return answers.user_list(request, found, wiring.dialect)
 
 
 @route("GET", "/users/{uid}", scope="read", returns=views.UserView)

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import Any
@@ -169,14 +169,13 @@ def started(request: Any, run_id: str, status: str) -> Answer:
     return json(RunStarted(run_id, status), 202, {"Location": location})
 
 
-def user_list(request: Any, people: UserList, custom_fields: Callable[[], Collection[str]]) -> Answer:
-    """A page of people, in the media type that the caller prefers, with a link to the next page.
-
-    As CSV it has a column for each of the custom fields.
+def user_list(request: Any, people: UserList, dialect: Callable[[], Any]) -> Answer:
+    """A page of people, in the media type that the caller prefers, with a link to the next page. CSV has a
+    column for each custom field of the dialect.
     """
     media = _preferred_media(request.headers.get("accept", "*/*"), (JSON, NDJSON, CSV))
     headers = {"Content-Type": _CONTENT_TYPES[media], "X-Data-Source": "postgres", "Vary": "Accept"}
-    return Answer(_serialised(people, media, custom_fields), {**headers, **_next(request, people.next)})
+    return Answer(_serialised(people, media, dialect), {**headers, **_next(request, people.next)})
 
 
 def ledger_list(request: Any, ledger: RunList | RejectList) -> Answer:
@@ -192,10 +191,10 @@ def _next(request: Any, cursor: str | None) -> dict[str, str]:
     return {"Link": f'<?{urlencode(query)}>; rel="next"'}
 
 
-def _serialised(people: UserList, media: str, custom_fields: Callable[[], Collection[str]]) -> str:
+def _serialised(people: UserList, media: str, dialect: Callable[[], Any]) -> str:
     if media == NDJSON:
         return "".join(f"{encode(person).decode()}\n" for person in people.items)
-    return table.as_csv(people.items, custom_fields()) if media == CSV else encode(people).decode()
+    return table.as_csv(people.items, dialect().custom) if media == CSV else encode(people).decode()
 
 
 def _preferred_media(accept: str, offered: Sequence[str]) -> str:

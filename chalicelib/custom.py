@@ -5,16 +5,19 @@ Until a page has been protected, each is a column of its own; then they become o
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from math import isfinite
 from operator import attrgetter
 from typing import Any, Literal, get_args
 
 import msgspec
+from msgspec import UnsetType
 
+from chalicelib import shapes
 from chalicelib.users import User
 
 Treatment = Literal["keep", "token"]
 
-_MOST = 50  # in a dialect; what a response holds depends on it, see people.py
+_MOST = 50  # in a dialect; see also people._ALWAYS_FIT_WITH_CUSTOM
 _LONGEST = 500  # characters of a text
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _COLUMN = "custom"
@@ -45,11 +48,30 @@ def gathered(columns: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
     return {**others, _COLUMN: [dict(zip(names, row, strict=True)) for row in rows]}
 
 
+def read(kind: type[User], name: str, text: str) -> Any:
+    """The value of a custom field that a query writes as this text; None if it can have no such value."""
+    (declared,) = (field.type for field in msgspec.structs.fields(kind) if field.name == name)
+    try:
+        value = msgspec.convert(text, declared, strict=False)
+    except msgspec.ValidationError:
+        return None
+    return None if type(value) is float and not isfinite(value) else value
+
+
+def not_finite(user: User, names: Collection[str]) -> str | None:
+    """The first of these fields that is infinite or not a number: JSON would turn it into null."""
+    values = ((name, getattr(user, name)) for name in names)
+    return next((name for name, value in values if type(value) is float and not isfinite(value)), None)
+
+
 def fault_in(kind: type[User], treatments: Mapping[str, Treatment]) -> str | None:
     """Why these cannot be the treatments of the fields that the type adds to those of a ``User``."""
+    if not issubclass(kind, User):
+        return f"{kind.__name__} must derive from User"
     added = {field.name: field.type for field in msgspec.structs.fields(kind)}
-    for name in User.__struct_fields__:
-        del added[name]
+    own = {field.name: field.type for field in msgspec.structs.fields(User)}
+    if changed := [name for name, type_ in own.items() if added.pop(name) != type_]:
+        return f"{', '.join(changed)}: {kind.__name__} may add fields to those of User, but not change them"
     if unlike := sorted(added.keys() ^ treatments.keys()):
         return f"{', '.join(unlike)}: custom must name what {kind.__name__} adds to User, and nothing else"
     if len(added) > _MOST:
@@ -79,5 +101,7 @@ def _suits(kind: Any, treatment: Treatment) -> bool:
         inspect.BoolType, inspect.IntType, inspect.FloatType, inspect.DateType, inspect.DateTimeType,
         inspect.UUIDType, inspect.LiteralType,
     )  # fmt: skip
+    if UnsetType in shapes.choices(kind):
+        return False
     whole = inspect.type_info(kind)
     return all(map(suits, whole.types if isinstance(whole, inspect.UnionType) else [whole]))

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from chalicelib import lenient_json, shapes
-from chalicelib.custom import Treatment, fault_in
+from chalicelib.custom import Treatment, fault_in, not_finite
 from chalicelib.envelope import Envelope
 from chalicelib.errors import ConfigError
 from chalicelib.paging import Body, Cursor, Paging
@@ -131,14 +131,17 @@ class Dialect(Generic[T]):
         """A decoded record as a ``User``, checked: structs do not check what they are made of; None if it is
         not wanted. Raises one of FAULTS, or ConfigError if it is of another type than the dialect says."""
         user = self.to_user(record)
-        if user is record or user is None:  # checked when it was decoded, or not to be stored
+        if user is None or (user is record and self._is_stored_whole):  # checked when decoded
             return user
         if type(user) is not self.user_type:  # whose custom fields would be lost
             returned, declared = type(user).__name__, self.user_type.__name__
             problem = f"to_user of {self.name} returns a {returned}, but its user_type is {declared}"
             raise ConfigError("SOURCE_DIALECT", problem)
         plain = msgspec.to_builtins(user, builtin_types=(date, UUID), enc_hook=_plain)
-        return msgspec.convert(plain, self.user_type)
+        checked = msgspec.convert(plain, self.user_type)
+        if infinite := not_finite(checked, self.custom):
+            raise ValueError(f"Number out of range - at `$.{infinite}`")
+        return checked
 
     def unknown(self, raw: bytes) -> set[str]:
         """The dotted paths of a record's unknown fields; empty for a record that cannot be read."""
@@ -164,6 +167,11 @@ class Dialect(Generic[T]):
         """The records of a page, each as its own JSON. Raises ValueError if there is no list of records, and
         TooManyRecords."""
         return self._envelope.split(body)
+
+    @cached_property
+    def _is_stored_whole(self) -> bool:
+        """Whether a record is already a user: with each custom field, and with none that would be lost."""
+        return set(self.record_type.__struct_fields__) == set(self.user_type.__struct_fields__)
 
     @cached_property
     def _envelope(self) -> Envelope:

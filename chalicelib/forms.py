@@ -75,9 +75,7 @@ RejectCursor = Annotated[
 
 CustomFilter = Annotated[
     dict[str, Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]],
-    Meta(
-        description="Kept custom fields, as in `custom[language]=pt`: each matches its stored value exactly."
-    ),
+    Meta(description="Kept custom fields, as in `custom[language]=pt`; each must have this value."),
 ]
 CustomValues = Annotated[
     dict[str, Annotated[str, Meta(min_length=1, max_length=500)]],

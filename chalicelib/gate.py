@@ -178,8 +178,8 @@ def _query(form: type, parameters: Any) -> Any:
     if values.keys() & within.keys():
         raise RequestError(400, "Malformed query", "a parameter may be given only once")
     values |= within
-    if "limit" in values and re.fullmatch(r"[0-9]{1,9}", values["limit"]):
-        values["limit"] = int(values["limit"])
+    if isinstance(limit := values.get("limit"), str) and re.fullmatch(r"[0-9]{1,9}", limit):
+        values["limit"] = int(limit)
     return _checked(lambda: msgspec.convert(values, form), form, "query")
 
 

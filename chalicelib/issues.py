@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import date
 from functools import cache
+from math import isfinite
 from types import NoneType
 from typing import Any
 
@@ -64,6 +65,8 @@ def _scalar_issues(value: Any, kind: Any, path: str, today: date) -> Iterator[Is
     except msgspec.ValidationError as error:
         yield Issue(path, _rule(str(error)))
         return
+    if isinstance(parsed, float) and not isfinite(parsed):  # NaN, or 1e999, which no JSON can store
+        yield Issue(path, "range")
     if (
         isinstance(parsed, date)
         and "future" in shapes.rules(kind)

@@ -1,25 +1,29 @@
 """Finds and erases people. The edges arrive as arguments; raw values are tokenised at once."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import MINYEAR, UTC, datetime
 from hashlib import blake2b
-from typing import Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, structs
 
-from chalicelib import privacy
-from chalicelib.custom import Treatment, column
+from chalicelib import custom, privacy
 from chalicelib.errors import ConfigError, RequestError, TokenError
 from chalicelib.forms import Lookup, Page, Users
 from chalicelib.ledger import Erased, KeyInUse
 from chalicelib.privacy import KeyLedger, Tokeniser, refuse_wrong_keys
 from chalicelib.views import Receipt, UserList, UserView, encode
 
+if TYPE_CHECKING:
+    from chalicelib.dialect import Dialect
+
+Dialects = Callable[[], "Dialect[Any]"]  # the source's, imported on its first use: that takes 13 ms
+
 _PURPOSE = "cursor"
 _LARGEST_LIST_BYTES = 5_500_000  # a Lambda response may have six million, headers included
-_ALWAYS_FIT = 50  # people, however long their texts are, and with as many custom fields as there may be
+_ALWAYS_FIT, _ALWAYS_FIT_WITH_CUSTOM = 300, 25  # people, however long their texts are
 
 
 class Store(KeyLedger, Protocol):
@@ -58,38 +62,43 @@ class Contract(Struct):
     fields: list[ContractField]
 
 
-# A dialect's custom fields and their treatments, looked up only if needed: dialects take long to import.
-CustomFields = Callable[[], Mapping[str, Treatment]]
-
-
-def contract(tokeniser: Tokeniser, custom: Mapping[str, Treatment], dropped: Iterable[str]) -> Contract:
-    """What happens to each field, and under which key; ``custom`` and ``dropped`` are the dialect's."""
-    rows = privacy.contract(custom)
+def contract(tokeniser: Tokeniser, dialect: "Dialect[Any]") -> Contract:
+    """What happens to each field, and under which key."""
+    rows = privacy.contract(dialect.custom)
     fields = [ContractField(row.path, row.treatment, row.column, row.note) for row in rows]
-    fields += [ContractField(path, "drop", None, "") for path in dropped]
-    return Contract(privacy.contract_hash(custom), tokeniser.version, tokeniser.versions, fields)
+    fields += [ContractField(path, "drop", None, "") for path in dialect.dropped]
+    return Contract(privacy.contract_hash(dialect.custom), tokeniser.version, tokeniser.versions, fields)
 
 
-def list_users(store: Store, tokeniser: Tokeniser, query: Users, custom_fields: CustomFields) -> UserList:
-    """A page of the people who match all filters."""
+def list_users(store: Store, tokeniser: Tokeniser, query: Users, dialect: Dialects) -> UserList:
+    """A page of the people who match all filters. ``dialect`` is called only if it is needed."""
     filters = {name: value for name, value in _given(query).items() if name not in Page.__struct_fields__}
     if "updated_since" in filters:
         filters["updated_since"] = _in_utc(filters["updated_since"])
     if "custom" in filters:
-        _refuse_others("query", filters["custom"], custom_fields(), "keep")
-        filters["custom"] = [encode(filters["custom"]).decode()]
+        filters["custom"] = [encode(_custom_values(dialect(), filters["custom"])).decode()]
     return _page(store, tokeniser, query, filters, filters)
 
 
+def _custom_values(dialect: "Dialect[Any]", written: Mapping[str, str]) -> dict[str, Any]:
+    """Kept custom fields of a query, of their own types. Raises RequestError."""
+    _refuse_others("query", written, dialect, "keep")
+    values = {name: custom.read(dialect.user_type, name, text) for name, text in sorted(written.items())}
+    if unread := [name for name, value in values.items() if value is None]:
+        raise RequestError(
+            400, "Malformed query", f"custom: no value of {', '.join(unread)} is written like this"
+        )
+    return values
+
+
 def _refuse_others(
-    where: str, names: Collection[str], custom_fields: Mapping[str, Treatment], treatment: Treatment
+    where: str, names: Collection[str], dialect: "Dialect[Any]", treatment: custom.Treatment
 ) -> None:
     """Raises RequestError unless all names are those of custom fields with this treatment."""
-    known = [name for name, treated in custom_fields.items() if treated == treatment]
+    known = [name for name, treated in dialect.custom.items() if treated == treatment]
     if not set(known).issuperset(names):
-        raise RequestError(
-            400, f"Malformed {where}", f"custom: unknown field; allowed: {', '.join(known) or 'none'}"
-        )
+        allowed = ", ".join(known) or "none"
+        raise RequestError(400, f"Malformed {where}", f"custom: unknown field; allowed: {allowed}")
 
 
 def _in_utc(moment: datetime) -> str:
@@ -100,9 +109,7 @@ def _in_utc(moment: datetime) -> str:
         return "infinity" if moment.year > MINYEAR else "-infinity"
 
 
-def look_up(
-    store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup, custom_fields: CustomFields
-) -> UserList:
+def look_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup, dialect: Dialects) -> UserList:
     """A page of the people who have all these values, under whichever key they were stored.
 
     A value that is empty once normalised, such as a phone number without a digit, matches nobody. Raises
@@ -115,7 +122,7 @@ def look_up(
         )
     custom_values = raw.pop("custom", {})
     if custom_values:
-        _refuse_others("body", custom_values, custom_fields(), "token")
+        _refuse_others("body", custom_values, dialect(), "token")
     try:
         tokens = {name: tokeniser.candidates(name, value) for name, value in raw.items()}
         if custom_values:
@@ -132,8 +139,9 @@ def look_up(
 
 def _custom_candidates(tokeniser: Tokeniser, values: Mapping[str, str]) -> list[str]:
     """The tokens of all values under every known key, newest first, each as JSON: a person has one key."""
-    by_field = [tokeniser.candidates(column(name), value) for name, value in values.items()]
-    return [encode(dict(zip(values, tokens, strict=True))).decode() for tokens in zip(*by_field, strict=True)]
+    names = sorted(values)
+    by_field = [tokeniser.candidates(custom.column(name), values[name]) for name in names]
+    return [encode(dict(zip(names, tokens, strict=True))).decode() for tokens in zip(*by_field, strict=True)]
 
 
 def _given(form: Struct) -> dict[str, Any]:
@@ -159,7 +167,8 @@ def _page(
 
 def _fit_response(people: list[UserView]) -> list[UserView]:
     """Halves the list until it fits a response, whose body is a JSON string; the next page has the rest."""
-    while len(people) > _ALWAYS_FIT and len(encode(encode(people).decode())) > _LARGEST_LIST_BYTES:
+    fit = _ALWAYS_FIT if all(person.custom is None for person in people) else _ALWAYS_FIT_WITH_CUSTOM
+    while len(people) > fit and len(encode(encode(people).decode())) > _LARGEST_LIST_BYTES:
         people = people[: len(people) // 2]
     return people
 

@@ -17,10 +17,11 @@ def as_csv(people: Sequence[UserView], custom_fields: Collection[str]) -> str:
     """
     text = io.StringIO()
     rows = csv.writer(text)
-    rows.writerow([*_paths(UserView), *map(column, custom_fields)])
+    *paths, _ = _paths(UserView)
+    rows.writerow([*paths, *map(column, custom_fields)])
     for person in people:
-        custom = person.custom or {}
-        rows.writerow([*_values(person), *_written(map(custom.get, custom_fields))])
+        *values, custom = structs.astuple(person)
+        rows.writerow([*_written(values), *_written(map((custom or {}).get, custom_fields))])
     return text.getvalue()
 
 
@@ -28,17 +29,13 @@ def _paths(view: type, prefix: str = "") -> Iterator[str]:
     for part in structs.fields(view):
         if isinstance(part.type, type) and issubclass(part.type, Struct):
             yield from _paths(part.type, f"{prefix}{part.name}.")
-        elif part.name != "custom":
+        else:
             yield f"{prefix}{part.name}"
-
-
-def _values(view: Struct) -> Iterator[Any]:
-    fields = structs.asdict(view)
-    fields.pop("custom", None)
-    for value in fields.values():
-        yield from _values(value) if isinstance(value, Struct) else _written([value])
 
 
 def _written(values: Iterable[Any]) -> Iterator[Any]:
     for value in values:
-        yield str(value).lower() if isinstance(value, bool) else value  # true, as in JSON
+        if isinstance(value, Struct):
+            yield from _written(structs.astuple(value))
+        else:
+            yield str(value).lower() if isinstance(value, bool) else value  # true, as in JSON

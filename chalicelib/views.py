@@ -82,7 +82,7 @@ class Run(Struct):
     """One run in the ledger. ``fetched`` equals the sum of the seven counts after it; times are in UTC.
 
     ``filtered`` counts valid records that the dialect does not want; ``unknown_fields``, fields that it does
-    not know, once for each record; ``withheld``, kept texts that held an e-mail address or a long number.
+    not know, once for each record; ``withheld``, kept values that held an e-mail address or a long number.
     None of them is stored. ``departed`` people, whom the source no longer has, were removed.
     A replay has no ``page_size``. ``since`` is set if the run asked only for who has changed since then.
     """

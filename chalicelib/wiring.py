@@ -15,10 +15,9 @@ from chalicelib import config
 from chalicelib.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from chalicelib.cache import Cache
-    from chalicelib.custom import Treatment
     from chalicelib.dialect import Dialect
     from chalicelib.privacy import Tokeniser
     from chalicelib.quarantine import Quarantine
@@ -170,11 +169,6 @@ def dialect() -> Dialect[Any]:
     from chalicelib import sources
 
     return sources.named(settings().source_dialect)
-
-
-def custom_fields() -> Mapping[str, Treatment]:
-    """The fields that the source's dialect adds, and their treatments."""
-    return dialect().custom
 
 
 def reset() -> None:

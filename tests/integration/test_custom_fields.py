@@ -98,6 +98,18 @@ def test_a_kept_value_that_identifies_is_withheld_and_counted(api, ingest):
     assert custom_of(api, 1) == dict.fromkeys(FULL)
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", f"{'9' * 400}.0"])
+def test_a_number_that_json_cannot_write_makes_a_reject(api, ingest, user_api, number):
+    ingest({1: {"score": 0.5}})
+    user_api.script(f'[{{"id": "{uid(1)}", "score": {number}}}, {{"id": "{uid(2)}"}}]'.encode())
+
+    report = runs.run_ingest("manual")
+
+    assert (report.rejected, report.inserted, report.updated) == (1, 1, 0)
+    assert report.rejects_by_rule == {("score", "range"): 1}
+    assert custom_of(api, 1)["score"] == 0.5
+
+
 def test_a_field_that_nobody_has_any_more_makes_a_run_partial(ingest):
     people = {number: {"language": "pt", "level": number} for number in range(30)}
     assert ingest(people).status == "succeeded"
@@ -171,6 +183,12 @@ def found(answer):
         ({"active": "true"}, [1]),
         ({"active": "false"}, [3]),
         ({"score": "0.5"}, [1]),
+        ({"score": "5e-1"}, [1]),
+        ({"score": "3"}, [5]),
+        ({"score": "3.0"}, [5]),
+        ({"score": "1e-7"}, [6]),
+        ({"seen": "2026-01-31T12:00:00.5Z"}, [1]),
+        ({"seen": "2026-01-31T12:00:00.500000Z"}, [1]),
         ({"team": uid(7)}, [1]),
         ({"hired": "2020-02-29"}, [1]),
         ({"language": "PT"}, []),
@@ -179,7 +197,10 @@ def found(answer):
     ids=str,
 )
 def test_kept_fields_are_filters(api, ingest, filters, matches):
-    ingest({1: FULL, 2: {"language": "de"}, 3: {"language": "pt", "active": False}, 4: {}})
+    ingest({
+        1: FULL, 2: {"language": "de"}, 3: {"language": "pt", "active": False}, 4: {}, 5: {"score": 3},
+        6: {"score": 1e-7},
+    })  # fmt: skip
 
     query = {f"custom[{name}]": value for name, value in filters.items()}
 
@@ -193,6 +214,10 @@ def test_a_filtered_list_is_paged(api, ingest):
     pages = api.walk("/users", query={"custom[language]": "pt", "limit": 2})
 
     assert [found(page) for page in pages] == [[uid(1), uid(3)], [uid(5), uid(7)]]
+    both = [("custom[language]", "pt"), ("custom[active]", "false")]
+    ingest({number: {"language": "pt", "active": False} for number in range(9)})
+    cursor = api.get("/users", query=[*both, ("limit", 2)]).json["next"]
+    assert found(api.get("/users", query=[*reversed(both), ("limit", 1), ("cursor", cursor)])) == [uid(2)]
     cursor = pages[0].json["next"]
     assert api.get("/users", query={"custom[language]": "de", "cursor": cursor}).status == 404
 
@@ -225,6 +250,15 @@ def test_a_token_is_looked_up_under_every_key(api, ingest, app_environment):
             "custom: unknown field; allowed: language, level, score, active, hired, seen, team",
         ),
         ({"custom[language]": ""}, "custom: Expected text of length >= 1"),
+        ({"custom[level]": "three"}, "custom: no value of level is written like this"),
+        (
+            {"custom[active]": "yes", "custom[score]": "nan"},
+            "custom: no value of active, score is written like this",
+        ),
+        ({"custom[score]": "null"}, "custom: no value of score is written like this"),
+        ({"custom[hired]": "2020-02-30"}, "custom: no value of hired is written like this"),
+        ({"custom[language]": "x" * 201}, "custom: no value of language is written like this"),
+        ({"limit[x]": "5"}, "limit: Expected a whole number, got an object"),
         ({"custom": "pt"}, "custom: Expected an object"),
         (
             {"other[language]": "pt"},

@@ -1,6 +1,7 @@
 """Fields that a dialect adds to those of a user: declared, checked, cleaned, and gathered into one."""
 
 import json
+import math
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
@@ -8,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from msgspec import Meta
+from msgspec import Meta, UnsetType
 
 from chalicelib import custom, privacy
 from chalicelib.clean import clean
@@ -130,6 +131,23 @@ def test_a_field_needs_a_treatment_and_a_treatment_a_field():
         replace(EMPLOYEES, custom={**EMPLOYEES.custom, "email": "keep"})
 
 
+def test_an_unset_value_is_refused():
+    with pytest.raises(ValueError, match="field: must be"):
+        declared(Text | UnsetType)
+
+
+def test_the_fields_of_a_user_stay_as_they_are():
+    class Other(User):
+        gender: int | None = None
+
+    with pytest.raises(
+        ValueError, match=r"^employees: gender: Other may add fields to those of User, but not"
+    ):
+        replace(EMPLOYEES, user_type=Other, custom={})
+    with pytest.raises(ValueError, match=r"^employees: Employee must derive from User"):
+        replace(EMPLOYEES, user_type=Employee, custom={})
+
+
 def test_there_are_at_most_fifty():
     fields = [(f"field_{number}", Text, "") for number in range(51)]
     with pytest.raises(ValueError, match="more than 50 custom fields"):
@@ -141,6 +159,48 @@ def test_there_are_at_most_fifty():
 
 
 # Checked
+
+
+class Record(User):
+    """A record in the form of a user, with a field more."""
+
+    language: Text | None = None
+
+
+RECORDS = Dialect("records", Record, lambda one: one, EMPLOYEES.paging, uid="uid")
+
+
+def test_a_record_that_is_a_user_with_a_field_more_has_to_name_it():
+    with pytest.raises(ConfigError, match="to_user of records returns a Record, but its user_type is User"):
+        validate(json.dumps([{"uid": uid(1), "language": "pt"}]).encode(), RECORDS, TODAY)
+
+    named = replace(RECORDS, user_type=Record, custom={"language": "keep"})
+    (user,) = validate(json.dumps([{"uid": uid(1), "language": "pt"}]).encode(), named, TODAY).users
+    assert clean([user], named.custom).columns["custom.language"] == ["pt"]
+
+
+def test_a_record_with_a_field_less_than_the_user_type_is_refused():
+    class Less(User):
+        pass
+
+    less = Dialect(
+        "less",
+        Less,
+        lambda one: one,
+        EMPLOYEES.paging,
+        uid="uid",
+        user_type=Record,
+        custom={"language": "keep"},
+    )
+    with pytest.raises(ConfigError, match="to_user of less returns a Less, but its user_type is Record"):
+        validate(json.dumps([{"uid": uid(1)}]).encode(), less, TODAY)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_number_that_json_cannot_write_makes_a_reject(number):
+    dialect = replace(EMPLOYEES, to_user=lambda one: Person(uid=one.id, score=number))
+    (reject,) = validate(json.dumps([{"id": uid(1)}]).encode(), dialect, TODAY).rejects
+    assert reject.issues == (Issue("score", "conversion"),)
 
 
 @pytest.mark.parametrize(

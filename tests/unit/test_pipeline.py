@@ -663,7 +663,7 @@ def test_the_cursor_of_a_posted_query_may_be_an_object():
     assert trial.source.cursors == [None, {"variables": {"after": VALUE, "filter": None}}]
 
 
-@pytest.mark.parametrize("cursor", ["text", {"after": object()}, {"after": "\ud800"}, {5: 1}], ids=ascii)
+@pytest.mark.parametrize("cursor", ["text", {"after": object()}, {"after": "\ud800"}, {5: 1}])
 def test_the_cursor_of_a_posted_query_must_be_a_json_object(cursor, caplog):
     trial = by_cursor(page(2), next_cursor=lambda _: cursor)
     trial.source.dialect = paged(trial.source.dialect, method="POST")

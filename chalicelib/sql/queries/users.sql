@@ -23,11 +23,6 @@ WHERE (%(after)s::uuid IS NULL OR users.uid > %(after)s::uuid)
     AND (%(social_insurance_number)s::text[] IS NULL
         OR social_insurance_number = ANY (%(social_insurance_number)s))
     AND (%(street)s::text[] IS NULL OR street = ANY (%(street)s))
-    AND (%(custom)s::jsonb[] IS NULL OR EXISTS ( -- one of these objects, all of whose values are the person's
-        SELECT FROM unnest(%(custom)s::jsonb[]) AS one (wanted)
-        WHERE NOT EXISTS (
-            SELECT FROM jsonb_each_text(wanted) AS field WHERE custom ->> field.key IS DISTINCT FROM field.value
-        )
-    ))
+    AND (%(custom)s::jsonb[] IS NULL OR custom @> ANY (%(custom)s::jsonb[]))
 ORDER BY uid
 LIMIT %(limit)s;
