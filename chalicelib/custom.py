@@ -12,7 +12,6 @@ from typing import Any, Literal, get_args
 import msgspec
 from msgspec import UnsetType
 
-from chalicelib import shapes
 from chalicelib.users import User
 
 Treatment = Literal["keep", "token"]
@@ -88,7 +87,9 @@ def fault_in(kind: type[User], treatments: Mapping[str, Treatment]) -> str | Non
 
 
 def _suits(kind: Any, treatment: Treatment) -> bool:
-    from msgspec import inspect  # late: most dialects have no custom fields
+    from msgspec import inspect  # late, as most dialects have no custom fields
+
+    from chalicelib import shapes
 
     def suits(found: Any) -> bool:
         if isinstance(found, inspect.Metadata):
