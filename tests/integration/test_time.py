@@ -244,9 +244,10 @@ def test_a_run_by_hand_between_the_parts_leaves_the_cursor(by_cursor):
     assert by_cursor[0] == places(4)[0]
 
 
-def test_a_cursor_that_was_sealed_with_another_key_fails_one_run(by_cursor, sql, monkeypatch):
+@pytest.mark.parametrize("now", [Quarantine(secrets.token_bytes(32), days=7), None], ids=str)
+def test_a_cursor_that_was_sealed_with_another_key_fails_one_run(by_cursor, sql, monkeypatch, now):
     runs.ingest({}, Context(THREE_PAGES))
-    monkeypatch.setattr(wiring, "quarantine", lambda: Quarantine(secrets.token_bytes(32), days=7))
+    monkeypatch.setattr(wiring, "quarantine", lambda: now)
 
     reports = [runs.ingest({}, Context(THREE_PAGES)) for _ in range(2)]
 
