@@ -5,6 +5,7 @@ import gzip
 import json
 import logging
 import socket
+import ssl
 import threading
 import time
 import tracemalloc
@@ -17,6 +18,7 @@ from email.utils import format_datetime
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import trustme
 
 from chalicelib import sources
 from chalicelib.errors import SourceBusy, SourceError, SourceInvalid, SourceUnavailable, Stopped
@@ -101,6 +103,12 @@ class HostileServer:
             with contextlib.suppress(TimeoutError):
                 return self._client.recv(65_536)
         return b""
+
+    def encrypt(self, context: ssl.SSLContext) -> socket.socket:
+        """Continues over TLS; the caller closes the socket."""
+        self._client.settimeout(1)
+        self._client = context.wrap_socket(self._client, server_side=True)
+        return self._client
 
     def _serve(self) -> None:
         while not self._over.is_set() and time.monotonic() < self._until:
@@ -626,6 +634,28 @@ def test_a_fetch_through_a_proxy_ends_with_the_pages_time_too(source_of, monkeyp
         error_of_fetch(source_of(f"{scheme}://users.example/"))
 
     assert proxy.heard.startswith(asked)
+
+
+def test_a_tunnel_that_is_dug_again_for_a_later_page_is_cut_too(source_of, monkeypatch, tmp_path):
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    authority.issue_cert("users.example").configure_cert(context)
+
+    def talk(peer):
+        if peer.connections == 2:
+            trickle_headers(peer)
+        peer.say(b"HTTP/1.1 200 OK\r\n\r\n")
+        with peer.encrypt(context):
+            peer.listen()
+            peer.say(OK + b"Content-Length: 2\r\nConnection: close\r\n\r\n[]")
+
+    with HostileServer(talk) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+        source = source_of("https://users.example/")
+        assert source.fetch(1, 1) == b"[]"
+        error_of_fetch(source)
+    assert proxy.connections == 2
 
 
 def test_a_connection_that_comes_about_after_the_pages_time_is_cut_too(source_of, monkeypatch):
