@@ -38,6 +38,16 @@ def test_a_seal_of_an_earlier_version_still_opens():
     assert quarantine.open(sealed, "00000000-0000-4000-8000-000000000001", 2, 4) is None
 
 
+@pytest.mark.parametrize("altered", ["x", "é", ""])
+def test_an_altered_cursor_does_not_open(altered):
+    quarantine = Quarantine(bytes(32), days=7)
+    sealed = quarantine.seal_cursor(b"a cursor", "a source", 3)
+
+    assert quarantine.open_cursor(sealed, "a source", 3) == b"a cursor"
+    assert quarantine.open_cursor(altered + sealed[:-1], "a source", 3) is None
+    assert quarantine.open_cursor(altered, "a source", 3) is None
+
+
 @pytest.fixture
 def sealing(app_environment):
     """Turns the quarantine on, and lets no page exceed the reject budget."""
