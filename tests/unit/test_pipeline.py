@@ -24,7 +24,7 @@ from chalicelib.errors import (
     StoreUnavailable,
     Unforeseen,
 )
-from chalicelib.ledger import OUTCOMES, RunRequest, Trigger
+from chalicelib.ledger import OUTCOMES, KeyTrouble, RunRequest, Trigger
 from chalicelib.pipeline import Edges, Plan, run
 from chalicelib.report import Report
 from tests.builders import MISSING, RANDOM_DATA_API, paged
@@ -314,6 +314,21 @@ def test_a_run_that_is_stopped_while_it_opens_is_not_left_running():
         trial()
 
     assert (trial.ledger["status"], trial.ledger["error"]) == ("failed", "stopped by SIGINT")
+
+
+def test_a_run_whose_keys_cannot_be_checked_has_failed_and_fetches_nothing(caplog):
+    trial = Run(page(3))
+
+    def refuse(*_):
+        raise StoreUnavailable("reconcile_keys", "57014")
+
+    trial.store.reconcile_keys = refuse
+    report = trial()
+
+    error = "query reconcile_keys failed: SQLSTATE 57014"
+    assert (report.status, report.error, trial.source.asked) == ("failed", error, [])
+    assert (trial.ledger["status"], trial.ledger["error"]) == ("failed", error)
+    assert f"run {report.run_id}: {error}" in caplog.text
 
 
 def test_a_run_that_is_stopped_while_it_ends_is_not_left_running():
@@ -732,11 +747,12 @@ def test_an_invalid_page_fails_the_run_and_is_not_repeated_in_the_error(body, er
 def test_a_run_is_skipped_without_a_fetch_while_another_of_its_source_runs():
     trial = Run(page(1))
     trial.store.open_run(RunRequest(trial.source.name, "schedule", 1), "hash", 1)
+    trial.store.key_troubles = [KeyTrouble(1, None, None, None)]  # of which the other run tells
     trial.journal.clear()
 
     report = trial()
 
-    assert report.status == "skipped"
+    assert (report.status, report.error) == ("skipped", None)
     assert trial.journal == ["open"]
 
 
