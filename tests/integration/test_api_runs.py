@@ -525,6 +525,7 @@ def test_a_cursor_of_an_unknown_run_is_a_problem(api, store):
     answer = api.get("/runs", query={"cursor": uid(404)})
 
     assert (answer.status, answer.json["title"]) == (404, "No such page")
+    assert answer.json["detail"] == "the cursor is not valid"
 
 
 @pytest.mark.parametrize("path", ["/runs", f"/runs/{uid(1)}/rejects"])
@@ -550,6 +551,7 @@ def test_an_unknown_run_is_a_problem(api):
     for path in (f"/runs/{uid(404)}", f"/runs/{uid(404)}/rejects"):
         answer = api.get(path)
         assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
+        assert answer.json["title"] == "Not found"
 
 
 def test_a_run_whose_lease_expired_is_lost(api, store, sql):
