@@ -5,7 +5,7 @@ import time
 import pytest
 
 from chalicelib import retries
-from chalicelib.errors import StoreError, StoreUnavailable
+from chalicelib.errors import Stopped, StoreError, StoreUnavailable
 
 AWAY = StoreUnavailable("connect")
 DISK_FULL = StoreUnavailable("load_page", "53100")
@@ -113,3 +113,22 @@ def test_a_deployment_waits_for_postgres_but_not_for_ever(pauses, sqlstate):
 @pytest.mark.parametrize("error", [DISK_FULL, REFUSED, StoreUnavailable("connect", "28P01")], ids=str)
 def test_a_deployment_does_not_wait_for_what_waiting_cannot_mend(error):
     assert tries_of(lambda work: retries.retry_while_away(work, 60), error) == 1
+
+
+@pytest.mark.parametrize(
+    "retry",
+    [
+        lambda work: retries.retrying()(work),
+        retries.retry_once,
+        lambda work: retries.retry_while_locked(work, 60),
+        lambda work: retries.retry_while_away(work, 60),
+    ],
+)
+@pytest.mark.parametrize("error", [Stopped("SIGTERM"), KeyError("a defect")], ids=repr)
+def test_what_does_not_come_from_postgres_is_raised_as_it_is(retry, error):
+    work = Work(error)
+
+    with pytest.raises(type(error)) as failed:
+        retry(work)
+
+    assert (failed.value, work.tries) == (error, 1)
