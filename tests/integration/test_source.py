@@ -292,6 +292,21 @@ def test_a_posted_query_is_a_json_body_with_the_cursor_in_it(source_of, monkeypa
         assert json.loads(body) == {"query": "{ users }", "variables": variables}
 
 
+def test_json_is_asked_for_and_may_be_compressed(source_of):
+    heard = []
+
+    def talk(peer):
+        heard.extend(peer.heard.lower().split(b"\r\n"))
+        peer.say(OK + b"Content-Length: 2\r\n\r\n[]")
+
+    with HostileServer(talk) as server:
+        source_of(server.url).fetch(1, 1)
+
+    assert {b"accept: application/json", b"user-agent: decant"} <= {*heard}
+    (encodings,) = [line for line in heard if line.startswith(b"accept-encoding:")]
+    assert b"gzip" in encodings
+
+
 def test_the_user_in_the_url_wins_over_a_netrc(authorization_of):
     sent = authorization_of("http://user:password@users.example/")
 
