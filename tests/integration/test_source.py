@@ -25,7 +25,7 @@ from chalicelib.errors import SourceBusy, SourceError, SourceInvalid, SourceUnav
 from chalicelib.paging import Paging
 from chalicelib.sources import random_data_api
 from chalicelib.sources.client import Source
-from chalicelib.sources.exchange import Limits
+from chalicelib.sources.exchange import Limits, Reply
 from local.processes import free_port
 from tests.builders import paged
 from tests.waiting import seconds_of
@@ -378,7 +378,7 @@ def test_a_compressed_page_is_unpacked(stand_in):
 
 
 @pytest.mark.parametrize(
-    "kind", ["application/json", "Application/JSON; charset=utf-8", "application/hal+json"]
+    "kind", ["application/json", "Application/JSON; charset=utf-8", "text/json", "application/hal+json"]
 )
 def test_several_json_content_types_are_accepted(user_api, stand_in, kind):
     user_api.script(b"[]", headers={"Content-Type": kind})
@@ -861,3 +861,7 @@ def test_no_log_line_shows_the_urls_secrets_even_at_debug(with_secrets, caplog):
     error_of_fetch(with_secrets("status-503"))
 
     assert "hush" not in caplog.text
+
+
+def test_the_repr_of_an_answer_shows_neither_its_headers_nor_its_body():
+    assert repr(Reply(200, {"Set-Cookie": "hush"}, bytearray(b"hush"))) == "Reply(status=200)"
