@@ -846,11 +846,16 @@ def test_no_error_shows_the_urls_secrets(with_secrets, fault):
 
 
 @pytest.mark.parametrize(
-    "url", ["http://hush:hush@127.0.0.1:1/?key=hush", "http://hush:hush@.invalid/?key=hush"]
+    ("url", "problem"),
+    [
+        ("http://hush:hush@127.0.0.1:1/?key=hush", "no answer: NewConnectionError (attempt 4)"),
+        ("http://hush:hush@.invalid/?key=hush", "the request failed: InvalidURL"),
+    ],
 )
-def test_an_unusable_url_is_not_shown(source_of, url):
+def test_an_unusable_url_is_not_shown(source_of, url, problem):
     error = error_of_fetch(source_of(url))
 
+    assert error.problem == problem
     assert "hush" not in f"{error!r} {vars(error)}"
     assert error.__context__ is None
 
