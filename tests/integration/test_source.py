@@ -494,6 +494,27 @@ def test_an_answer_without_a_content_type_is_not_accepted(source_of):
         assert isinstance(error_of_fetch(source_of(server.url)), SourceInvalid)
 
 
+@pytest.mark.parametrize(
+    "head",
+    [b"HTTP/1.1 200 OK\r\n", OK],
+    ids=["before the content type", "before the length"],
+)
+def test_a_head_that_breaks_off_is_a_transient_failure(source_of, head):
+    with HostileServer(lambda peer: peer.say(head)) as server:
+        error = error_of_fetch(source_of(server.url))
+
+    assert (type(error), error.problem) == (SourceUnavailable, "the head was cut off (attempt 4)")
+
+
+@pytest.mark.parametrize(
+    ("ending", "body"),
+    [(b"Content-Length: 0\r\n\r\n", b""), (b"Connection: close\r\n\r\n", b""), (b"\r\n[]", b"[]")],
+)
+def test_a_whole_head_is_not_called_cut_off(source_of, ending, body):
+    with HostileServer(lambda peer: peer.say(OK + ending)) as server:
+        assert source_of(server.url).fetch(1, 1) == body
+
+
 # Pauses between tries
 
 
