@@ -165,8 +165,9 @@ def table(report: Report) -> Iterator[str]:
 
 def _removals(report: Report) -> Iterator[str]:
     if report.unknown_fields:
-        names = ", ".join(sorted(report.unknown_names)[:_REASONS_SHOWN])
-        suffix = f": {names}" if names else ""
+        named = sorted(report.unknown_names)
+        more = f", and {len(named) - _REASONS_SHOWN} more" if len(named) > _REASONS_SHOWN else ""
+        suffix = f": {', '.join(named[:_REASONS_SHOWN])}{more}" if named else ""
         yield f"  unknown     {report.unknown_fields:>9,}  dropped, not in the dialect{suffix}"
     if report.withheld:
         where, count = ", ".join(sorted(report.withheld)), report.withheld.total()

@@ -91,6 +91,16 @@ def test_an_invalid_count_is_refused(configured, call, argv, most, capsys):
     assert f"must be a whole number from 1 to {most}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [(set(), ""), ({*"ba"}, ": a, b"), (set("abcdefghijkl"), ": a, b, c, d, e, f, g, h, i, j, and 2 more")],
+)
+def test_unknown_fields_are_named_and_it_says_if_there_are_more(names, said):
+    lines = list(ingest.table(a_report(unknown_fields=24, unknown_names=names)))
+
+    assert lines[-1].endswith(f"24  dropped, not in the dialect{said}")
+
+
 def test_a_run_over_changes_says_since_when():
     lines = list(ingest.table(a_report(since="2026-02-28T23:59:58.123456Z")))
 
