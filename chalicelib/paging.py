@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 # What leads from one page to the next: query parameters, of which a list is sent as several of the same name;
 # or parts of a posted query, at any depth.
 Cursor = Mapping[str, Any]
+
+_Method = Literal["GET", "POST"]
 
 
 class Body(bytes):
@@ -49,11 +51,13 @@ class Paging:
     next_cursor: Callable[[Any], Cursor | None] | None = None
     next_link: bool = False
     since: Callable[[datetime], Mapping[str, Any]] | None = None
-    method: Literal["GET", "POST"] = "GET"
+    method: _Method = "GET"
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a ``since`` without an end, as no run could tell that it has everybody, and
-        for a ``next_link`` with POST."""
+        """Raises ValueError for another method, for a ``since`` without an end, as no run could tell that it
+        has everybody, and for a ``next_link`` with POST."""
+        if self.method not in get_args(_Method):
+            raise ValueError(f"the method is GET or POST, not {self.method}")
         if self.since and not self.has_end:
             raise ValueError("since needs an API that ends, or pages by cursor")
         if self.next_link and self.method != "GET":

@@ -65,6 +65,12 @@ def test_a_source_without_an_end_cannot_ask_for_changes():
     assert Paging(SCIM.paging.query, ends=False, next_link=True, **since).has_end
 
 
+@pytest.mark.parametrize("method", ["post", "PUT"])
+def test_an_api_is_asked_with_get_or_post(method):
+    with pytest.raises(ValueError, match=f"is GET or POST, not {method}"):
+        Paging(SCIM.paging.query, method=method)
+
+
 def test_a_link_is_not_posted():
     with pytest.raises(ValueError, match="is asked with GET"):
         Paging(SCIM.paging.query, next_link=True, method="POST")
