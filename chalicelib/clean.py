@@ -94,12 +94,14 @@ def _columns(names: Collection[str], rows: Iterable[tuple[Any, ...]]) -> dict[st
 
 
 def _custom(column: list[Any]) -> list[Any]:
-    """The values of a custom field: its texts tidied; no negative zero, since Postgres' numeric has none."""
+    """The values of a custom field: texts tidied, times in UTC, no negative zero (Postgres has none)."""
     tidied = iter(_tidied([value for value in column if type(value) is str]))
     return [
-        next(tidied) if type(value) is str else value + 0.0 if type(value) is float else value
+        next(tidied) if type(value) is str
+        else value + 0.0 if type(value) is float
+        else custom.in_utc(value)
         for value in column
-    ]
+    ]  # fmt: skip
 
 
 def _tidied(column: Sequence[str | None]) -> list[str | None]:

@@ -5,6 +5,8 @@ Until a page has been protected, each is a column of its own; then they become o
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from math import isfinite
 from operator import attrgetter
 from typing import Any, Literal, get_args
@@ -51,10 +53,18 @@ def read(kind: type[User], name: str, text: str) -> Any:
     """The value of a custom field that a query writes as this text; None if it can have no such value."""
     (declared,) = (field.type for field in msgspec.structs.fields(kind) if field.name == name)
     try:
-        value = msgspec.convert(text, declared, strict=False)
+        value = in_utc(msgspec.convert(text, declared, strict=False))
     except msgspec.ValidationError:
         return None
     return None if type(value) is float and not isfinite(value) else value
+
+
+def in_utc(value: Any) -> Any:
+    """The same value; a time with another offset becomes one in UTC, where years have room for it."""
+    if type(value) is datetime and value.tzinfo:
+        with suppress(OverflowError):
+            return value.astimezone(UTC)
+    return value
 
 
 def not_finite(user: User, names: Collection[str]) -> str | None:
@@ -71,6 +81,8 @@ def fault_in(kind: type[User], treatments: Mapping[str, Treatment]) -> str | Non
     own = {field.name: field.type for field in msgspec.structs.fields(User)}
     if changed := [name for name, type_ in own.items() if added.pop(name) != type_]:
         return f"{', '.join(changed)}: {kind.__name__} may add fields to those of User, but not change them"
+    if treatments and kind is User:
+        return "custom needs a user_type, a subclass of User that has these fields"
     if unlike := sorted(added.keys() ^ treatments.keys()):
         return f"{', '.join(unlike)}: custom must name what {kind.__name__} adds to User, and nothing else"
     if len(added) > _MOST:

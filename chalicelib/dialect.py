@@ -2,6 +2,7 @@
 
 import codecs
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -17,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from chalicelib import lenient_json, shapes
-from chalicelib.custom import Treatment, fault_in, not_finite
+from chalicelib.custom import Treatment, column, fault_in, not_finite
 from chalicelib.envelope import Envelope
 from chalicelib.errors import ConfigError
 from chalicelib.paging import Body, Cursor, Paging
@@ -27,6 +28,7 @@ T = TypeVar("T", bound=Struct)
 
 _ANY_CURSOR, _ANY_OBJECT = dict[str, str | int | list[str]] | None, dict[str, Any] | None
 _IMPLAUSIBLE_TOTAL = 10**8  # a run's error repeats the total, which must not be somebody's number
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 _MAX_UNKNOWN = 1_000  # unknown fields kept per record; more are not worth the memory
 
 # What decoding or converting a wrong record raises: ``to_user`` may look for what is not there, and datetime
@@ -66,7 +68,8 @@ class Dialect(Generic[T]):
 
     def __post_init__(self) -> None:
         """Raises ValueError if a field is both declared and dropped, or has a type that cannot be checked or
-        that shows its values in its repr, or if a custom field has no treatment that suits it."""
+        that shows its values in its repr, if a custom field has no treatment that suits it, or if a header
+        has no valid name."""
         if both := shapes.declared(self.record_type, self.dropped):
             raise ValueError(f"the dialect {self.name} both declares and drops {', '.join(both)}")
         if wrong := shapes.unsupported(self.record_type):
@@ -77,6 +80,9 @@ class Dialect(Generic[T]):
             raise ValueError(f"{self.name}: {', '.join(shown)} must derive from Personal, which hides values")
         if fault := fault_in(self.user_type, self.custom):
             raise ValueError(f"{self.name}: {fault}")
+        headers = (self.authorization_header, *self.headers)
+        if invalid := [name for name in headers if not _HEADER.fullmatch(name)]:
+            raise ValueError(f"{self.name}: {', '.join(invalid)} cannot be the name of a header")
 
     def cursor_after(self, body: bytes) -> Cursor | None:
         """Where the page after this one is; None if there is none. Raises ValueError if it cannot be told,
@@ -101,11 +107,15 @@ class Dialect(Generic[T]):
         return total if type(total) is int and 0 <= total < _IMPLAUSIBLE_TOTAL else None
 
     def place_of(self, error: Exception) -> str:
-        """Where in the file of ``to_user`` an error arose, as in ``members.py:59``; or ``User``'s field."""
+        """Where in the file of ``to_user`` an error arose, as in ``members.py:59``; or the field of a
+        ``User``, as in ``address.city`` or ``custom.language``."""
         code = getattr(self.to_user, "__code__", None)
         file = code and code.co_filename
         lines = [line for frame, line in walk_tb(error.__traceback__) if frame.f_code.co_filename == file]
-        return f"{Path(file).name}:{lines[-1]}" if file and lines else misfit(error, self.custom)
+        if file and lines:
+            return f"{Path(file).name}:{lines[-1]}"
+        found = misfit(error, self.custom)
+        return column(found) if found in self.custom else found
 
     def _parsed(self, body: bytes) -> Any:
         """A whole page's JSON, without values that are nested too deeply."""

@@ -210,6 +210,31 @@ def test_everybody_is_asked_for(api, sql, change):
     assert api.asked_since() == [None, None]
 
 
+@pytest.mark.parametrize("change", ["contract_hash = 'another'", "key_version = 0"])
+def test_after_a_run_under_another_contract_everybody_is_asked_for(api, sql, change):
+    """Also if it is one that there has been before, as when a field is added by mistake and taken back."""
+    scheduled(api, 1, 0)
+    between = scheduled(api, 1, 0)
+    sql(f"UPDATE runs SET {change} WHERE run_id = %s", between.run_id)
+    api.asked_since()
+
+    again = scheduled(api, 1, 0)
+    assert api.asked_since() == [None, None]
+    scheduled(api, 0)
+    assert api.asked_since() == [began(sql, again) - HOUR]
+
+
+def test_a_run_under_another_contract_that_loaded_nothing_changes_nothing(api, sql):
+    complete = scheduled(api, 1, 0)
+    between = scheduled(api, None)
+    sql("UPDATE runs SET contract_hash = 'another' WHERE run_id = %s", between.run_id)
+    api.asked_since()
+
+    scheduled(api, 0)
+
+    assert api.asked_since() == [began(sql, complete) - HOUR]
+
+
 def test_a_backfill_asks_for_everybody_and_a_manual_run_does_not(api, monkeypatch):
     scheduled(api, 1, 0)
     api.asked_since()

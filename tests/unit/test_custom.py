@@ -25,7 +25,7 @@ from tests.unit.test_users import TODAY
 
 class Employee(Personal):
     id: UUID
-    language: str | None = None
+    tongue: str | None = None
     boss: str | None = None
     level: int | None = None
     score: float | None = None
@@ -36,7 +36,7 @@ class Employee(Personal):
 
 
 class Person(User):
-    language: Text | None = None
+    tongue: Text | None = None
     boss: Email | None = None
     level: int | None = None
     score: float | None = None
@@ -150,6 +150,11 @@ def test_a_field_needs_a_treatment_and_a_treatment_a_field():
         replace(EMPLOYEES, custom={**EMPLOYEES.custom, "email": "keep"})
 
 
+def test_custom_fields_need_a_type_that_has_them():
+    with pytest.raises(ValueError, match=r"^employees: custom needs a user_type, a subclass of User"):
+        replace(EMPLOYEES, user_type=User)
+
+
 def test_an_unset_value_is_refused():
     with pytest.raises(ValueError, match="field: must be"):
         declared(Text | UnsetType)
@@ -183,7 +188,7 @@ def test_there_are_at_most_fifty(number):
 class Record(User):
     """A record in the form of a user, with a field more."""
 
-    language: Text | None = None
+    tongue: Text | None = None
 
 
 RECORDS = Dialect("records", Record, lambda one: one, EMPLOYEES.paging, uid="uid")
@@ -191,11 +196,11 @@ RECORDS = Dialect("records", Record, lambda one: one, EMPLOYEES.paging, uid="uid
 
 def test_a_record_that_is_a_user_with_a_field_more_has_to_name_it():
     with pytest.raises(ConfigError, match="to_user of records returns a Record, but its user_type is User"):
-        validate(json.dumps([{"uid": uid(1), "language": "pt"}]).encode(), RECORDS, TODAY)
+        validate(json.dumps([{"uid": uid(1), "tongue": "pt"}]).encode(), RECORDS, TODAY)
 
-    named = replace(RECORDS, user_type=Record, custom={"language": "keep"})
-    (user,) = validate(json.dumps([{"uid": uid(1), "language": "pt"}]).encode(), named, TODAY).users
-    assert clean([user], named.custom).columns["custom.language"] == ["pt"]
+    named = replace(RECORDS, user_type=Record, custom={"tongue": "keep"})
+    (user,) = validate(json.dumps([{"uid": uid(1), "tongue": "pt"}]).encode(), named, TODAY).users
+    assert clean([user], named.custom).columns["custom.tongue"] == ["pt"]
 
 
 def test_a_record_with_a_field_less_than_the_user_type_is_refused():
@@ -209,7 +214,7 @@ def test_a_record_with_a_field_less_than_the_user_type_is_refused():
         EMPLOYEES.paging,
         uid="uid",
         user_type=Record,
-        custom={"language": "keep"},
+        custom={"tongue": "keep"},
     )
     with pytest.raises(ConfigError, match="to_user of less returns a Less, but its user_type is Record"):
         validate(json.dumps([{"uid": uid(1)}]).encode(), less, TODAY)
@@ -219,7 +224,7 @@ def test_a_record_with_a_field_less_than_the_user_type_is_refused():
 def test_a_number_that_json_cannot_write_makes_a_reject(number):
     dialect = replace(EMPLOYEES, to_user=lambda one: Person(uid=one.id, score=number))
     (reject,) = validate(json.dumps([{"id": uid(1)}]).encode(), dialect, TODAY).rejects
-    assert reject.issues == (Issue("score", "conversion"),)
+    assert reject.issues == (Issue("custom.score", "conversion"),)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +243,7 @@ def test_a_subclass_that_the_dialect_does_not_name_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("record", "path"), [({"language": "x" * 201}, "language"), ({"boss": "nobody"}, "boss")]
+    ("record", "path"), [({"tongue": "x" * 201}, "custom.tongue"), ({"boss": "nobody"}, "custom.boss")]
 )
 def test_a_value_that_does_not_fit_makes_a_reject_that_names_the_field(record, path):
     body = json.dumps([{"id": uid(1), **record}]).encode()
@@ -247,7 +252,7 @@ def test_a_value_that_does_not_fit_makes_a_reject_that_names_the_field(record, p
 
 
 def test_a_repr_shows_no_custom_value():
-    (user,) = users_of({"language": "hush"})
+    (user,) = users_of({"tongue": "hush"})
     assert repr(user) == "<Person>"
 
 
@@ -256,15 +261,15 @@ def test_a_repr_shows_no_custom_value():
 
 def test_texts_are_tidied_and_other_values_stay():
     record = {
-        "language": " pt\u0303 ", "boss": " Ann@Example.com", "level": 3, "score": -0.0, "active": False,
+        "tongue": " pt\u0303 ", "boss": " Ann@Example.com", "level": 3, "score": -0.0, "active": False,
         "hired": "2020-02-29", "seen": "2026-01-31T12:00:00+02:00", "team": uid(7),
     }  # fmt: skip
-    columns = columns_of(record, {"language": "n/a", "score": 0.5, "level": 0, "active": True}, {})
+    columns = columns_of(record, {"tongue": "n/a", "score": 0.5, "level": 0, "active": True}, {})
 
     assert columns.pop("custom.seen")[0].astimezone(UTC) == datetime(2026, 1, 31, 10, tzinfo=UTC)
     assert str(columns["custom.score"][0]) == "0.0"
     assert columns == {
-        "custom.language": ["pt\u0303", None, None],
+        "custom.tongue": ["pt\u0303", None, None],
         "custom.boss": ["Ann@Example.com", None, None],
         "custom.level": [3, 0, None],
         "custom.score": [0.0, 0.5, None],
@@ -275,21 +280,21 @@ def test_texts_are_tidied_and_other_values_stay():
 
 
 def test_the_last_record_of_a_uid_counts():
-    first, last = users_of({"language": "pt"}, {"language": "de"})
+    first, last = users_of({"tongue": "pt"}, {"tongue": "de"})
     last.uid = first.uid
-    assert clean([first, last], EMPLOYEES.custom).columns["custom.language"] == ["de"]
+    assert clean([first, last], EMPLOYEES.custom).columns["custom.tongue"] == ["de"]
 
 
 # Protected and gathered
 
 
 def test_a_field_has_a_token_of_its_own_and_others_are_kept(tokeniser):
-    columns = {"custom.boss": ["ann@example.com"], "custom.language": ["pt"]}
-    treatments = {"custom.boss": "token", "custom.language": "keep"}
+    columns = {"custom.boss": ["ann@example.com"], "custom.tongue": ["pt"]}
+    treatments = {"custom.boss": "token", "custom.tongue": "keep"}
 
     assert privacy.protect(columns, tokeniser, treatments) == {
         "custom.boss": [tokeniser.token("custom.boss", "ann@example.com")],
-        "custom.language": ["pt"],
+        "custom.tongue": ["pt"],
     }
     assert tokeniser.token("custom.boss", "x") != tokeniser.token("boss", "x")
 

@@ -70,7 +70,7 @@ def test_a_custom_field_of_the_sources_dialect_has_tokens_too(made, monkeypatch)
 
     assert out == f"{Tokeniser({1: PII_KEY}).token('custom.boss', 'ann@example.com')}\n"
     with pytest.raises(SystemExit):
-        made(b"pt", "custom.language", PII_KEYS=KEYS, SOURCE_DIALECT="employees")
+        made(b"pt", "custom.tongue", PII_KEYS=KEYS, SOURCE_DIALECT="employees")
 
 
 @pytest.mark.parametrize("field", ["city", "custom.boss"])

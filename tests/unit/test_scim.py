@@ -71,6 +71,14 @@ def test_an_api_is_asked_with_get_or_post(method):
         Paging(SCIM.paging.query, method=method)
 
 
+@pytest.mark.parametrize(
+    "changed", [{"authorization_header": "X Api Key"}, {"headers": {"X:Y": "1"}}, {"headers": {"": "1"}}]
+)
+def test_a_header_needs_a_name(changed):
+    with pytest.raises(ValueError, match=r"^scim: .* cannot be the name of a header"):
+        replace(SCIM, **changed)
+
+
 def test_a_link_is_not_posted():
     with pytest.raises(ValueError, match="is asked with GET"):
         Paging(SCIM.paging.query, next_link=True, method="POST")
