@@ -36,7 +36,7 @@ def describe_api(request: Any, query: forms.NoQuery) -> Response:
     """The OpenAPI document of this API."""
     from chalicelib import openapi  # late: rarely requested, and it would slow every cold start
 
-    return json(openapi.document(route.all))
+    return json(openapi.document(route.all, wiring.dialect()))
 
 
 @route("GET", "/docs", media=HTML, query=forms.AnyQuery)
@@ -44,7 +44,7 @@ def read_api(request: Any, query: forms.AnyQuery) -> Response:
     """The OpenAPI document as an HTML page."""
     from chalicelib import manual, openapi
 
-    return html(manual.page(openapi.document(route.all)))
+    return html(manual.page(openapi.document(route.all, wiring.dialect())))
 
 
 @route("GET", "/", media=HTML, query=forms.AnyQuery)

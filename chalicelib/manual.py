@@ -87,12 +87,15 @@ def _described(schema: dict[str, Any]) -> str:
         return " or ".join(map(_described, schema["anyOf"]))
     if schema.get("type") == "array":
         return f"list of {_described(schema['items'])}"
+    about = _prose(schema.get("description", ""))
     if values := schema.get("additionalProperties"):
-        about = _prose(schema.get("description", ""))
         return ", ".join(filter(None, [f"object whose values are {_described(values)}", about]))
+    if "properties" in schema:
+        fields = (f"{escape(name)} ({_described(one)})" for name, one in schema["properties"].items())
+        return ", ".join(filter(None, [f"object with {', '.join(fields)}", about]))
     details = (f"{name} {value}" for name, value in schema.items() if name not in {"type", "description"})
     words = [escape(word) for word in (schema.get("type", ""), *details)]
-    return ", ".join(filter(None, [*words, _prose(schema.get("description", ""))]))
+    return ", ".join(filter(None, [*words, about]))
 
 
 def _prose(text: str) -> str:

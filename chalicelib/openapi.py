@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from chalicelib import __version__, forms, stats, views
 from chalicelib.answers import CSV, JSON, NDJSON, PROBLEM
 from chalicelib.gate import Route
+
+if TYPE_CHECKING:
+    from chalicelib.dialect import Dialect
 
 _REF = "#/components/schemas/{name}"
 _ABOUT = "People, as tokens and generalised values. Send an API key as `Authorization: Bearer …`."
@@ -36,13 +39,17 @@ _HEADERS = {
 }
 
 
-def document(routes: Iterable[Route]) -> dict[str, Any]:
-    """The document. Its routes are relative to the URL it was fetched from, without the last segment."""
+def document(routes: Iterable[Route], dialect: "Dialect[Any]") -> dict[str, Any]:
+    """The document, with the custom fields of the source's dialect. Its routes are relative to the URL it was
+    fetched from, without the last segment.
+    """
     declared = list(routes)
     types = [route.returns for route in declared if route.returns]
     types += [route.body for route in declared if route.body]
     forms_used = list(dict.fromkeys(route.query for route in declared))
     _, schemas = msgspec.json.schema_components([*types, *forms_used, views.Problem], ref_template=_REF)
+    _name_custom_fields(schemas.get("Users"), dialect, "keep")
+    _name_custom_fields(schemas.get("Lookup"), dialect, "token")
     parameters = {form: _query_parameters(schemas.pop(form.__name__)) for form in forms_used}
     schemas.get("Lookup", {})["minProperties"] = 1
     schemas.get("NewRun", {})["not"] = _REPLAY_WITH_PAGES
@@ -59,6 +66,30 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
             "securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def _name_custom_fields(form: dict[str, Any] | None, dialect: "Dialect[Any]", treatment: str) -> None:
+    """Lists the custom fields that a form may hold, with their types; or removes the place for them."""
+    if form is None:
+        return
+    whole = form["properties"].pop("custom")
+    types = {field.name: field.type for field in msgspec.structs.fields(dialect.user_type)}
+    written = whole.pop("additionalProperties")
+    named = {
+        name: written if treatment == "token" else _written_as(types[name], written)
+        for name, treated in dialect.custom.items()
+        if treated == treatment
+    }
+    if named:
+        form["properties"]["custom"] = {**whole, "properties": named, "additionalProperties": False}
+
+
+def _written_as(kind: Any, text: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a value in a query, which is never null, nor empty if it is a text."""
+    schema = msgspec.json.schema(kind)
+    choices = [choice for choice in schema.get("anyOf", [schema]) if choice != {"type": "null"}]
+    schemas = [{**text, **choice} if choice.get("type") == "string" else choice for choice in choices]
+    return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
 
 
 def _query_parameters(schema: dict[str, Any]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import pytest
 
 import app
 from chalicelib import answers, openapi
+from chalicelib.sources import random_data_api
 from infra import package
 from infra.gateway import STATUSES, template
 
@@ -73,7 +74,7 @@ def test_every_answer_of_the_gateway_is_covered():
 
 
 def test_the_gateways_answers_are_in_the_openapi_document():
-    started = openapi.document(app.route.all)["paths"]["/runs"]["post"]["responses"]
+    started = openapi.document(app.route.all, random_data_api.DIALECT)["paths"]["/runs"]["post"]["responses"]
 
     assert {str(status) for status in STATUSES.values()} <= set(started)
 

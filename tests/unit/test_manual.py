@@ -7,6 +7,7 @@ import pytest
 
 import app
 from chalicelib import manual, openapi
+from chalicelib.sources import random_data_api
 from tests.integration.api_support import ROUTES
 
 ANCHORS = {f"{method}{path}" for method, path, _ in ROUTES}
@@ -38,7 +39,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def document():
-    return openapi.document(app.route.all)
+    return openapi.document(app.route.all, random_data_api.DIALECT)
 
 
 @pytest.fixture(scope="module")
