@@ -1,12 +1,13 @@
 """The OpenAPI 3.1 document, built from the declared routes and the types of their input and output."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from chalicelib import __version__, forms, stats, views
+from chalicelib import __version__, forms, shapes, stats, views
 from chalicelib.answers import CSV, JSON, NDJSON, PROBLEM
 from chalicelib.gate import Route
 
@@ -86,6 +87,8 @@ def _name_custom_fields(form: dict[str, Any] | None, dialect: "Dialect[Any]", tr
 
 def _written_as(kind: Any, text: dict[str, Any]) -> dict[str, Any]:
     """The schema of a value in a query, which is never null, nor empty if it is a text."""
+    if datetime in shapes.choices(kind):  # msgspec names no format, since a time may lack its offset
+        text = {**text, "format": "date-time"}
     schema = msgspec.json.schema(kind)
     choices = [choice for choice in schema.get("anyOf", [schema]) if choice != {"type": "null"}]
     schemas = [{**text, **choice} if choice.get("type") == "string" else choice for choice in choices]

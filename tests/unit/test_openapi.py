@@ -168,7 +168,7 @@ def test_the_custom_fields_of_the_dialect_are_named_with_their_types(document):
         "score": {"type": "number"},
         "active": {"type": "boolean"},
         "hired": {**text, "maxLength": 500, "format": "date"},
-        "seen": {**text, "maxLength": 500},  # with an offset or without: JSON Schema has no name for both
+        "seen": {**text, "maxLength": 500, "format": "date-time"},
         "team": {**text, "maxLength": 500, "format": "uuid"},
     }
     looked_up = described["components"]["schemas"]["Lookup"]["properties"]["custom"]
