@@ -4,10 +4,8 @@ import json
 import re
 import shutil
 import sys
-import threading
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import psycopg2
 import pytest
@@ -15,6 +13,7 @@ import pytest
 from local import settings
 from tests import curl
 from tests.checkout import ROOT, copied
+from tests.serving import serving
 
 TEXT = (ROOT / "docs" / "adapting.md").read_text(encoding="utf-8")
 FILE_OR_BLOCK = re.compile(
@@ -72,25 +71,8 @@ def follow(folder):
 def members():
     """The API that the document describes, with one page; yields its URL."""
 
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self):
-            is_first = "page=1&" in self.path
-            body = SAMPLE.encode() if is_first else b'{"members": []}'
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.serve_forever).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/v1/members"
-        finally:
-            server.shutdown()
+    with serving(lambda path, _: SAMPLE.encode() if "page=1&" in path else b'{"members": []}') as url:
+        yield f"{url}/v1/members"
 
 
 @pytest.fixture(scope="module")

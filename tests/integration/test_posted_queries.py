@@ -3,11 +3,9 @@
 import ast
 import json
 import re
-import threading
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from uuid import UUID
 
@@ -18,6 +16,7 @@ from chalicelib.dialect import Dialect
 from chalicelib.paging import Paging
 from chalicelib.users import Email, Personal, User
 from tests.fakes import uid
+from tests.serving import serving
 
 TEXT = (Path(__file__).parents[2] / "docs" / "adapting.md").read_text(encoding="utf-8")
 (DOCUMENTED,) = re.findall(r"```py\n(.*?)```", TEXT, re.DOTALL)
@@ -47,26 +46,12 @@ def graph(pages):
     """Serves the pages, by the cursor that asks for them; yields the URL and the bodies that were posted."""
     asked = []
 
-    class Answer(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            asked.append(body)
-            found = json.dumps(pages[body["variables"].get("after")]).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/graphql-response+json")
-            self.send_header("Content-Length", str(len(found)))
-            self.end_headers()
-            self.wfile.write(found)
+    def respond(_, body):
+        asked.append(posted := json.loads(body))
+        return json.dumps(pages[posted["variables"].get("after")]).encode()
 
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.serve_forever).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/graphql", asked
-        finally:
-            server.shutdown()
+    with serving(respond, kind="application/graphql-response+json") as url:
+        yield f"{url}/graphql", asked
 
 
 def page(*numbers, after=None):

@@ -2,13 +2,12 @@
 
 import contextlib
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from infra import audit
 from local.processes import free_port
+from tests.serving import serving
 
 PINS = ("requests==2.30.0", "urllib3==2.6.0")
 
@@ -18,24 +17,14 @@ def service(status=200, known=None):
     """Answers as OSV does. ``known`` maps packages to vulnerabilities. Yields its URL and what was asked."""
     asked = []
 
-    class Answer(BaseHTTPRequestHandler):
-        def do_POST(self):
-            question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            name = question["package"]["name"]
-            asked.append(f"{name}=={question['version']}")
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(json.dumps({"vulns": known[name]} if name in (known or {}) else {}).encode())
+    def respond(_, body):
+        question = json.loads(body)
+        name = question["package"]["name"]
+        asked.append(f"{name}=={question['version']}")
+        return json.dumps({"vulns": known[name]} if name in (known or {}) else {}).encode()
 
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.serve_forever).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/v1/query", asked
-        finally:
-            server.shutdown()
+    with serving(respond, status) as url:
+        yield f"{url}/v1/query", asked
 
 
 def test_it_asks_for_every_package_and_passes_when_nothing_is_known(capsys):
