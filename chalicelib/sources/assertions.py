@@ -31,11 +31,12 @@ class Signer:
             raise ConfigError("SOURCE_TOKEN_KEY", "must be an RSA private key in PEM, not encrypted")
         self._key = key
 
-    def assertion(self, claims: Mapping[str, Any]) -> str:
-        """A JWT with these claims, which begins to be valid now."""
+    def assertion(self, claims: Mapping[str, Any], key_id: str | None = None) -> str:
+        """A JWT with these claims, which begins to be valid now. ``key_id`` says which key signs it."""
         now = int(time.time())
         times = {"iat": now, "exp": now + _SECONDS, "jti": str(uuid4())}
-        parts = {"alg": "RS256", "typ": "JWT"}, {**times, **claims}
+        header = {"alg": "RS256", "typ": "JWT"} | ({"kid": key_id} if key_id else {})
+        parts = header, {**times, **claims}
         signed = ".".join(_encoded(msgspec.json.encode(part)) for part in parts)
         return f"{signed}.{_encoded(self._key.sign(signed.encode(), PKCS1v15(), SHA256()))}"
 

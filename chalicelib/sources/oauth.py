@@ -1,11 +1,11 @@
-"""Access tokens for an API that wants them: OAuth 2.0, with client credentials (RFC 6749, section 4.4) or a
-signed assertion (RFC 7523).
+"""Access tokens for an API that wants them: OAuth 2.0, with client credentials (RFC 6749, section 4.4), a
+signed assertion, or client credentials that are one (RFC 7523, sections 2.1 and 2.2).
 """
 
 import math
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import parse_qs, quote_plus, unquote, urlsplit
 
 import msgspec
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 65_536
 _RENEWED_AFTER = 0.9  # of its life
+_CLIENT_CREDENTIALS = "client_credentials"
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_CLIENT_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 # RFC 6749, sections 4.1.2.1 and 5.2, and RFC 8707. Other words of the server are not repeated.
 _ERRORS = (
@@ -61,8 +63,9 @@ class AccessTokens:
 
     def __init__(self, url: str, limits: Limits, key: str | None = None) -> None:
         """``url`` is the token endpoint, with id and secret as user and password. What its query holds, such
-        as a ``scope``, is sent in the request's body. With a private ``key`` in place of a secret, these are
-        the claims of the assertion that is sent. Raises ConfigError for a malformed key, or for both."""
+        as a ``scope``, is sent in the request's body. With a private ``key`` in place of a secret, an
+        assertion is sent, and these are its claims, unless they choose the client credentials grant. Raises
+        ConfigError for a malformed key, or for both."""
         parts = urlsplit(url)
         if key and parts.password:
             raise ConfigError("SOURCE_TOKEN_URL", "must hold no secret if SOURCE_TOKEN_KEY is set")
@@ -104,12 +107,16 @@ class AccessTokens:
             granted.access_token, now, math.inf if life is None else now + life * _RENEWED_AFTER
         )
 
-    def _form(self) -> dict[str, list[str]]:
+    def _form(self) -> dict[str, Any]:
         if self._signer is None:
-            return {"grant_type": ["client_credentials"], **self._query}
-        claims = {name: values[-1] for name, values in self._query.items()}
-        assertion = self._signer.assertion({"iss": self._id, "aud": self._url, **claims})
-        return {"grant_type": [_JWT_BEARER], "assertion": [assertion]}
+            return {"grant_type": _CLIENT_CREDENTIALS, **self._query}
+        rest = {name: values[-1] for name, values in self._query.items()}
+        key_id, claims = rest.pop("kid", None), {"iss": self._id, "aud": self._url}
+        if rest.get("grant_type") != _CLIENT_CREDENTIALS:
+            return {"grant_type": _JWT_BEARER, "assertion": self._signer.assertion(claims | rest, key_id)}
+        claims |= {"sub": self._id, "aud": rest.pop("aud", self._url)}
+        assertion = self._signer.assertion(claims, key_id)
+        return {**rest, "client_assertion_type": _CLIENT_ASSERTION, "client_assertion": assertion}
 
 
 def _signer(key: str) -> "Signer":

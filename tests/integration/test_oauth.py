@@ -395,15 +395,48 @@ def test_an_assertion_is_exchanged_for_a_token(provider, source_of, private_key,
     assert provider.shown == ["Bearer hush-token-1"]
 
 
-def test_each_assertion_is_new_and_its_audience_may_be_another(provider, source_of, private_key):
-    source = source_of(key=pem_of(private_key), user="robot", query="?aud=https://auth.example")
+def test_each_assertion_is_new(provider, source_of, private_key):
+    source = source_of(key=pem_of(private_key), user="robot")
     source.fetch(1, 3)
     provider.valid.clear()
     source.fetch(2, 3)
 
     claims = [decoded(form[1][1].split(".")[1]) for _, _, form in provider.asked]
-    assert [one["aud"] for one in claims] == ["https://auth.example"] * 2
     assert len({one["jti"] for one in claims}) == 2
+
+
+def test_a_client_may_identify_itself_by_an_assertion(provider, source_of, private_key):
+    query = "?grant_type=client_credentials&scope=okta.users.read&kid=key-7"
+
+    assert source_of(key=pem_of(private_key), user="0oa7", query=query).fetch(1, 3) == PAGE
+
+    ((_, headers, form),) = provider.asked
+    assert "Authorization" not in headers
+    sent = dict(form)
+    head, claims, _ = sent.pop("client_assertion").split(".")
+    assert sent == {
+        "grant_type": "client_credentials",
+        "scope": "okta.users.read",
+        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+    }
+    assert decoded(head) == {"alg": "RS256", "typ": "JWT", "kid": "key-7"}
+    said = decoded(claims)
+    assert said.keys() == {"iss", "sub", "aud", "iat", "exp", "jti"}
+    assert (said["iss"], said["sub"], said["aud"]) == ("0oa7", "0oa7", provider.url(user=""))
+
+
+@pytest.mark.parametrize("grant", ["", "&grant_type=client_credentials"])
+def test_an_assertion_may_name_its_key_and_another_audience(provider, source_of, private_key, grant):
+    query = f"?aud=https://auth.example&kid=key-7{grant}"
+
+    source_of(key=pem_of(private_key), user="robot", query=query).fetch(1, 3)
+
+    ((_, _, form),) = provider.asked
+    head, claims, _ = dict(form)["client_assertion" if grant else "assertion"].split(".")
+    assert decoded(head)["kid"] == "key-7"
+    assert decoded(claims)["aud"] == "https://auth.example"
+    assert {"kid", "grant_type"}.isdisjoint(decoded(claims))
+    assert {"kid", "aud"}.isdisjoint(dict(form))
 
 
 def test_a_refused_assertion_is_named(provider, source_of, private_key):
