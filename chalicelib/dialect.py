@@ -87,11 +87,11 @@ class Dialect(Generic[T]):
     def cursor_after(self, body: bytes) -> Cursor | None:
         """Where the page after this one is; None if there is none. Raises ValueError if it cannot be told,
         whose text is the place in the dialect's module."""
-        if self.paging.next_cursor is None:
+        if self.paging.next_link is True:
             return body.next_query if isinstance(body, Body) else None
         try:
             kind = _ANY_CURSOR if self.paging.method == "GET" else _ANY_OBJECT
-            cursor: Cursor | None = msgspec.convert(self.paging.next_cursor(self._parsed(body)), kind)
+            cursor: Cursor | None = msgspec.convert(self.paging.after(self._parsed(body)), kind)
             json.dumps(cursor, ensure_ascii=False).encode()  # a lone surrogate cannot be sent
             return cursor
         except _FAULTS_OF_ANY_JSON as error:

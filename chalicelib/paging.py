@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
+from urllib.parse import parse_qs, urlsplit
 
 # What leads from one page to the next: query parameters, of which a list is sent as several of the same name;
 # or parts of a posted query, at any depth.
@@ -27,6 +28,14 @@ def merged(query: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]
     return both
 
 
+def query_of(address: str) -> Cursor:
+    """The query of the next page's address. Raises ValueError if there is none."""
+    query = parse_qs(urlsplit(address).query, keep_blank_values=True)
+    if not query:
+        raise ValueError("an address without a query")
+    return query
+
+
 @dataclass(frozen=True)
 class Paging:
     """One API's way to page. ``query`` gets a page's number, from 1, and how many records it is to have.
@@ -37,8 +46,9 @@ class Paging:
     of all records in a page.
 
     For an API that pages by cursor, ``next_cursor`` gets a page's whole JSON and returns what to add to the
-    query for the next page, or None after the last. ``next_link`` is for one that names the next page in its
-    ``Link`` header (RFC 8288); of that address, only the query is used, in place of ``query`` and ``since``.
+    query for the next page, or None after the last. ``next_link`` is for one that says the next page's
+    address: it gets a page's whole JSON and returns the address or None, or is True if the address is in the
+    ``Link`` header (RFC 8288). Of the address, only the query is used, in place of ``query`` and ``since``.
 
     ``since`` is for an API that can leave out who has not changed since a time: it gets the time (UTC) and
     returns what to add to the query.
@@ -49,24 +59,33 @@ class Paging:
     pages_vary: bool = False
     total: str | None = None
     next_cursor: Callable[[Any], Cursor | None] | None = None
-    next_link: bool = False
+    next_link: bool | Callable[[Any], str | None] = False
     since: Callable[[datetime], Mapping[str, Any]] | None = None
     method: _Method = "GET"
 
     def __post_init__(self) -> None:
         """Raises ValueError for another method, for a ``since`` without an end, as no run could tell that it
-        has everybody, and for a ``next_link`` with POST."""
+        has everybody, and for a ``next_link`` with POST or beside a ``next_cursor``."""
         if self.method not in get_args(_Method):
             raise ValueError(f"the method is GET or POST, not {self.method}")
         if self.since and not self.has_end:
             raise ValueError("since needs an API that ends, or pages by cursor")
         if self.next_link and self.method != "GET":
             raise ValueError("an API whose next page is a link is asked with GET")
+        if self.next_link and self.next_cursor:
+            raise ValueError("either next_link or next_cursor says where the next page is")
 
     @property
     def by_cursor(self) -> bool:
         """Whether only a page can say where the next one is."""
-        return self.next_link or self.next_cursor is not None
+        return bool(self.next_link or self.next_cursor)
+
+    def after(self, page: Any) -> Cursor | None:
+        """Where the page after this one is, by its JSON; None if there is none."""
+        if callable(self.next_link):
+            address = self.next_link(page)
+            return None if address is None else query_of(address)
+        return self.next_cursor(page) if self.next_cursor else None
 
     @property
     def pages_are_full(self) -> bool:

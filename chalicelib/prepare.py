@@ -147,7 +147,8 @@ def _next_cursor(body: bytes, dialect: Dialect[Any], page: int) -> Cursor | None
     try:
         return dialect.cursor_after(body)
     except ValueError as error:  # its text is a place in the code
-        problem = f"next_cursor of {dialect.name} does not understand the body"
+        name = "next_link" if dialect.paging.next_link else "next_cursor"
+        problem = f"{name} of {dialect.name} does not understand the body"
         raise SourceInvalid(page, f"{problem} ({error})" if str(error) else problem) from None
 
 

@@ -17,7 +17,7 @@ from tenacity import (
 
 from chalicelib.dialect import Dialect
 from chalicelib.errors import ConfigError, SourceInvalid
-from chalicelib.paging import Body, Cursor, merged
+from chalicelib.paging import Body, Cursor, merged, query_of
 from chalicelib.sources.exchange import Failure, Limits, Reply, Server, TooLarge, Transient, Unauthorized
 from chalicelib.sources.oauth import AccessTokens
 
@@ -85,7 +85,7 @@ class Source:
         problem: Failure
         try:
             reply = self._server.ask(request, most, deadline)
-            return _with_next(reply) if self.dialect.paging.next_link else bytes(reply.body)
+            return _with_next(reply) if self.dialect.paging.next_link is True else bytes(reply.body)
         except TooLarge as failure:
             problem = Failure(f"{failure.problem}, the most for {size} records", failure.error)
         except Unauthorized as failure:
@@ -122,10 +122,10 @@ def _with_next(reply: Reply) -> Body:
         parameters = {name.lower(): value for name, value in link.items()}
         if "next" in parameters.get("rel", "").lower().split():
             try:
-                found.next_query = parse_qs(urlsplit(parameters["url"]).query, keep_blank_values=True)
+                found.next_query = query_of(parameters["url"])
                 return found
             except ValueError:
                 break
     else:
         return found
-    raise Failure("the next address in its Link header is malformed", SourceInvalid)
+    raise Failure("the next address in its Link header is malformed or has no query", SourceInvalid)

@@ -111,10 +111,12 @@ def test_the_dialects_cursor_has_the_last_word(api, user_api, monkeypatch):
     assert "changed=7" in user_api.requests[-1][1]
 
 
-def test_a_link_is_followed_as_it_is(api, user_api, monkeypatch):
+@pytest.mark.parametrize("in_header", [True, False])
+def test_a_link_is_followed_as_it_is(api, user_api, monkeypatch, in_header):
     """Some APIs refuse the parameters of the first page beside the cursor of a link."""
-    source = wiring.source()
-    monkeypatch.setattr(source, "dialect", paged(source.dialect, next_link=True))
+    source, links = wiring.source(), iter([None, "?after=a&limit=2", None])
+    next_link = in_header or (lambda page: next(links))
+    monkeypatch.setattr(source, "dialect", paged(source.dialect, next_link=next_link))
     scheduled(api, 1)
     api.asked_since()
     link = {"Content-Type": "application/json", "Link": '<?after=a&limit=2>; rel="next"'}

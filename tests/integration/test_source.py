@@ -152,8 +152,8 @@ def test_a_page_is_what_the_api_sent_byte_for_byte(user_api, stand_in, dialect):
     assert len(records(body, dialect)) == 7
 
 
-def linked(monkeypatch):
-    monkeypatch.setitem(DIALECTS, "linked", paged(random_data_api.DIALECT, next_link=True))
+def linked(monkeypatch, next_link=True):
+    monkeypatch.setitem(DIALECTS, "linked", paged(random_data_api.DIALECT, next_link=next_link))
 
 
 @pytest.mark.parametrize(
@@ -179,13 +179,17 @@ def test_a_link_header_leads_to_the_next_page(user_api, source_of, monkeypatch, 
     assert source.dialect.cursor_after(body) == following
 
 
+@pytest.mark.parametrize("next_link", [True, lambda page: page[0]["next"]])
 def test_the_query_of_a_link_replaces_the_dialects_and_that_of_the_url_and_goes_to_no_other_host(
-    user_api, source_of, monkeypatch
+    user_api, source_of, monkeypatch, next_link
 ):
-    linked(monkeypatch)
+    linked(monkeypatch, next_link)
     source = source_of(user_api.url("random-data-api", key="k", active="1"), dialect="linked")
-    link = '<https://elsewhere.example/x?page=7&active=1&after=b>; rel="next"'
-    user_api.script(b"[]", headers={"Content-Type": "application/json", "Link": link})
+    address = "https://elsewhere.example/x?page=7&active=1&after=b"
+    header = {"Link": f'<{address}>; rel="next"'} if next_link is True else {}
+    user_api.script(
+        json.dumps([{"next": address}]).encode(), headers={"Content-Type": "application/json", **header}
+    )
 
     source.fetch(2, 5, source.dialect.cursor_after(source.fetch(1, 5)))
 
@@ -195,15 +199,16 @@ def test_the_query_of_a_link_replaces_the_dialects_and_that_of_the_url_and_goes_
     assert urlsplit(second).path == urlsplit(first).path
 
 
-def test_a_malformed_address_in_a_link_is_an_error_of_the_page(user_api, source_of, monkeypatch):
+@pytest.mark.parametrize("address", ["https://[x/u?c=hush", "https://api.example/hush", ""])
+def test_a_malformed_address_in_a_link_is_an_error_of_the_page(user_api, source_of, monkeypatch, address):
     linked(monkeypatch)
-    link = '<https://[x/u?c=hush>; rel="next"'
+    link = f'<{address}>; rel="next"'
     user_api.script(b"[]", headers={"Content-Type": "application/json", "Link": link})
 
     error = error_of_fetch(source_of(user_api.url("random-data-api"), dialect="linked"))
 
     assert isinstance(error, SourceInvalid)
-    assert str(error) == "page 1: the next address in its Link header is malformed"
+    assert str(error) == "page 1: the next address in its Link header is malformed or has no query"
 
 
 @pytest.fixture

@@ -667,6 +667,42 @@ def test_a_page_whose_cursor_cannot_be_found_ends_the_run(next_cursor, caplog):
     assert VALUE not in caplog.text
 
 
+def by_link(*bodies: bytes, next_link: Any) -> Run:
+    """A run over a source whose pages hold the address of the next one."""
+    return ending(*bodies, pages=9, ends=False, next_link=next_link)
+
+
+def test_each_page_is_requested_with_the_query_of_the_address_in_the_page_before_it():
+    links = iter(["https://api.example/users?$skip=2&role=a&role=b%26c&empty=", "?$skip=4", None])
+    trial = by_link(page(2), page(2, first=2), page(1, first=4), next_link=lambda _: next(links))
+
+    report = trial()
+
+    assert (report.status, report.error, report.inserted) == ("succeeded", None, 5)
+    first = {"$skip": ["2"], "role": ["a", "b&c"], "empty": [""]}
+    assert trial.source.cursors == [None, first, {"$skip": ["4"]}]
+
+
+@pytest.mark.parametrize(
+    "next_link",
+    [
+        lambda page: page[0]["next"],
+        lambda page: page[0],
+        lambda page: "",
+        lambda page: True,
+        lambda page: b"?after=1",
+        lambda page: "https://api.example/users/2",
+        lambda page: "https://[x/users?after=1",
+        lambda page: "?after=\ud800",
+    ],
+)
+def test_a_page_whose_link_makes_no_sense_ends_the_run(next_link):
+    report = by_link(page(2), next_link=next_link)()
+
+    assert (report.status, report.fetched) == ("failed", 0)
+    assert report.error == "page 1: next_link of random-data-api does not understand the body"
+
+
 def test_the_cursor_of_a_posted_query_may_be_an_object():
     cursors = iter([{"variables": {"after": VALUE, "filter": None}}, None])
     trial = by_cursor(page(2), page(2, first=2), next_cursor=lambda _: next(cursors))

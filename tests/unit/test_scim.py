@@ -84,6 +84,11 @@ def test_a_link_is_not_posted():
         Paging(SCIM.paging.query, next_link=True, method="POST")
 
 
+def test_one_of_two_says_where_the_next_page_is():
+    with pytest.raises(ValueError, match="either next_link or next_cursor"):
+        Paging(SCIM.paging.query, next_link=True, next_cursor=lambda page: None)
+
+
 @pytest.mark.parametrize(
     ("query", "added", "both"),
     [
