@@ -40,10 +40,11 @@ def retrying() -> Retrying:
         retry_if_exception,
         stop_after_attempt,
         stop_after_delay,
-        wait_exponential_jitter,
+        wait_exponential,
+        wait_random,
     )
 
-    backoff = wait_exponential_jitter(multiplier=0.5, max=5, jitter=0.5)  # 8 s: Postgres may be starting
+    backoff = wait_exponential(multiplier=0.5, max=5) + wait_random(0, 0.5)  # 8 s: Postgres may be starting
     return Retrying(
         retry=retry_if_exception(_is_transient),
         stop=stop_after_attempt(_TRIES) | stop_after_delay(_MAX_RETRY_SECONDS),
