@@ -14,6 +14,8 @@ import { counted, lately } from "./words.js";
 const SHOWN = 50;
 const BUSY_SECONDS = 1;
 const IDLE_SECONDS = 10;
+const COUNT_PATIENCE = 20; // times as long as the statistics took: of many people, Postgres would compute nothing else
+const LONGEST_SECONDS = 600;
 
 export function pipeline(place, signal) {
   const now = nowPart();
@@ -26,6 +28,7 @@ export function pipeline(place, signal) {
   let counts = 0;
   const count = async () => {
     const mine = (counts += 1);
+    const began = performance.now();
     try {
       const { data } = await ask("stats", { signal });
       if (mine === counts) now.update({ stats: data });
@@ -33,7 +36,8 @@ export function pipeline(place, signal) {
       if (!(error instanceof Refusal)) throw error;
       if (isLasting(error)) return undefined;
     }
-    return IDLE_SECONDS;
+    const spent = (performance.now() - began) / 1_000;
+    return Math.min(Math.max(IDLE_SECONDS, COUNT_PATIENCE * spent), LONGEST_SECONDS);
   };
   poll(count, signal);
   let before = [];

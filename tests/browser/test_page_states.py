@@ -1,5 +1,6 @@
 """The page with no data, little data or a lot of it, and when a server is down."""
 
+import json
 import re
 import time
 from datetime import UTC, datetime
@@ -314,6 +315,25 @@ def test_a_key_that_becomes_invalid_is_the_headline_and_ends_the_polls(patient_t
     with tab.page.expect_response("**/health"):
         tab.page.clock.fast_forward(11_000)
     assert not [request for request in tab.asked if "/health" not in request.url]
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_statistics_that_take_long_are_asked_for_less_often(patient_tab, bare, status):
+    """Each computation reads all people, and Postgres ends one whose client has given up as late as any."""
+    tab, held = patient_tab, []
+    body = json.dumps(bare.server.get_json("/stats"))
+    tab.page.route("**/stats", lambda route: held.append(route))
+    tab.page.clock.fast_forward(11_000)
+    tab.first(held)
+    tab.page.clock.fast_forward(5_000)
+    with tab.page.expect_response("**/stats"):
+        held.pop().fulfill(status=status, content_type="application/json", body=body)
+
+    with tab.page.expect_response("**/health"):
+        tab.page.clock.fast_forward(90_000)
+    assert not held
+    tab.page.clock.fast_forward(20_000)
+    tab.first(held).abort()
 
 
 def test_without_an_answer_the_last_one_stays_and_says_how_old_it_is(patient_tab):
