@@ -25,7 +25,7 @@ def main() -> int:
         parser = argparse.ArgumentParser()
         parser.add_argument("field", choices=_tokenised_fields())
         field = parser.parse_args().field
-        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape")  # type: ignore[union-attr]
         tokeniser = Tokeniser(parse_pii_keys(_known_keys()))
         with output.while_read():
             while lines := [line.removesuffix("\n") for line in islice(sys.stdin, _AT_ONCE)]:

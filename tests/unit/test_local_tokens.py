@@ -41,6 +41,10 @@ def test_each_line_becomes_the_token_that_is_stored(made, monkeypatch):
     assert (status, out, err) == (0, f"{someone}\n{someone}\n\n{zoe}\n", "")
 
 
+def test_a_byte_order_mark_is_not_part_of_the_first_value(made):
+    assert made("\ufeffa@example.com\n".encode(), PII_KEYS=KEYS) == made(b"a@example.com\n", PII_KEYS=KEYS)
+
+
 def test_they_end_when_nobody_reads_them_any_more(made, unread_stdout, monkeypatch):
     monkeypatch.setattr(tokens, "_AT_ONCE", 1_000)
 
