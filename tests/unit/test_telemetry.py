@@ -275,6 +275,13 @@ def test_several_addresses_are_removed_and_the_rest_stays():
     assert "and" in filtered("a@b.cd and %s at 5 %%", "c@d.ef")
 
 
+@pytest.mark.timeout(5)
+def test_a_long_word_is_searched_in_no_time():
+    word = "a" * 200_000
+
+    assert filtered(f"{word} {word}@example.com") == f"{word} …"
+
+
 def test_only_the_type_and_place_of_an_exception_are_left():
     line = filtered("it broke", error=raised(ValueError("hush, +45 555 4711")))
 
