@@ -15,6 +15,7 @@ import yaml
 
 from chalicelib import telemetry
 from chalicelib.errors import StopRequested
+from chalicelib.ledger import OUTCOMES
 from chalicelib.report import Report
 from chalicelib.telemetry import NoValues
 
@@ -196,9 +197,10 @@ def watched(alarm):
     return [query["MetricStat"]["Metric"] for query in queries if "MetricStat" in query]
 
 
+RESOURCES = yaml.safe_load(APP.read_text(encoding="utf-8"))["Resources"]
 ALARMS = {
     name: metric
-    for name, resource in yaml.safe_load(APP.read_text(encoding="utf-8"))["Resources"].items()
+    for name, resource in RESOURCES.items()
     if resource.get("Type") == "AWS::CloudWatch::Alarm"
     for metric in watched(resource["Properties"])
     if metric["Namespace"] == "Decant"
@@ -220,6 +222,13 @@ def test_an_alarm_about_runs_watches_a_metric_of_their_lines(capsys, alarm):
 
 def test_no_other_alarm_is_about_our_own_metrics():
     assert set(ALARMS) == {"NoRunSucceeded", "RunFailed"}
+
+
+def test_the_dashboard_shows_every_outcome_of_a_record():
+    body = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    outcomes, *_ = [widget["properties"] for widget in json.loads(body)["widgets"]]
+
+    assert [metric for _, metric, *_ in outcomes["metrics"]] == [name.capitalize() for name in OUTCOMES]
 
 
 # The filter
