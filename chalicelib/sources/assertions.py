@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -25,7 +26,7 @@ class Signer:
         Raises ConfigError."""
         try:
             key: Any = load_pem_private_key(pem.replace("\\n", "\n").encode(), password=None)
-        except (ValueError, TypeError):  # a TypeError if it is encrypted
+        except (ValueError, TypeError, UnsupportedAlgorithm):  # a TypeError if it is encrypted
             key = None
         if not isinstance(key, RSAPrivateKey):
             raise ConfigError("SOURCE_TOKEN_KEY", "must be an RSA private key in PEM, not encrypted")

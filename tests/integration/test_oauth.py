@@ -5,14 +5,14 @@ import json
 import logging
 import threading
 import time
-from base64 import b64encode, urlsafe_b64decode
+from base64 import b64decode, b64encode, urlsafe_b64decode
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl
 
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from chalicelib import runs
 from chalicelib.errors import ConfigError, SourceBusy, SourceError, SourceInvalid, SourceUnavailable
@@ -356,6 +356,12 @@ def pem_of(key, encryption=serialization.NoEncryption(), kind=serialization.Priv
     return key.private_bytes(serialization.Encoding.PEM, kind, encryption).decode()
 
 
+def pem_of_an_unknown_kind():
+    first, encoded, last = pem_of(ed25519.Ed25519PrivateKey.generate()).splitlines()
+    key = b64decode(encoded).replace(b"\x2b\x65\x70", b"\x2b\x65\x63")  # an algorithm that is none
+    return "\n".join([first, b64encode(key).decode(), last])
+
+
 def decoded(part):
     return json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
 
@@ -453,6 +459,7 @@ def test_a_refused_assertion_is_named(provider, source_of, private_key):
     lambda key: pem_of(key)[:-90] + "hush",
     lambda key: pem_of(key, serialization.BestAvailableEncryption(b"hush")),
     lambda key: pem_of(ec.generate_private_key(ec.SECP256R1())),
+    lambda key: pem_of_an_unknown_kind(),
     lambda key: key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     ).decode(),
