@@ -1,10 +1,19 @@
 """Everything that the documents refer to exists: files, headings, make targets."""
 
 import importlib.util
+import json
 import re
+from datetime import date
 from pathlib import Path
 
 import pytest
+
+from chalicelib.clean import clean
+from chalicelib.privacy import Tokeniser, protect
+from chalicelib.sources.random_data_api import DIALECT
+from chalicelib.validation import validate
+from chalicelib.views import user_drafts
+from tests.keys import PII_KEY
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "localstack").glob("*.md")})
@@ -67,3 +76,15 @@ def test_the_map_of_the_house_has_every_room_and_no_other():
     mapped = {Path(name).name for row in rows for name in re.findall(r"`([\w/]+\.py)`", row)}
 
     assert mapped == {path.name for path in (ROOT / "chalicelib").glob("*.py")} - {"__init__.py"} | {"app.py"}
+
+
+def test_the_readme_shows_what_becomes_of_a_record():
+    """Both of its examples as they are, but for what every person has: version, time, and empty fields."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    arrived, shown = map(json.loads, re.findall(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+    users = validate(json.dumps([arrived]).encode(), DIALECT, date(2026, 1, 1)).users
+
+    (stored,) = user_drafts(protect(clean(users).columns, Tokeniser({1: PII_KEY}))).values()
+
+    left_out = {"version", "updated_at", "employment", "subscription", "social_insurance_number"}
+    assert {name: value for name, value in json.loads(stored).items() if name not in left_out} == shown
