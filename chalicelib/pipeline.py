@@ -106,12 +106,8 @@ def _work_and_finish(edges: Edges, plan: Plan, report: Report, on_page: OnPage) 
         resuming.note_place(edges, plan, report, error)
         if report.next_page and (problem := _missed(edges.source.dialect.paging, report)):
             report.error = f"{report.error}; {problem}"
-    missed = report.short_pages > 0 or (
-        report.next_page is not None and report.reading.ends_short and report.pages == 1
-    )
-    ending = Ending(
-        status, report.error, report.timings, report.next_page, missed, report.reading.sealed_cursor
-    )
+    missed, cursor = resuming.may_have_missed(report), report.reading.sealed_cursor
+    ending = Ending(status, report.error, report.timings, report.next_page, missed, cursor)
     report.status = "lost"  # unless the ledger says otherwise
     counts = edges.store.finish_run(report.run_id, ending)
     if counts is None:  # somebody may have stopped the run, whatever its worker met since

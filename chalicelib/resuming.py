@@ -28,6 +28,13 @@ def note_place(edges: Edges, plan: Plan, report: Report, error: DecantError) -> 
     report.error = f"{report.error}; the next scheduled run continues {place}"
 
 
+def may_have_missed(report: Report) -> bool:
+    """Whether people may be missing: a page was short although others followed, or the run's only page was,
+    and the next run, which begins behind it, cannot know."""
+    begins_behind = report.next_page is not None and report.pages == 1
+    return report.short_pages > 0 or (begins_behind and report.reading.ends_short)
+
+
 def go_to_place(edges: Edges, report: Report) -> None:
     """Opens the cursor that the run before sealed, if this run continues it. Raises ConfigError."""
     sealed, report.reading.sealed_cursor = report.reading.sealed_cursor, None
