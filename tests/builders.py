@@ -8,8 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from msgspec import Raw, Struct
 
+from chalicelib import sources
 from chalicelib.dialect import Dialect
 from chalicelib.sources import random_data_api, randomuser
 from chalicelib.users import User
@@ -180,6 +182,12 @@ def _json(value: Any) -> bytes:
     for number, raw in enumerate(verbatim):
         text = text.replace(b'"verbatim %d"' % number, raw)
     return text
+
+
+def use(monkeypatch: pytest.MonkeyPatch, dialect: Dialect[Any]) -> None:
+    """Lets ``SOURCE_DIALECT`` name this dialect, as if it had a file."""
+    named = sources.named
+    monkeypatch.setattr(sources, "named", lambda name: dialect if name == dialect.name else named(name))
 
 
 def paged(dialect: Dialect[Any], **changes: Any) -> Dialect[Any]:

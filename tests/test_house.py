@@ -157,7 +157,7 @@ MAY_IMPORT = {
     "semaphore": set(),
     "config": {"access", "aws", "errors", "transport", "users"},
     "aws": {"errors"},
-    "sources": {"dialect", "errors"} | DIALECTS,
+    "sources": {"dialect", "errors"},
     "sources.client": {"dialect", "errors", "paging", "sources.exchange", "sources.oauth"},
     "sources.oauth": {"errors", "sources.assertions", "sources.exchange"},
     "sources.assertions": {"errors"},

@@ -47,22 +47,11 @@ BLOCKS = list(blocks())
 RUN, ASK = (block.text.strip() for block in BLOCKS if block.kind == "sh")
 
 
-def change(path, difference):
-    """Applies a diff: replaces lines with - by those with +, in the context of lines without a sign."""
-    lines = [(line[:1] or " ", line[1:]) for line in difference.splitlines()]
-    before, after = ("".join(f"{text}\n" for sign, text in lines if sign in signs) for signs in (" -", " +"))
-    text = path.read_text(encoding="utf-8")
-    assert text.count(before) == 1, f"{path.name} holds this {text.count(before)} times:\n{before}"
-    path.write_text(text.replace(before, after), encoding="utf-8")
-
-
 def follow(folder):
     for block in BLOCKS:
         for file in block.files:
             path = folder / file
-            if block.kind == "diff":
-                change(path, block.text)
-            elif block.kind in {"python", "sql"}:
+            if block.kind in {"python", "sql"}:
                 assert not path.exists()
                 path.write_text(block.text, encoding="utf-8")
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from chalicelib import runs, sources, wiring
+from chalicelib import runs, wiring
 from chalicelib.ledger import RunRequest
 from chalicelib.opening import open_run
 from chalicelib.users import Text, User
-from tests.builders import leaves_of
+from tests.builders import leaves_of, use
 from tests.fakes import uid
 from tests.integration.test_ingest import OTHER_KEY, keys, token
 from tests.keys import PII_KEY
@@ -35,7 +35,7 @@ def ingest(monkeypatch, app_environment, user_api):
     """Does a run over one page of these records, given by the number of their uid."""
 
     def run(records, dialect=EMPLOYEES, **changed):
-        monkeypatch.setitem(sources.BY_NAME, "employees", dialect)
+        use(monkeypatch, dialect)
         app_environment(SOURCE_DIALECT="employees", MAX_REJECT_RATIO="1", **changed)
         user_api.script(json.dumps([{"id": uid(n), **one} for n, one in records.items()]).encode())
         return runs.run_ingest("manual")

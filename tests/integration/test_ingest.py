@@ -15,13 +15,13 @@ from uuid import UUID
 import pytest
 import requests
 
-from chalicelib import prepare, privacy, runs, sources, wiring
+from chalicelib import prepare, privacy, runs, wiring
 from chalicelib.dialect import Dialect
 from chalicelib.errors import ConfigError, StoreUnavailable, Unforeseen
 from chalicelib.paging import Paging
 from chalicelib.sources import random_data_api
 from chalicelib.users import Email, Personal, User
-from tests.builders import MISSING, RANDOM_DATA_API, leaves_of
+from tests.builders import MISSING, RANDOM_DATA_API, leaves_of, use
 from tests.fakes import person, uid
 from tests.keys import PII_KEY
 
@@ -491,7 +491,7 @@ CONTACTS = Dialect(
 
 
 def test_of_a_user_only_the_uid_is_required(monkeypatch, app_environment, user_api, api):
-    monkeypatch.setitem(sources.BY_NAME, "contacts", CONTACTS)
+    use(monkeypatch, CONTACTS)
     app_environment(SOURCE_DIALECT="contacts", MAX_REJECT_RATIO="1")
     user_api.script(
         b'[{"number": 1, "mail": " A@example.com"}, {"number": 2}, {"number": 3, "mail": "none"}]'

@@ -11,10 +11,11 @@ from uuid import UUID
 
 import pytest
 
-from chalicelib import runs, sources
+from chalicelib import runs
 from chalicelib.dialect import Dialect
 from chalicelib.paging import Paging
 from chalicelib.users import Email, Personal, User
+from tests.builders import use
 from tests.fakes import uid
 from tests.serving import serving
 
@@ -63,7 +64,7 @@ def page(*numbers, after=None):
 @pytest.fixture
 def ingest(monkeypatch, app_environment):
     def run(url, **changes):
-        monkeypatch.setitem(sources.BY_NAME, "graph", dialect(**changes))
+        use(monkeypatch, dialect(**changes))
         app_environment(SOURCE_URL=url, SOURCE_DIALECT="graph", SOURCE_PAGES="9", SOURCE_PAGE_SIZE="2")
         return runs.run_ingest("schedule")
 

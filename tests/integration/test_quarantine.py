@@ -88,7 +88,7 @@ def sealed(sql):
 
 
 def without_dropped(api_, record):
-    for path in sources.BY_NAME[str(api_)].dropped:
+    for path in sources.named(str(api_)).dropped:
         *way, last = path.split(".")
         functools.reduce(operator.getitem, way, record).pop(last, None)
     return record

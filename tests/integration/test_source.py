@@ -30,7 +30,7 @@ from local.processes import free_port
 from tests.builders import paged
 from tests.waiting import seconds_of
 
-DIALECTS = dict(sources.BY_NAME)
+DIALECTS = {name: sources.named(name) for name in sources.names()}
 LIMITS = Limits(
     connect=0.5, read=0.4, page=1.2, attempts=4, pause=0.02, longest_pause=0.1, body_bytes=1_000_000
 )

@@ -6,11 +6,11 @@ from typing import Any
 
 from msgspec import structs
 
-from chalicelib import runs, sources, wiring
+from chalicelib import runs, wiring
 from chalicelib.dialect import Dialect
 from chalicelib.sources import client
 from chalicelib.users import Email, Text, User
-from tests.builders import Api, paged
+from tests.builders import Api, paged, use
 from tests.leaks.canaries import leaves
 from tests.leaks.faults import BROKEN_HEADERS, SOURCE_FAULTS, Fault, spoiled
 from tests.leaks.revealing_requests import Request
@@ -73,7 +73,7 @@ def with_custom_fields(dialect: Dialect[Any]) -> Dialect[Any]:
 
 @under_all_settings
 def test_custom_fields(scene: Scene, api: Api, sql, chosen, monkeypatch):
-    monkeypatch.setitem(sources.BY_NAME, str(api), with_custom_fields(api.dialect))
+    use(monkeypatch, with_custom_fields(api.dialect))
     scene.use_dialect(api)
     good = scene.canaries.people(api, "good", 2)
     mail = next(str(value) for path, value in leaves(good[0]) if path == "email")

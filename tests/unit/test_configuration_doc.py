@@ -102,7 +102,7 @@ def test_the_schemes_are_those_of_the_code(name):
 
 
 def test_the_dialects_and_levels_are_those_of_the_code(monkeypatch):
-    assert re.findall(r"`([^`]+)`", ROWS["SOURCE_DIALECT"].takes) == list(sources.BY_NAME)
+    assert re.findall(r"`([^`]+)`", ROWS["SOURCE_DIALECT"].takes) == sources.names()
     for level in re.findall(r"`(\w+)`", ROWS["LOG_LEVEL"].takes):
         monkeypatch.setenv("LOG_LEVEL", level)
         assert config.log_level() == level

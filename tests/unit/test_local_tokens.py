@@ -7,9 +7,9 @@ from base64 import b64encode
 
 import pytest
 
-from chalicelib import sources
 from chalicelib.privacy import TREATMENT_OF, Tokeniser
 from local import settings, tokens
+from tests.builders import use
 from tests.keys import PII_KEY
 from tests.unit.test_custom import EMPLOYEES
 
@@ -68,7 +68,7 @@ def test_every_field_with_tokens_has_its_own(made, field):
 
 
 def test_a_custom_field_of_the_sources_dialect_has_tokens_too(made, monkeypatch):
-    monkeypatch.setitem(sources.BY_NAME, "employees", EMPLOYEES)
+    use(monkeypatch, EMPLOYEES)
 
     _, out, _ = made(b" ann@example.com", "custom.boss", PII_KEYS=KEYS, SOURCE_DIALECT="employees")
 
