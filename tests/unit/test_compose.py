@@ -97,6 +97,14 @@ def test_a_container_has_no_privileges_and_a_read_only_root(name):
     assert service["init"]
 
 
+@each_of_ours
+def test_a_folder_in_memory_is_the_containers_own(name):
+    """Docker gives it to root, with the mode of the image's folder, which may be closed to others."""
+    uid, gid = SERVICES[name]["user"].split(":")
+    for mount in SERVICES[name].get("tmpfs", []):
+        assert mount in ("/tmp", f"{mount.partition(':')[0]}:uid={uid},gid={gid}")  # noqa: S108
+
+
 @each_service
 def test_every_service_has_a_memory_limit(name):
     assert re.fullmatch(r"\d+[mg]", SERVICES[name]["mem_limit"])
