@@ -51,6 +51,22 @@ def test_an_empty_decant_says_what_to_do(bare_tab):
     expect(bare_tab("main")).to_contain_text("there is no risk to show")
 
 
+def test_a_page_of_which_a_part_did_not_load_says_so(bare, open_tab):
+    """A module may be refused: many are requested at once, and an AWS account may allow few functions."""
+    tab = open_tab(bare.url)
+    tab.refusals_expected = True
+    tab.page.route("**/router.js", lambda route: route.fulfill(status=429))
+
+    tab.page.goto(tab.url)
+
+    expect(tab(".state.late")).to_have_css("opacity", "1")
+    expect(tab("main")).to_have_text("The page has not loaded completely. If this stays, load it again.")
+    tab.page.unroute_all()
+    tab.page.reload()
+    expect(tab.page.get_by_label("API key")).to_be_visible()
+    expect(tab(".state.late")).to_have_count(0)
+
+
 def test_one_run_and_one_person_are_in_the_singular(bare_tab, bare):
     load(bare.store, person(1))
     bare.forget_cached()
