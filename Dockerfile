@@ -4,9 +4,9 @@ ARG PYTHON=python:3.13.15-slim-trixie
 FROM ${PYTHON} AS packages
 WORKDIR /packages
 COPY requirements.txt requirements-local.txt ./
-# Of the packages for a laptop, only those that `chalice local` and the schedule need.
+# Of the packages for a laptop, only those that `chalice local`, the schedule and an ingest need.
 RUN python -m venv /venv \
-    && grep -E '^(boto3|chalice|croniter|python-dotenv)[<>=]' requirements-local.txt > requirements-container.txt \
+    && grep -E '^(boto3|chalice|croniter|python-dotenv|tqdm)[<>=]' requirements-local.txt > requirements-container.txt \
     && /venv/bin/pip install --no-cache-dir -r requirements.txt -r requirements-container.txt
 
 FROM ${PYTHON}

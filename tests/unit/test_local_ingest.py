@@ -11,7 +11,7 @@ import pytest
 from chalicelib import runs, wiring
 from chalicelib.errors import ConfigError, StoreError
 from chalicelib.report import Report
-from local import ingest, keys, lock, migrate, settings, signals
+from local import ingest, keys, lock, migrate, settings, signals, stack
 from local.errors import LocalError
 from local.stack import running_stack
 
@@ -245,7 +245,7 @@ def test_no_signal_interrupts_an_import_or_the_start_and_stop_of_its_own_servers
         yield SimpleNamespace(settings={})
         handled.append("stop")
 
-    monkeypatch.setattr(ingest, "running_stack", servers)
+    monkeypatch.setattr(stack, "running_stack", servers)
     call(report=a_report())
 
     assert handled == [
