@@ -212,7 +212,7 @@ def test_everybody_is_asked_for(api, sql, change):
     assert api.asked_since() == [None, None]
 
 
-@pytest.mark.parametrize("change", ["contract_hash = 'another'", "key_version = 0"])
+@pytest.mark.parametrize("change", ["contract_hash = 'another'", "key_version = 0", "source = 'another'"])
 def test_after_a_run_under_another_contract_everybody_is_asked_for(api, sql, change):
     """Also if it is one that there has been before, as when a field is added by mistake and taken back."""
     scheduled(api, 1, 0)
@@ -235,6 +235,20 @@ def test_a_run_under_another_contract_that_loaded_nothing_changes_nothing(api, s
     scheduled(api, 0)
 
     assert api.asked_since() == [began(sql, complete) - HOUR]
+
+
+def test_a_run_in_two_parts_is_no_base_if_one_under_another_contract_came_between(api, sql):
+    """Whose people of the first part it has stored in another way."""
+    scheduled(api, 2, None)
+    api.script(2)
+    between = runs.run_ingest("backfill", pages=1)
+    sql("UPDATE runs SET contract_hash = 'another' WHERE run_id = %s", between.run_id)
+    assert scheduled(api, 1, 0).first_page == 2
+    api.asked_since()
+
+    scheduled(api, 1, 0)
+
+    assert api.asked_since() == [None, None]
 
 
 def test_a_backfill_asks_for_everybody_and_a_manual_run_does_not(api, monkeypatch):

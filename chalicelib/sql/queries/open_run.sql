@@ -4,7 +4,8 @@
 -- A scheduled run continues where the previous scheduled one ran out of time or was asked to wait, unless the page size
 -- differs. If the source pages by cursor, that takes the sealed cursor, which an erasure removes.
 -- An incremental run asks only for who has changed since the last complete run (an hour more, for clocks that differ and
--- changes that a source shows late). Once a week, and under another contract or key than before, it asks for everybody.
+-- changes that a source shows late). Once a week, and under another contract, key or source than before, it asks for
+-- everybody.
 -- Idempotent: the caller chooses the run's id, and the lock, a separate statement, lets a second try see the result
 -- of the first, even if that was still in progress.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a snapshot for each statement
@@ -45,10 +46,10 @@ WITH earlier AS (
     WHERE %(incremental)s AND source = %(source)s AND status = 'succeeded' AND reads_to_end
         AND contract_hash = %(contract_hash)s AND key_version = %(key_version)s
         AND started_at BETWEEN now() - interval '7 days' AND now()
-        AND started_at > ( -- people have not been stored in another way since then
+        AND as_of > ( -- people have not been stored in another way since then
             SELECT coalesce(max(started_at), '-infinity') FROM runs
-            WHERE source = %(source)s AND pages_done > 0 AND started_at <= now()
-                AND (contract_hash, key_version) <> (%(contract_hash)s, %(key_version)s)
+            WHERE pages_done > 0 AND started_at <= now()
+                AND (source, contract_hash, key_version) <> (%(source)s, %(contract_hash)s, %(key_version)s)
         )
     HAVING bool_or(since IS NULL AND as_of IS NOT NULL)
 ), beginning AS (
