@@ -18,7 +18,7 @@ from chalicelib.ledger import (
     Trigger,
 )
 from chalicelib.paging import Cursor
-from chalicelib.privacy import Tokeniser
+from chalicelib.privacy import Tokeniser, contract_hash
 from chalicelib.quarantine import Quarantine
 from chalicelib.report import Report
 
@@ -36,7 +36,7 @@ class Store(opening.Ledger, Protocol):
     """Where pages go, the ledger, and the quarantine's sealed rejects."""
 
     def load_page(self, load: PageLoad) -> Loaded | None: ...
-    def claim_page(self, run_id: str, page: int) -> bool: ...
+    def claim_page(self, run_id: str, page: int, contract_hash: str, key_version: int) -> bool: ...
     def finish_page(self, run_id: str, timings: Mapping[str, float]) -> ReportStatus: ...
     def get_run(self, run_id: str) -> Any: ...
     def note_rejects(
@@ -62,6 +62,11 @@ class Edges:
     cache: Cache
     tokeniser: Tokeniser
     quarantine: Quarantine | None = None
+
+    @property
+    def stored_by(self) -> tuple[str, int]:
+        """How people are stored: the hash of the contract, and the version of the key."""
+        return contract_hash(self.source.dialect.custom), self.tokeniser.version
 
     @property
     def seal_days(self) -> int:

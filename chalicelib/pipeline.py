@@ -75,7 +75,7 @@ def work_queued(edges: Edges, plan: Plan, run_id: str, page: int) -> Report:
     """
     started = time.monotonic()
     report = Report(run_id, "running", queued=True)
-    if edges.store.claim_page(run_id, page):
+    if edges.store.claim_page(run_id, page, *edges.stored_by):
         error = _error_of(lambda: _work_queued_page(edges, plan, page, report))
         _log_findings(report)
         if error and not isinstance(error, StopRequested):

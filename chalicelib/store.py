@@ -128,9 +128,10 @@ class Store:
             raise _NOT_LOADED[reason]("load_page")
         return None
 
-    def claim_page(self, run_id: str, page: int) -> bool:
+    def claim_page(self, run_id: str, page: int, contract_hash: str, key_version: int) -> bool:
         """Whether a page of a queued run needs work; if so, renews the lease and reopens an ended run."""
-        return bool(self._rows("claim_page", {"run_id": run_id, "page": page}))
+        values = {"run_id": run_id, "page": page, "contract_hash": contract_hash, "key_version": key_version}
+        return bool(self._rows("claim_page", values))
 
     def fail_page(self, run_id: str, page: int, error: str) -> None:
         """Records that a page of a queued run was given up."""
@@ -199,10 +200,9 @@ class Store:
         """
         newest, *older = uid_tokens
         values = {"uid": uid, "uid_token": newest, "older_tokens": older, "key": encode(key).decode()}
-        rows = self._rows("erase", values)
-        if not rows:
-            raise KeysOvertaken("erase")
-        return Erased(*rows[0])
+        if rows := self._rows("erase", values):
+            return Erased(*rows[0])
+        raise KeysOvertaken("erase")
 
     def stats(self, given_up: Sequence[int] = ()) -> bytes:
         """The JSON body of the statistics, computed now. Erasures under given-up keys are not counted."""

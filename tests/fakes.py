@@ -201,7 +201,7 @@ class FakeStore:
         versions[row["uid"]] = version + 1
         return "updated" if version else "inserted"
 
-    def claim_page(self, run_id: str, page: int) -> bool:
+    def claim_page(self, run_id: str, page: int, contract_hash: str, key_version: int) -> bool:
         raise NotImplementedError("queued runs are tested in Postgres")
 
     def finish_page(self, run_id: str, timings: Mapping[str, float]) -> ReportStatus:

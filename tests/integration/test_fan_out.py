@@ -539,8 +539,8 @@ def test_a_run_with_redriven_pages_does_not_end_while_one_is_in_progress(app_env
         store.fail_page(run_id, page, "it failed")
     assert store.finish_page(run_id, {}) == "failed"
 
-    assert store.claim_page(run_id, 2)  # by a slow worker
-    assert store.claim_page(run_id, 3)
+    assert store.claim_page(run_id, 2, "0" * 16, 1)  # by a slow worker
+    assert store.claim_page(run_id, 3, "0" * 16, 1)
     store.load_page(page_load(run_id, person(1), page=3))
     assert store.finish_page(run_id, {}) == "running"
     store.load_page(page_load(run_id, person(2), page=2))
@@ -549,13 +549,30 @@ def test_a_run_with_redriven_pages_does_not_end_while_one_is_in_progress(app_env
     assert ledger(sql, run_id)["error"].startswith("1 of 3 pages were given up")
 
 
+@pytest.mark.parametrize(
+    ("change", "is_base"),
+    [("contract_hash = 'another'", False), ("key_version = 0", False), ("key_version = key_version", True)],
+)
+def test_a_run_whose_pages_were_processed_under_two_contracts_is_no_base(start, worker, sql, change, is_base):
+    """As when a deployment is taken back meanwhile: it has stored some people in another way."""
+    run_id = start()
+    ((contract, key),) = sql("SELECT contract_hash, key_version FROM runs")
+    sql(f"UPDATE runs SET {change}")
+    worker.invoke(worker.receive())
+    sql("UPDATE runs SET contract_hash = %s, key_version = %s", contract, key)
+    worker.work_off()
+
+    run = ledger(sql, run_id)
+    assert (run["status"], run["as_of"] is not None) == ("succeeded", is_base)
+
+
 def test_giving_up_a_page_does_not_reopen_a_run_whose_pages_were_not_all_sent(start, queue, sql):
     run_id, store = start(), wiring.store()
     store.finish_run(run_id, Ending("failed", "the queue did not accept all messages"))
 
     store.fail_page(run_id, 1, "it failed")
 
-    assert not store.claim_page(run_id, 2)
+    assert not store.claim_page(run_id, 2, "0" * 16, 1)
     assert ledger(sql, run_id)["status"] == "failed"
 
 
@@ -655,7 +672,7 @@ def test_a_page_that_was_given_up_does_not_reopen_a_stopped_run(start, sql):
     wiring.store().fail_page(run_id, 4, "status 500")
     wiring.store().stop_run(run_id)
 
-    assert not wiring.store().claim_page(run_id, 4)
+    assert not wiring.store().claim_page(run_id, 4, "0" * 16, 1)
     assert ledger(sql, run_id)["status"] == "failed"
 
 
@@ -669,7 +686,7 @@ def test_a_page_that_is_being_given_up_does_not_reopen_a_run_that_is_stopped_mea
         giving_up.commit()
 
     assert stop.result().status == "failed"
-    assert not wiring.store().claim_page(run_id, 4)
+    assert not wiring.store().claim_page(run_id, 4, "0" * 16, 1)
     assert ledger(sql, run_id)["status"] == "failed"
 
 
@@ -697,7 +714,7 @@ def test_a_page_that_is_claimed_while_its_run_is_being_stopped_does_not_reopen_i
     wiring.store().fail_page(run_id, 4, "status 500")
     with closing(psycopg2.connect(postgres.url)) as stopping, ThreadPoolExecutor() as pool:
         stopping.cursor().execute(queries.sql("stop_run"), {"run_id": run_id})
-        claim = pool.submit(wiring.store().claim_page, run_id, 4)
+        claim = pool.submit(wiring.store().claim_page, run_id, 4, "0" * 16, 1)
         until(lambda: sql("SELECT 1 FROM pg_locks WHERE NOT granted"))
         stopping.commit()
 
@@ -1067,7 +1084,7 @@ def test_a_page_is_not_given_up_while_its_run_is_being_stopped(start, sql, postg
         stopping.commit()
         given_up.result()
 
-    assert not wiring.store().claim_page(run_id, 4)
+    assert not wiring.store().claim_page(run_id, 4, "0" * 16, 1)
     assert ledger(sql, run_id)["status"] == "failed"
 
 
@@ -1095,8 +1112,8 @@ def test_only_a_page_that_is_missing_in_a_queued_run_is_claimed(store):
     store.load_page(page_load(queued, person(1)))
     in_turn = store.open_run(RunRequest("there", "manual", 2), "0" * 16, 1).run_id
 
-    assert [store.claim_page(queued, page) for page in (1, 2)] == [False, True]
-    assert not store.claim_page(in_turn, 1)
+    assert [store.claim_page(queued, page, "0" * 16, 1) for page in (1, 2)] == [False, True]
+    assert not store.claim_page(in_turn, 1, "0" * 16, 1)
     assert store.finish_page(in_turn, {}) == "ended"
 
 

@@ -432,7 +432,7 @@ def test_a_page_given_up_while_a_run_ends_does_not_reopen_it(store, held_up):
         ("INSERT INTO pages (run_id, page, error) VALUES (%s, 1, 'status 500')", (run_id,)),
     )
 
-    assert not store.claim_page(run_id, 1)
+    assert not store.claim_page(run_id, 1, "0" * 16, 1)
 
 
 def test_a_run_whose_messages_were_not_all_sent_is_not_reopened_by_one_of_them(store):
@@ -440,8 +440,8 @@ def test_a_run_whose_messages_were_not_all_sent_is_not_reopened_by_one_of_them(s
     store.fail_page(run_id, 1, "page 1: status 500")
     store.finish_run(run_id, Ending("failed", "the queue did not accept all messages"))
 
-    assert not store.claim_page(run_id, 1)
-    assert not store.claim_page(run_id, 2)
+    assert not store.claim_page(run_id, 1, "0" * 16, 1)
+    assert not store.claim_page(run_id, 2, "0" * 16, 1)
     assert store.get_run(run_id).status == "failed"
 
 
