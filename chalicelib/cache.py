@@ -31,7 +31,7 @@ _STATS_WAIT_SECONDS = 20  # as long as Postgres may take; API Gateway waits 29 s
 _RETRY_SECONDS = 5
 _TIMEOUT_SECONDS = 0.5
 _JITTER = 0.1
-_BODIES_PER_SCRIPT = 500  # so that a script blocks other clients only briefly
+_KEYS_PER_SCRIPT = 500  # so that a script blocks other clients only briefly
 
 # Sets each body unless Redis holds one at least as new, or an erasure mark. The version is near a body's
 # start. New people have no key yet: a single SET NX both checks and sets. A script sets many bodies, since a
@@ -48,6 +48,12 @@ for i, key in ipairs(KEYS) do
             redis.call('SET', key, body, 'PX', ttl)
         end
     end
+end
+"""
+# Forgets people, but no erasure mark: a read that began before the erasure is not to cache its person again.
+_DROP = """
+for _, key in ipairs(KEYS) do
+    if redis.call('GET', key) ~= 'erased' then redis.call('DEL', key) end
 end
 """
 _SET_IF_NEWER_SHA = hashlib.sha1(_SET_IF_NEWER.encode(), usedforsecurity=False).hexdigest()
@@ -117,6 +123,12 @@ class Cache:
         if bodies:
             self._ask_all(self._commands(bodies), writes=True)
 
+    def drop_users(self, uids: Iterable[str]) -> None:
+        """Forgets people whom a run has removed. A read in progress may cache one of them again."""
+        keys = map(_key, uids)
+        while batch := list(islice(keys, _KEYS_PER_SCRIPT)):
+            self._ask("EVAL", _DROP, len(batch), *batch, writes=True)
+
     def get_counts(self) -> CacheCounts:
         """The counts since this cache was created."""
         return CacheCounts(**self.counts)
@@ -166,7 +178,7 @@ class Cache:
         """Loads the script into Redis with every page, since Redis may have restarted."""
         yield "SCRIPT", "LOAD", _SET_IF_NEWER
         entries = iter(bodies.items())
-        while batch := dict(islice(entries, _BODIES_PER_SCRIPT)):
+        while batch := dict(islice(entries, _KEYS_PER_SCRIPT)):
             arguments = random.getrandbits(31), *self._ttl_bounds
             yield "EVALSHA", _SET_IF_NEWER_SHA, len(batch), *map(_key, batch), *arguments, *batch.values()
 

@@ -75,3 +75,4 @@ class Loads:
     def _cache(self, load: PageLoad, loaded: Loaded) -> None:
         with timed(self._report, "cache"):
             self._edges.cache.put_users(views.user_bodies(load.drafts, loaded.versions, loaded.updated_at))
+            self._edges.cache.drop_users(load.gone)

@@ -216,7 +216,9 @@ def _remove_departed(edges: Edges, plan: Plan, report: Report) -> None:
         others = edges.store.get_run(report.run_id).departed - report.departed if report.queued else 0
         while before < report.departed and time.monotonic() < plan.until:
             before = report.departed
-            report.departed = edges.store.remove_departed(report.run_id, plan.retention_days) - others
+            in_all, uids = edges.store.remove_departed(report.run_id, plan.retention_days)
+            report.departed = in_all - others
+            edges.cache.drop_users(uids)
     except StoreError as error:  # the run has succeeded all the same; the next one tries again
         _log.error("run %s: people who have left were not removed: %s", report.run_id, error)
 

@@ -165,10 +165,10 @@ class Store:
         rows = self._rows("finish_run", values)
         return Counts(*rows[0]) if rows else None
 
-    def remove_departed(self, run_id: str, days: int) -> int:
-        """After a complete run over everybody, deletes whom none met for so many days; how many in all."""
-        rows = self._rows("remove_departed", {"run_id": run_id, "days": days})
-        return rows[0][0] if rows else 0
+    def remove_departed(self, run_id: str, days: int) -> tuple[int, list[str]]:
+        """After a complete run over everybody, deletes some of those whom none has met for so many days.
+        Returns how many the run has deleted so far, and the uids of these."""
+        return next(iter(self._rows("remove_departed", {"run_id": run_id, "days": days})), (0, []))
 
     def stop_run(self, run_id: str) -> Run | None:
         """Ends a run if it is in progress; returns it as it is then, or None. Its loaded pages stay."""

@@ -219,7 +219,7 @@ class FakeStore:
     def sealed_rejects(self, run_id: str, page: int) -> list[SealedReject]:
         raise NotImplementedError("the quarantine is tested in Postgres")
 
-    def remove_departed(self, run_id: str, days: int) -> int:
+    def remove_departed(self, run_id: str, days: int) -> tuple[int, list[str]]:
         raise NotImplementedError("retention is tested in Postgres")
 
     def note_rejects(
@@ -254,6 +254,10 @@ class FakeCache:
     def __init__(self, journal: list[str] | None = None) -> None:
         self._journal = journal if journal is not None else []
         self.held: dict[str, tuple[bytes, int]] = {}
+
+    def drop_users(self, uids: Sequence[str]) -> None:
+        for who in uids:
+            self.held.pop(who, None)
 
     def put_users(self, bodies: Mapping[str, bytes]) -> None:
         self._journal.append(f"put {len(bodies)}")

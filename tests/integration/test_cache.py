@@ -164,6 +164,25 @@ def test_a_load_renews_the_ttl_only_with_a_newer_body(cache, redis_client):
     assert redis_client.pttl(KEY) > 5_000
 
 
+def test_people_who_were_removed_are_forgotten(cache, people, redis_client):
+    others = {uid(number): body(3, uid(number)) for number in range(2, 1_200)}
+    cache.put_users({WHO: body(9), **others})
+
+    cache.drop_users([*others, uid(9_999)])
+
+    assert redis_client.keys("user:*") == [KEY.encode()]
+    cache.put_users({uid(2): body(1, uid(2))})  # who has come back, as a new person
+    assert cache.get_user(uid(2)) == Answer(body(1, uid(2)), "redis")
+
+
+def test_a_removal_leaves_an_erasure_mark(cache, redis_client):
+    cache.forget_user(WHO)
+
+    cache.drop_users([WHO])
+
+    assert redis_client.get(KEY) == b"erased"
+
+
 def test_an_unknown_uid_is_remembered_for_ten_seconds(cache, people, redis_client):
     assert cache.get_user(WHO) == Answer(None, "postgres")
     assert cache.get_user(WHO) == Answer(None, "redis")

@@ -221,7 +221,7 @@ def test_a_run_of_which_older_code_loaded_a_page_removes_nobody(run, age, store,
     store.load_page(page_load(run_id, person(2), page=2))
     store.finish_run(run_id, Ending("succeeded"))
 
-    assert store.remove_departed(run_id, DAYS) == 0
+    assert store.remove_departed(run_id, DAYS) == (0, [])
     assert stored(sql) == [1, 2]
 
 
@@ -230,7 +230,7 @@ def test_a_removal_whose_answer_was_lost_is_counted(run, age, store):
     age(DAYS + 2, 1)
     met = run(person(2))
 
-    assert (met.departed, store.remove_departed(met.run_id, DAYS)) == (1, 1)
+    assert (met.departed, store.remove_departed(met.run_id, DAYS)) == (1, (1, []))
 
 
 def test_whoever_was_seen_less_than_a_day_ago_is_not_written(run, age, sql):
@@ -273,7 +273,7 @@ def test_an_erased_person_whom_the_source_still_has_keeps_nobody_else(run, age, 
     store.load_page(page_load(run_id, person(1), person(3), erasure_tokens=[[token("x")], [token("y")]]))
     store.finish_run(run_id, Ending("succeeded"))
 
-    assert store.remove_departed(run_id, DAYS) == 1
+    assert store.remove_departed(run_id, DAYS)[0] == 1
     assert stored(sql) == [3]
 
 
@@ -287,7 +287,7 @@ def test_a_removal_takes_ten_thousand_at_most(run, store, sql):
 
     first = run(person(1))
     assert first.departed == 10_000
-    assert store.remove_departed(first.run_id, DAYS) == 10_001
+    assert store.remove_departed(first.run_id, DAYS)[0] == 10_001
 
 
 def test_a_removal_waits_for_loads_in_progress(run, age, store, sql, postgres):
@@ -360,6 +360,21 @@ def test_whoever_is_filtered_goes_if_the_dialect_says_so(source, sql, monkeypatc
     assert sql("SELECT filtered, duplicate, departed FROM runs WHERE run_id = %s", report.run_id) == [
         (report.filtered, report.duplicate, report.departed)
     ]
+
+
+def test_redis_forgets_whoever_is_removed(source, age, monkeypatch):
+    source(record(1), record(2), record(3))
+    runs.ingest({})
+    age(DAYS + 2, 1)
+    dialect = replace(wiring.source().dialect, to_user=without_men, removes_filtered=True)
+    monkeypatch.setattr(wiring.source(), "dialect", dialect)
+    source(record(2, gender="Male"), record(3))
+
+    assert runs.ingest({}).departed == 2
+
+    found = [wiring.cache().get_user(uid(number)) for number in (1, 2, 3)]
+    assert [answer.body is not None for answer in found] == [False, False, True]
+    assert [answer.source for answer in found] == ["postgres", "postgres", "redis"]
 
 
 @pytest.mark.parametrize("second", ["Male", "Female"])
