@@ -149,8 +149,6 @@ class Server:
             body += chunk
             if len(body) > most_bytes:
                 raise TooLarge(f"the body is larger than {most_bytes} bytes", SourceInvalid)
-            if time.monotonic() > deadline:
-                break
         if time.monotonic() > deadline:  # also if the cut looks like the end of the body
             raise self._too_slow()
         if not body and _may_have_broken_off(response):
