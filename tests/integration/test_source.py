@@ -501,8 +501,8 @@ def test_an_answer_without_a_content_type_is_not_accepted(source_of):
 
 @pytest.mark.parametrize(
     "head",
-    [b"HTTP/1.1 200 OK\r\n", OK],
-    ids=["before the content type", "before the length"],
+    [b"HTTP/1.1 200 OK\r\n", OK, OK + b"Content-Length: "],
+    ids=["before the content type", "before the length", "within the length"],
 )
 def test_a_head_that_breaks_off_is_a_transient_failure(source_of, head):
     with HostileServer(lambda peer: peer.say(head)) as server:
@@ -513,7 +513,12 @@ def test_a_head_that_breaks_off_is_a_transient_failure(source_of, head):
 
 @pytest.mark.parametrize(
     ("ending", "body"),
-    [(b"Content-Length: 0\r\n\r\n", b""), (b"Connection: close\r\n\r\n", b""), (b"\r\n[]", b"[]")],
+    [
+        (b"Content-Length: 0\r\n\r\n", b""),
+        (b"Connection: close\r\n\r\n", b""),
+        (b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b""),
+        (b"\r\n[]", b"[]"),
+    ],
 )
 def test_a_whole_head_is_not_called_cut_off(source_of, ending, body):
     with HostileServer(lambda peer: peer.say(OK + ending)) as server:
@@ -892,6 +897,13 @@ def test_no_log_line_shows_the_urls_secrets_even_at_debug(with_secrets, caplog):
     error_of_fetch(with_secrets("status-503"))
 
     assert "hush" not in caplog.text
+
+
+def test_no_warning_of_urllib3_shows_the_urls_secrets_or_a_header(source_of, caplog):
+    with HostileServer(lambda peer: peer.say(OK + b"no header: hush\r\n\r\n[]")) as server:
+        source_of(f"{server.url}?key=hush").fetch(1, 1)
+
+    assert caplog.text == ""
 
 
 def test_the_repr_of_an_answer_shows_neither_its_headers_nor_its_body():
