@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import re
 import threading
 import time
 from base64 import b64decode, b64encode, urlsafe_b64decode
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from chalicelib import runs
 from chalicelib.errors import ConfigError, SourceBusy, SourceError, SourceInvalid, SourceUnavailable
-from chalicelib.sources import random_data_api
+from chalicelib.sources import oauth, random_data_api
 from chalicelib.sources.assertions import Signer
 from chalicelib.sources.client import Source
 from chalicelib.sources.exchange import Limits
@@ -244,6 +245,7 @@ def test_a_new_token_that_the_api_does_not_accept_is_not_tried_again(provider, s
 @pytest.mark.parametrize(
     ("status", "body", "problem"),
     [
+        (400, b'{"message": "hush"}', "status 400"),
         (400, b'{"error": "invalid_scope", "error_description": "hush"}', "status 400 (invalid_scope)"),
         (401, b'{"error": "invalid_client"}', "status 401 (invalid_client)"),
         (401, b'{"error": "hush"}', "status 401"),
@@ -259,8 +261,9 @@ def test_a_new_token_that_the_api_does_not_accept_is_not_tried_again(provider, s
     ],
     ids=lambda value: ascii(value)[:40],
 )
-def test_a_refusal_is_named_and_not_tried_again(provider, source_of, status, body, problem):
-    provider.script = [(status, body)]
+@pytest.mark.parametrize("kind", ["application/json", "text/html"])
+def test_a_refusal_is_named_and_not_tried_again(provider, source_of, status, body, problem, kind):
+    provider.script = [(status, body, kind)]
 
     error = error_of_fetch(source_of())
 
@@ -282,6 +285,8 @@ def test_a_refusal_is_named_and_not_tried_again(provider, source_of, status, bod
         b'{"access_token": "hu\xc3\xa9sh"}',
         b'{"access_token": "hu\xe9sh"}',
         b'{"access_token": "hush", "token_type": "mac"}',
+        b'{"access_token": "hush", "token_type": "a bearer"}',
+        b'{"access_token": "hush", "token_type": "bearers"}',
         b'{"access_token": "hush", "expires_in": "soon"}',
         b'{"access_token": "hush", "expires_in": -5}',
     ],
@@ -382,6 +387,7 @@ def test_an_assertion_is_exchanged_for_a_token(provider, source_of, private_key,
     assert "Authorization" not in headers
     assert [name for name, _ in form] == ["grant_type", "assertion"]
     assert form[0][1] == "urn:ietf:params:oauth:grant-type:jwt-bearer"
+    assert re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+", form[1][1], re.ASCII)  # unlike Python, a server is strict
     head, claims, signature = form[1][1].split(".")
     signed = f"{head}.{claims}".encode()
     private_key.public_key().verify(
@@ -389,8 +395,10 @@ def test_an_assertion_is_exchanged_for_a_token(provider, source_of, private_key,
     )
     assert decoded(head) == {"alg": "RS256", "typ": "JWT"}
     said = decoded(claims)
-    assert abs(said.pop("iat") - time.time()) < 60
-    assert said.pop("exp") == decoded(claims)["iat"] + 180
+    issued, expires = said.pop("iat"), said.pop("exp")
+    assert isinstance(issued, int)
+    assert abs(issued - time.time()) < 60
+    assert expires == issued + 180
     assert len(said.pop("jti")) == 36
     assert said == {
         "iss": "robot@project.example",
@@ -504,7 +512,7 @@ def test_no_repr_shows_a_token(provider, source_of):
     source = source_of()
     source.fetch(1, 3)
 
-    assert "hush" not in repr(vars(source._tokens))
+    assert "hush" not in f"{vars(source._tokens)} {oauth._Granted('hush')}"
 
 
 def test_no_error_log_line_or_repr_shows_a_private_key(provider, source_of, private_key, caplog):
