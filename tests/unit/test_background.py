@@ -1,5 +1,7 @@
 """Runs in threads: what becomes of their errors, and how they end with the process."""
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from chalicelib import background, wiring
 from chalicelib.errors import Stopped, StoreError, StoreUnavailable
 from chalicelib.report import Report
+from tests.checkout import ROOT
 from tests.waiting import until
 
 
@@ -63,3 +66,10 @@ def test_a_process_ends_its_other_runs_although_one_cannot_be_recorded(monkeypat
 
     assert ended == ["7", "8"]
     until(lambda: not background._threads)
+
+
+def test_a_run_that_takes_too_long_does_not_keep_the_process_alive():
+    imports = "import threading; from chalicelib import background"
+    script = f"{imports}; background.start('7', threading.Event().wait)"
+
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=60, check=True)
