@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -66,6 +67,17 @@ def test_a_process_ends_its_other_runs_although_one_cannot_be_recorded(monkeypat
 
     assert ended == ["7", "8"]
     until(lambda: not background._threads)
+
+
+def test_a_run_that_ends_in_time_is_not_ended_again(monkeypatch):
+    leaving = threading.Event()
+    monkeypatch.setattr(background, "_leaving", leaving)
+    monkeypatch.setattr(wiring, "store", lambda: pytest.fail("its own ending would be overwritten"))
+    background.start("7", lambda: leaving.wait() and time.sleep(0.2))
+
+    background.leave()
+
+    assert not background._threads
 
 
 def test_a_run_that_takes_too_long_does_not_keep_the_process_alive():
