@@ -131,7 +131,7 @@ def _refuse_small_quota(functions: Any) -> None:
     """AWS refuses the execution that ``ingest`` reserves if fewer than 100, or the whole quota, were left."""
     limit = functions.get_account_settings()["AccountLimit"]
     left, quota = limit["UnreservedConcurrentExecutions"], limit["ConcurrentExecutions"]
-    if left <= min(quota, _LEAST_UNRESERVED):
+    if left <= _LEAST_UNRESERVED:
         raise DeployError(
             f"the account's quota of {quota} concurrent executions is too small to reserve one for ingest; "
             "request a higher one, or see docs/deploy.md"

@@ -9,6 +9,7 @@ from zipfile import ZipFile
 import boto3
 import moto
 import pytest
+from botocore.exceptions import ClientError
 
 from infra import deploy
 from infra.errors import DeployError
@@ -146,12 +147,14 @@ def test_an_unknown_parameter_is_refused_before_anything_is_planned(session):
     assert steps() == []
 
 
-@pytest.mark.parametrize("leaves", [EOFError, KeyboardInterrupt])
-def test_leaving_without_an_answer_means_no(session, monkeypatch, leaves):
-    def leave(question):
-        raise leaves
+@pytest.mark.parametrize("answer", [EOFError(), KeyboardInterrupt(), "", "yes?"], ids=repr)
+def test_only_a_clear_yes_changes_anything(session, monkeypatch, answer):
+    def say(question):
+        if isinstance(answer, str):
+            return answer
+        raise answer
 
-    monkeypatch.setattr("builtins.input", leave)
+    monkeypatch.setattr("builtins.input", say)
 
     with pytest.raises(DeployError, match="was not changed"):
         deploy.deploy("prod", session, {}, SETTINGS, deploy._ask)
@@ -218,6 +221,13 @@ def test_a_small_quota_is_enough_if_nothing_is_reserved(new_account, session):
     deploy.deploy("prod", session, {}, SETTINGS, yes)
 
 
+def test_an_app_that_has_its_reservation_needs_no_other(new_account, session, monkeypatch):
+    monkeypatch.setattr(FakeStack, "there", {"decant-prod", "decant-prod-base"})
+    new_account(101, 100)
+
+    deploy.deploy("prod", session, {}, SETTINGS, yes)
+
+
 def test_a_sufficient_quota_is_accepted(new_account, session):
     new_account(1_000, 101)
 
@@ -229,6 +239,7 @@ def test_a_sufficient_quota_is_accepted(new_account, session):
     [
         ({}, "SOURCE_URL: is not set"),
         ({**SETTINGS, "SOURCE_PAGES": "many"}, "SOURCE_PAGES: must be"),
+        ({**SETTINGS, "SOURCE_DIALECT": "unheard-of"}, "SOURCE_DIALECT: "),
         ({**SETTINGS, "SORCE": "x"}, "unknown setting SORCE"),
         ({**SETTINGS, "LOG_LEVEL": "INFO"}, "LOG_LEVEL: not read from the secret"),
     ],
@@ -242,7 +253,10 @@ def test_settings_are_checked_before_the_base_is_created(new_account, session, s
 
 
 def test_a_base_that_would_lose_something_is_not_changed_without_an_answer(session, monkeypatch):
-    loss = Plan("the-change-set", (Change("Modify", "AWS::RDS::DBInstance", "Database", True),), False)
+    changes = [
+        Change("Modify", "AWS::RDS::DBInstance", name, name == "Database") for name in ("A", "Database")
+    ]
+    loss = Plan("the-change-set", tuple(changes), False)
     monkeypatch.setattr(FakeStack, "plan", lambda *_: loss)
     monkeypatch.setattr("builtins.input", lambda question: "n")
 
@@ -276,6 +290,15 @@ def test_it_announces_its_changes_before_it_asks_and_shows_no_value(session, cap
     assert "Add      AWS::SQS::Queue" in app
     assert said.endswith("Decant is running at https://decant.example/api/\n")
     assert not any(value in said for value in ("a-password", "a-token", "of-the-source"))
+
+
+def test_a_stack_without_changes_is_left_as_it_is(session, monkeypatch, capsys):
+    monkeypatch.setattr(FakeStack, "plan", lambda *_: None)
+
+    deploy.deploy("prod", session, {}, SETTINGS, yes)
+
+    assert steps() == [("protect", "decant-prod-base")]
+    assert "decant-prod: nothing to change.\n" in capsys.readouterr().out
 
 
 def test_answering_no_changes_nothing(session):
@@ -342,6 +365,29 @@ def test_an_error_is_reported_in_one_sentence(monkeypatch, capsys, tmp_path, arg
 
     assert deploy.main() == 1
     assert capsys.readouterr().err.startswith(message)
+
+
+@pytest.mark.parametrize(("options", "answer"), [([], False), (["--yes"], True)])
+def test_without_yes_it_asks(monkeypatch, options, answer):
+    called = []
+    monkeypatch.setattr(deploy, "deploy", lambda *arguments: called.append(arguments))
+    monkeypatch.setattr("builtins.input", lambda question: "n")
+    monkeypatch.setattr(sys, "argv", ["deploy", "deploy", *options])
+
+    assert deploy.main() == 0
+    ((_, _, parameters, settings, ask),) = called
+    assert (parameters, settings, ask("Change it?")) == ({}, {}, answer)
+
+
+def test_a_refusal_of_aws_is_reported_in_one_sentence(monkeypatch, capsys):
+    def refused(*_):
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no."}}, "DescribeStacks")
+
+    monkeypatch.setattr(deploy, "destroy", refused)
+    monkeypatch.setattr(sys, "argv", ["deploy", "destroy"])
+
+    assert deploy.main() == 1
+    assert capsys.readouterr().err.startswith("make destroy: An error occurred (AccessDenied)")
 
 
 def test_ctrl_c_says_that_cloudformation_goes_on(monkeypatch, capsys):
