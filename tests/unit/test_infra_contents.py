@@ -56,6 +56,13 @@ def test_missing_indirect_requirements_are_named_too(folder, tmp_path):
     assert contents.missing(folder, requirements(tmp_path, "omega")) == ["absent", "beta<2"]
 
 
+def test_what_a_wanted_extra_requires_is_named_too(folder, tmp_path):
+    distribute(folder, "omega", "1", 'Requires-Dist: absent; extra == "more"')
+
+    assert contents.missing(folder, requirements(tmp_path, "omega")) == []
+    assert contents.missing(folder, requirements(tmp_path, "omega[more]")) == ['absent; extra == "more"']
+
+
 def test_the_modules_of_every_distribution_are_known(folder):
     files = (
         "alpha/__init__.py",

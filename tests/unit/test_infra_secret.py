@@ -78,8 +78,15 @@ def test_a_second_time_nothing_changes(manager):
     secret.complete(manager, BASE, SOURCE)
     before = held(manager)
 
-    assert secret.complete(manager, BASE, {}) == []
+    assert secret.complete(manager, BASE, {}, lambda _: pytest.fail("nothing to approve")) == []
     assert held(manager) == before
+
+
+def test_the_addresses_of_the_stores_follow_the_base(manager):
+    secret.complete(manager, BASE, SOURCE)
+
+    assert secret.complete(manager, BASE | {"CacheHost": "moved.example"}, {}) == ["REDIS_URL"]
+    assert "@moved.example:" in held(manager)["REDIS_URL"]
 
 
 def test_existing_settings_stay_and_given_ones_are_set(manager):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import boto3
 import moto
 import pytest
+from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from infra import stacks
@@ -218,6 +219,22 @@ def test_a_protected_stack_can_be_deleted(scripted):
     script.add_response("describe_stacks", described("DELETE_COMPLETE"), {"StackName": STACK})
 
     stack.delete()
+
+
+def test_a_stack_can_be_protected_from_deletion(scripted):
+    stack, script = scripted
+    protected = {"StackName": "decant-prod", "EnableTerminationProtection": True}
+    script.add_response("update_termination_protection", {}, protected)
+
+    stack.protect()
+
+
+def test_a_stack_that_may_not_be_looked_at_does_not_count_as_absent(scripted):
+    stack, script = scripted
+    script.add_client_error("describe_stacks", "AccessDenied", "not authorized")
+
+    with pytest.raises(ClientError):
+        stack.exists()
 
 
 def test_the_outputs_of_a_stack_are_read_by_name(scripted):
