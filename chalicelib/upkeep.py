@@ -41,7 +41,7 @@ def migrate(event: Mapping[str, Any]) -> dict[str, Any]:
     problem, applied = "", list[str]()
     try:
         if event["RequestType"] != "Delete":
-            applied = retry_while_away(lambda: wiring.store().migrate(), _AWAY_SECONDS)
+            applied = retry_while_away(wiring.store().migrate, _AWAY_SECONDS)
     except Exception as error:  # noqa: BLE001  the answer's boundary
         problem = str(safe(error))
         _log.error("migrate: %s", problem)
