@@ -12,6 +12,7 @@ import pytest
 
 from chalicelib import cache as cache_module
 from chalicelib.cache import Answer, Cache
+from chalicelib.errors import DecantError
 from tests.concurrency import at_once
 from tests.fakes import uid
 
@@ -104,6 +105,30 @@ def test_two_hundred_threads_on_one_cold_key_rarely_query_postgres_without_redis
 
     assert {answer.body for answer in answers} == {body(1)}
     assert next(people.asked) <= 1 + 10
+
+
+def test_a_defect_in_a_shared_read_reaches_only_the_thread_that_made_it(
+    cache_without_redis, people, monkeypatch
+):
+    """Its text may hold a value of the person."""
+    made = []
+
+    def fail(who):
+        made.append(who)
+        time.sleep(0.5)  # long enough for the others to join
+        raise KeyError("ann@example.com")
+
+    def error_of_read():
+        with pytest.raises((KeyError, DecantError)) as failed:
+            cache_without_redis.get_user(WHO)
+        return failed.type
+
+    monkeypatch.setattr(people, "get_user", fail)
+
+    errors = at_once(*[error_of_read] * 4)
+
+    assert sorted(errors, key=str) == [KeyError] * len(made) + [DecantError] * (4 - len(made))
+    assert DecantError in errors
 
 
 def test_a_read_after_an_erasure_does_not_join_a_lookup_that_began_before(cache_without_redis, people):
