@@ -5,7 +5,6 @@ from collections import Counter
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip file can store
 _FILE_MODE = 0o100644 << 16
 
 
@@ -14,7 +13,7 @@ def pack(folder: Path, target: Path) -> None:
     unfinished = target.with_suffix(f".{os.getpid()}")  # two processes that pack at once do not share it
     with ZipFile(unfinished, "w", ZIP_DEFLATED, compresslevel=9) as packed:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            entry = ZipInfo(path.relative_to(folder).as_posix(), _LONG_AGO)
+            entry = ZipInfo(path.relative_to(folder).as_posix())  # its time is 1980, unless told otherwise
             entry.external_attr, entry.compress_type = _FILE_MODE, ZIP_DEFLATED
             packed.writestr(entry, path.read_bytes())
     unfinished.replace(target)

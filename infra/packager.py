@@ -6,7 +6,6 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from operator import itemgetter
 from pathlib import Path
 from shutil import copyfile
 from tempfile import TemporaryDirectory
@@ -67,9 +66,9 @@ class Packager(LambdaDeploymentPackager):
         raise PackageError(f"{', '.join(lacking)} cannot be installed for {python_version}")
 
     def _iter_app_filenames(self, project_dir: str) -> Iterator[tuple[str, str]]:
-        """Sorted by place in the package, wherever they come from, and without this machine's caches."""
+        """Sorted, and without this machine's caches."""
         pairs = super()._iter_app_filenames(project_dir)
-        yield from sorted((pair for pair in pairs if "__pycache__" not in pair[1]), key=itemgetter(1))
+        yield from sorted(pair for pair in pairs if "__pycache__" not in pair[1])
 
     def _hash_project_dir(self, requirements_filename: str, vendor_dir: str, project_dir: str) -> str:
         """Names the package in Chalice's cache: a hash of what goes in and of the code that processes it."""
