@@ -90,6 +90,16 @@ def test_a_page_of_the_allowed_origin_can_read_the_gateways_answers(monkeypatch,
     assert "X-Request-Id" in headers["Access-Control-Expose-Headers"]
 
 
+def test_the_stages_own_origin_is_the_one_that_the_app_allows(monkeypatch):
+    monkeypatch.setenv("ALLOWED_ORIGIN", "https://another.example")
+    stage = {"environment_variables": {"ALLOWED_ORIGIN": ORIGIN}}
+    monkeypatch.setattr(package, "_config", lambda: {"stages": {"prod": stage}})
+
+    headers = headers_of(responses_of(package.additions("prod"))["DEFAULT_4XX"])
+
+    assert headers["Access-Control-Allow-Origin"] == f"'{ORIGIN}'"
+
+
 def test_without_an_allowed_origin_no_page_can_read_them(monkeypatch):
     monkeypatch.delenv("ALLOWED_ORIGIN", raising=False)
 

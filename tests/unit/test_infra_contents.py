@@ -4,6 +4,7 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -61,6 +62,14 @@ def test_what_a_wanted_extra_requires_is_named_too(folder, tmp_path):
 
     assert contents.missing(folder, requirements(tmp_path, "omega")) == []
     assert contents.missing(folder, requirements(tmp_path, "omega[more]")) == ['absent; extra == "more"']
+
+
+@pytest.mark.timeout(60)
+def test_distributions_may_require_each_other(folder, tmp_path):
+    distribute(folder, "one", "1", "Requires-Dist: two")
+    distribute(folder, "two", "1", "Requires-Dist: one")
+
+    assert contents.missing(folder, requirements(tmp_path, "one")) == []
 
 
 def test_the_modules_of_every_distribution_are_known(folder):
@@ -132,7 +141,7 @@ def test_the_import_check_sees_only_the_package(folder):
 
 def test_the_same_content_makes_the_same_zip(folder, tmp_path):
     archive.pack(folder, tmp_path / "one.zip")
-    for path in folder.rglob("*.py"):
+    for path in sorted(folder.rglob("*.py"), reverse=True):
         content = path.read_bytes()
         path.unlink()
         path.write_bytes(content)
@@ -140,6 +149,23 @@ def test_the_same_content_makes_the_same_zip(folder, tmp_path):
     archive.pack(folder, tmp_path / "two.zip")
 
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+    with ZipFile(tmp_path / "one.zip") as packed:
+        places = packed.namelist()  # whatever the order in which the folder lists them
+    assert places == sorted(places, key=lambda place: place.split("/"))
+
+
+def test_a_zip_is_complete_or_absent(folder, tmp_path, monkeypatch):
+    """Otherwise the next build would reuse a part of one."""
+
+    def fail(path):
+        raise OSError("Input/output error")
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+
+    with pytest.raises(OSError, match="Input/output error"):
+        archive.pack(folder, tmp_path / "one.zip")
+
+    assert not (tmp_path / "one.zip").exists()
 
 
 def test_the_versions_and_sizes_in_a_zip_can_be_read(folder, tmp_path):

@@ -2,11 +2,13 @@
 
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import chalice.deploy.deployer
 import pytest
 from chalice.deploy.packager import MissingDependencyError, Package
 from chalice.utils import UI, OSUtils
+from click import ClickException
 
 from infra import chalice_cli, package
 from infra.errors import PackageError
@@ -123,6 +125,73 @@ def test_a_package_is_named_after_its_contents(project, changed):
 
     assert untouched == before
     assert packager().deployment_package_filename(str(project), "python3.13") != before
+
+
+def test_a_file_of_another_name_makes_another_package(project):
+    (project / "chalicelib/one.py").touch()
+    before = packager().deployment_package_filename(str(project), "python3.13")
+    (project / "chalicelib/one.py").rename(project / "chalicelib/two.py")
+
+    assert packager().deployment_package_filename(str(project), "python3.13") != before
+
+
+def test_other_pins_or_another_packager_make_another_package(project, tmp_path, monkeypatch):
+    pins, names = tmp_path / "pins.txt", []
+
+    def note_name():
+        names.append(packager().deployment_package_filename(str(project), "python3.13"))
+
+    note_name()
+    monkeypatch.setenv("PIP_CONSTRAINT", str(pins))
+    for pinned in ("numpy==1", "numpy==2"):
+        pins.write_text(pinned)
+        note_name()
+    monkeypatch.setattr("inspect.getsource", lambda module: "other code")
+    note_name()
+
+    assert len(set(names)) == 4
+
+
+@pytest.fixture
+def build(monkeypatch, tmp_path):
+    """Builds with any Python, and with a package of one file."""
+
+    def chalice_package(stage, merged, target):
+        with ZipFile(target / "deployment.zip", "w") as packed:
+            packed.writestr("app.py", "import chalicelib")
+
+    monkeypatch.setattr(package, "RUNTIME", sys.version_info[:2])
+    monkeypatch.setattr(package, "_chalice_package", chalice_package)
+    return lambda stage="prod": package.build(stage, tmp_path)
+
+
+@pytest.mark.parametrize("limit", ["ZIPPED_MB", "UNZIPPED_MB"])
+def test_a_package_that_has_grown_too_large_is_refused(build, monkeypatch, limit):
+    build()
+    monkeypatch.setattr(package, limit, 0)
+
+    with pytest.raises(PackageError, match="the package is larger than"):
+        build()
+
+
+def test_a_stage_that_does_not_exist_is_refused(build):
+    with pytest.raises(PackageError, match=r"\.chalice/config\.json has no stage unheard-of"):
+        build("unheard-of")
+
+
+def test_a_build_that_fails_is_no_package(tmp_path, monkeypatch):
+    monkeypatch.setattr(package, "ROOT", tmp_path)
+
+    with pytest.raises(PackageError, match="Chalice could not build the package"):
+        package._chalice_package("prod", tmp_path / "merge.json", tmp_path)
+
+
+@newer_python
+def test_chalices_command_line_says_in_one_sentence_what_is_wrong(project):
+    reporting = chalice_cli._Reporting(OSUtils(), Builder("numpy"), UI())
+
+    with pytest.raises(ClickException, match=r"numpy==1.0 cannot be installed for python3\.13\.$"):
+        reporting.create_deployment_package(str(project), "python3.13")
 
 
 def test_chalices_command_line_uses_our_packager(monkeypatch):
