@@ -13,6 +13,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from chalicelib.sources.exchange import Limits
 from infra import package, secret
 from infra.contents import IN_LAMBDA, UNUSED
 from tests.integration.lambda_runtime import Lambda, link_runtime
@@ -232,9 +233,32 @@ def test_functions_with_new_code_wait_for_its_migration(resources):
     assert migration["ServiceToken"] == {"Fn::GetAtt": ["Migrate", "Arn"]}
     assert migration["Code"] == migrate["Properties"]["CodeUri"]["Key"]
     assert int(migration["ServiceTimeout"]) > migrate["Properties"]["Timeout"]
-    for name in ("APIHandler", "Ingest", "IngestPage"):
-        assert "Migration" in resources[name]["DependsOn"]
+    assert {name: resources[name]["DependsOn"] for name in ("APIHandler", "Ingest", "IngestPage")} == {
+        "APIHandler": ["Migration", "MayStartRuns"],
+        "Ingest": ["Migration", "MaySendPages"],
+        "IngestPage": ["Migration", "MayTakePages"],
+    }
+    assert resources["Migration"]["DependsOn"] == ["MigrateLogGroup"]  # it may not create one itself
     assert "DependsOn" not in migrate
+
+
+def test_the_functions_that_use_the_stores_are_in_their_network(resources):
+    group = {"SubnetIds": {"Ref": "SubnetIds"}, "SecurityGroupIds": [{"Ref": "SecurityGroupId"}]}
+    network = {"Fn::If": ["InVpc", group, {"Ref": "AWS::NoValue"}]}
+
+    for name in ("APIHandler", "Ingest", "IngestPage", "Migrate"):
+        assert resources[name]["Properties"]["VpcConfig"] == network
+
+
+def test_messages_wait_as_long_as_aws_allows(resources):
+    """A page that waits longer would be lost without a trace."""
+    for name in ("Pages", "DeadPages"):
+        queue = resources[name]["Properties"]
+        assert (queue["MessageRetentionPeriod"], queue["SqsManagedSseEnabled"]) == (14 * 24 * 60 * 60, True)
+
+
+def test_a_pages_function_outlives_a_source_that_hangs(resources):
+    assert resources["IngestPage"]["Properties"]["Timeout"] >= 2 * Limits().page
 
 
 def test_the_visibility_timeout_is_six_times_the_function_timeout(resources):
@@ -297,20 +321,45 @@ def test_the_function_is_subscribed_to_the_queue(resources):
 
 
 def test_the_alarms_watch_the_dead_letters_the_api_and_silence(resources):
-    silent, failed, dead, api = (
-        resources[name]["Properties"] for name in ("NoRunSucceeded", "RunFailed", "PagesAreDead", "ApiFails")
+    silent, dead, api = (
+        resources[name]["Properties"] for name in ("NoRunSucceeded", "PagesAreDead", "ApiFails")
     )
     letters = resources["Pages"]["Properties"]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
     gateway = resources["RestAPI"]["Properties"]
 
     assert silent["TreatMissingData"] == "breaching"  # a run that never starts writes no line
     assert silent["Metrics"][0]["Expression"] == f"FILL({silent['Metrics'][1]['Id']}, 0)"
-    assert (silent["Threshold"], failed["Threshold"], dead["Threshold"]) == (1, 0, 0)
     assert dead["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": [letters, "QueueName"]}}]
+    assert dead["MetricName"] == "ApproximateNumberOfMessagesVisible"
     assert {one["Name"]: one["Value"] for one in api["Dimensions"]} == {
         "ApiName": gateway["Name"],
         "Stage": gateway["StageName"],
     }
+    assert api["MetricName"] == "5XXError"
+
+
+def test_the_alarm_about_functions_watches_those_whose_errors_nothing_else_tells(resources):
+    watched = [
+        one["MetricStat"]["Metric"]["Dimensions"][0]["Value"]["Ref"]
+        for one in resources["FunctionsFail"]["Properties"]["Metrics"][1:]
+    ]
+
+    assert watched == ["APIHandler", "Authorize", "Ingest"]
+
+
+def test_every_alarm_is_raised_at_its_threshold_and_sent(resources):
+    alarms = {
+        name: one["Properties"] for name, one in resources.items() if one["Type"] == "AWS::CloudWatch::Alarm"
+    }
+
+    assert {name: (one["ComparisonOperator"], one["Threshold"]) for name, one in alarms.items()} == {
+        "NoRunSucceeded": ("LessThanThreshold", 1),
+        "RunFailed": ("GreaterThanThreshold", 0),
+        "PagesAreDead": ("GreaterThanThreshold", 0),
+        "FunctionsFail": ("GreaterThanThreshold", 0),
+        "ApiFails": ("GreaterThanThreshold", 5),
+    }
+    assert all(one["AlarmActions"] == [{"Ref": "AlarmTopic"}] for one in alarms.values())
 
 
 def test_the_dashboard_shows_every_function(resources):
