@@ -154,6 +154,15 @@ def test_the_same_content_makes_the_same_zip(folder, tmp_path):
     assert places == sorted(places, key=lambda place: place.split("/"))
 
 
+def test_every_user_may_read_what_is_in_a_zip(folder, tmp_path):
+    """A Lambda's code runs as another user than the one that unpacks it."""
+    (folder / "alpha/__init__.py").chmod(0o600)
+    archive.pack(folder, tmp_path / "one.zip")
+
+    with ZipFile(tmp_path / "one.zip") as packed:
+        assert {entry.external_attr >> 16 for entry in packed.infolist()} == {0o100644}
+
+
 def test_a_zip_is_complete_or_absent(folder, tmp_path, monkeypatch):
     """Otherwise the next build would reuse a part of one."""
 
