@@ -277,6 +277,21 @@ def test_an_erased_person_whom_the_source_still_has_keeps_nobody_else(run, age, 
     assert stored(sql) == [3]
 
 
+def test_who_is_stored_and_turns_out_to_be_erased_is_suppressed_and_not_seen(run, age, store, sql):
+    """As after a key that was given up, without which the person came back, is known again."""
+    run(person(1), person(2))
+    age(DAYS + 2, 1, 2)
+    erased = [[token("x")], [token("y")]]
+    for (made,) in erased:
+        sql("INSERT INTO erasures (uid_token) VALUES (%s)", made)
+    load = page_load(open_run(store), person(1), person(2, city="Å"), erasure_tokens=erased)
+
+    loaded = store.load_page(load)
+
+    assert (loaded.suppressed, loaded.updated, loaded.unchanged) == (2, 0, 0)
+    assert sql("SELECT max(last_seen_at) < now() - interval '1 day' FROM users") == [(True,)]
+
+
 def test_a_removal_takes_ten_thousand_at_most(run, store, sql):
     run(person(1))
     sql(
