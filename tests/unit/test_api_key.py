@@ -5,6 +5,7 @@ import shlex
 
 import pytest
 
+from chalicelib.access import key_hash
 from local import api_key, keys, settings
 
 
@@ -39,3 +40,20 @@ def test_configured_keys_stay(setting, tmp_path):
 
     assert list(setting(API_KEYS=known).values()) == [["operate"], ["read"]]
     assert not keys.api_key_file(tmp_path).exists()
+
+
+def test_the_setting_for_a_secret_holds_the_hash_of_the_printed_key(setting, monkeypatch, capsys):
+    monkeypatch.setattr(settings, "chosen", lambda: {"API_KEYS": "{}"})
+
+    assert api_key.main() == 0
+
+    (first, _, as_json, *_) = capsys.readouterr().out.splitlines()
+    key = first.rpartition(" ")[2]
+    assert json.loads(as_json) == {"API_KEYS": {key_hash(key): ["read"]}}
+
+
+def test_a_scope_that_does_not_exist_is_refused(setting, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["api-key", "--scopes", "read,write"])
+
+    assert api_key.main() == 1
+    assert capsys.readouterr().err.startswith("make api-key: SCOPES must be one or more of ")

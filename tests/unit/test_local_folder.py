@@ -125,6 +125,19 @@ def test_a_second_command_learns_who_holds_the_lock(tmp_path):
     assert not lock.is_held(tmp_path)
 
 
+def test_a_killed_command_is_not_taken_for_the_holder_of_its_lock(tmp_path):
+    """`make localstack-down` ends the holder, and the id may be another process's by now."""
+    (tmp_path / "lock").write_text("make run, process 1")
+
+    assert lock.holder(tmp_path) is None
+    with (
+        lock.hold(tmp_path, "make clean"),
+        pytest.raises(AlreadyRunning, match=f"`make clean, process {os.getpid()}`"),
+        lock.hold(tmp_path, "make run"),
+    ):
+        pass
+
+
 def test_a_lock_names_no_holder_after_it_or_before_the_next_has_written_its_own(tmp_path):
     with lock.hold(tmp_path, "make run"):
         assert lock.holder(tmp_path) == os.getpid()

@@ -74,3 +74,11 @@ def test_unreadable_keys_are_left_unchanged(folder, monkeypatch, capsys, broken)
     shown = capsys.readouterr()
     assert shown.err.startswith("make pii-key: PII_KEYS")
     assert "s3cret" not in shown.out + shown.err
+
+
+def test_keys_that_are_in_a_secret_are_not_continued_with_a_laptops(folder, monkeypatch, capsys):
+    monkeypatch.setattr(settings, "chosen", lambda: {"SECRET_ID": "decant/prod"})
+
+    assert pii_key.main() == 1
+    assert capsys.readouterr().err.startswith("make pii-key: the keys are in the secret SECRET_ID")
+    assert list(folder.iterdir()) == []

@@ -1,13 +1,14 @@
 """The scheduler: when an expression fires, and what happens when it does."""
 
+import signal
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from chalice import Chalice, Rate
 from chalice.test import Client
 
-from chalicelib.errors import StoreUnavailable
-from local import expressions, schedule
+from chalicelib.errors import Stopped, StoreUnavailable
+from local import expressions, schedule, signals
 from local.errors import ScheduleUnreadable
 
 START = datetime(2024, 1, 31, 23, 58, 30, tzinfo=UTC)  # a Wednesday
@@ -42,6 +43,10 @@ def test_a_rate_skips_the_periods_that_a_long_run_has_missed():
     after = START + timedelta(minutes=12, seconds=1)
 
     assert fires("rate(5 minutes)", 1, after) == ["2024-02-01 00:13:30"]
+
+
+def test_a_rate_that_a_clock_takes_to_before_its_start_fires_as_if_from_the_start():
+    assert fires("rate(5 minutes)", 1, START - timedelta(hours=1)) == ["2024-02-01 00:03:30"]
 
 
 def test_a_rate_asked_at_the_moment_it_fires_gives_the_next_period():
@@ -151,7 +156,7 @@ class FakeClock:
         return self.time
 
     def sleep(self, span):
-        assert span > timedelta()
+        assert timedelta() < span <= timedelta(seconds=1)  # the machine may be suspended meanwhile
         self.time += span
         if self.time > self.over:
             raise TimeoutError
@@ -192,6 +197,10 @@ def test_a_job_that_came_due_during_another_run_follows_immediately():
     jobs = [job("slow", "rate(1 hour)"), job("daily", "cron(59 0 * * ? *)")]  # due 60.0 and 60.5 minutes on
 
     assert served(jobs, 3700, run_seconds=90)[:2] == [("slow", 3600), ("daily", 3690)]
+
+
+def test_a_clock_that_is_set_back_during_a_run_repeats_no_firing():
+    assert served([job("often", "rate(1 minute)")], 130, run_seconds=-30) == [("often", 60), ("often", 120)]
 
 
 def test_serving_ends_when_nothing_will_fire_again():
@@ -260,3 +269,27 @@ def test_an_unexpected_error_is_reported_without_its_text(app, capsys):
     output = capsys.readouterr().out
     assert "broken failed: ValueError at test_schedule.py" in output
     assert "jane" not in output
+
+
+def test_a_stop_that_a_library_has_swallowed_ends_the_scheduler_after_its_job(app, monkeypatch):
+    monkeypatch.setattr(signals, "_received", [signal.SIGTERM])
+
+    with pytest.raises(Stopped):
+        schedule.invoker(app)("ingest")
+
+
+def test_a_scheduler_with_nothing_left_to_do_waits_to_be_stopped(monkeypatch, capsys):
+    """Otherwise it would be restarted until it is given up, and everything with it."""
+    waited = []
+
+    def stop():
+        waited.append(True)
+        raise Stopped("SIGTERM")
+
+    monkeypatch.setattr("sys.argv", ["schedule"])
+    monkeypatch.setattr(schedule.signals, "interrupt", lambda: None)
+    monkeypatch.setattr(schedule, "jobs", lambda app, start: [])
+    monkeypatch.setattr(schedule.signal, "pause", stop)
+
+    assert (schedule.main(), waited) == (0, [True])
+    assert "no schedule will fire again" in capsys.readouterr().out
