@@ -29,7 +29,7 @@ WITH begun AS (
 SELECT
     iso_utc(at),
     (SELECT count(*) FROM gone),
-    (SELECT count(*) FROM users_address WHERE uid = %(uid)s AND EXISTS (SELECT FROM gone)),
+    (SELECT count(*) FROM users_address WHERE uid = %(uid)s),
     (SELECT count(*) FROM unsealed),
     ARRAY(
         SELECT first_run_id FROM gone UNION SELECT last_run_id FROM gone UNION SELECT run_id FROM unsealed
