@@ -27,7 +27,7 @@ from local.errors import DataFolderBroken, FolderNotOurs, ServerFailed
 from local.postgres import Postgres
 from local.stack import Stack
 from local.valkey import Valkey
-from local.watch import watch
+from local.watch import _restart, watch
 from tests.waiting import gone, until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -385,7 +385,12 @@ def test_valkey_comes_back_on_the_same_port_and_empty(tmp_path):
         assert client.get("user:1") is None
 
 
-def test_a_recorded_child_is_ended_but_not_another_process_with_its_id(tmp_path):
+@pytest.mark.parametrize(
+    "other",
+    [{"created": 3600.0}, {"arguments": ["-c", "import time; time.sleep(61)"]}],
+    ids=["time", "program"],
+)
+def test_a_recorded_child_is_ended_but_not_another_process_with_its_id(tmp_path, other):
     sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
     ours = processes.Child("ours", sleep, env={}, cwd=tmp_path)
     stranger = processes.Child("stranger", sleep, env={}, cwd=tmp_path)
@@ -393,7 +398,7 @@ def test_a_recorded_child_is_ended_but_not_another_process_with_its_id(tmp_path)
     processes.record(record, ours)
     processes.record(record, stranger)
     entries = json.loads(record.read_text())
-    entries[1]["created"] -= 3600  # as if the recorded process had ended and its id had been reused
+    entries[1] |= other  # as if the recorded process had ended and its id had been reused
     record.write_text(json.dumps(entries))
 
     processes.end_recorded(record)
@@ -403,6 +408,19 @@ def test_a_recorded_child_is_ended_but_not_another_process_with_its_id(tmp_path)
     assert survived
     assert not ours.running
     assert not record.exists()
+
+
+def test_a_server_in_another_folder_is_none_of_ours(tmp_path):
+    (tmp_path / "theirs").mkdir()
+    sleep = [shutil.which("sleep"), "60"]
+    ours, theirs = (
+        processes.Child("sleep", sleep, env={}, cwd=folder) for folder in (tmp_path, tmp_path / "theirs")
+    )
+    try:
+        assert [found.pid for found in processes.processes_in(tmp_path, "sleep")] == [ours.pid]
+    finally:
+        ours.stop()
+        theirs.stop()
 
 
 def test_a_record_that_a_power_cut_has_left_empty_names_nobody(tmp_path):
@@ -432,21 +450,50 @@ def test_another_users_folder_of_the_same_name_is_not_removed(tmp_path):
         shutil.rmtree(place)
 
 
-def test_a_child_that_ignores_sigterm_is_killed_with_its_own_children(tmp_path):
-    deaf = (
-        "import signal, subprocess, sys, time\n"
-        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']).pid, flush=True)\n"
-        "time.sleep(60)"
-    )
+DEAF = (
+    "import signal, subprocess, sys, time\n"
+    "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).pid, flush=True)\n"
+    "time.sleep(600)"
+)
+
+
+@pytest.fixture
+def deaf(tmp_path):
+    """A child that ignores SIGTERM, and the id of its own child, which does not."""
     log = tmp_path / "log"
-    child = processes.Child("deaf", [sys.executable, "-c", deaf], env={}, cwd=tmp_path, log=log)
+    child = processes.Child("deaf", [sys.executable, "-c", DEAF], env={}, cwd=tmp_path, log=log)
     child.wait_until(lambda: log.read_text().endswith("\n"), 10)
+    grandchild = int(log.read_text())
+    yield child, grandchild
+    child.stop(0)
+    if not gone(grandchild):
+        os.kill(grandchild, signal.SIGKILL)
+
+
+def test_a_child_that_ignores_sigterm_is_killed_with_its_own_children(deaf):
+    child, grandchild = deaf
 
     child.stop(patience_seconds=0.2)
 
     assert child.exit_status == -signal.SIGKILL
-    until(lambda: gone(int(log.read_text())))
+    until(lambda: gone(grandchild))
+
+
+def test_a_recorded_child_that_ignores_sigterm_is_killed_with_its_own_children(deaf, tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "_PATIENCE_SECONDS", 0.2)
+    child, grandchild = deaf
+    processes.record(tmp_path / "children.json", child)
+
+    processes.end_recorded(tmp_path / "children.json")
+
+    until(lambda: not child.running and gone(grandchild))
+
+
+def test_a_child_has_a_session_of_its_own_so_that_ctrl_c_does_not_reach_it(deaf):
+    child, _ = deaf
+
+    assert os.getsid(child.pid) == child.pid
 
 
 def test_a_child_that_ends_while_starting_is_reported_with_its_log(tmp_path):
@@ -459,6 +506,12 @@ def test_a_child_that_ends_while_starting_is_reported_with_its_log(tmp_path):
         ServerFailed, match=r"the test's child ended while starting \(exit status 3\); its log is"
     ):
         child.wait_until(lambda: False, 10)
+
+
+def test_a_child_that_ends_before_it_has_read_its_input_is_noticed_by_its_status(tmp_path):
+    child = processes.Child("quitter", ["/bin/false"], env={}, cwd=tmp_path, stdin=b"x" * 1_000_000)
+
+    assert child.wait() == 1
 
 
 def test_the_log_of_the_previous_start_is_kept(tmp_path):
@@ -494,3 +547,15 @@ def test_a_process_that_keeps_ending_is_given_up(tmp_path, monkeypatch, capsys, 
         watch(stack, not_restarted)
 
     assert capsys.readouterr().out.count("the mayfly is running again.") == lives - 1
+
+
+def test_a_process_that_has_lived_for_long_is_restarted_however_often_it_ended_before(tmp_path, monkeypatch):
+    monkeypatch.setattr("local.watch._RESTART_SECONDS", 0)
+    stack, long_ago = Stack(tmp_path, {}), time.monotonic() - 61
+
+    with stack.running("the mayfly", ["-c", ""], "mayfly.log") as child:
+        child.wait()
+        before = child.pid
+        _restart(stack, child, [long_ago] * 9, 5)
+
+        assert child.pid != before
