@@ -226,10 +226,13 @@ def test_after_a_run_under_another_contract_everybody_is_asked_for(api, sql, cha
     assert api.asked_since() == [began(sql, again) - HOUR]
 
 
-def test_a_run_under_another_contract_that_loaded_nothing_changes_nothing(api, sql):
+@pytest.mark.parametrize(
+    "how", ["pages_done = 0", "source = 'another'", "started_at = now() + interval '1 day'"]
+)
+def test_a_run_under_another_contract_that_changes_nobody_stored_here_changes_nothing(api, sql, how):
     complete = scheduled(api, 1, 0)
-    between = scheduled(api, None)
-    sql("UPDATE runs SET contract_hash = 'another' WHERE run_id = %s", between.run_id)
+    between = scheduled(api, 1, None)
+    sql(f"UPDATE runs SET contract_hash = 'another', {how} WHERE run_id = %s", between.run_id)
     api.asked_since()
 
     scheduled(api, 0)

@@ -340,12 +340,13 @@ def test_a_run_opens_however_many_seals_expire(store, sql, thinks_it_empty):
         assert seals(sql) == left
 
 
-def test_an_erasure_that_was_overtaken_leaves_earlier_erasures_and_seals(store, sql):
+def test_an_erasure_that_was_overtaken_leaves_earlier_erasures_seals_and_cursors(store, sql):
     """Otherwise it would forget a person whom it cannot remember under the newest key."""
     third = Tokeniser({**KEYS, 3: b"3" * 32})
     people.erase(store, Cache(), FIRST, uid(7))
     run(store, FIRST, page(5, email="none"))
     remembered = sql("SELECT uid_token FROM erasures")
+    sql("UPDATE runs SET next_cursor = 'sealed'")
     refuse_wrong_keys(store, BOTH)
     store.reconcile_keys(third.proofs(), [])
 
@@ -355,6 +356,7 @@ def test_an_erasure_that_was_overtaken_leaves_earlier_erasures_and_seals(store, 
 
     assert sql("SELECT uid_token FROM erasures") == remembered
     assert seals(sql) == 1
+    assert sql("SELECT next_cursor FROM runs") == [("sealed",)]
 
 
 # The page

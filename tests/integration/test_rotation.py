@@ -217,6 +217,17 @@ def test_seals_that_only_a_given_up_key_could_find_are_removed(ingest, use, seal
     assert sql(held) == [(True, True, True)]
 
 
+def test_a_seal_under_a_key_that_stays_is_kept_when_another_is_given_up(ingest, use, seal, sql):
+    ingest(2)
+    use({1: KEYS[1], **NEW})
+    seal()
+
+    use(given_up(1, NEW))
+    ingest(2)
+
+    assert sql("SELECT count(sealed), count(uid_token) FROM rejects") == [(1, 1)]
+
+
 @pytest.mark.parametrize("newest", [2, 3], ids=["is another key", "is unknown here"])
 def test_no_seal_is_removed_if_the_newest_key_is_wrong_or_unknown(ingest, use, seal, sql, newest):
     seal()

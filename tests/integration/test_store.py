@@ -23,7 +23,14 @@ from chalicelib import answers, privacy, queries, retries, views
 from chalicelib import pool as pool_module
 from chalicelib import store as store_module
 from chalicelib.clean import clean
-from chalicelib.errors import ConfigError, LeaseLost, StopRequested, StoreError, StoreUnavailable
+from chalicelib.errors import (
+    STOPPED_ON_REQUEST,
+    ConfigError,
+    LeaseLost,
+    StopRequested,
+    StoreError,
+    StoreUnavailable,
+)
 from chalicelib.ledger import OUTCOMES, Ending, RunRequest
 from chalicelib.store import LEASE_SECONDS, Store
 from chalicelib.validation import validate
@@ -1422,6 +1429,74 @@ def test_repeating_an_ending_does_not_bring_back_a_cursor_that_was_erased(store,
 
     assert store.finish_run(run_id, ending)
     assert sql("SELECT next_cursor FROM runs") == [(None,)]
+
+
+def cursors(sql):
+    return sql("SELECT source, next_cursor FROM runs WHERE next_cursor IS NOT NULL ORDER BY started_at")
+
+
+def test_a_cursor_is_forgotten_with_the_next_scheduled_run_of_its_own_source(store, sql):
+    def run(source, cursor=None):
+        request = RunRequest(source, "schedule", 3, page_size=1, by_cursor=True)
+        run_id = store.open_run(request, "hash", 1).run_id
+        store.load_page(page_load(run_id, person(1)))
+        store.finish_run(run_id, Ending("partial", "late", next_page=cursor and 2, next_cursor=cursor))
+
+    run("here", "sealed")
+    run("there", "sealed too")
+    assert cursors(sql) == [("here", "sealed"), ("there", "sealed too")]
+
+    run("here")
+
+    assert cursors(sql) == [("there", "sealed too")]
+
+
+def test_a_run_that_was_lost_meanwhile_leaves_the_cursor_of_the_next_one(store, sql):
+    request = RunRequest("here", "schedule", 3, page_size=1, by_cursor=True)
+    lost = store.open_run(request, "hash", 1).run_id
+    sql.expire_leases()
+    later = store.open_run(request, "hash", 1).run_id
+    store.load_page(page_load(later, person(1)))
+    store.finish_run(later, Ending("partial", "late", next_page=2, next_cursor="sealed"))
+
+    assert store.finish_run(lost, Ending("succeeded")) is None
+
+    assert cursors(sql) == [("here", "sealed")]
+
+
+def test_a_run_that_was_stopped_stays_so_whatever_its_worker_met_since(store, run_id):
+    store.stop_run(run_id)
+
+    assert store.finish_run(run_id, Ending("failed", "page 1: too many rejects")) is None
+    assert store.get_run(run_id).error == STOPPED_ON_REQUEST
+
+
+def test_a_queued_run_that_has_ended_cannot_be_stopped(store):
+    """Its missing pages may still be processed again."""
+    run_id = store.open_run(RunRequest("here", "manual", 2, queued=True), "a hash", 1).run_id
+    store.load_page(page_load(run_id, person(1)))
+    store.fail_page(run_id, 2, "status 500")
+    store.finish_page(run_id, {})
+
+    assert store.stop_run(run_id).status == "partial"
+    assert store.claim_page(run_id, 2)
+
+
+def test_an_ended_run_still_knows_the_pages_that_it_has_loaded(store, sql, run_id):
+    store.load_page(page_load(run_id, person(1)))
+
+    store.finish_run(run_id, Ending("succeeded"))
+
+    assert sql("SELECT page, fetched FROM pages") == [(1, 1)]
+
+
+def test_the_timings_of_a_queued_run_are_those_of_all_its_pages(store):
+    run_id = store.open_run(RunRequest("here", "manual", 3, queued=True), "a hash", 1).run_id
+
+    for timings in ({"fetch": 1.5}, {"fetch": 2.0, "load": 5.0}, {"load": 0.5}):
+        store.finish_page(run_id, timings)
+
+    assert store.get_run(run_id).timings == {"fetch": 3.5, "load": 5.5}
 
 
 def test_repeating_an_opening_whose_answer_was_lost_succeeds(store, sql, monkeypatch):
