@@ -1479,7 +1479,7 @@ def test_a_queued_run_that_has_ended_cannot_be_stopped(store):
     store.finish_page(run_id, {})
 
     assert store.stop_run(run_id).status == "partial"
-    assert store.claim_page(run_id, 2)
+    assert store.claim_page(run_id, 2, "a hash", 1)
 
 
 def test_an_ended_run_still_knows_the_pages_that_it_has_loaded(store, sql, run_id):
