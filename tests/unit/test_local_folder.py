@@ -10,7 +10,7 @@ import pytest
 from chalicelib import config
 from local import keys, lock, ports, settings
 from local.errors import AlreadyRunning, FolderNotOurs, LocalError
-from local.folders import make_private, write_private
+from local.folders import make_private, remove_tree, write_private
 
 
 def mode(path):
@@ -170,3 +170,15 @@ def test_a_folder_of_another_user_is_refused_with_that_users_id(tmp_path):
 
     with pytest.raises(FolderNotOurs, match="belongs to user 12345: run as user 12345"):
         make_private(tmp_path / "theirs")
+
+
+def test_what_a_link_in_a_removed_folder_leads_to_stays_as_it_is(tmp_path):
+    outside, removed = tmp_path / "outside", tmp_path / "removed"
+    outside.mkdir(mode=0o755)
+    removed.mkdir()
+    (removed / "link").symlink_to(outside)
+
+    remove_tree(removed)
+
+    assert not removed.exists()
+    assert mode(outside) == 0o755
