@@ -144,6 +144,20 @@ def test_postgres_recovers_after_a_kill(server):
     assert execute(server, "SELECT n FROM kept") == [(1,)]
 
 
+def test_postgres_starts_although_the_id_of_a_killed_server_is_another_process_by_now(server):
+    server.stop()
+    user = server._installation.user
+    stranger = processes.Child("stranger", ["/bin/sleep", "60"], env={}, cwd=Path("/"), user=user)
+    (server._data / "postmaster.pid").write_text(f"{stranger.pid}\n")
+    try:
+        server.start()
+
+        assert stranger.running
+        assert execute(server, "SELECT n FROM kept") == [(1,)]
+    finally:
+        stranger.stop()
+
+
 def test_a_port_that_was_taken_meanwhile_is_reported_as_such(server):
     server.stop()
     with (

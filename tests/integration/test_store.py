@@ -1482,6 +1482,15 @@ def test_a_queued_run_that_has_ended_cannot_be_stopped(store):
     assert store.claim_page(run_id, 2, "a hash", 1)
 
 
+def test_a_page_that_was_given_up_is_not_taken_for_one_that_is_loaded(store, sql):
+    run_id = store.open_run(RunRequest("here", "manual", 2, queued=True), "a hash", 1).run_id
+    store.fail_page(run_id, 1, "status 500")
+    sql.expire_leases()
+
+    with pytest.raises(LeaseLost):
+        store.load_page(page_load(run_id, person(1)))
+
+
 def test_an_ended_run_still_knows_the_pages_that_it_has_loaded(store, sql, run_id):
     store.load_page(page_load(run_id, person(1)))
 
