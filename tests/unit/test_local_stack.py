@@ -1,15 +1,17 @@
 """What `make run` and `make localstack` start, what that is told, and how signals reach it."""
 
+import json
 import os
 import signal
+import sys
 
 import pytest
 
 from chalicelib.access import key_hash
 from chalicelib.errors import Stopped
-from local import deployment, keys, run, signals
+from local import clean, deployment, keys, processes, run, signals
 from local.errors import LocalError
-from local.stack import Stack, running_stack
+from local.stack import Stack, record_file, running_stack
 
 DATABASE = {"DATABASE_URL": "postgresql://127.0.0.1/theirs"}
 
@@ -35,6 +37,53 @@ def test_a_database_of_ones_own_gets_no_laptops_keys_and_no_invented_people(tmp_
 def test_with_a_secret_nothing_is_added_and_nothing_starts(tmp_path):
     with running_stack(tmp_path, {"SECRET_ID": "decant/prod"}) as stack:
         assert (stack.settings, stack.servers) == ({"SECRET_ID": "decant/prod"}, [])
+
+
+@pytest.fixture
+def sleeper(tmp_path):
+    """Starts a child that is recorded, as if by a run that was then killed."""
+    argv = [sys.executable, "-c", "import time; time.sleep(600)"]
+    child = processes.Child("sleeper", argv, env={}, cwd=tmp_path)
+    processes.record(record_file(tmp_path), child)
+    yield child
+    child.stop()
+
+
+def test_what_a_killed_run_left_behind_ends_before_the_next_starts_anything(tmp_path, sleeper):
+    with running_stack(tmp_path, {"SECRET_ID": "decant/prod"}):
+        assert not sleeper.running
+
+
+def test_what_a_killed_run_left_behind_ends_with_its_data(tmp_path, sleeper):
+    clean.remove(tmp_path)
+
+    assert not sleeper.running
+    assert not tmp_path.exists()
+
+
+def test_a_child_that_cannot_be_recorded_is_ended(tmp_path, monkeypatch):
+    """Otherwise nobody would find it if this run were killed."""
+    children = []
+
+    def fail(path, child):
+        children.append(child)
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(processes, "record", fail)
+
+    with pytest.raises(OSError, match="No space left"):
+        Stack(tmp_path, {}).start("sleeper", ["-c", "import time; time.sleep(600)"], "sleeper.log")
+
+    assert [child.running for child in children] == [False]
+
+
+def test_a_child_that_was_restarted_is_recorded_anew(tmp_path):
+    stack = Stack(tmp_path, {})
+    with stack.running("mayfly", ["-c", "import sys; sys.stdin.read()"], "mayfly.log") as child:
+        child.wait()
+        stack.restart(child)
+
+        assert json.loads(record_file(tmp_path).read_text())[-1]["pid"] == child.pid
 
 
 def test_the_link_has_a_key_of_its_own_unless_the_user_has_set_the_keys(tmp_path):
