@@ -409,3 +409,10 @@ def test_nobody_is_found_under_wrong_keys_but_that_is_an_error(
 
     assert answer.status == (500 if versions else 200)
     assert bool(versions) == (f"people are stored under other keys, of version {versions}" in caplog.text)
+
+
+def test_other_keys_are_no_error_before_anybody_is_stored_under_the_known_ones(api, app_environment, store):
+    store.reconcile_keys({1: Tokeniser(OLD).proofs()[1]}, [])
+    app_environment(PII_KEYS=pii_keys(NEW))
+
+    assert api.post("/users/lookup", {"email": "anyone@example.com"}).status == 200

@@ -556,6 +556,13 @@ def test_rejects_are_listed_in_the_order_of_the_source(store, run_id):
     assert len(store.list_rejects(run_id, 2)) == 2
 
 
+def test_the_sealed_rejects_of_a_page_are_those_of_no_other(store, run_id):
+    for page in (1, 2):
+        store.note_rejects(run_id, page, [replace(reject(page), sealed=b"sealed")], KEY, 7)
+
+    assert [row.position for row in store.sealed_rejects(run_id, 2)] == [2]
+
+
 def test_the_recorded_rejects_of_a_page_are_those_of_its_last_try(store, sql, run_id):
     for rejects in ([reject(0), reject(1), reject(2)], [reject(1), reject(3)], []):
         store.note_rejects(run_id, 1, rejects, KEY)
@@ -1497,6 +1504,17 @@ def test_an_ended_run_still_knows_the_pages_that_it_has_loaded(store, sql, run_i
     store.finish_run(run_id, Ending("succeeded"))
 
     assert sql("SELECT page, fetched FROM pages") == [(1, 1)]
+
+
+def test_of_a_queued_run_the_last_page_says_how_many_records_there_are(store):
+    """Some may have been deleted while it was in progress."""
+    request = RunRequest("here", "manual", 3, page_size=1, queued=True, total_at="total")
+    run_id = store.open_run(request, "a hash", 1).run_id
+    for number, total in ((1, 9), (2, 2)):
+        store.load_page(replace(page_load(run_id, person(number), page=number), total=total))
+    store.load_page(page_load(run_id, page=3))
+
+    assert store.finish_page(run_id, {}) == "succeeded"
 
 
 def test_the_timings_of_a_queued_run_are_those_of_all_its_pages(store):
