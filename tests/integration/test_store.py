@@ -1358,6 +1358,12 @@ def test_a_load_and_a_read_build_the_same_body(store, run_id, tokeniser, changes
     assert views.encode(listed) == bodies[who]
 
 
+def test_times_are_in_utc_whatever_the_time_zone_of_the_database(sql):
+    sql("SET TIME ZONE 'Asia/Tokyo'")
+
+    assert sql("SELECT iso_utc('2026-01-02 03:04:05.6Z')") == [("2026-01-02T03:04:05.600000Z",)]
+
+
 def test_only_people_whose_row_was_written_get_a_body(store, run_id):
     store.load_page(page_load(run_id, person(1), person(2)))
     load = page_load(run_id, person(1), person(2, city="Å"), page=2)
