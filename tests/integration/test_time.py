@@ -394,6 +394,17 @@ def test_a_run_that_a_source_asked_to_wait_is_continued_there(app_environment, u
     assert (continued.status, continued.first_page, continued.pages) == ("succeeded", 2, 2)
 
 
+def test_a_run_that_a_source_failed_begins_at_the_first_page_the_next_time(app_environment, user_api):
+    app_environment(SOURCE_PAGES="3", SOURCE_PAGE_SIZE=str(SIZE), SOURCE_URL=user_api.url("random-data-api"))
+    user_api.script(json.dumps([RANDOM_DATA_API.record()]).encode())
+    user_api.script(b"{}", status=404)
+
+    failed, again = runs.ingest({}), runs.ingest({})
+
+    assert (failed.status, failed.error, failed.next_page) == ("partial", "page 2: status 404", None)
+    assert again.first_page == 1
+
+
 def in_parts(user_api, *pages):
     """Runs over pages of so many people, until one ends the source; None asks to be left alone."""
     for first, count in enumerate(pages):
