@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib.access import key_hash
 from chalicelib.errors import Stopped
-from local import clean, deployment, keys, processes, run, settings, signals
+from local import clean, deployment, keys, processes, run, signals
 from local.errors import LocalError, PortTaken
 from local.stack import Stack, record_file, running_stack
 
@@ -63,13 +63,6 @@ def test_what_a_killed_run_left_behind_ends_before_its_port_is_checked(tmp_path,
 
     with pytest.raises(PortTaken):
         run._run(tmp_path, 8000)
-
-
-def test_the_settings_that_a_killed_run_had_published_are_withdrawn(tmp_path):
-    settings.write(tmp_path, DATABASE)
-
-    with running_stack(tmp_path, {"SECRET_ID": "decant/prod"}):
-        assert settings.published(tmp_path) == {}
 
 
 def test_what_a_killed_run_left_behind_ends_with_its_data(tmp_path, sleeper):
