@@ -143,10 +143,22 @@ class Cache:
         """Sets the key only if it is still absent, so that a slow reader never overwrites a newer body."""
         key, body = _key(uid), self._store.get_user(uid)
         if body is None:
-            self._ask("SET", key, _ABSENT, "NX", "EX", _ABSENT_SECONDS, writes=True)
-        elif self._ask("SET", key, body, "NX", "PX", self._ttl_milliseconds(), writes=True):
+            self._fill("SET", key, _ABSENT, "NX", "EX", _ABSENT_SECONDS)
+        elif self._fill("SET", key, body, "NX", "PX", self._ttl_milliseconds()):
             self._count("fills")
         return Answer(body, "postgres")
+
+    def _fill(self, *command: str | bytes | int) -> bool:
+        """Does not wait for the answer, which the connection's next command reads, unless Redis was
+        unavailable: then only an answer shows that it is back. Whether it was sent."""
+        if self._is_down:
+            return bool(self._ask(*command, writes=True))
+        try:
+            self._redis.send(command)
+        except Unanswered as error:
+            self._mark_down(error)
+            return False
+        return True
 
     def _compute_stats(self) -> Answer:
         """One container computes; the others wait for its result, but not forever."""

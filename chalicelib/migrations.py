@@ -3,7 +3,7 @@
 import logging
 import time
 
-from chalicelib.pool import Pool, translate_errors
+from chalicelib.pool import Connection, Pool
 from chalicelib.queries import files, sql
 from chalicelib.retries import retry_while_locked
 
@@ -21,16 +21,16 @@ def apply_missing(pool: Pool) -> list[str]:
     until, applied = time.monotonic() + _SECONDS, list[str]()
 
     def step() -> str | None:
-        return translate_errors("migrate", lambda: _step(pool, max(1.0, until - time.monotonic())))
+        return pool.run("migrate", _step, max(1.0, until - time.monotonic()))
 
     while name := retry_while_locked(step, min(_LOCKED_SECONDS, until - time.monotonic())):
         applied.append(name)
     return applied
 
 
-def _step(pool: Pool, seconds: float) -> str | None:
+def _step(conn: Connection) -> str | None:
     """Applies the first missing migration and returns its name; if there is none, defines the functions."""
-    with pool.connection(seconds) as conn, conn, conn.cursor() as cursor:
+    with conn, conn.cursor() as cursor:
         cursor.execute(sql("migrations"))
         applied = {name for (name,) in cursor.fetchall()}
         for file in files("migrations"):

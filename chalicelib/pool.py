@@ -12,15 +12,15 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import psycopg2
-from psycopg2.extensions import connection as Connection  # noqa: N812  the class is named in lower case
 
 from chalicelib.errors import ConfigError, StoreError, StoreUnavailable
 from chalicelib.semaphore import Semaphore
 
+Connection = psycopg2.extensions.connection
 T = TypeVar("T")
 
 # These override the URL and environment variables such as PGCLIENTENCODING.
@@ -42,26 +42,20 @@ class Pool:
         self._slots = Semaphore(_SIZE)
         self._watchdog = _Watchdog()
 
-    @contextlib.contextmanager
-    def connection(self, seconds: float) -> Iterator[Connection]:
-        """Lends a connection for one piece of work, and cuts it after the given time."""
+    def run(self, query: str, work: Callable[[Connection], T], seconds: float) -> T:
+        """Lends a connection for one piece of work, and cuts it after the given time.
+
+        Raises our errors in place of the driver's, outside ``except``: not even their context holds a row.
+        """
         if not self._slots.acquire(timeout=_WAIT_SECONDS):
             raise StoreUnavailable("connect")
         try:
-            conn = self._take()
-            try:
-                with self._watchdog.watch(conn, seconds):
-                    yield conn
-            except psycopg2.Error as error:
-                if _is_unusable(conn, error):  # and presumably so are the idle ones
-                    conn.close()
-                    self.close_idle()
-                raise
-            finally:
-                if not conn.closed:
-                    self._idle.append((conn, time.monotonic()))
+            return self._use(self._take(), work, seconds)
+        except psycopg2.Error as error:
+            translated = _store_error(query, error)
         finally:
             self._slots.release()
+        raise translated
 
     def close_idle(self) -> None:
         while True:
@@ -81,6 +75,20 @@ class Pool:
         self.close_idle()
         return self._open()
 
+    def _use(self, conn: Connection, work: Callable[[Connection], T], seconds: float) -> T:
+        try:
+            self._watchdog.watch(conn, seconds)
+            return work(conn)
+        except psycopg2.Error as error:
+            if _is_unusable(conn, error):  # and presumably so are the idle ones
+                conn.close()
+                self.close_idle()
+            raise
+        finally:
+            self._watchdog.leave(conn)
+            if not conn.closed:
+                self._idle.append((conn, time.monotonic()))
+
     def _open(self) -> Connection:
         try:
             opened: Connection = psycopg2.connect(self._url, application_name="decant", **_OPTIONS)
@@ -94,10 +102,13 @@ class Pool:
 
     def _is_alive(self, conn: Connection) -> bool:
         try:
-            with self._watchdog.watch(conn, _PROBE_SECONDS), conn.cursor() as cursor:
+            self._watchdog.watch(conn, _PROBE_SECONDS)
+            with conn.cursor() as cursor:
                 cursor.execute("SELECT")
         except psycopg2.Error:
             return False
+        finally:
+            self._watchdog.leave(conn)
         return True
 
 
@@ -112,18 +123,16 @@ class _Watchdog:
         self._lock = threading.Lock()
         self._is_watching = False
 
-    @contextlib.contextmanager
-    def watch(self, conn: Connection, seconds: float) -> Iterator[None]:
+    def watch(self, conn: Connection, seconds: float) -> None:
         with self._lock:
             if not self._is_watching:
                 threading.Thread(target=self._run, name="postgres-watch", daemon=True).start()
                 self._is_watching = True
             self._deadlines[conn] = time.monotonic() + seconds
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._deadlines.pop(conn, None)
+
+    def leave(self, conn: Connection) -> None:
+        with self._lock:
+            self._deadlines.pop(conn, None)
 
     def _run(self) -> None:
         """Ends when there is nothing left to watch; the next work starts a new thread."""
@@ -181,15 +190,6 @@ _REFUSAL_SQLSTATES = {
 def _refusal_sqlstate(message: str) -> str | None:
     """The SQLSTATE of a refused connection, if recognised; the text itself holds parts of the URL."""
     return next((sqlstate for part, sqlstate in _REFUSAL_SQLSTATES.items() if part in message), None)
-
-
-def translate_errors(query: str, work: Callable[[], T]) -> T:
-    """Raises our errors in place of the driver's, outside ``except``: not even their context holds a row."""
-    try:
-        return work()
-    except psycopg2.Error as error:
-        translated = _store_error(query, error)
-    raise translated
 
 
 def _store_error(query: str, error: psycopg2.Error) -> StoreError:

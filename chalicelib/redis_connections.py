@@ -10,13 +10,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 from redis.connection import Connection, parse_url
 
 from chalicelib.errors import ConfigError
 from chalicelib.semaphore import Semaphore
+
+T = TypeVar("T")
 
 Command = Sequence[str | bytes | int]
 
@@ -33,21 +35,61 @@ class Unanswered(Exception):
         self.is_refusal = isinstance(error, redis.ResponseError)
 
 
+class _Line:
+    """A connection of redis-py, whose methods are untyped, and the number of answers it has yet to read."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._unread = 0
+
+    def send(self, commands: Sequence[Command]) -> None:
+        self._connection.send_packed_command(self._connection.pack_commands(commands))
+        self._unread += len(commands)
+
+    def ask(self, commands: Sequence[Command], seconds: float) -> list[Any]:
+        """The answers to these commands. What was sent before is answered first."""
+        self.send(commands)
+        answers: list[Any] = []
+        deadline = time.monotonic() + seconds
+        while self._unread:
+            if time.monotonic() > deadline:
+                raise redis.TimeoutError
+            answers.append(self._connection.read_response(disable_decoding=True))
+            self._unread -= 1
+        return answers[-len(commands) :]
+
+    def close(self) -> None:
+        self._connection.disconnect()
+
+
 class Connections:
     """At most 32 connections to one Redis, each opened on demand; safe to share between threads."""
 
     def __init__(self, url: str, seconds: float) -> None:
         """``seconds`` bounds each wait: for a free slot, a connection, the answers. Raises ConfigError."""
         self._make, self._seconds, self._closed = _connection_factory(url, seconds), seconds, False
-        self._idle: deque[Any] = deque()  # redis-py's connections, whose methods are untyped
+        self._idle: deque[_Line] = deque()
         self._slots = Semaphore(_SIZE)
 
     def ask(self, *commands: Command) -> list[Any]:
-        """The answers to the commands, in order. Raises Unanswered, also if one of them is an error."""
+        """The answers to the commands, in order. Raises Unanswered, also if one of them is an error, or one
+        that ``send`` has left unread."""
+        return self._lend(lambda line: line.ask(commands, self._seconds))
+
+    def send(self, *commands: Command) -> None:
+        """Leaves the answers to the connection's next ``ask``. Raises Unanswered if it cannot send."""
+        self._lend(lambda line: line.send(commands))
+
+    def close(self) -> None:
+        """Connections in use are closed when they are returned."""
+        self._closed = True
+        self._close_idle()
+
+    def _lend(self, work: Callable[[_Line], T]) -> T:
         if not self._slots.acquire(timeout=self._seconds):
             raise Unanswered(TimeoutError())
         try:
-            return self._ask(commands)
+            return self._use(work)
         except (redis.RedisError, ValueError) as error:  # ValueError: a malformed host or answer
             failure, is_replica = Unanswered(error), isinstance(error, redis.ReadOnlyError)
         finally:
@@ -58,43 +100,37 @@ class Connections:
             self._close_idle()
         raise failure
 
-    def close(self) -> None:
-        """Connections in use are closed when they are returned."""
-        self._closed = True
-        self._close_idle()
-
-    def _ask(self, commands: Sequence[Command]) -> list[Any]:
+    def _use(self, work: Callable[[_Line], T]) -> T:
         """Retries on a new connection if an idle one has died. A timeout is not retried."""
         try:
-            connection = self._idle.pop()
+            line = self._idle.pop()
         except IndexError:
-            return self._try(self._make(), commands)
+            return self._try(self._open(), work)
         try:
-            return self._try(connection, commands)
+            return self._try(line, work)
         except redis.ConnectionError:
-            return self._try(self._make(), commands)
+            return self._try(self._open(), work)
 
-    def _try(self, connection: Any, commands: Sequence[Command]) -> list[Any]:
+    def _open(self) -> _Line:
+        return _Line(self._make())
+
+    def _try(self, line: _Line, work: Callable[[_Line], T]) -> T:
         """Closes the connection on any failure, so that no command can receive the answer to another one."""
-        answers: list[Any] = []
+        is_sound = False
         try:
-            connection.send_packed_command(connection.pack_commands(commands))
-            deadline = time.monotonic() + self._seconds
-            for _ in commands:
-                if time.monotonic() > deadline:
-                    raise redis.TimeoutError
-                answers.append(connection.read_response(disable_decoding=True))
+            outcome = work(line)
+            is_sound = True
         finally:
-            if len(answers) == len(commands):
-                self._idle.append(connection)
+            if is_sound:
+                self._idle.append(line)
             else:
-                connection.disconnect()
-        return answers
+                line.close()
+        return outcome
 
     def _close_idle(self) -> None:
         while True:
             try:
-                self._idle.pop().disconnect()
+                self._idle.pop().close()
             except IndexError:
                 return
 

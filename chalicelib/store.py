@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -27,7 +28,7 @@ from chalicelib.ledger import (
     SealedReject,
 )
 from chalicelib.migrations import apply_missing
-from chalicelib.pool import Pool, translate_errors
+from chalicelib.pool import Connection, Pool
 from chalicelib.queries import sql
 from chalicelib.retries import retry_once, retrying
 from chalicelib.stats import FEW_DISTINCT, SMALL_GROUP, risk_view, stats_view
@@ -236,15 +237,14 @@ class Store:
         return self._ask(query, values)[1]
 
     def _ask(self, query: str, values: Mapping[str, Any]) -> _Result:
-        def attempt() -> _Result:
-            return translate_errors(query, lambda: self._execute(query, values))
-
+        execute = partial(self._execute, query, values)
+        attempt = partial(self._pool.run, query, execute, _SECONDS.get(query, _READ_SECONDS))
         if query in _NEVER_RETRIED:
             return attempt()
         return retrying()(attempt) if query in _RETRIED_FOR_SECONDS else retry_once(attempt)
 
-    def _execute(self, query: str, values: Mapping[str, Any]) -> _Result:
-        with self._pool.connection(_SECONDS.get(query, _READ_SECONDS)) as conn, conn.cursor() as cursor:
+    def _execute(self, query: str, values: Mapping[str, Any], conn: Connection) -> _Result:
+        with conn.cursor() as cursor:
             cursor.execute(sql(query), values)
             names = [column.name for column in cursor.description or ()]
             return names, cursor.fetchall() if names else []

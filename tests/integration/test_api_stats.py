@@ -323,10 +323,10 @@ def test_people_who_arrive_during_the_count_do_not_spoil_its_shares(api, store, 
     load(store, *crowd(3, seed=1))
     execute = Store._execute
 
-    def count_late(self, query, values):
+    def count_late(self, query, values, conn):
         if query == "risk":
             load(store, *crowd(30, seed=2))
-        return execute(self, query, values)
+        return execute(self, query, values, conn)
 
     monkeypatch.setattr(Store, "_execute", count_late)
     risk = api.get("/stats").json["risk"]

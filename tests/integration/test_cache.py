@@ -103,6 +103,29 @@ def test_loading_nobody_sends_nothing_to_redis(cache, monkeypatch):
     cache.put_users({})
 
 
+@pytest.mark.parametrize("found", [{WHO: body(1)}, {}], ids=["a person", "nobody"])
+def test_an_answer_of_postgres_does_not_wait_until_redis_has_it(cache, people, valkey, redis_client, found):
+    people.bodies = found
+    people.meanwhile = lambda: os.kill(valkey.pid, signal.SIGSTOP)
+    try:
+        assert cache.get_user(WHO) == Answer(found.get(WHO), "postgres")
+        assert cache.get_counts().errors == 0
+    finally:
+        os.kill(valkey.pid, signal.SIGCONT)
+
+    assert cache.get_user(WHO) == Answer(found.get(WHO), "redis")
+
+
+def test_a_refused_answer_is_noticed_with_the_next_read(cache, people, redis_client, caplog):
+    people.bodies[WHO] = body(1)
+
+    with full(redis_client):
+        assert [cache.get_user(WHO).source for _ in range(2)] == ["postgres"] * 2
+
+    assert warnings_in(caplog) == ["redis is unavailable (OutOfMemoryError); trying again in 5 s"]
+    assert (cache.get_counts().errors, redis_client.dbsize()) == (1, 0)
+
+
 def test_a_slow_reader_does_not_overwrite_what_was_loaded_meanwhile(cache, people, redis_client):
     people.bodies[WHO] = body(1)
     people.meanwhile = lambda: cache.put_users({WHO: body(2)})

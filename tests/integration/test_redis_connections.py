@@ -85,6 +85,24 @@ def test_after_a_refusal_every_command_gets_its_own_reply(redis):
     assert redis.ask(("GET", "key")) == [b"two"]
 
 
+def test_what_is_sent_is_not_waited_for_and_its_reply_goes_to_no_other_command(redis, redis_client):
+    for number in range(3):
+        redis.send(("SET", f"key:{number}", number), ("GET", f"key:{number}"))
+
+    assert redis.ask(("GET", "key:1"), ("PING",)) == [b"1", b"PONG"]
+    assert redis.ask(("GET", "key:2")) == [b"2"]
+    assert len(redis_client.client_list()) == 1 + 1
+
+
+def test_a_refusal_of_what_was_sent_fails_the_next_command_and_no_other(redis):
+    redis.send(("NOSUCH", "hush"))
+    with pytest.raises(Unanswered, match=r"^ResponseError$") as refused:
+        redis.ask(("SET", "key", "one"))
+
+    assert refused.value.is_refusal
+    assert redis.ask(("SET", "key", "two"), ("GET", "key")) == [b"OK", b"two"]
+
+
 def test_user_and_password_are_decoded_from_the_url(connect, valkey, redis_client):
     redis_client.execute_command("ACL", "SETUSER", "ann", "on", ">p@ss/word:", "~*", "+@all")
     try:
@@ -106,6 +124,7 @@ def test_the_database_is_the_one_in_the_url(connect, valkey, redis_client, where
 def test_threads_share_connections_but_never_replies(crowded):
     def ask(number):
         sent = f"{number}:".encode() * 50
+        crowded.send(("SET", "another", number))
         return crowded.ask(("SET", f"key:{number}", sent), ("GET", f"key:{number}"))[1] == sent
 
     with ThreadPoolExecutor(100) as threads:
@@ -235,6 +254,23 @@ def test_a_connection_that_died_while_idle_is_replaced_and_the_call_repeated(con
 
         assert redis.ask(("PING",)) == [b"PONG"]
         assert len(server.heard) == 2
+
+
+def test_a_connection_that_died_before_it_answered_what_was_sent_is_replaced(connect):
+    with Scripted(says(b""), says(b"+PONG\r\n")) as server:
+        redis = connect(server.url)
+        redis.send(("SET", "key", "one"))
+
+        assert redis.ask(("PING",)) == [b"PONG"]
+        assert b"SET" not in server.heard[1]
+
+
+def test_nothing_is_sent_without_a_server(connect):
+    with Scripted() as server:
+        pass
+
+    with pytest.raises(Unanswered, match=r"^ConnectionError$"):
+        connect(server.url).send(("PING",))
 
 
 def test_a_call_that_fails_on_a_new_connection_is_not_repeated(connect):

@@ -1298,12 +1298,12 @@ def test_a_statement_given_up_because_of_a_lock_is_not_executed_later(
 
 def test_a_thread_waits_for_a_connection_but_not_forever(store, monkeypatch):
     monkeypatch.setattr(pool_module, "_WAIT_SECONDS", 0.2)
-    with contextlib.ExitStack() as held:
-        for _ in range(8):
-            held.enter_context(store._pool.connection(5))
+    for _ in range(8):
+        store._pool._slots.acquire(0)
 
-        assert seconds_of(lambda: expect_unavailable(lambda: store.get_user(uid(1)))) < 1
+    assert seconds_of(lambda: expect_unavailable(lambda: store.get_user(uid(1)))) < 1
 
+    store._pool._slots.release()
     assert store.get_user(uid(1)) is None
 
 
@@ -1417,8 +1417,8 @@ def test_a_load_survives_a_restart_of_postgres(store, sql, run_id, postgres):
 def test_a_load_whose_answer_was_lost_takes_effect_once(store, sql, run_id, monkeypatch):
     ask, answers = store._execute, iter([True, False])
 
-    def lose_the_first_answer(query, values):
-        rows = ask(query, values)
+    def lose_the_first_answer(query, values, conn):
+        rows = ask(query, values, conn)
         if query == "load_page" and next(answers):
             raise psycopg2.OperationalError("server closed the connection unexpectedly")
         return rows
@@ -1536,8 +1536,8 @@ def test_the_timings_of_a_queued_run_are_those_of_all_its_pages(store):
 def test_repeating_an_opening_whose_answer_was_lost_succeeds(store, sql, monkeypatch):
     ask, answers = store._execute, iter([True, False])
 
-    def lose_the_first_answer(query, values):
-        rows = ask(query, values)
+    def lose_the_first_answer(query, values, conn):
+        rows = ask(query, values, conn)
         if query == "open_run" and next(answers):
             raise psycopg2.OperationalError("server closed the connection unexpectedly")
         return rows
@@ -1555,10 +1555,10 @@ def test_a_retried_opening_still_resumes_where_another_run_stopped(store, monkey
     store.finish_run(stopped, Ending("partial", "the run ran out of time", next_page=2))
     ask = store._execute
 
-    def twice(query, values):
+    def twice(query, values, conn):
         if query == "open_run":
-            ask(query, values)
-        return ask(query, values)
+            ask(query, values, conn)
+        return ask(query, values, conn)
 
     monkeypatch.setattr(store, "_execute", twice)
 
@@ -1617,10 +1617,10 @@ def test_a_refused_connection_is_reported_with_its_sqlstate(postgres, store, sql
 def test_what_a_run_records_survives_a_short_outage(store, run_id, monkeypatch, query, write):
     execute, failures = store._execute, iter([True, True, True])
 
-    def fail_at_first(name, values):
+    def fail_at_first(name, values, conn):
         if name == query and next(failures, False):
             raise psycopg2.OperationalError("server closed the connection unexpectedly")
-        return execute(name, values)
+        return execute(name, values, conn)
 
     monkeypatch.setattr(store, "_execute", fail_at_first)
     monkeypatch.setattr(retries.retrying(), "wait", wait_none())
@@ -1645,8 +1645,8 @@ def test_an_erasure_whose_answer_was_lost_is_not_repeated(store, run_id, monkeyp
     store.load_page(page_load(run_id, person(1)))
     execute = store._execute
 
-    def lose_the_answer(query, values):
-        execute(query, values)
+    def lose_the_answer(query, values, conn):
+        execute(query, values, conn)
         raise psycopg2.OperationalError("server closed the connection unexpectedly")
 
     with monkeypatch.context() as patched:
@@ -1664,8 +1664,8 @@ def test_the_end_of_a_page_whose_answer_was_lost_is_not_repeated(store, sql, mon
     store.fail_page(run_id, 1, "status 500")
     execute, tries = store._execute, []
 
-    def lose_the_first_answer(query, values):
-        rows = execute(query, values)
+    def lose_the_first_answer(query, values, conn):
+        rows = execute(query, values, conn)
         tries.append(query)
         if len(tries) == 1:
             raise psycopg2.OperationalError("server closed the connection unexpectedly")
