@@ -71,7 +71,10 @@ def clean(users: list[User], custom_fields: Collection[str] = ()) -> CleanPage:
         "street": _street(text["street_address"], text["street_name"]),
         "lat": _tenths([point.lat for point in points]),
         "lng": _tenths([point.lng for point in points]),
-        **{name: _custom(column) for name, column in custom.columns(last, custom_fields).items()},
+        **{
+            name: custom.each(name, column, _custom)
+            for name, column in custom.columns(last, custom_fields).items()
+        },
     }
     return CleanPage(columns, len(users) - len(last))
 
@@ -93,7 +96,7 @@ def _columns(names: Collection[str], rows: Iterable[tuple[Any, ...]]) -> dict[st
     return dict(zip(names, columns, strict=True))
 
 
-def _custom(column: list[Any]) -> list[Any]:
+def _custom(column: Sequence[Any]) -> list[Any]:
     """The values of a custom field: texts tidied, times in UTC, no negative zero (Postgres has none)."""
     tidied = iter(_tidied([value for value in column if type(value) is str]))
     return [

@@ -1,13 +1,15 @@
 """Custom fields: those that a dialect adds to the ones of a ``User``. Pure.
 
 Until a page has been protected, each is a column of its own; then they become one JSON object per person.
+A list of values is a tuple there.
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from math import isfinite
+from itertools import islice
+from math import inf, isfinite
 from operator import attrgetter
 from typing import Any, Literal, get_args
 
@@ -20,6 +22,8 @@ Treatment = Literal["keep", "token"]
 
 _MOST = 50  # in a dialect; see also people._ALWAYS_FIT_WITH_CUSTOM
 _LONGEST = 500  # characters of a text
+_LONGEST_LIST = 10_000  # characters: one person always fits a response
+_LEAST = 40  # characters that a value counts as having at the least
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _COLUMN = "custom"
 
@@ -31,7 +35,28 @@ def column(name: str) -> str:
 
 def columns(users: Sequence[User], names: Collection[str]) -> dict[str, list[Any]]:
     """The custom fields of users, as the source has them."""
-    return {column(name): list(map(attrgetter(name), users)) for name in names}
+    return {column(name): _hashable(map(attrgetter(name), users)) for name in names}
+
+
+def _hashable(values: Iterable[Any]) -> list[Any]:
+    return [tuple(value) if type(value) is list else value for value in values]
+
+
+def each(name: str, column: Sequence[Any], convert: Callable[[Sequence[Any]], list[Any]]) -> list[Any]:
+    """Converts a column, also one of tuples, by a function for columns of single values.
+
+    A tuple loses the values that become None. One that has none is None itself, like an empty text.
+    """
+    if not name.startswith(f"{_COLUMN}.") or tuple not in map(type, column):  # only these have tuples
+        return convert(column)
+    single = [one for value in column for one in (value if type(value) is tuple else (value,))]
+    converted = iter(convert(single))
+    return [
+        tuple(one for one in islice(converted, len(value)) if one is not None) or None
+        if type(value) is tuple
+        else next(converted)
+        for value in column
+    ]
 
 
 def gathered(columns: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
@@ -50,13 +75,34 @@ def gathered(columns: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
 
 
 def read(kind: type[User], name: str, text: str) -> Any:
-    """The value of a custom field that a query writes as this text; None if it can have no such value."""
-    (declared,) = (field.type for field in msgspec.structs.fields(kind) if field.name == name)
+    """The value of a custom field that a query writes as this text; None if it can have no such value. Of a
+    list, it is one of the values."""
     try:
-        value = in_utc(msgspec.convert(text, declared, strict=False))
+        value = in_utc(msgspec.convert(text, single_type(kind, name), strict=False))
     except msgspec.ValidationError:
         return None
     return None if type(value) is float and not isfinite(value) else value
+
+
+def sought(kind: type[User], values: Mapping[str, Any]) -> dict[str, Any]:
+    """An object that the custom fields contain, in the sense of jsonb, if they have these values, or if their
+    lists hold them."""
+    return {name: [value] if _item_type(kind, name) else value for name, value in values.items()}
+
+
+def single_type(kind: type[User], name: str) -> Any:
+    """The type of a custom field, or of the values in its list."""
+    return _item_type(kind, name) or _declared(kind, name)
+
+
+def _item_type(kind: type[User], name: str) -> Any:
+    from chalicelib import shapes  # late: most requests need no custom field
+
+    return shapes.element(_declared(kind, name))
+
+
+def _declared(kind: type[User], name: str) -> Any:
+    return next(field.type for field in msgspec.structs.fields(kind) if field.name == name)
 
 
 def in_utc(value: Any) -> Any:
@@ -69,8 +115,12 @@ def in_utc(value: Any) -> Any:
 
 def not_finite(user: User, names: Collection[str]) -> str | None:
     """The first of these fields that is infinite or not a number: JSON would turn it into null."""
-    values = ((name, getattr(user, name)) for name in names)
-    return next((name for name, value in values if type(value) is float and not isfinite(value)), None)
+    for name in names:
+        value = getattr(user, name)
+        values = value if type(value) is list else [value]
+        if any(type(one) is float and not isfinite(one) for one in values):
+            return name
+    return None
 
 
 def fault_in(kind: type[User], treatments: Mapping[str, Treatment]) -> str | None:
@@ -94,7 +144,10 @@ def fault_in(kind: type[User], treatments: Mapping[str, Treatment]) -> str | Non
             return f"{name}: a custom field is treated as keep or token, not {treatment}"
         if not _suits(added[name], treatment):
             suitable = "text" if treatment == "token" else "text, a number, a truth value, a date or a UUID"
-            return f"{name}: must be {suitable}; text needs a maximum length of {_LONGEST} or less"
+            return (
+                f"{name}: must be {suitable}, or a list of such; text needs a maximum length of {_LONGEST}"
+                f" or less, and a list one with which it has at most {_LONGEST_LIST} characters in all"
+            )
     return None
 
 
@@ -103,20 +156,35 @@ def _suits(kind: Any, treatment: Treatment) -> bool:
 
     from chalicelib import shapes
 
-    def suits(found: Any) -> bool:
-        if isinstance(found, inspect.Metadata):
-            return suits(found.type)
-        if isinstance(found, inspect.StrType):
-            return found.max_length is not None and found.max_length <= _LONGEST
-        return treatment == "keep" and isinstance(found, single)
-
-    single = (
-        inspect.BoolType, inspect.IntType, inspect.FloatType, inspect.DateType, inspect.DateTimeType,
-        inspect.UUIDType, inspect.LiteralType,
-    )  # fmt: skip
     if UnsetType in shapes.choices(kind):
         return False
     whole = inspect.type_info(kind)
     types = whole.types if isinstance(whole, inspect.UnionType) else (whole,)
-    single_types = [found for found in types if not isinstance(found, inspect.NoneType)]
-    return len(single_types) == 1 and suits(single_types[0])  # one: a filter has to know how to read a text
+    single_types = [_bare(found) for found in types if not isinstance(found, inspect.NoneType)]
+    if len(single_types) != 1:  # a filter has to know how to read a text
+        return False
+    (only,) = single_types
+    if not isinstance(only, inspect.ListType):
+        return _longest(only, treatment) <= _LONGEST
+    longest = _longest(_bare(only.item_type), treatment)
+    return longest <= _LONGEST and (only.max_length or inf) * longest <= _LONGEST_LIST
+
+
+def _longest(kind: Any, treatment: Treatment) -> float:
+    """How many characters a single value may have; infinity if its type does not suit the treatment."""
+    from msgspec import inspect
+
+    if isinstance(kind, inspect.StrType):
+        return max(kind.max_length or inf, _LEAST)
+    single = (
+        inspect.BoolType, inspect.IntType, inspect.FloatType, inspect.DateType, inspect.DateTimeType,
+        inspect.UUIDType, inspect.LiteralType,
+    )  # fmt: skip
+    return _LEAST if treatment == "keep" and isinstance(kind, single) else inf
+
+
+def _bare(kind: Any) -> Any:
+    """msgspec's description of a type, without annotations of its own."""
+    from msgspec import inspect
+
+    return _bare(kind.type) if isinstance(kind, inspect.Metadata) else kind

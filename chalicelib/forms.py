@@ -75,7 +75,10 @@ RejectCursor = Annotated[
 
 CustomFilter = Annotated[
     dict[str, Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]],
-    Meta(description="Kept custom fields, as in `custom[language]=pt`; each must have this value."),
+    Meta(
+        description="Kept custom fields, as in `custom[language]=pt`; each must have this value, or be a "
+        "list that holds it."
+    ),
 ]
 CustomValues = Annotated[
     dict[str, Annotated[str, Meta(min_length=1, max_length=500)]],

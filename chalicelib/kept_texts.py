@@ -22,7 +22,9 @@ _NUMBER = re.compile(r"\d(?:[\W_]{0,3}\d){8}")
 def withhold(
     columns: Mapping[str, list[Any]], treatments: Mapping[str, str]
 ) -> tuple[dict[str, list[Any]], Counter[str]]:
-    """The columns with None in place of each kept value that identifies somebody, and how many, by column."""
+    """The columns with None in place of each kept value that identifies somebody, and how many, by column.
+    Of a tuple, only the rest stays.
+    """
     cleared, withheld = dict(columns), Counter[str]()
     for name, treatment in treatments.items():
         if treatment != "keep" or name == "uid":
@@ -33,12 +35,21 @@ def withhold(
             continue  # nearly always; a search for each text would take longer
         if identifying := set(compress(values, map(_is_identifying, texts))):
             withheld[name] = sum(value in identifying for value in columns[name])
-            cleared[name] = [None if value in identifying else value for value in columns[name]]
+            cleared[name] = [_rest(value) if value in identifying else value for value in columns[name]]
     return cleared, withheld
 
 
+def _rest(value: Any) -> Any:
+    values = value if type(value) is tuple else ()
+    return tuple(one for one in values if not _is_identifying(_written(one))) or None
+
+
 def _written(value: Any) -> str:
-    """All digits of a number; nothing of other values, such as a date."""
+    """A text, or all digits of a number; nothing of other values, such as a date."""
+    if type(value) is str:
+        return value
+    if type(value) is tuple:
+        return " x ".join(map(_written, value))
     return f"{Decimal(str(value)).normalize():f}" if type(value) in (int, float) else ""
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from chalicelib import __version__, forms, shapes, stats, views
+from chalicelib import __version__, custom, forms, shapes, stats, views
 from chalicelib.answers import CSV, JSON, NDJSON, PROBLEM
 from chalicelib.gate import Route
 
@@ -74,10 +74,11 @@ def _name_custom_fields(form: dict[str, Any] | None, dialect: "Dialect[Any]", tr
     if form is None:
         return
     whole = form["properties"].pop("custom")
-    types = {field.name: field.type for field in msgspec.structs.fields(dialect.user_type)}
     written = whole.pop("additionalProperties")
     named = {
-        name: written if treatment == "token" else _written_as(types[name], written)
+        name: written
+        if treatment == "token"
+        else _written_as(custom.single_type(dialect.user_type, name), written)
         for name, treated in dialect.custom.items()
         if treated == treatment
     }

@@ -23,7 +23,7 @@ Dialects = Callable[[], "Dialect[Any]"]  # the source's, imported on its first u
 
 _PURPOSE = "cursor"
 _LARGEST_LIST_BYTES = 5_500_000  # a Lambda response may have six million, headers included
-_ALWAYS_FIT, _ALWAYS_FIT_WITH_CUSTOM = 300, 25  # people, however long their texts are
+_ALWAYS_FIT, _ALWAYS_FIT_WITH_CUSTOM = 300, 1  # people, however long their texts are
 
 
 class Store(KeyLedger, Protocol):
@@ -76,19 +76,19 @@ def list_users(store: Store, tokeniser: Tokeniser, query: Users, dialect: Dialec
     if "updated_since" in filters:
         filters["updated_since"] = _in_utc(filters["updated_since"])
     if "custom" in filters:
-        filters["custom"] = [encode(_custom_values(dialect(), filters["custom"])).decode()]
+        filters["custom"] = [encode(_kept_values(dialect(), filters["custom"])).decode()]
     return _page(store, tokeniser, query, filters, filters)
 
 
-def _custom_values(dialect: "Dialect[Any]", written: Mapping[str, str]) -> dict[str, Any]:
-    """Kept custom fields of a query, of their own types. Raises RequestError."""
+def _kept_values(dialect: "Dialect[Any]", written: Mapping[str, str]) -> dict[str, Any]:
+    """The object of kept custom fields, of their own types, that a query looks for. Raises RequestError."""
     _refuse_others("query", written, dialect, "keep")
     values = {name: custom.read(dialect.user_type, name, text) for name, text in sorted(written.items())}
     if unread := [name for name, value in values.items() if value is None]:
         raise RequestError(
             400, "Malformed query", f"custom: no value of {', '.join(unread)} is written like this"
         )
-    return values
+    return custom.sought(dialect.user_type, values)
 
 
 def _refuse_others(
@@ -126,7 +126,7 @@ def look_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup, dia
     try:
         tokens = {name: tokeniser.candidates(name, value) for name, value in raw.items()}
         if custom_values:
-            tokens["custom"] = _custom_candidates(tokeniser, custom_values)
+            tokens["custom"] = _custom_candidates(tokeniser, dialect(), custom_values)
     except TokenError:
         return UserList([], None)
     found = _page(store, tokeniser, query, tokens, {name: known[-1] for name, known in tokens.items()})
@@ -137,11 +137,12 @@ def look_up(store: Store, tokeniser: Tokeniser, query: Page, wanted: Lookup, dia
     return found
 
 
-def _custom_candidates(tokeniser: Tokeniser, values: Mapping[str, str]) -> list[str]:
+def _custom_candidates(tokeniser: Tokeniser, dialect: "Dialect[Any]", values: Mapping[str, str]) -> list[str]:
     """The tokens of all values under every known key, newest first, each as JSON: a person has one key."""
     names = sorted(values)
     by_field = [tokeniser.candidates(custom.column(name), values[name]) for name in names]
-    return [encode(dict(zip(names, tokens, strict=True))).decode() for tokens in zip(*by_field, strict=True)]
+    by_key = [dict(zip(names, tokens, strict=True)) for tokens in zip(*by_field, strict=True)]
+    return [encode(custom.sought(dialect.user_type, tokens)).decode() for tokens in by_key]
 
 
 def _given(form: Struct) -> dict[str, Any]:

@@ -233,7 +233,7 @@ def protect(
 
 def _treated(column: str, treatment: Treatment, values: Sequence[Any], tokeniser: Tokeniser) -> list[Any]:
     if treatment == "token":
-        return tokeniser.tokens(column, values)
+        return custom.each(column, values, lambda single: tokeniser.tokens(column, single))
     return [None] * len(values) if treatment == "drop" else list(values)
 
 

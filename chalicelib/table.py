@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from chalicelib.custom import column
-from chalicelib.views import UserView
+from chalicelib.views import UserView, encode
 
 
 def as_csv(people: Sequence[UserView], custom_fields: Collection[str]) -> str:
@@ -38,4 +38,4 @@ def _written(values: Iterable[Any]) -> Iterator[Any]:
         if isinstance(value, Struct):
             yield from _written(structs.astuple(value))
         else:
-            yield str(value).lower() if isinstance(value, bool) else value  # true, as in JSON
+            yield encode(value).decode() if isinstance(value, bool | list) else value  # as in JSON

@@ -19,6 +19,7 @@ MAX_PAGES = 100_000  # in a run
 
 Text = Annotated[str, Meta(max_length=200)]
 JoinedText = Annotated[str, Meta(max_length=500)]  # several texts that a dialect has joined
+Texts = Annotated[list[Text], Meta(max_length=50)]
 # Characters that no part of an e-mail address holds: spaces, controls, punctuation of mail, invisible ones.
 _NEVER = r"\s@<>()\[\],;:\\\"\x00-\x1f\x7f\u200b-\u200f\u2060\ufeff"
 Email = Annotated[
@@ -106,7 +107,7 @@ class Issue(Struct, frozen=True, order=True):
     rule: str
 
 
-_AT = re.compile(r"at `\$\.([a-z0-9_.]+)`$")
+_AT = re.compile(r"at `\$\.([a-z0-9_.]+)(\[[0-9]+\])?`$")
 _OWN_NAMES = {
     name
     for struct in (User, Address, Coordinates, Employment, Subscription)

@@ -46,6 +46,9 @@ class Subscription(Struct):
     term: str | None
 
 
+_Custom = str | int | float | bool
+
+
 class UserView(Struct, omit_defaults=True):
     """One person as stored: tokens, generalised values and kept values. ``updated_at`` is in UTC; ``custom``
     holds the fields that the source's dialect adds, if it adds some.
@@ -65,7 +68,7 @@ class UserView(Struct, omit_defaults=True):
     employment: Employment
     subscription: Subscription
     address: Address
-    custom: dict[str, str | int | float | bool | None] | None = None
+    custom: dict[str, _Custom | list[_Custom] | None] | None = None
 
 
 read_user = msgspec.json.Decoder(UserView).decode

@@ -78,7 +78,7 @@ MAY_IMPORT = {
     "answers": {"assets", "errors", "table", "views"},
     "table": {"custom", "views"},
     "assets": set(),
-    "openapi": {"answers", "dialect", "forms", "gate", "shapes", "stats", "views"},
+    "openapi": {"answers", "custom", "dialect", "forms", "gate", "shapes", "stats", "views"},
     "manual": set(),
     "emulator": {"answers", "errors", "gate"},
     "telemetry": {"errors", "ledger", "report"},

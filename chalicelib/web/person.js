@@ -121,5 +121,6 @@ const about = ({ lat, lng }) => (lat === null || lng === null ? null : `${lat}°
 
 function shown(value, isToken) {
   if (value === null) return element("span", { class: "fine" }, "not stored");
+  if (Array.isArray(value)) return element("span", {}, ...value.flatMap((one, place) => [place > 0 && ", ", shown(one, isToken)]));
   return isToken || TOKEN.test(value) ? element("code", { class: "token" }, value) : String(value);
 }

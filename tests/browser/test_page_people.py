@@ -158,14 +158,23 @@ def test_custom_fields_are_shown_if_there_are_any(tab, decant):
     expect(tab.page.get_by_role("heading", name="Kept")).to_be_visible()
     expect(tab.page.get_by_role("heading", name="Custom")).to_have_count(0)
 
-    custom = {"boss": token("b"), "language": HOSTILE, "level": 3, "active": False, "team": None}
+    custom = {
+        "boss": token("b"), "language": HOSTILE, "level": 3, "active": False, "team": None,
+        "roles": ["dev", HOSTILE], "aliases": [token("c"), token("d")],
+    }  # fmt: skip
     load(decant.store, person(667, custom=custom))
     tab.go(f"#/people/{person(667)['uid']}")
 
     card = tab.page.locator(".card", has=tab.page.get_by_role("heading", name="Custom"))
-    expect(card.locator("dt")).to_have_text(["boss", "team", "level", "active", "language"])
-    expect(card.locator("dd")).to_have_text([token("b"), "not stored", "3", "false", HOSTILE])
-    expect(card.locator("code.token")).to_have_text([token("b")])
+    expect(card.locator("dt")).to_have_text(
+        ["boss", "team", "level", "roles", "active", "aliases", "language"]
+    )
+    expect(card.locator("dd")).to_have_text(
+        [
+            token("b"), "not stored", "3", f"dev, {HOSTILE}", "false", f"{token('c')}, {token('d')}", HOSTILE
+        ]
+    )  # fmt: skip
+    expect(card.locator("code.token")).to_have_text([token("b"), token("c"), token("d")])
     decant.store.erase(person(667)["uid"], ["v1_" + "i" * 24], KEY)
 
 

@@ -71,10 +71,22 @@ def test_a_page_holds_fifty_by_default(api):
     assert len(api.get("/users").json["items"]) == 50
 
 
+LONG = "\x01" * 200  # the characters with the longest JSON form
+SHORT_LISTS = ["\x01" * 40] * 250  # with most quotation marks and commas
+
+
 @pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson", "text/csv"])
-def test_a_page_ends_early_rather_than_exceed_lambdas_response_limit(api, store, accept):
-    longest = dict.fromkeys(KEPT_TEXTS, "\x01" * 200)  # the characters with the longest JSON form
-    rows = [person(number, **longest) for number in range(1, 702)]
+@pytest.mark.parametrize(
+    ("people", "longest"),
+    [
+        (701, {}),
+        (4, {"custom": {f"field_{number}": [LONG] * 50 for number in range(50)}}),
+        (3, {"custom": {f"field_{number}": SHORT_LISTS for number in range(50)}}),
+    ],
+    ids=["texts", "lists", "lists of short texts"],
+)
+def test_a_page_ends_early_rather_than_exceed_lambdas_response_limit(api, store, accept, people, longest):
+    rows = [person(number, **dict.fromkeys(KEPT_TEXTS, LONG), **longest) for number in range(1, people + 1)]
     load(store, *rows)
 
     pages = api.walk("/users", query={"limit": 1000}, Accept=accept)

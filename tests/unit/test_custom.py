@@ -17,7 +17,18 @@ from chalicelib.clean import clean
 from chalicelib.dialect import Dialect
 from chalicelib.errors import ConfigError
 from chalicelib.paging import Paging
-from chalicelib.users import Address, BirthDate, Email, Issue, JoinedText, LatitudeText, Personal, Text, User
+from chalicelib.users import (
+    Address,
+    BirthDate,
+    Email,
+    Issue,
+    JoinedText,
+    LatitudeText,
+    Personal,
+    Text,
+    Texts,
+    User,
+)
 from chalicelib.validation import validate
 from tests.fakes import uid
 from tests.unit.test_users import TODAY
@@ -33,6 +44,9 @@ class Employee(Personal):
     hired: date | None = None
     seen: datetime | None = None
     team: UUID | None = None
+    roles: list[str] | None = None
+    scores: list[float] | None = None
+    aliases: list[str] | None = None
 
 
 class Person(User):
@@ -44,6 +58,9 @@ class Person(User):
     hired: date | None = None
     seen: datetime | None = None
     team: UUID | None = None
+    roles: Texts | None = None
+    scores: Annotated[list[float], Meta(max_length=3)] | None = None
+    aliases: Annotated[list[Email], Meta(max_length=3)] | None = None
 
 
 def to_user(one: Employee) -> Person:
@@ -59,7 +76,9 @@ EMPLOYEES = Dialect(
     uid="id",
     user_type=Person,
     custom={
-        name: "token" if name == "boss" else "keep" for name in Employee.__struct_fields__ if name != "id"
+        name: "token" if name in ("boss", "aliases") else "keep"
+        for name in Employee.__struct_fields__
+        if name != "id"
     },
 )
 
@@ -100,10 +119,18 @@ def declared(kind: Any, treatment: Any = "keep", name: str = "field") -> Dialect
         datetime,
         UUID,
         Literal["a", "b"],
+        Texts,
+        Texts | None,
+        Annotated[list[Text], Meta(max_length=50)],
+        Annotated[list[JoinedText], Meta(max_length=20)],
+        Annotated[list[Annotated[str, Meta(max_length=1)]], Meta(max_length=250)],
+        Annotated[list[UUID], Meta(max_length=250)],
+        Annotated[list[float], Meta(max_length=5)] | None,
+        Annotated[list[BirthDate], Meta(max_length=5, description="of the children")] | None,
     ],
     ids=str,
 )
-def test_a_kept_field_has_a_single_value(kind):
+def test_a_kept_field_has_a_single_value_or_a_list_of_them(kind):
     assert declared(kind).custom == {"field": "keep"}
 
 
@@ -113,6 +140,15 @@ def test_a_kept_field_has_a_single_value(kind):
         str,
         Annotated[str, Meta(max_length=501)],
         list[Text],
+        Annotated[list[str], Meta(max_length=5)],
+        Annotated[list[Text], Meta(max_length=51)],
+        Annotated[list[Annotated[str, Meta(max_length=1)]], Meta(max_length=251)],
+        Annotated[list[Text | None], Meta(max_length=5)],
+        Annotated[list[Text | int], Meta(max_length=5)],
+        Annotated[list[Texts], Meta(max_length=5)],
+        Annotated[list[Address], Meta(max_length=5)],
+        Texts | Text,
+        tuple[Text, ...],
         dict,
         Address,
         Address | None,
@@ -130,9 +166,13 @@ def test_other_types_are_refused(kind, treatment):
         declared(kind, treatment)
 
 
-@pytest.mark.parametrize("kind", [int, bool | None, Text | int, date, UUID], ids=str)
+@pytest.mark.parametrize(
+    "kind",
+    [int, bool | None, Text | int, date, UUID, Annotated[list[UUID], Meta(max_length=2)]],
+    ids=str,
+)
 def test_only_text_has_a_token(kind):
-    with pytest.raises(ValueError, match="must be text; text needs a maximum length of 500 or less"):
+    with pytest.raises(ValueError, match="must be text, or a list of such; text needs a maximum length of"):
         declared(kind, "token")
 
 
@@ -236,6 +276,9 @@ def test_a_number_that_json_cannot_write_makes_a_reject(number):
     dialect = replace(EMPLOYEES, to_user=lambda one: Person(uid=one.id, score=number))
     (reject,) = validate(json.dumps([{"id": uid(1)}]).encode(), dialect, TODAY).rejects
     assert reject.issues == (Issue("custom.score", "conversion"),)
+    dialect = replace(EMPLOYEES, to_user=lambda one: Person(uid=one.id, scores=[0.5, number]))
+    (reject,) = validate(json.dumps([{"id": uid(1)}]).encode(), dialect, TODAY).rejects
+    assert reject.issues == (Issue("custom.scores", "conversion"),)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +297,14 @@ def test_a_subclass_that_the_dialect_does_not_name_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("record", "path"), [({"tongue": "x" * 201}, "custom.tongue"), ({"boss": "nobody"}, "custom.boss")]
+    ("record", "path"),
+    [
+        ({"tongue": "x" * 201}, "custom.tongue"),
+        ({"boss": "nobody"}, "custom.boss"),
+        ({"roles": ["dev"] * 51}, "custom.roles"),
+        ({"roles": ["dev", "x" * 201]}, "custom.roles"),
+        ({"aliases": ["ann@example.com", "nobody"]}, "custom.aliases"),
+    ],
 )
 def test_a_value_that_does_not_fit_makes_a_reject_that_names_the_field(record, path):
     body = json.dumps([{"id": uid(1), **record}]).encode()
@@ -274,11 +324,14 @@ def test_texts_are_tidied_and_other_values_stay():
     record = {
         "tongue": " pt\u0303 ", "boss": " Ann@Example.com", "level": 3, "score": -0.0, "active": False,
         "hired": "2020-02-29", "seen": "2026-01-31T12:00:00+02:00", "team": uid(7),
+        "roles": [" ops", "n/a", "dev", " pt\u0303", ""], "scores": [-0.0, 2.0], "aliases": [" a@b.cd"],
     }  # fmt: skip
-    columns = columns_of(record, {"tongue": "n/a", "score": 0.5, "level": 0, "active": True}, {})
+    other = {"tongue": "n/a", "score": 0.5, "level": 0, "active": True, "roles": ["n/a"], "scores": []}
+    columns = columns_of(record, other, {})
 
     assert columns.pop("custom.seen")[0].astimezone(UTC) == datetime(2026, 1, 31, 10, tzinfo=UTC)
     assert str(columns["custom.score"][0]) == "0.0"
+    assert str(columns["custom.scores"][0]) == "(0.0, 2.0)"
     assert columns == {
         "custom.tongue": ["pt\u0303", None, None],
         "custom.boss": ["Ann@Example.com", None, None],
@@ -287,6 +340,9 @@ def test_texts_are_tidied_and_other_values_stay():
         "custom.active": [False, True, None],
         "custom.hired": [date(2020, 2, 29), None, None],
         "custom.team": [UUID(uid(7)), None, None],
+        "custom.roles": [("ops", "dev", "pt\u0303"), None, None],
+        "custom.scores": [(0.0, 2.0), None, None],
+        "custom.aliases": [("a@b.cd",), None, None],
     }
 
 
@@ -308,6 +364,19 @@ def test_a_field_has_a_token_of_its_own_and_others_are_kept(tokeniser):
         "custom.tongue": ["pt"],
     }
     assert tokeniser.token("custom.boss", "x") != tokeniser.token("boss", "x")
+
+
+def test_a_list_has_a_token_for_each_of_its_values(tokeniser):
+    columns = {"custom.phones": [("+1 555", "n. a."), None, ("5 55", "1555")]}
+    treatments = {"custom.phones": "token"}
+
+    assert privacy.protect(columns, tokeniser, treatments) == {
+        "custom.phones": [
+            (tokeniser.token("custom.phones", "+1 555"), tokeniser.token("custom.phones", "n. a.")),
+            None,
+            (tokeniser.token("custom.phones", "5 55"), tokeniser.token("custom.phones", "1555")),
+        ]
+    }
 
 
 def test_the_table_has_the_custom_fields_last():

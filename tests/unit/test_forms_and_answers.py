@@ -163,13 +163,13 @@ def test_a_name_of_a_column_is_the_path_in_the_json():
 
 def test_custom_fields_have_columns_whether_people_have_them_or_not():
     some, none = view("x"), view("y")
-    some.custom = {"active": False, "age": 3, "old": "of an earlier dialect"}
+    some.custom = {"active": False, "age": 3, "roles": ["dev", 'a "b"'], "old": "of an earlier dialect"}
 
-    head, *lines = rows([some, none], ["active", "language", "age"])
+    head, *lines = rows([some, none], ["active", "language", "age", "roles"])
 
-    assert head[-3:] == ["custom.active", "custom.language", "custom.age"]
-    assert [row[-3:] for row in lines] == [["false", "", "3"], ["", "", ""]]
-    assert head[:-3] == rows([])[0]
+    assert head[-4:] == ["custom.active", "custom.language", "custom.age", "custom.roles"]
+    assert [row[-4:] for row in lines] == [["false", "", "3", '["dev","a \\"b\\""]'], ["", "", "", ""]]
+    assert head[:-4] == rows([])[0]
 
 
 def test_lines_end_as_rfc_4180_requires():

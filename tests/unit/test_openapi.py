@@ -170,9 +170,12 @@ def test_the_custom_fields_of_the_dialect_are_named_with_their_types(document):
         "hired": {**text, "maxLength": 500, "format": "date"},
         "seen": {**text, "maxLength": 500, "format": "date-time"},
         "team": {**text, "maxLength": 500, "format": "uuid"},
+        "roles": {**text, "maxLength": 200},
+        "scores": {"type": "number"},
     }
     looked_up = described["components"]["schemas"]["Lookup"]["properties"]["custom"]
-    assert looked_up["properties"] == {"boss": {"type": "string", "minLength": 1, "maxLength": 500}}
+    raw = {"type": "string", "minLength": 1, "maxLength": 500}
+    assert looked_up["properties"] == {"boss": raw, "aliases": raw}
     assert (looked_up["minProperties"], looked_up["additionalProperties"]) == (1, False)
     page = manual.page(described)
     assert "object with tongue (string, " in page
