@@ -1,6 +1,7 @@
 """One HTTP exchange with a server, bounded in time and size, whatever the server does. Parses no body."""
 
 import logging
+import math
 import re
 import threading
 import time
@@ -26,6 +27,8 @@ _JSON_TYPES = ("application/json", "text/json")
 _CHUNK_BYTES = 65_536
 _LONG_WAIT_SECONDS = 86_400
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")  # RFC 9110 has whole ones; some APIs send 2.0
+_RATE_LIMITS = ("X-RateLimit", "X-Rate-Limit", "RateLimit")
+_FIRST_EPOCH = 1_000_000_000  # seconds; a smaller reset is how long it takes, a larger one when it is
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,7 @@ def _cause(error: requests.RequestException) -> str:
 def _check(response: requests.Response, accepted: Collection[int]) -> None:
     """Raises Failure unless the status is accepted, and what comes with a 200 is JSON."""
     status, codes = response.status_code, requests.codes
-    wait = _retry_after(response.headers.get("Retry-After", ""))
+    wait = _requested_wait(response.headers)
     is_busy = status == codes.too_many_requests or (status == codes.forbidden and wait > 0)
     if is_busy or status == codes.request_timeout or status >= codes.server_error:
         raise Transient(f"status {status}", SourceBusy if is_busy else SourceUnavailable, wait)
@@ -194,6 +197,22 @@ def _may_have_broken_off(response: requests.Response) -> bool:
 def _in_words(seconds: float) -> str:
     """A wait. The source chose the number, so a long one is not repeated: it could be any number."""
     return f"{seconds:,.0f} s" if seconds < _LONG_WAIT_SECONDS else "more than a day"
+
+
+def _requested_wait(headers: Mapping[str, str]) -> float:
+    """Seconds until the server wants to be asked again, or until its limit of requests, which is used up, is
+    reset; 0 if it says neither."""
+    used_up = [prefix for prefix in _RATE_LIMITS if headers.get(f"{prefix}-Remaining") == "0"]
+    resets = [_until_reset(headers.get(f"{prefix}-Reset", "")) for prefix in used_up]
+    return _retry_after(headers.get("Retry-After", "")) or max(resets, default=0.0)
+
+
+def _until_reset(header: str) -> float:
+    """Seconds from a header that holds them, or the time since 1970; 0 for what is neither, such as
+    milliseconds. Clocks differ, so at least one."""
+    reset = float(header) if _SECONDS.fullmatch(header) else math.inf
+    wait = reset if reset < _FIRST_EPOCH else reset - time.time()
+    return max(wait, 1.0) if wait <= _LONG_WAIT_SECONDS else 0.0
 
 
 def _retry_after(header: str) -> float:

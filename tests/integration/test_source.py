@@ -565,6 +565,44 @@ def test_an_api_that_forbids_for_a_while_is_asked_again(user_api, stand_in):
     assert (type(error), error.problem) == (SourceBusy, "status 403, and asks to wait 3,600 s")
 
 
+@pytest.mark.parametrize("status", [403, 429])
+@pytest.mark.parametrize("prefix", ["X-RateLimit", "x-ratelimit", "X-Rate-Limit", "RateLimit"])
+@pytest.mark.parametrize("since", [0, 1970])
+def test_an_api_may_say_when_its_limit_is_reset(user_api, stand_in, status, prefix, since):
+    reset = str(int(time.time()) + 3601) if since else "3600"
+    user_api.script(b"{}", status=status, headers={f"{prefix}-Remaining": "0", f"{prefix}-Reset": reset})
+
+    error = error_of_fetch(stand_in())
+
+    assert type(error) is SourceBusy
+    assert error.problem.startswith(f"status {status}, and asks to wait 3,60")
+    assert len(user_api.requests) == 1
+
+
+def test_a_limit_that_has_just_been_reset_is_a_second_away(user_api, stand_in):
+    reset = str(int(time.time()) - 2)
+    user_api.script(b"{}", status=403, headers={"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset})
+    source = stand_in(limits=replace(LIMITS, page=5, longest_pause=3))
+
+    assert 1 <= seconds_of(lambda: source.fetch(1, 1)) < 1.5
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-RateLimit-Remaining": "1", "X-RateLimit-Reset": "3600"},
+        {"X-RateLimit-Remaining": "0"},
+        {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "soon"},
+        {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1796061173278"},
+    ],
+    ids=["not used up", "no reset", "no number", "milliseconds"],
+)
+def test_any_other_limit_is_no_reason_to_wait(user_api, stand_in, headers):
+    user_api.script(b"{}", status=403, headers=headers)
+
+    assert error_of_fetch(stand_in()).problem == "status 403"
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
