@@ -145,8 +145,9 @@ def fault_in(kind: type[User], treatments: Mapping[str, Treatment]) -> str | Non
         if not _suits(added[name], treatment):
             suitable = "text" if treatment == "token" else "text, a number, a truth value, a date or a UUID"
             return (
-                f"{name}: must be {suitable}, or a list of such; text needs a maximum length of {_LONGEST}"
-                f" or less, and a list one with which it has at most {_LONGEST_LIST} characters in all"
+                f"{name}: must be {suitable}, or a list of such; text needs a maximum length of {_LONGEST} or"
+                f" less, as Text has, and a list one with which it has at most {_LONGEST_LIST} characters in"
+                " all, as Texts and Emails have"
             )
     return None
 

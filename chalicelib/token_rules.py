@@ -12,9 +12,10 @@ from unicodedata import decimal, normalize
 def normal_forms(field: str, values: Sequence[str]) -> list[bytes]:
     """The normalised values in UTF-8; empty if nothing is left of a value.
 
-    A field without a rule of its own is normalised to NFC, without surrounding whitespace.
+    A field without a rule of its own is normalised to NFC, without surrounding whitespace; of a custom one,
+    whose meaning only its dialect knows, a value with an @ is taken for an e-mail address.
     """
-    return _OF_FIELD.get(field, _tidy)(values)
+    return _OF_FIELD.get(field, _custom if field.startswith("custom.") else _tidy)(values)
 
 
 def _tidy(values: Sequence[str]) -> list[bytes]:
@@ -23,6 +24,10 @@ def _tidy(values: Sequence[str]) -> list[bytes]:
 
 def _caseless(values: Sequence[str]) -> list[bytes]:
     return [v.strip().lower().encode() if v.isascii() else _lowered(v).encode() for v in values]
+
+
+def _custom(values: Sequence[str]) -> list[bytes]:
+    return _tidy([_lowered(v) if "@" in v else v for v in values])
 
 
 def _lowered(value: str) -> str:

@@ -26,6 +26,7 @@ Email = Annotated[
     str,  # the cleaner removes the spaces around it
     Meta(max_length=320, pattern=rf"^\s*[^{_NEVER}]+@[^.?/{_NEVER}]+(\.[^.?/{_NEVER}]+)+\s*$"),
 ]
+Emails = Annotated[list[Email], Meta(max_length=30)]
 _BORN = Meta(extra={"rule": "future"})
 BirthDate = Annotated[date, _BORN]  # not after today
 BirthMoment = Annotated[datetime, _BORN]

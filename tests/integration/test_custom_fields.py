@@ -30,10 +30,10 @@ def shown(key=PII_KEY, version=1, **changed):
     given = {
         **FULL,
         "tongue": "pt",
-        "boss": token("custom.boss", BOSS, key, version),
+        "boss": token("custom.boss", BOSS.lower(), key, version),
         "roles": ["ops", "dev"],
     }
-    aliases = [token("custom.aliases", alias, key, version) for alias in FULL["aliases"]]
+    aliases = [token("custom.aliases", alias.lower(), key, version) for alias in FULL["aliases"]]
     return given | {"seen": "2026-01-31T12:00:00.500000Z", "aliases": aliases} | changed
 
 
@@ -286,7 +286,7 @@ def test_a_token_is_looked_up_under_every_key(api, ingest, app_environment):
     ingest({1: FULL, 2: {"boss": "other@example.com"}})
     ingest({3: FULL}, PII_KEYS=keys(v1=PII_KEY, v2=OTHER_KEY))
 
-    answer = api.post("/users/lookup", {"custom": {"boss": f" {BOSS}"}})
+    answer = api.post("/users/lookup", {"custom": {"boss": f" {BOSS.upper()}"}})
 
     assert found(answer) == [uid(1), uid(3)]
     assert answer.json["items"][1]["custom"] == shown(OTHER_KEY, 2)

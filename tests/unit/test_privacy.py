@@ -407,6 +407,19 @@ def test_non_ascii_text_keeps_its_normal_form_across_releases(field, value, norm
     assert tokeniser.token(field, value) == token_by_definition(KEY, 1, field, normal)
 
 
+@pytest.mark.parametrize(
+    ("value", "normal"),
+    [
+        (" Ann.Boss@Example.COM", "ann.boss@example.com"),
+        ("Stra\u00dfe@X.de", "stra\u00dfe@x.de"),
+        (" McLean ", "McLean"),
+        ("00ub0oNGTSWTBKOLGLNR", "00ub0oNGTSWTBKOLGLNR"),
+    ],
+)
+def test_the_case_of_a_custom_value_is_ignored_if_it_has_an_at_sign(value, normal, tokeniser):
+    assert tokeniser.token("custom.manager", value) == token_by_definition(KEY, 1, "custom.manager", normal)
+
+
 @given(field=st.sampled_from([*PLAIN, *CASELESS]), value=values)
 def test_text_is_normalised_to_trimmed_nfc_and_for_some_fields_to_lower_case(field, value):
     normal = unicodedata.normalize("NFC", value)
