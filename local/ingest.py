@@ -168,7 +168,7 @@ def _removals(report: Report) -> Iterator[str]:
     if report.unknown_fields:
         named = sorted(report.unknown_names)
         more = f", and {len(named) - _REASONS_SHOWN} more" if len(named) > _REASONS_SHOWN else ""
-        suffix = f": {', '.join(named[:_REASONS_SHOWN])}{more}" if named else ""
+        suffix = f": {', '.join(named[:_REASONS_SHOWN])}{more}" if named else " (their names may be values)"
         yield f"  unknown     {report.unknown_fields:>9,}  dropped, not in the dialect{suffix}"
     if report.withheld:
         where, count = ", ".join(sorted(report.withheld)), report.withheld.total()

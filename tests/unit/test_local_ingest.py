@@ -93,7 +93,11 @@ def test_an_invalid_count_is_refused(configured, call, argv, most, capsys):
 
 @pytest.mark.parametrize(
     ("names", "said"),
-    [(set(), ""), ({*"ba"}, ": a, b"), (set("abcdefghijkl"), ": a, b, c, d, e, f, g, h, i, j, and 2 more")],
+    [
+        (set(), " (their names may be values)"),
+        ({*"ba"}, ": a, b"),
+        (set("abcdefghijkl"), ": a, b, c, d, e, f, g, h, i, j, and 2 more"),
+    ],
 )
 def test_unknown_fields_are_named_and_it_says_if_there_are_more(names, said):
     lines = list(ingest.table(a_report(unknown_fields=24, unknown_names=names)))
