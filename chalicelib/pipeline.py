@@ -33,7 +33,7 @@ _log = logging.getLogger("decant.pipeline")
 
 _MIN_RESERVE_SECONDS = 5.0  # for a page that takes longer than those before it
 _LONGEST_FETCH_SECONDS = 45.0  # of a source that hangs; it must not outlast the function
-_MOST_LOGGED = 20
+_MOST_LOGGED = 100
 
 
 def work(edges: Edges, plan: Plan, report: Report, on_page: OnPage = no_progress) -> Report:

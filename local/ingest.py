@@ -26,6 +26,7 @@ from local.errors import LocalError
 from local.folders import local_folder
 
 _REASONS_SHOWN = 10
+_NAMES_SHOWN = 100  # enough for a record of most APIs: whoever writes a dialect needs them all
 
 
 def main() -> int:
@@ -167,8 +168,8 @@ def table(report: Report) -> Iterator[str]:
 def _removals(report: Report) -> Iterator[str]:
     if report.unknown_fields:
         named = sorted(report.unknown_names)
-        more = f", and {len(named) - _REASONS_SHOWN} more" if len(named) > _REASONS_SHOWN else ""
-        suffix = f": {', '.join(named[:_REASONS_SHOWN])}{more}" if named else " (their names may be values)"
+        more = f", and {len(named) - _NAMES_SHOWN} more" if len(named) > _NAMES_SHOWN else ""
+        suffix = f": {', '.join(named[:_NAMES_SHOWN])}{more}" if named else " (their names may be values)"
         yield f"  unknown     {report.unknown_fields:>9,}  dropped, not in the dialect{suffix}"
     if report.withheld:
         where, count = ", ".join(sorted(report.withheld)), report.withheld.total()
