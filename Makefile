@@ -13,7 +13,7 @@ SPREAD = --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reo
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
-.PHONY: help install run ingest replay api-key pii-key tokens localstack localstack-down test coverage leak-test e2e check audit format screenshots clean \
+.PHONY: help install run ingest replay api-key pii-key tokens preview localstack localstack-down test coverage leak-test e2e check audit format screenshots clean \
 	package deploy destroy redrive soak bench bench-quick
 
 help: ## Show this list
@@ -39,6 +39,9 @@ pii-key: .venv/installed ## Add a key for the tokens, and print what to do next
 
 tokens: .venv/installed ## Print the token of each line of stdin; FIELD=email
 	@exec $(PY) -m local.tokens '$(FIELD)'
+
+preview: .venv/installed ## Show what the dialect makes of a page of the API on stdin; SOURCE_DIALECT=name
+	@exec $(PY) -m local.preview
 
 localstack: localstack/.venv/installed ## Deploy into LocalStack without Docker, in the background; PORT=4566
 	@exec $(PY) -m local.localstack up

@@ -20,7 +20,7 @@ from chalicelib.users import Issue, User
 
 _BACKSLASH = ord("\\")
 
-_FIELD_NAME = re.compile(r"([A-Za-z][A-Za-z_]{0,39}([0-9][A-Za-z_]{1,20})?[0-9]?(\.(?=.)|$)){1,4}")
+FIELD_NAME = re.compile(r"([A-Za-z][A-Za-z_]{0,39}([0-9][A-Za-z_]{1,20})?[0-9]?(\.(?=.)|$)){1,4}")
 _FAMILY_SIZE = 9  # up to this many records may share a value because their people are related
 
 _NO_JSON, _NO_RECORD = Issue("", "json"), Issue("", "type")
@@ -72,7 +72,7 @@ class ValidatedPage:
         """
         most = max(_FAMILY_SIZE, self.fetched / 2)
         common = {name for name, count in self.unknown_by_uid.items() if count > most}
-        return set(filter(_FIELD_NAME.fullmatch, common))
+        return set(filter(FIELD_NAME.fullmatch, common))
 
 
 def validate(body: bytes, dialect: Dialect[Any], today: date) -> ValidatedPage:

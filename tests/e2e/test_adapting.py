@@ -43,8 +43,8 @@ def blocks():
 
 BLOCKS = list(blocks())
 (SAMPLE,) = (block.text for block in BLOCKS if block.kind == "json")
-(SAID,) = (block.text for block in BLOCKS if not block.kind)
-RUN, ASK = (block.text.strip() for block in BLOCKS if block.kind == "sh")
+PREVIEWED, SAID = (block.text for block in BLOCKS if not block.kind)
+PREVIEW, RUN, ASK = (block.text.strip() for block in BLOCKS if block.kind == "sh")
 
 
 def follow(folder):
@@ -94,6 +94,17 @@ def test_the_run_and_the_answer_match_the_document(adapted, tmp_path):
         with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT language FROM users")
             assert cursor.fetchall() == [("pt",)]
+
+
+def test_the_preview_matches_the_document(adapted):
+    (adapted.folder / "page.json").write_text(SAMPLE, encoding="utf-8")
+
+    done = adapted.shell(PREVIEW)
+
+    assert done.returncode == 0, done.stderr
+    assert PREVIEWED in done.stdout
+    person = json.loads(done.stdout[done.stdout.index("{") :])
+    assert person["custom"] == {"language": "pt"}
 
 
 def test_the_check_that_the_document_names_passes(adapted):
