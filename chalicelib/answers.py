@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import Any
@@ -25,7 +25,8 @@ from chalicelib.views import Problem, RejectList, RunList, RunStarted, UserList,
 JSON, NDJSON, CSV, HTML = "application/json", "application/x-ndjson", "text/csv", "text/html"
 PROBLEM = "application/problem+json"
 
-_CONTENT_TYPES = {JSON: JSON, NDJSON: NDJSON, CSV: f"{CSV}; charset=utf-8"}
+# Of a list of people, by media type; the first is the usual one.
+CONTENT_TYPES = {JSON: JSON, NDJSON: NDJSON, CSV: f"{CSV}; charset=utf-8"}
 SECURITY = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -48,11 +49,14 @@ _GATEWAY_TITLES = {
     413: "Body too large",
 }
 
-_LOCKED = "55P03"  # lock_not_available: the wait for a lock timed out
+# Status, title and detail, by the SQLSTATE of a statement that Postgres refused.
+_REFUSED = {
+    "57014": (503, "Postgres takes too long", ""),  # query_canceled: the statement timed out
+    "55P03": (503, "Postgres is busy", "nothing was changed; try again"),  # a wait for a lock timed out
+    "23503": (409, "Still in use", "another table refers to it; nothing was changed"),  # a foreign key's
+}
 _OUT_OF_RESOURCES = "53"  # the class of insufficient resources
 _SILENT = "Postgres does not answer, or not in time"
-_CANCELLED = "57014"  # query_canceled: the statement timed out
-_REFERENCED = "23503"  # foreign_key_violation
 
 _log = logging.getLogger("decant.answers")
 
@@ -116,16 +120,12 @@ def problem_of(error: DecantError, request_id: str) -> Answer:
     _log.error("%s: %s", type(error).__name__, error, extra={"request_id": request_id})
     if isinstance(error, ConfigError | KeysOvertaken):
         return problem(500, "Misconfigured", "nothing was changed; the log says what is wrong", request_id)
-    if isinstance(error, StoreError) and error.sqlstate == _CANCELLED:
-        return problem(503, "Postgres takes too long", request_id=request_id)
+    if isinstance(error, StoreError) and error.sqlstate in _REFUSED:
+        return problem(*_REFUSED[error.sqlstate], request_id)
     if isinstance(error, StoreUnavailable):
         is_short = (error.sqlstate or "").startswith(_OUT_OF_RESOURCES)
         title = "Postgres lacks disk, memory or connections" if is_short else _SILENT
         return problem(503, title, request_id=request_id)
-    if isinstance(error, StoreError) and error.sqlstate == _LOCKED:
-        return problem(503, "Postgres is busy", "nothing was changed; try again", request_id)
-    if isinstance(error, StoreError) and error.sqlstate == _REFERENCED:
-        return problem(409, "Still in use", "another table refers to it; nothing was changed", request_id)
     if isinstance(error, AwsError):
         return problem(503, "The run cannot be started now", "it is recorded as failed", request_id)
     return problem(500, "Internal error", request_id=request_id)
@@ -173,8 +173,8 @@ def user_list(request: Any, people: UserList, dialect: Callable[[], Any]) -> Ans
     """A page of people, in the media type that the caller prefers, with a link to the next page. CSV has a
     column for each custom field of the dialect.
     """
-    media = _preferred_media(request.headers.get("accept", "*/*"), (JSON, NDJSON, CSV))
-    headers = {"Content-Type": _CONTENT_TYPES[media], "X-Data-Source": "postgres", "Vary": "Accept"}
+    media = _preferred_media(request.headers.get("accept", "*/*"))
+    headers = {"Content-Type": CONTENT_TYPES[media], "X-Data-Source": "postgres", "Vary": "Accept"}
     return Answer(_serialised(people, media, dialect), {**headers, **_next(request, people.next)})
 
 
@@ -197,13 +197,14 @@ def _serialised(people: UserList, media: str, dialect: Callable[[], Any]) -> str
     return table.as_csv(people.items, dialect().custom) if media == CSV else encode(people).decode()
 
 
-def _preferred_media(accept: str, offered: Sequence[str]) -> str:
-    """The offered type that the caller prefers, the first of equals. Raises RequestError with 406 if none."""
+def _preferred_media(accept: str) -> str:
+    """The type of a list that the caller prefers, the first of equals. Raises RequestError with 406 if
+    there is none."""
     ranges = map(_preference, (accept.strip() or "*/*").split(","))
     weights = dict(sorted(ranges))  # of a range that is repeated, the greatest weight
-    best = max(offered, key=lambda media: _quality(media, weights))
+    best = max(CONTENT_TYPES, key=lambda media: _quality(media, weights))
     if not _quality(best, weights):
-        raise RequestError(406, "Not acceptable", f"available as {', '.join(offered)}")
+        raise RequestError(406, "Not acceptable", f"available as {', '.join(CONTENT_TYPES)}")
     return best
 
 

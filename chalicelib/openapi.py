@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from chalicelib import __version__, custom, forms, shapes, stats, views
-from chalicelib.answers import CSV, JSON, NDJSON, PROBLEM
+from chalicelib.answers import CONTENT_TYPES, CSV, JSON, NDJSON, PROBLEM
 from chalicelib.gate import Route
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 _REF = "#/components/schemas/{name}"
 _ABOUT = "People, as tokens and generalised values. Send an API key as `Authorization: Bearer …`."
 
-_MEDIA = {views.UserList: (JSON, NDJSON, CSV)}
 _EXAMPLES = {
     NDJSON: {"examples": ['{"uid":"f80b9b0d-c04d-4a77-86b5-43981186a788","version":1}\n']},
     CSV: {"examples": ["uid,version\r\nf80b9b0d-c04d-4a77-86b5-43981186a788,1\r\n"]},
@@ -156,7 +155,7 @@ def _success(route: Route) -> dict[str, Any]:
 
 
 def _media(route: Route) -> tuple[str, ...]:
-    return _MEDIA.get(route.returns, (route.media,))
+    return tuple(CONTENT_TYPES) if route.returns is views.UserList else (route.media,)
 
 
 def _headers(route: Route) -> dict[str, Any]:
