@@ -13,6 +13,7 @@ from unicodedata import normalize
 
 import msgspec
 import pandas as pd
+from msgspec import Struct
 
 from chalicelib import custom
 from chalicelib.users import Address, Coordinates, Employment, Subscription, User
@@ -20,27 +21,11 @@ from chalicelib.users import Address, Coordinates, Employment, Subscription, Use
 _MISSING = {"", "n/a"}
 _LONGEST_MISSING = max(map(len, _MISSING))
 
-# Text columns, and their paths in a user.
-_TEXT = {
-    "first_name": "first_name",
-    "last_name": "last_name",
-    "username": "username",
-    "email": "email",
-    "phone_number": "phone_number",
-    "social_insurance_number": "social_insurance_number",
-    "gender": "gender",
-}
-_ADDRESS = {name: name for name in ("city", "state", "country", "zip_code", "street_name", "street_address")}
-_EMPLOYMENT = {"employment_title": "title", "employment_key_skill": "key_skill"}
-_SUBSCRIPTION = {
-    "subscription_plan": "plan",
-    "subscription_status": "status",
-    "subscription_payment_method": "payment_method",
-    "subscription_term": "term",
-}
-_of_user, _of_address, _of_employment, _of_subscription = (
-    attrgetter(*paths.values()) for paths in (_TEXT, _ADDRESS, _EMPLOYMENT, _SUBSCRIPTION)
-)
+# The text fields of a user and of what it holds.
+_USER = ("first_name", "last_name", "username", "email", "phone_number", "social_insurance_number", "gender")
+_ADDRESS = ("city", "state", "country", "zip_code", "street_name", "street_address")
+_EMPLOYMENT = ("title", "key_skill")
+_SUBSCRIPTION = ("plan", "status", "payment_method", "term")
 _NO_ADDRESS, _NOWHERE = Address(), Coordinates()
 _NO_EMPLOYMENT, _NO_SUBSCRIPTION = Employment(), Subscription()
 
@@ -84,16 +69,16 @@ def _raw_text(users: list[User], addresses: list[Address]) -> dict[str, Sequence
     employments = [user.employment or _NO_EMPLOYMENT for user in users]
     subscriptions = [user.subscription or _NO_SUBSCRIPTION for user in users]
     return {
-        **_columns(_TEXT, map(_of_user, users)),
-        **_columns(_ADDRESS, map(_of_address, addresses)),
-        **_columns(_EMPLOYMENT, map(_of_employment, employments)),
-        **_columns(_SUBSCRIPTION, map(_of_subscription, subscriptions)),
+        **_columns(_USER, users),
+        **_columns(_ADDRESS, addresses),
+        **_columns(_EMPLOYMENT, employments, "employment_"),
+        **_columns(_SUBSCRIPTION, subscriptions, "subscription_"),
     }
 
 
-def _columns(names: Collection[str], rows: Iterable[tuple[Any, ...]]) -> dict[str, Sequence[Any]]:
-    columns = list(zip(*rows, strict=True)) or [()] * len(names)
-    return dict(zip(names, columns, strict=True))
+def _columns(names: Sequence[str], structs: Iterable[Struct], prefix: str = "") -> dict[str, Sequence[Any]]:
+    columns = list(zip(*map(attrgetter(*names), structs), strict=True)) or [()] * len(names)
+    return {f"{prefix}{name}": column for name, column in zip(names, columns, strict=True)}
 
 
 def _custom(column: Sequence[Any]) -> list[Any]:
