@@ -25,11 +25,11 @@ PATH_PARAMETERS = {  # by parameter; all others are UUIDs
 }
 
 
+_NEXT = Meta(description="The `next` of the previous page.")
+_Uuid = Annotated[str, Meta(pattern=UUID.pattern, max_length=36)]  # else a newline may follow
+
 Limit = Annotated[int, Meta(ge=1, le=1000, description="Maximum number of items.")]
-Cursor = Annotated[
-    str,
-    Meta(max_length=100, pattern="^[A-Za-z0-9_-]+={0,2}$", description="The `next` of the previous page."),
-]
+Cursor = Annotated[str, Meta(max_length=100, pattern="^[A-Za-z0-9_-]+={0,2}$"), _NEXT]
 Filter = Annotated[
     str,
     Meta(
@@ -54,24 +54,11 @@ Street = Annotated[
 # JSON has one type of number: 5.0 is as whole as 5.
 Pages = Annotated[float, Meta(ge=1, le=MAX_PAGES, multiple_of=1, examples=[20])]
 PageSize = Annotated[float, Meta(ge=1, le=MAX_PAGE_SIZE, multiple_of=1, examples=[1000])]
-RunId = Annotated[
-    str,
-    Meta(
-        pattern=UUID.pattern,
-        max_length=36,  # else a newline may follow
-        description="The id of a run.",
-    ),
-]
+RunId = Annotated[_Uuid, Meta(description="The id of a run.")]
 
-RunCursor = Annotated[
-    str, Meta(pattern=UUID.pattern, max_length=36, description="The `next` of the previous page.")
-]
+RunCursor = Annotated[_Uuid, _NEXT]
 RunStatus = Annotated[Status, Meta(description="Only the runs with this status.")]
-RejectCursor = Annotated[
-    str,
-    Meta(pattern="^[0-9]{1,9}-[0-9]{1,9}$", description="The `next` of the previous page."),
-]
-
+RejectCursor = Annotated[str, Meta(pattern="^[0-9]{1,9}-[0-9]{1,9}$"), _NEXT]
 
 CustomFilter = Annotated[
     dict[str, Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]],
