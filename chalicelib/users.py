@@ -116,7 +116,7 @@ _OWN_NAMES = {
 }
 
 
-def misfit(error: Exception, custom: Collection[str] = ()) -> str:
+def misfit(error: Exception, custom: Collection[str]) -> str:
     """The path of the ``User``'s field, or of the custom one, that msgspec's message is about; empty if there
     is none. The rest of the message may hold a value."""
     found = _AT.search(str(error))

@@ -32,7 +32,7 @@ class Signer:
             raise ConfigError("SOURCE_TOKEN_KEY", "must be an RSA private key in PEM, not encrypted")
         self._key = key
 
-    def assertion(self, claims: Mapping[str, Any], key_id: str | None = None) -> str:
+    def assertion(self, claims: Mapping[str, Any], key_id: str | None) -> str:
         """A JWT with these claims, which begins to be valid now. ``key_id`` says which key signs it."""
         now = int(time.time())
         times = {"iat": now, "exp": now + _SECONDS, "jti": str(uuid4())}

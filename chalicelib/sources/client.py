@@ -49,8 +49,8 @@ class Source:
         self._tokens = AccessTokens(token_url, self._limits, token_key) if token_url else None
 
     def fetch(self, page: int, size: int, cursor: Cursor | None = None) -> bytes:
-        """The body of one page (from 1), to which the page before it gave a cursor if the API pages by them.
-        Raises SourceUnavailable or SourceInvalid."""
+        """The body of one page (from 1). ``cursor`` is added to its query: what the page before it gave, what
+        limits it to changes, or both. Raises SourceUnavailable or SourceInvalid."""
         deadline = time.monotonic() + self._limits.page
         attempts = Retrying(
             retry=retry_if_exception_type(Transient),
