@@ -20,7 +20,7 @@ from chalicelib.errors import (
     StoreError,
     StoreUnavailable,
 )
-from chalicelib.views import Problem, RejectList, RunList, RunStarted, UserList, encode
+from chalicelib.views import Problem, RejectList, RunList, RunStarted, UserList, as_json, encode
 
 JSON, NDJSON, CSV, HTML = "application/json", "application/x-ndjson", "text/csv", "text/html"
 PROBLEM = "application/problem+json"
@@ -110,7 +110,7 @@ def asset(version: str, name: str) -> Answer:
 def problem(status: int, title: str, detail: str = "", request_id: str = "") -> Answer:
     """A problem document."""
     document = Problem(title, status, detail, request_id)
-    return Answer(encode(document).decode(), {"Content-Type": PROBLEM}, status)
+    return Answer(as_json(document), {"Content-Type": PROBLEM}, status)
 
 
 def problem_of(error: DecantError, request_id: str) -> Answer:
@@ -193,8 +193,8 @@ def _next(request: Any, cursor: str | None) -> dict[str, str]:
 
 def _serialised(people: UserList, media: str, dialect: Callable[[], Any]) -> str:
     if media == NDJSON:
-        return "".join(f"{encode(person).decode()}\n" for person in people.items)
-    return table.as_csv(people.items, dialect().custom) if media == CSV else encode(people).decode()
+        return "".join(f"{as_json(person)}\n" for person in people.items)
+    return table.as_csv(people.items, dialect().custom) if media == CSV else as_json(people)
 
 
 def _preferred_media(accept: str) -> str:

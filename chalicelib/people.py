@@ -14,7 +14,7 @@ from chalicelib.errors import ConfigError, RequestError, TokenError
 from chalicelib.forms import Lookup, Page, Users
 from chalicelib.ledger import Erased, KeyInUse
 from chalicelib.privacy import KeyLedger, Tokeniser, refuse_wrong_keys
-from chalicelib.views import Receipt, UserList, UserView, encode
+from chalicelib.views import Receipt, UserList, UserView, as_json, encode
 
 if TYPE_CHECKING:
     from chalicelib.dialect import Dialect
@@ -76,7 +76,7 @@ def list_users(store: Store, tokeniser: Tokeniser, query: Users, dialect: Dialec
     if "updated_since" in filters:
         filters["updated_since"] = _in_utc(filters["updated_since"])
     if "custom" in filters:
-        filters["custom"] = [encode(_kept_values(dialect(), filters["custom"])).decode()]
+        filters["custom"] = [as_json(_kept_values(dialect(), filters["custom"]))]
     return _page(store, tokeniser, query, filters, filters)
 
 
@@ -142,7 +142,7 @@ def _custom_candidates(tokeniser: Tokeniser, dialect: "Dialect[Any]", values: Ma
     names = sorted(values)
     by_field = [tokeniser.candidates(custom.column(name), values[name]) for name in names]
     by_key = [dict(zip(names, tokens, strict=True)) for tokens in zip(*by_field, strict=True)]
-    return [encode(custom.sought(dialect.user_type, tokens)).decode() for tokens in by_key]
+    return [as_json(custom.sought(dialect.user_type, tokens)) for tokens in by_key]
 
 
 def _given(form: Struct) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def _page(
 def _fit_response(people: list[UserView]) -> list[UserView]:
     """Halves the list until it fits a response, whose body is a JSON string; the next page has the rest."""
     fit = _ALWAYS_FIT if all(person.custom is None for person in people) else _ALWAYS_FIT_WITH_CUSTOM
-    while len(people) > fit and len(encode(encode(people).decode())) > _LARGEST_LIST_BYTES:
+    while len(people) > fit and len(encode(as_json(people))) > _LARGEST_LIST_BYTES:
         people = people[: len(people) // 2]
     return people
 

@@ -233,4 +233,4 @@ def columns_json(
     }
     if len(set(map(len, encoded.values()))) > 1:
         raise ValueError("columns of different lengths")  # Postgres would pad the shorter ones with NULL
-    return {name: views.encode(values).decode() for name, values in encoded.items()}
+    return {name: views.as_json(values) for name, values in encoded.items()}

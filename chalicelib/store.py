@@ -4,7 +4,6 @@ Uses no session state (locks, temporary tables, SET outside a transaction), so a
 Reads set nothing at all, since RDS Proxy may reserve a connection for a client that does.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -32,7 +31,7 @@ from chalicelib.pool import Connection, Pool
 from chalicelib.queries import sql
 from chalicelib.retries import retry_once, retrying
 from chalicelib.stats import FEW_DISTINCT, SMALL_GROUP, risk_view, stats_view
-from chalicelib.views import RejectView, Run, UserView, encode, read_user, user_views
+from chalicelib.views import RejectView, Run, UserView, as_json, encode, read_user, user_views
 
 _Result = tuple[list[str], list[tuple[Any, ...]]]  # the columns' names, and the rows
 
@@ -74,12 +73,12 @@ class Store:
     def reconcile_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]:
         """Compares keys, by their proofs, with those of the stored data; returns what is wrong. Also records
         the newest key, forgets unneeded ones, and ends seals that no erasure could find."""
-        values = {"proofs": json.dumps(proofs), "newest": max(proofs), "given_up": list(given_up)}
+        values = {"proofs": as_json(proofs), "newest": max(proofs), "given_up": list(given_up)}
         return [KeyTrouble(*row) for row in self._rows("reconcile_keys", values)]
 
     def unmatched_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[int]:
         """The versions of stored people's keys that are not among these keys, nor given up."""
-        rows = self._rows("unmatched_keys", {"proofs": json.dumps(proofs), "given_up": list(given_up)})
+        rows = self._rows("unmatched_keys", {"proofs": as_json(proofs), "given_up": list(given_up)})
         return [version for (version,) in rows]
 
     def open_run(self, request: RunRequest, contract_hash: str, key_version: int) -> OpenedRun:
@@ -107,16 +106,16 @@ class Store:
             "total": load.total,
             "custom": None,
             **load.columns,
-            "rejects": encode(load.rejects).decode(),
+            "rejects": as_json(load.rejects),
             "duplicate": load.duplicate,
             "filtered": load.filtered,
             "gone": list(load.gone),
-            "key": encode(load.key).decode(),
+            "key": as_json(load.key),
             "key_version": load.key.version,
             "seal_days": load.seal_days,
             "unknown_fields": load.unknown_fields,
             "withheld": load.withheld,
-            "filled": encode(load.filled).decode(),
+            "filled": as_json(load.filled),
             "replay_of": load.replay.run_id if load.replay else None,
             "replayed": list(load.replay.positions) if load.replay else [],
             "sealed_at": load.replay.sealed_at if load.replay else None,
@@ -140,15 +139,15 @@ class Store:
 
     def finish_page(self, run_id: str, timings: Mapping[str, float]) -> ReportStatus:
         """Adds a queued page's timings; ends the run if it was the last. Returns its status, or "ended"."""
-        rows = self._rows("finish_page", {"run_id": run_id, "timings": json.dumps(dict(timings))})
+        rows = self._rows("finish_page", {"run_id": run_id, "timings": as_json(timings)})
         return rows[0][0] if rows else "ended"
 
     def note_rejects(
         self, run_id: str, page: int, rejects: Sequence[RejectRow], key: KeyInUse, seal_days: int = 0
     ) -> None:
         """Stores the rejects of a page that is not loaded. Raises KeysOvertaken, and then stores nothing."""
-        values = {"run_id": run_id, "page": page, "rejects": encode(rejects).decode(), "seal_days": seal_days}
-        if self._rows("note_rejects", values | {"key": encode(key).decode()})[0][0]:
+        values = {"run_id": run_id, "page": page, "rejects": as_json(rejects), "seal_days": seal_days}
+        if self._rows("note_rejects", values | {"key": as_json(key)})[0][0]:
             raise KeysOvertaken("note_rejects")
 
     def sealed_pages(self, run_id: str) -> list[int]:
@@ -162,7 +161,7 @@ class Store:
 
     def finish_run(self, run_id: str, ending: Ending) -> Counts | None:
         """Ends a run; None if it had ended otherwise. A partial run without a loaded page becomes failed."""
-        values = asdict(ending) | {"run_id": run_id, "timings": json.dumps(dict(ending.timings))}
+        values = asdict(ending) | {"run_id": run_id, "timings": as_json(ending.timings)}
         rows = self._rows("finish_run", values)
         return Counts(*rows[0]) if rows else None
 
@@ -200,7 +199,7 @@ class Store:
         erases nothing.
         """
         newest, *older = uid_tokens
-        values = {"uid": uid, "uid_token": newest, "older_tokens": older, "key": encode(key).decode()}
+        values = {"uid": uid, "uid_token": newest, "older_tokens": older, "key": as_json(key)}
         if rows := self._rows("erase", values):
             return Erased(*rows[0])
         raise KeysOvertaken("erase")

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from chalicelib.custom import column
-from chalicelib.views import UserView, encode
+from chalicelib.views import UserView, as_json
 
 
 def as_csv(people: Sequence[UserView], custom_fields: Collection[str]) -> str:
@@ -38,4 +38,4 @@ def _written(values: Iterable[Any]) -> Iterator[Any]:
         if isinstance(value, Struct):
             yield from _written(structs.astuple(value))
         else:
-            yield encode(value).decode() if isinstance(value, bool | list) else value  # as in JSON
+            yield as_json(value) if isinstance(value, bool | list) else value  # as in JSON

@@ -208,6 +208,11 @@ class Health(Struct):
     last_success_age_seconds: float | None
 
 
+def as_json(value: Any) -> str:
+    """The JSON of a value, as text."""
+    return encode(value).decode()
+
+
 def user_views(columns: Mapping[str, Iterable[Any]]) -> Iterator[UserView]:
     """The views of people, from the stored columns by name."""
     nested = {
