@@ -14,17 +14,15 @@ def note_place(edges: Edges, plan: Plan, report: Report, error: DecantError) -> 
     """
     if not isinstance(error, TimeUp | SourceBusy) or plan.trigger != "schedule" or error.page == 1:
         return
-    reading, place = report.reading, "there"
+    reading, next_page, place = report.reading, error.page, "there"
     if edges.source.dialect.paging.by_cursor:
         cursor = json.dumps(reading.cursor_in_hand).encode()
         if edges.quarantine is None or len(cursor) > edges.quarantine.largest:
             return
         reading.sealed_cursor = edges.quarantine.seal_cursor(cursor, edges.source.name, error.page)
-        report.next_page = error.page
     elif reading.ends_short and report.pages > 1:  # whether others follow, only the next page tells
-        report.next_page, place = error.page - 1, "one page earlier"
-    else:
-        report.next_page = error.page
+        next_page, place = error.page - 1, "one page earlier"
+    report.next_page = next_page
     report.error = f"{report.error}; the next scheduled run continues {place}"
 
 
