@@ -26,7 +26,7 @@ NOT_IN_SETTINGS = ("SECRET_ID", "INGEST_SCHEDULE", "ALLOWED_ORIGIN", "LOG_LEVEL"
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings. Fields that hold secrets are not in the repr; times are in seconds."""
+    """All settings. Fields that hold secrets are not in the repr."""
 
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)

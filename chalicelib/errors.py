@@ -26,7 +26,7 @@ No message holds a value from a record, a secret, or a URL's query.
 from pathlib import Path
 from traceback import extract_tb
 
-STOPPED_ON_REQUEST = "stopped on request"  # the error of a stopped run, in stop_run.sql too
+STOPPED_ON_REQUEST = "stopped on request"  # a run's error, also in stop_run.sql and why_not_loaded.sql
 MADE_BY_MIGRATIONS = {"42P01": "table", "42703": "column", "42883": "function"}  # by SQLSTATE
 
 
