@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import socket
 import sys
 import time
@@ -11,12 +10,11 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from local import settings
 from local.processes import Child, free_port
 from local.run import http_server_argv
+from tests.checkout import ROOT, environment
 from tests.keys import API_KEY
 
-ROOT = Path(__file__).parent.parent
 START_SECONDS, RUN_SECONDS = 30, 30
 
 
@@ -69,11 +67,10 @@ class Server:
 def serving(folder, **chosen):
     """`chalice local` with these settings; its output goes to a log."""
     port = free_port()
-    outside = {name: value for name, value in os.environ.items() if name not in settings.NAMES}
     child = Child(
         "chalice local",
         [sys.executable, *http_server_argv(port)],
-        env={**outside, **chosen, "PYTHONUNBUFFERED": "1"},
+        env=environment(**chosen, PYTHONUNBUFFERED="1"),
         cwd=ROOT,
         log=folder / "http.log",
     )

@@ -10,7 +10,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from chalicelib import views
-from chalicelib.dialect import Cursor, Dialect
+from chalicelib.dialect import Dialect
 from chalicelib.errors import LeaseLost
 from chalicelib.ledger import (
     Counts,
@@ -25,6 +25,7 @@ from chalicelib.ledger import (
     RunRequest,
     SealedReject,
 )
+from chalicelib.paging import Cursor
 from chalicelib.prepare import columns_json
 from chalicelib.privacy import Tokeniser
 from chalicelib.sources import random_data_api

@@ -1,15 +1,14 @@
 """CORS: off unless an origin is configured, then exact. It is read at import, so tests use a new process."""
 
 import json
-import os
 import subprocess
 import sys
 
 import pytest
 
-from local import settings
+from tests.checkout import ROOT, environment
 from tests.fakes import uid
-from tests.integration.api_support import ROOT, ROUTES, pii_keys, sample_path
+from tests.integration.api_support import ROUTES, pii_keys, sample_path
 from tests.keys import PII_KEY
 
 ORIGIN = "https://dashboard.example.com"
@@ -45,10 +44,9 @@ REFUSALS = [
 
 
 def run(requests, **changes):
-    outside = {name: value for name, value in os.environ.items() if name not in settings.NAMES}
     return subprocess.run(
         [sys.executable, "-c", PROGRAM],
-        cwd=ROOT, env=outside | SETTINGS | changes, input=json.dumps(requests), capture_output=True,
+        cwd=ROOT, env=environment(**SETTINGS | changes), input=json.dumps(requests), capture_output=True,
         text=True, check=False, timeout=30,
     )  # fmt: skip
 

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from local import settings
 from local.postgres import Postgres
 from local.processes import free_port, listening
 from local.run import http_server_argv
 from local.valkey import Valkey
+from tests import checkout
 from tests.leaks import writes
 from tests.leaks.source import Source
 
@@ -81,7 +81,6 @@ class System:
 
     def start(self, name: str, argv: Sequence[str], environment: Mapping[str, str]) -> Process:
         """Starts a Python program with these settings and no others. The caller must end it."""
-        outside = {name: value for name, value in os.environ.items() if name not in settings.NAMES}
         own = {
             "PYTHONPATH": os.pathsep.join((str(self._site), str(ROOT))),
             "PYTHONUNBUFFERED": "1",
@@ -91,7 +90,7 @@ class System:
         stdout, stderr = self.outputs / f"{draft}.stdout", self.outputs / f"{draft}.stderr"
         with stdout.open("xb") as out, stderr.open("xb") as err:
             popen = subprocess.Popen(
-                [sys.executable, *argv], env={**outside, **environment, **own}, cwd=self.work,
+                [sys.executable, *argv], env=checkout.environment(**{**environment, **own}), cwd=self.work,
                 stdin=subprocess.DEVNULL, stdout=out, stderr=err,
             )  # fmt: skip
         return Process(popen, stdout, stderr)

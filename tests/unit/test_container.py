@@ -1,29 +1,25 @@
 """What a container does before its program starts: it makes the keys once and passes them to the program."""
 
 import json
-import os
 import stat
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from chalicelib import config
 from local import settings
-
-ROOT = Path(__file__).parents[2]
+from tests.checkout import ROOT, environment
 
 
 @pytest.fixture
 def container(tmp_path):
     """Runs the container's command with two folders as its volumes."""
 
-    def run(*arguments, **environment):
-        ours = {name: value for name, value in os.environ.items() if name not in settings.NAMES}
+    def run(*arguments, **changes):
         return subprocess.run(
             [sys.executable, "-m", "local.container", *arguments],
-            cwd=ROOT, env={**ours, "DECANT_LOCAL_DIR": str(tmp_path / "keys"), **environment},
+            cwd=ROOT, env=environment(DECANT_LOCAL_DIR=str(tmp_path / "keys"), **changes),
             capture_output=True, text=True, check=False, timeout=30,
         )  # fmt: skip
 

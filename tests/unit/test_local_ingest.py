@@ -14,14 +14,14 @@ from chalicelib.report import Report
 from local import ingest, keys, lock, migrate, settings, signals, stack
 from local.errors import LocalError
 from local.stack import running_stack
+from tests.checkout import environment
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A checkout's `.local`, with no settings in the environment and in `.env`."""
     monkeypatch.setattr(settings, "ROOT", tmp_path)
-    monkeypatch.setattr(os, "environ", {k: v for k, v in os.environ.items() if k not in settings.NAMES})
-    os.environ["DECANT_LOCAL_DIR"] = str(tmp_path / "local")
+    monkeypatch.setattr(os, "environ", environment(DECANT_LOCAL_DIR=str(tmp_path / "local")))
     (tmp_path / "local").mkdir()
     return tmp_path / "local"
 

@@ -5,13 +5,14 @@ import os
 import pytest
 
 from chalicelib.errors import ConfigError, Stopped
-from local import run, settings
+from local import run
 from local.errors import LocalError
+from tests.checkout import environment
 
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch):
-    monkeypatch.setattr(os, "environ", {k: v for k, v in os.environ.items() if k not in settings.NAMES})
+    monkeypatch.setattr(os, "environ", environment())
 
 
 @pytest.mark.parametrize(
