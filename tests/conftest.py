@@ -3,7 +3,6 @@
 They never touch the developer's. A unit test that uses none of these fixtures starts nothing.
 """
 
-import base64
 import contextlib
 import json
 import logging
@@ -25,7 +24,7 @@ from local import settings
 from local.postgres import Postgres
 from local.user_api import UserApi
 from local.valkey import Valkey
-from tests.keys import API_KEY, KEY_WITHOUT_SCOPES, PII_KEY
+from tests.keys import API_KEY, KEY_WITHOUT_SCOPES, PII_KEY, pii_keys
 
 TTL_SECONDS = 120
 
@@ -200,7 +199,7 @@ def app_environment(
         REDIS_URL=valkey.url,
         SOURCE_URL=user_api.url("random-data-api"),
         SOURCE_PAGE_SIZE="20",
-        PII_KEYS=json.dumps({"1": base64.b64encode(PII_KEY).decode()}),
+        PII_KEYS=pii_keys({1: PII_KEY}),
         API_KEYS=json.dumps({key_hash(API_KEY): sorted(SCOPES), key_hash(KEY_WITHOUT_SCOPES): []}),
     )
     yield change

@@ -24,8 +24,8 @@ from local.valkey import Valkey
 from tests.chalice_local import Server, serving
 from tests.conftest import TTL_SECONDS, Sql
 from tests.fakes import FakeSource
-from tests.integration.api_support import KEYS, pii_keys
-from tests.keys import PII_KEY
+from tests.integration.api_support import KEYS
+from tests.keys import PII_KEY, pii_keys
 
 RUNS = 50
 PAGE_SIZE = 120

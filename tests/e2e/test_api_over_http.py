@@ -28,8 +28,8 @@ from local.user_api import UserApi
 from tests import curl
 from tests.chalice_local import RUN_SECONDS, Server, serving
 from tests.conftest import Sql
-from tests.integration.api_support import crowd, load, pii_keys
-from tests.keys import API_KEY, PII_KEY
+from tests.integration.api_support import crowd, load
+from tests.keys import API_KEY, PII_KEY, pii_keys
 
 ROOT = Path(__file__).parent.parent.parent
 FUZZ_SEED = 20260131

@@ -1,8 +1,6 @@
 """The app behind wires that can be disturbed, and next to it an undisturbed one for comparison."""
 
-import base64
 import contextlib
-import json
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,7 +18,7 @@ from tests.faults.child import Order, Outcome, Run, preload
 from tests.faults.invariants import Problem
 from tests.faults.source import PAGES, SIZE, ChangingUserApi
 from tests.faults.wire import Wire
-from tests.keys import PII_KEY
+from tests.keys import PII_KEY, pii_keys
 
 _SCHEDULED = Order()
 _PATIENCE_SECONDS = 30
@@ -157,6 +155,6 @@ class Trial:
             "SOURCE_URL": self.source.url("random-data-api"),
             "SOURCE_PAGES": str(PAGES),
             "SOURCE_PAGE_SIZE": str(SIZE),
-            "PII_KEYS": json.dumps({"1": base64.b64encode(PII_KEY).decode()}),
+            "PII_KEYS": pii_keys({1: PII_KEY}),
             "API_KEYS": "{}",
         }

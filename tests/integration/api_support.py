@@ -1,6 +1,5 @@
 """The API as its clients see it: Chalice's test client over real servers, keys of every scope, people."""
 
-import base64
 import json
 import random
 from collections.abc import Mapping
@@ -120,11 +119,6 @@ class Api:
         while pages[-1].status == 200 and (following := pages[-1].next_path):
             pages.append(self.get(following, **{name: how[name] for name in how if name != "query"}))
         return pages
-
-
-def pii_keys(keys):
-    """The value of the setting PII_KEYS; None for a key that was given up."""
-    return json.dumps({version: key and base64.b64encode(key).decode() for version, key in keys.items()})
 
 
 def sample_path(path):

@@ -8,8 +8,8 @@ import pytest
 
 from tests.checkout import ROOT, environment
 from tests.fakes import uid
-from tests.integration.api_support import ROUTES, pii_keys, sample_path
-from tests.keys import PII_KEY
+from tests.integration.api_support import ROUTES, sample_path
+from tests.keys import PII_KEY, pii_keys
 
 ORIGIN = "https://dashboard.example.com"
 

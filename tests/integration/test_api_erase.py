@@ -15,8 +15,8 @@ from chalicelib.cache import Cache
 from chalicelib.ledger import RunRequest
 from tests.builders import RANDOM_DATA_API
 from tests.fakes import page_load, person, uid
-from tests.integration.api_support import ERASE, load, pii_keys
-from tests.keys import PII_KEY
+from tests.integration.api_support import ERASE, load
+from tests.keys import PII_KEY, pii_keys
 from tests.waiting import until
 
 WHO, KEY = f"/users/{uid(1)}", f"user:{uid(1)}"

@@ -10,8 +10,8 @@ from chalicelib.forms import Lookup
 from chalicelib.privacy import Tokeniser
 from tests.builders import RANDOM_DATA_API
 from tests.fakes import key, person, uid
-from tests.integration.api_support import load, pii_keys
-from tests.keys import PII_KEY
+from tests.integration.api_support import load
+from tests.keys import PII_KEY, pii_keys
 
 OLD, BOTH, NEW = {1: PII_KEY}, {1: PII_KEY, 2: b"2" * 32}, {2: b"2" * 32}
 

@@ -19,7 +19,8 @@ from chalicelib.privacy import Tokeniser
 from chalicelib.sources.client import Source
 from tests.builders import RANDOM_DATA_API
 from tests.fakes import page_load, person, reject, token, uid
-from tests.integration.api_support import OPERATE, READ, load, pii_keys
+from tests.integration.api_support import OPERATE, READ, load
+from tests.keys import pii_keys
 from tests.waiting import until
 
 CONTEXT = LambdaContext("ingest", 128, max_runtime_ms=900_000)  # what Lambda passes to a handler

@@ -16,8 +16,8 @@ from chalicelib.sources import randomuser
 from chalicelib.store import Store
 from tests.concurrency import at_once
 from tests.fakes import key, person, token
-from tests.integration.api_support import crowd, load, pii_keys
-from tests.keys import PII_KEY
+from tests.integration.api_support import crowd, load
+from tests.keys import PII_KEY, pii_keys
 
 KINDS = ("country", "birth_decade", "plan", "gender", "key_version")
 

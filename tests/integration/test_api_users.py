@@ -16,8 +16,8 @@ import pytest
 from chalicelib import wiring
 from chalicelib.ledger import RunRequest
 from tests.fakes import KEY, page_load, person, uid
-from tests.integration.api_support import ROOT, crowd, load, pii_keys
-from tests.keys import PII_KEY
+from tests.integration.api_support import ROOT, crowd, load
+from tests.keys import PII_KEY, pii_keys
 
 NOBODY = {"items": [], "next": None}
 KEPT_TEXTS = ["gender", "employment_title", "employment_key_skill", "city", "state", "country"]

@@ -14,8 +14,8 @@ from chalicelib.opening import open_run
 from chalicelib.users import Text, User
 from tests.builders import leaves_of, use
 from tests.fakes import uid
-from tests.integration.test_ingest import OTHER_KEY, keys, token
-from tests.keys import PII_KEY
+from tests.integration.test_ingest import OTHER_KEY, token
+from tests.keys import PII_KEY, pii_keys
 from tests.unit.test_custom import EMPLOYEES, Employee
 
 BOSS = "Ann.Boss@example.com"
@@ -284,7 +284,7 @@ def test_a_filtered_list_is_paged(api, ingest):
 
 def test_a_token_is_looked_up_under_every_key(api, ingest, app_environment):
     ingest({1: FULL, 2: {"boss": "other@example.com"}})
-    ingest({3: FULL}, PII_KEYS=keys(v1=PII_KEY, v2=OTHER_KEY))
+    ingest({3: FULL}, PII_KEYS=pii_keys({1: PII_KEY, 2: OTHER_KEY}))
 
     answer = api.post("/users/lookup", {"custom": {"boss": f" {BOSS.upper()}"}})
 

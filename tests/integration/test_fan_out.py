@@ -30,8 +30,8 @@ from chalicelib.errors import (
 from chalicelib.ledger import OUTCOMES, Ending, RunRequest
 from tests.builders import RANDOM_DATA_API, paged
 from tests.fakes import page_load, person, uid
-from tests.integration.api_support import ROOT, pii_keys
-from tests.keys import PII_KEY
+from tests.integration.api_support import ROOT
+from tests.keys import PII_KEY, pii_keys
 from tests.waiting import until
 
 PAGES, SIZE, MOST_RECEIVES = 12, 5, 3

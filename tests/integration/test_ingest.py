@@ -6,7 +6,6 @@ The expected rows are computed here independently, from the raw page and the des
 import base64
 import hashlib
 import hmac
-import json
 import unicodedata
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -23,7 +22,7 @@ from chalicelib.sources import random_data_api
 from chalicelib.users import Email, Personal, User
 from tests.builders import MISSING, RANDOM_DATA_API, leaves_of, use
 from tests.fakes import person, uid
-from tests.keys import PII_KEY
+from tests.keys import PII_KEY, pii_keys
 
 OTHER_KEY = PII_KEY[::-1]
 both = pytest.mark.parametrize("dialect", ["random-data-api", "randomuser"])
@@ -408,14 +407,10 @@ def test_an_unexpected_error_is_in_the_ledger_with_type_and_place(ingest, sql, m
 # Keys and erasures
 
 
-def keys(**by_version: bytes) -> str:
-    return json.dumps({name[1:]: base64.b64encode(key).decode() for name, key in by_version.items()})
-
-
 def test_a_person_seen_again_after_a_rotation_is_stored_under_the_new_key(app_environment, ingest_body, sql):
     page = RANDOM_DATA_API.page(RANDOM_DATA_API.record({"first_name": "Anna"}))
     ingest_body(page)
-    app_environment(PII_KEYS=keys(v1=PII_KEY, v2=OTHER_KEY))
+    app_environment(PII_KEYS=pii_keys({1: PII_KEY, 2: OTHER_KEY}))
 
     report = ingest_body(page)
 
@@ -430,7 +425,7 @@ def test_an_erased_person_does_not_come_back_even_after_a_rotation(app_environme
     people = [RANDOM_DATA_API.record({"uid": uid(number)}) for number in range(3)]
 
     reports = [ingest_body(RANDOM_DATA_API.page(*people))]
-    app_environment(PII_KEYS=keys(v1=PII_KEY, v2=OTHER_KEY))
+    app_environment(PII_KEYS=pii_keys({1: PII_KEY, 2: OTHER_KEY}))
     reports.append(ingest_body(RANDOM_DATA_API.page(*people)))
 
     assert [report.suppressed for report in reports] == [1, 1]

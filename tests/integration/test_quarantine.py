@@ -21,8 +21,7 @@ from chalicelib.quarantine import Quarantine
 from chalicelib.store import Store
 from tests.builders import APIS, RANDOM_DATA_API
 from tests.fakes import uid
-from tests.integration.api_support import pii_keys
-from tests.keys import PII_KEY
+from tests.keys import PII_KEY, pii_keys
 
 KEY = base64.b64encode(b"a key of the quarantine, 32 byte").decode()
 BAD = "no-address-of-anybody"

@@ -11,8 +11,8 @@ from chalicelib.errors import ConfigError
 from chalicelib.privacy import Tokeniser
 from tests.builders import RANDOM_DATA_API
 from tests.fakes import uid
-from tests.integration.api_support import ROOT, pii_keys
-from tests.keys import PII_KEY
+from tests.integration.api_support import ROOT
+from tests.keys import PII_KEY, pii_keys
 
 KEYS = {1: PII_KEY, 2: b"2" * 32, 3: b"3" * 32}
 OLD, BOTH, NEW = {1: KEYS[1]}, {1: KEYS[1], 2: KEYS[2]}, {2: KEYS[2]}

@@ -10,8 +10,7 @@ import pytest
 
 from chalicelib import aws, wiring
 from chalicelib.access import key_hash
-from tests.integration.api_support import pii_keys
-from tests.keys import API_KEY, PII_KEY
+from tests.keys import API_KEY, PII_KEY, pii_keys
 
 ROTATED = {1: PII_KEY, 2: b"2" * 32}
 

@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 from chalicelib.access import key_hash
 from local.processes import free_port
-from tests.integration.api_support import ROOT, pii_keys
+from tests.integration.api_support import ROOT
+from tests.keys import pii_keys
 
 API_KEY, TOKEN_KEY, SEAL_KEY = (
     "decant_key-that-nobody-may-see",

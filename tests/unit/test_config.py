@@ -14,13 +14,14 @@ import pytest
 from chalicelib import config
 from chalicelib.access import key_hash
 from chalicelib.errors import ConfigError
+from tests.keys import pii_keys
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(range(32, 64))
 NEEDED = {
     "DATABASE_URL": "postgresql://decant:db-password@db.example/decant",
     "REDIS_URL": "rediss://:redis-password@cache.example:6379/0",
     "SOURCE_URL": "https://user:source-password@api.example/users?seed=source-seed",
-    "PII_KEYS": json.dumps({"1": base64.b64encode(KEY).decode()}),
+    "PII_KEYS": pii_keys({1: KEY}),
 }
 READER = key_hash("reader-key")
 IN_LAMBDA = NEEDED | {

@@ -1,12 +1,12 @@
 """What a cold start loads. Each claim is checked in an interpreter of its own."""
 
-import base64
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.keys import pii_keys
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,7 +58,7 @@ SETTINGS = {
     "DATABASE_URL": "postgresql://localhost",
     "REDIS_URL": "redis://localhost",
     "SOURCE_URL": "http://localhost",
-    "PII_KEYS": json.dumps({"1": base64.b64encode(bytes(32)).decode()}),
+    "PII_KEYS": pii_keys({1: bytes(32)}),
 }
 
 

@@ -1,19 +1,17 @@
 """`make tokens FIELD=email`: the tokens that Decant stores, for values that are read line by line."""
 
 import io
-import json
 import sys
-from base64 import b64encode
 
 import pytest
 
 from chalicelib.privacy import TREATMENT_OF, Tokeniser
 from local import settings, tokens
 from tests.builders import use
-from tests.keys import PII_KEY
+from tests.keys import PII_KEY, pii_keys
 from tests.unit.test_custom import EMPLOYEES
 
-KEYS = json.dumps({"1": b64encode(PII_KEY).decode()})
+KEYS = pii_keys({1: PII_KEY})
 
 
 @pytest.fixture
