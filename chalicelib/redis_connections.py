@@ -91,13 +91,12 @@ class Connections:
         try:
             return self._use(work)
         except (redis.RedisError, ValueError) as error:  # ValueError: a malformed host or answer
-            failure, is_replica = Unanswered(error), isinstance(error, redis.ReadOnlyError)
+            failure = Unanswered(error)
         finally:
             self._slots.release()
             if self._closed:
                 self._close_idle()
-        if is_replica:  # no longer the primary: its name may resolve to another server by now
-            self._close_idle()
+        self._close_idle()  # they may have the same refusal yet to read, or a server that is a replica by now
         raise failure
 
     def _use(self, work: Callable[[_Line], T]) -> T:

@@ -103,6 +103,14 @@ def test_a_refusal_of_what_was_sent_fails_the_next_command_and_no_other(redis):
     assert redis.ask(("SET", "key", "two"), ("GET", "key")) == [b"OK", b"two"]
 
 
+def test_what_was_refused_on_two_connections_fails_one_command(redis):
+    redis._lend(lambda line: [line.send([("NOSUCH",)]), redis.send(("NOSUCH",))])
+    with pytest.raises(Unanswered):
+        redis.ask(("PING",))
+
+    assert redis.ask(("PING",)) == [b"PONG"]
+
+
 def test_user_and_password_are_decoded_from_the_url(connect, valkey, redis_client):
     redis_client.execute_command("ACL", "SETUSER", "ann", "on", ">p@ss/word:", "~*", "+@all")
     try:
