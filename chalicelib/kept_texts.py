@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal
 from html import unescape
-from itertools import compress
 from typing import Any
 from unicodedata import normalize
 from urllib.parse import unquote
@@ -33,15 +32,16 @@ def withhold(
         texts = [value if type(value) is str else _written(value) for value in values]
         if not _is_identifying(" x ".join(texts)):
             continue  # nearly always; a search for each text would take longer
-        if identifying := set(compress(values, map(_is_identifying, texts))):
-            withheld[name] = sum(value in identifying for value in columns[name])
-            cleared[name] = [_rest(value) if value in identifying else value for value in columns[name]]
+        if rests := {value: rest for value in values if (rest := _rest(value)) != value}:
+            withheld[name] = sum(value in rests for value in columns[name])
+            cleared[name] = [rests.get(value, value) for value in columns[name]]
     return cleared, withheld
 
 
 def _rest(value: Any) -> Any:
-    values = value if type(value) is tuple else ()
-    return tuple(one for one in values if not _is_identifying(_written(one))) or None
+    if type(value) is tuple:
+        return tuple(one for one in value if _rest(one) is not None) or None
+    return None if _is_identifying(_written(value)) else value
 
 
 def _written(value: Any) -> str:

@@ -83,6 +83,7 @@ def test_other_texts_are_kept(text):
 
 def test_two_texts_are_not_read_as_one():
     assert withhold("12345", "67890", "@home.at")[1] == {}
+    assert withhold(("12345", "67890", "@home.at"), ("@home.at",))[1] == {}
 
 
 def test_columns_that_are_not_kept_as_they_are_are_not_touched():
