@@ -147,7 +147,8 @@ class Dialect(Generic[T]):
             returned, declared = type(user).__name__, self.user_type.__name__
             problem = f"to_user of {self.name} returns a {returned}, but its user_type is {declared}"
             raise ConfigError("SOURCE_DIALECT", problem)
-        plain = msgspec.to_builtins(user, builtin_types=(date, UUID), enc_hook=_plain)
+        # sorts a set, which passes for a list, and which each process has in another order
+        plain = msgspec.to_builtins(user, builtin_types=(date, UUID), enc_hook=_plain, order="deterministic")
         checked = msgspec.convert(plain, self.user_type)
         if infinite := not_finite(checked, self.custom):
             raise ValueError(f"Number out of range - at `$.{infinite}`")
