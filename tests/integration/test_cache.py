@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 
@@ -124,6 +124,17 @@ def test_a_refused_answer_is_noticed_with_the_next_read(cache, people, redis_cli
 
     assert warnings_in(caplog) == ["redis is unavailable (OutOfMemoryError); trying again in 5 s"]
     assert (cache.get_counts().errors, redis_client.dbsize()) == (1, 0)
+
+
+def test_an_answer_that_cannot_be_sent_to_redis_is_an_outage(cache, people, redis_down, caplog):
+    people.bodies[WHO] = body(1)
+
+    with ExitStack() as stack:
+        people.meanwhile = lambda: [stack.enter_context(redis_down()), cache._redis._close_idle()]
+        assert cache.get_user(WHO) == Answer(body(1), "postgres")
+
+    assert warnings_in(caplog) == ["redis is unavailable (ConnectionError); trying again in 5 s"]
+    assert (cache.get_counts().errors, cache.get_counts().fills) == (1, 0)
 
 
 def test_a_slow_reader_does_not_overwrite_what_was_loaded_meanwhile(cache, people, redis_client):

@@ -155,7 +155,7 @@ def test_sequential_calls_need_one_connection(redis, redis_client):
 
 def test_nothing_stays_open_after_close(redis, redis_client):
     redis.ask(("PING",))
-    redis.close()
+    redis._lend(lambda line: [line.ask([("PING",)], PATIENCE), redis.ask(("PING",)), redis.close()])
 
     assert len(redis_client.client_list()) == 1
 

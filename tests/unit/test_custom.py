@@ -144,6 +144,7 @@ def test_a_kept_field_has_a_single_value_or_a_list_of_them(kind):
         list[Text],
         Annotated[list[str], Meta(max_length=5)],
         Annotated[list[Text], Meta(max_length=51)],
+        Annotated[list[Annotated[str, Meta(max_length=501)]], Meta(max_length=1)],
         Annotated[list[Annotated[str, Meta(max_length=1)]], Meta(max_length=251)],
         Annotated[list[Text | None], Meta(max_length=5)],
         Annotated[list[Text | int], Meta(max_length=5)],
