@@ -372,6 +372,17 @@ def test_a_watchdog_that_cannot_be_started_is_started_with_the_next_query(store,
     assert refusals == []
 
 
+def test_a_connection_is_not_cut_after_its_work(store):
+    def used(conn):
+        conn.cursor().execute("SELECT")
+        return conn
+
+    conn = store._pool.run("user", used, 0.1)
+    time.sleep(0.6)
+
+    assert store._pool.run("user", used, 5) is conn
+
+
 # Loading people
 
 
