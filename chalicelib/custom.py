@@ -167,6 +167,8 @@ def _suits(kind: Any, treatment: Treatment) -> bool:
     (only,) = single_types
     if not isinstance(only, inspect.ListType):
         return _longest(only, treatment) <= _LONGEST
+    if shapes.element(kind) is None:  # such as a Sequence, which a filter would take for a single value
+        return False
     longest = _longest(_bare(only.item_type), treatment)
     return longest <= _LONGEST and (only.max_length or inf) * longest <= _LONGEST_LIST
 

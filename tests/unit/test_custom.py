@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -152,6 +153,7 @@ def test_a_kept_field_has_a_single_value_or_a_list_of_them(kind):
         Annotated[list[Address], Meta(max_length=5)],
         Texts | Text,
         tuple[Text, ...],
+        Annotated[Sequence[Text], Meta(max_length=5)],
         dict,
         Address,
         Address | None,
