@@ -301,6 +301,12 @@ def test_a_subclass_that_the_dialect_does_not_name_is_refused():
         users_of({}, dialect=replace(EMPLOYEES, user_type=User, custom={}))
 
 
+def test_a_list_has_up_to_fifty_texts_of_two_hundred_characters():
+    roles = ("x" * 200,) * 50
+
+    assert columns_of({"roles": roles})["custom.roles"] == [roles]
+
+
 def test_a_set_that_a_dialect_makes_is_a_sorted_list():
     roles = [f"role {number}" for number in range(10, 40)]
     dialect = replace(EMPLOYEES, to_user=lambda one: Person(uid=one.id, roles=set(roles)))
