@@ -22,6 +22,7 @@ ELSEWHERE = {
     "make test": (".ci/run", "make test"),
     "make leak-test": ("pyproject.toml", 'testpaths = ["tests"]'),  # tests/leaks, with a report
     "make clean": ("tests/checkout.py", "make clean"),  # after each test here
+    "make preview": ("docs/adapting.md", "make preview < page.json"),  # which test_adapting.py follows
     "make localstack": ("tests/e2e/in_localstack/cloud.py", '"local.localstack", "up"'),
     "make localstack-down": ("tests/e2e/in_localstack/cloud.py", '"local.localstack", "down"'),
     "make deploy": ("tests/unit/test_infra_deploy.py", "deploy.main()"),
