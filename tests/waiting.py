@@ -6,6 +6,8 @@ from typing import TypeVar
 
 import psutil
 
+from local.processes import Child
+
 T = TypeVar("T")
 
 
@@ -22,6 +24,12 @@ def seconds_of(work: Callable[[], object]) -> float:
     started = time.monotonic()
     work()
     return time.monotonic() - started
+
+
+def recognisable(child: Child) -> Child:
+    """The child, once its command line can be read: a moment after it has started, it is still empty."""
+    until(lambda: psutil.Process(child.pid).cmdline()[1:] == child.argv[1:])
+    return child
 
 
 def gone(pid: int) -> bool:

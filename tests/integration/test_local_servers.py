@@ -28,7 +28,7 @@ from local.postgres import Postgres
 from local.stack import Stack
 from local.valkey import Valkey
 from local.watch import _restart, watch
-from tests.waiting import gone, until
+from tests.waiting import gone, recognisable, until
 
 ROOT = Path(__file__).parent.parent.parent
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to run Postgres as somebody else")
@@ -406,8 +406,8 @@ def test_valkey_comes_back_on_the_same_port_and_empty(tmp_path):
 )
 def test_a_recorded_child_is_ended_but_not_another_process_with_its_id(tmp_path, other):
     sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
-    ours = processes.Child("ours", sleep, env={}, cwd=tmp_path)
-    stranger = processes.Child("stranger", sleep, env={}, cwd=tmp_path)
+    ours = recognisable(processes.Child("ours", sleep, env={}, cwd=tmp_path))
+    stranger = recognisable(processes.Child("stranger", sleep, env={}, cwd=tmp_path))
     record = tmp_path / "children.json"
     processes.record(record, ours)
     processes.record(record, stranger)
@@ -428,7 +428,8 @@ def test_a_server_in_another_folder_is_none_of_ours(tmp_path):
     (tmp_path / "theirs").mkdir()
     sleep = [shutil.which("sleep"), "60"]
     ours, theirs = (
-        processes.Child("sleep", sleep, env={}, cwd=folder) for folder in (tmp_path, tmp_path / "theirs")
+        recognisable(processes.Child("sleep", sleep, env={}, cwd=folder))
+        for folder in (tmp_path, tmp_path / "theirs")
     )
     try:
         assert [found.pid for found in processes.processes_in(tmp_path, "sleep")] == [ours.pid]

@@ -12,6 +12,7 @@ from chalicelib.errors import Stopped
 from local import clean, deployment, keys, processes, run, signals
 from local.errors import LocalError, PortTaken
 from local.stack import Stack, record_file, running_stack
+from tests.waiting import recognisable
 
 DATABASE = {"DATABASE_URL": "postgresql://127.0.0.1/theirs"}
 
@@ -43,7 +44,7 @@ def test_with_a_secret_nothing_is_added_and_nothing_starts(tmp_path):
 def sleeper(tmp_path):
     """Starts a child that is recorded, as if by a run that was then killed."""
     argv = [sys.executable, "-c", "import time; time.sleep(600)"]
-    child = processes.Child("sleeper", argv, env={}, cwd=tmp_path)
+    child = recognisable(processes.Child("sleeper", argv, env={}, cwd=tmp_path))
     processes.record(record_file(tmp_path), child)
     yield child
     child.stop()
