@@ -149,8 +149,8 @@ class Cache:
         return Answer(body, "postgres")
 
     def _fill(self, *command: str | bytes | int) -> bool:
-        """Does not wait for the answer, which the connection's next command reads, unless Redis was
-        unavailable: then only an answer shows that it is back. Whether it was sent."""
+        """Whether the command was sent. Its answer, which the connection's next command reads, is not waited
+        for unless Redis was unavailable: then only an answer shows that it is back."""
         if self._is_down:
             return bool(self._ask(*command, writes=True))
         try:

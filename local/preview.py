@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from chalicelib import sources, telemetry
-from chalicelib.config import Settings
+from chalicelib import telemetry
 from chalicelib.dialect import Dialect
 from chalicelib.edges import Edges, Plan
 from chalicelib.errors import ConfigError, SourceInvalid
@@ -47,9 +46,8 @@ class _Page:
 def main() -> int:
     telemetry.guard()
     try:
-        dialect = sources.named(settings.chosen().get("SOURCE_DIALECT") or Settings.source_dialect)
         with output.while_read():
-            print(*preview(dialect, sys.stdin.buffer.read()), sep="\n")
+            print(*preview(settings.dialect(), sys.stdin.buffer.read()), sep="\n")
     except KeyboardInterrupt:
         return 130
     except (LocalError, ConfigError, SourceInvalid, OSError) as error:
@@ -67,7 +65,7 @@ def preview(dialect: Dialect[Any], body: bytes) -> Iterator[str]:
         return  # which only a replay can
     counts = {"to store": len(load.drafts), "rejected": len(load.rejects), "filtered": load.filtered}
     counts["of a uid that comes again"] = load.duplicate
-    yield f"records: {load.fetched:,}: {', '.join(f'{count:,} {what}' for what, count in counts.items())}"
+    yield f"records: {load.fetched:,} ({', '.join(f'{count:,} {what}' for what, count in counts.items())})"
     yield from _rejects(load)
     yield from _unknown(validate(body, dialect, datetime.now(UTC).date()).unknown)
     for name, count in sorted(report.withheld.items()):

@@ -1,6 +1,6 @@
 """The settings of this checkout: the environment wins over `.env`, `.env` over what `make run` publishes.
 
-This module only passes them on; `chalicelib.config` interprets them.
+Most are only passed on: `chalicelib.config` interprets them.
 """
 
 import contextlib
@@ -9,10 +9,12 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from dotenv import dotenv_values
 
-from chalicelib import config
+from chalicelib import config, sources
+from chalicelib.dialect import Dialect
 from local.errors import LocalError
 from local.folders import ROOT, write_private
 
@@ -35,6 +37,11 @@ def chosen() -> dict[str, str]:
     if garbled := sorted(name for name, value in values.items() if re.search("[\udc80-\udcff]", value)):
         raise LocalError(f"{', '.join(garbled)}: not UTF-8")  # for which Python writes these characters
     return values
+
+
+def dialect() -> Dialect[Any]:
+    """The source's dialect. Raises LocalError as ``chosen`` does, or ConfigError if there is none."""
+    return sources.named(chosen().get("SOURCE_DIALECT") or config.Settings.source_dialect)
 
 
 def published(folder: Path) -> dict[str, str]:

@@ -8,8 +8,8 @@ import argparse
 import sys
 from itertools import islice
 
-from chalicelib import sources, telemetry
-from chalicelib.config import Settings, parse_pii_keys
+from chalicelib import telemetry
+from chalicelib.config import parse_pii_keys
 from chalicelib.errors import ConfigError, TokenError
 from chalicelib.privacy import Tokeniser, treatments_of
 from local import keys, output, settings
@@ -40,8 +40,8 @@ def main() -> int:
 
 def _tokenised_fields() -> list[str]:
     """Decant's, and the custom ones of the source's dialect, such as ``custom.manager``."""
-    dialect = sources.named(settings.chosen().get("SOURCE_DIALECT") or Settings.source_dialect)
-    return [name for name, treatment in treatments_of(dialect.custom).items() if treatment == "token"]
+    treatments = treatments_of(settings.dialect().custom)
+    return [name for name, treatment in treatments.items() if treatment == "token"]
 
 
 def _known_keys() -> str:

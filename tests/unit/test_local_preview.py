@@ -48,7 +48,7 @@ def test_a_page_becomes_counts_names_and_one_person(shown):
     head = lines.index("{")
     assert (status, err) == (0, "")
     assert lines[:head] == [
-        "records: 5: 2 to store, 1 rejected, 1 filtered, 1 of a uid that comes again",
+        "records: 5 (2 to store, 1 rejected, 1 filtered, 1 of a uid that comes again)",
         "rejected: record 2, custom.boss: conversion",
         "unknown: shoe_size, 2 (not in the dialect, so dropped)",
         "unknown: 1 more, whose names may be values",
@@ -85,7 +85,7 @@ def test_where_the_next_page_is_and_how_many_records_there_are(shown):
 def test_many_rejects_are_summed_up(shown):
     _, lines, _ = shown(json.dumps([{"id": n} for n in range(23)]).encode())
 
-    assert lines[0] == "records: 23: 0 to store, 23 rejected, 0 filtered, 0 of a uid that comes again"
+    assert lines[0] == "records: 23 (0 to store, 23 rejected, 0 filtered, 0 of a uid that comes again)"
     assert lines[20:] == ["rejected: record 20, id: type", "rejected: 3 more"]
 
 
