@@ -27,10 +27,11 @@ from chalicelib.sources import random_data_api
 from chalicelib.sources.client import Source
 from chalicelib.sources.exchange import Limits, Reply
 from local.processes import free_port
+from local.user_api import ROUTES
 from tests.builders import paged
 from tests.waiting import seconds_of
 
-DIALECTS = {name: sources.named(name) for name in sources.names()}
+DIALECTS = {name: sources.named(name) for name in ROUTES}
 LIMITS = Limits(
     connect=0.5, read=0.4, page=1.2, attempts=4, pause=0.02, longest_pause=0.1, body_bytes=1_000_000
 )

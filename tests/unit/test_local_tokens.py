@@ -82,7 +82,7 @@ def test_another_field_is_refused(made, field):
 
 
 def test_a_dialect_that_does_not_exist_is_named(made):
-    status, _, err = made(b"x", PII_KEYS=KEYS, SOURCE_DIALECT="members")
+    status, _, err = made(b"x", PII_KEYS=KEYS, SOURCE_DIALECT="nobodys")
 
     assert status == 1
     assert err.startswith("make tokens: SOURCE_DIALECT: must be one of ")

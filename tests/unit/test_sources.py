@@ -34,21 +34,22 @@ def test_a_built_in_dialect():
     assert sources.named("random-data-api") is random_data_api.DIALECT
 
 
-@pytest.mark.parametrize("name", ["our-members", "our_members"])
+@pytest.mark.parametrize("name", ["our-cats", "our_cats"])
 def test_a_new_file_is_all_that_a_dialect_takes(added, name):
-    added("our_members", FILE.format(name))
+    before = sources.names()
+    added("our_cats", FILE.format(name))
 
     assert sources.named(name).name == name
-    assert sources.names() == ["random-data-api", "randomuser", name]
+    assert sources.names() == [*before, name]
 
 
 def test_a_dialect_has_the_name_of_its_file(added):
-    added("members", FILE.format("people"))
+    added("our_cats", FILE.format("our-dogs"))
 
-    for name in "members", "people":
+    for name in "our-cats", "our-dogs":
         with pytest.raises(ConfigError) as refused:
             sources.named(name)
-        assert str(refused.value) == "SOURCE_DIALECT: the dialect in members.py has another name, people"
+        assert str(refused.value) == "SOURCE_DIALECT: the dialect in our_cats.py has another name, our-dogs"
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,11 @@ def test_a_dialect_has_the_name_of_its_file(added):
 def test_there_is_no_other_dialect(name):
     with pytest.raises(ConfigError) as refused:
         sources.named(name)
-    assert str(refused.value) == "SOURCE_DIALECT: must be one of random-data-api, randomuser"
+    assert str(refused.value) == f"SOURCE_DIALECT: must be one of {', '.join(sources.names())}"
+
+
+def test_the_built_in_dialects_are_listed():
+    assert {"random-data-api", "randomuser"} <= set(sources.names())
 
 
 def test_a_file_that_cannot_be_imported_does_not_keep_another_from_being_used(added):
