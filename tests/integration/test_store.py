@@ -260,6 +260,38 @@ def test_texts_that_an_earlier_version_should_not_have_kept_are_cleared(migrated
         assert store.load_page(page_load(open_run(store), person(1, city="Linz"))).updated == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "stays"),
+    [
+        ("jane%40example.com", False),
+        ("jane&#64;example.com", False),
+        ("jane&#x40;example.com", False),
+        ("jane&commat;example.com", False),
+        ("%30%31%35%31%32%33%34%35%36", False),
+        ("+49&nbsp;171&nbsp;5550123", False),
+        ("0151%2F23456789", False),
+        ("Research & Development, 100%", True),
+        ("R&amp;D %26 Sales", True),
+        ("S%C3%A3o Paulo", True),
+    ],
+)
+def test_encoded_texts_that_an_earlier_version_should_not_have_kept_are_cleared(
+    migrated_up_to, empty_database_url, text, stays
+):
+    texts = {"gender": "Female", "title": text, "city": text, "state": "Linz"}
+    with migrated_up_to("0019_custom") as store:
+        with contextlib.closing(psycopg2.connect(empty_database_url)) as old, old, old.cursor() as cursor:
+            cursor.execute(INSERTED, {**texts, "uid": uid(1), "run_id": uid(99)})
+
+        store.migrate()
+
+        found = json.loads(store.get_user(uid(1)))
+        home, work = found["address"], found["employment"]
+        left = text if stays else None
+        assert (found["gender"], work["title"], home["city"], home["state"]) == ("Female", left, left, "Linz")
+        assert found["version"] == (1 if stays else 2)
+
+
 def test_a_person_whose_text_was_cleared_is_as_old_as_before(migrated_up_to, empty_database_url):
     """Otherwise the replay of a record that was sealed since would be dropped."""
     with migrated_up_to("0007_droppable") as store, contextlib.closing(Sql(empty_database_url)) as sql:
