@@ -1,6 +1,7 @@
 """What a container does before its program starts: it makes the keys once and passes them to the program."""
 
 import json
+import shutil
 import stat
 import subprocess
 import sys
@@ -14,12 +15,15 @@ from tests.checkout import ROOT, environment
 
 @pytest.fixture
 def container(tmp_path):
-    """Runs the container's command with two folders as its volumes."""
+    """Runs the container's command with two folders as its volumes, and without the developer's `.env`."""
+    image = tmp_path / "image"
+    for package in ("chalicelib", "local"):
+        shutil.copytree(ROOT / package, image / package, ignore=shutil.ignore_patterns("__pycache__"))
 
     def run(*arguments, **changes):
         return subprocess.run(
             [sys.executable, "-m", "local.container", *arguments],
-            cwd=ROOT, env=environment(DECANT_LOCAL_DIR=str(tmp_path / "keys"), **changes),
+            cwd=image, env=environment(DECANT_LOCAL_DIR=str(tmp_path / "keys"), **changes),
             capture_output=True, text=True, check=False, timeout=30,
         )  # fmt: skip
 
