@@ -1,14 +1,15 @@
--- Kept texts whose e-mail address or long number is written as in a URL or in HTML (jane%40example.com, &#64;), which
--- version 0.2.0 did not recognise. The next load of a person corrects what is cleared here by mistake.
+-- Kept texts whose e-mail address or long number is written as in a URL or in HTML (jane%40example.com, &#64;), also if
+-- encoded repeatedly, which version 0.2.0 did not recognise. The next load of a person corrects what is cleared here by
+-- mistake.
 CREATE FUNCTION kept(value text) RETURNS text
     LANGUAGE sql STABLE
     RETURN CASE
         WHEN value ~ '[%&]' AND regexp_replace(
                 regexp_replace(
-                    regexp_replace(value, '%40|&#0*64(?!\d);?|&#x0*40(?![\da-f]);?|&commat;', '@', 'gi'),
-                    '%3(\d)', '\1', 'g'
+                    regexp_replace(value, '%(25)*40|&(amp;)*(#0*64(?!\d);?|#x0*40(?![\da-f]);?|commat;)', '@', 'gi'),
+                    '%(?:25)*3(\d)', '\1', 'g'
                 ),
-                '%[\da-f]{2}|&#?\w+;', ' ', 'gi'
+                '%(25)*[\da-f]{2}|&(amp;)*#?\w+;', ' ', 'gi'
             ) ~ '\d((\W|_){0,3}\d){8}|[^\s@](@[^\s@]|\s*@\s*[^\s@]+\.\w)'
         THEN NULL
         ELSE value
