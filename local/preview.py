@@ -15,7 +15,7 @@ from typing import Any
 from chalicelib import telemetry
 from chalicelib.dialect import Dialect
 from chalicelib.edges import Edges, Plan
-from chalicelib.errors import ConfigError, SourceInvalid
+from chalicelib.errors import DecantError, safe
 from chalicelib.ledger import PageLoad
 from chalicelib.paging import Cursor
 from chalicelib.prepare import prepare
@@ -47,13 +47,23 @@ def main() -> int:
     telemetry.guard()
     try:
         with output.while_read():
-            print(*preview(settings.dialect(), sys.stdin.buffer.read()), sep="\n")
+            print(*_lines(settings.dialect(), sys.stdin.buffer.read()), sep="\n")
     except KeyboardInterrupt:
         return 130
-    except (LocalError, ConfigError, SourceInvalid, OSError) as error:
+    except (LocalError, DecantError, OSError) as error:
         print(f"make preview: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _lines(dialect: Dialect[Any], body: bytes) -> list[str]:
+    """The whole preview. Raises DecantError, also for an exception of the dialect's, whose text may hold a
+    value."""
+    try:
+        return list(preview(dialect, body))
+    except Exception as error:  # noqa: BLE001
+        failure = safe(error)
+    raise failure
 
 
 def preview(dialect: Dialect[Any], body: bytes) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 from dataclasses import replace
 from uuid import UUID
@@ -107,6 +108,16 @@ def test_a_dialect_that_contradicts_itself_is_an_error(shown):
 
     assert "finds another uid than to_user gives" in shown(json.dumps(SEVERAL).encode(), other)[2]
     assert shown(b"[]", name="none-such")[2].startswith("make preview: SOURCE_DIALECT: must be one of")
+
+
+def test_an_exception_of_the_dialects_shows_its_place_and_no_value(shown):
+    def to_user(one):
+        raise AssertionError(one.boss)
+
+    _, lines, err = shown(json.dumps(SEVERAL[:1]).encode(), replace(EMPLOYEES, to_user=to_user))
+
+    assert lines == []
+    assert re.fullmatch(r"make preview: AssertionError at test_local_preview\.py:\d+ \(from .+\)\n", err)
 
 
 def test_it_ends_when_nobody_reads_it_any_more(shown, unread_stdout):
