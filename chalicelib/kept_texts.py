@@ -16,6 +16,7 @@ from urllib.parse import unquote
 _ADDRESS = re.compile(r"[^\s@](@[^\s@]|\s*@\s*[^\s@]+\.\w)")
 # Nine digits, as phone, insurance and card numbers have, but a date has not; separators do not count.
 _NUMBER = re.compile(r"\d(?:[\W_]{0,3}\d){8}")
+_MOST_ENCODINGS = 3  # of one text, each within the other; more do not happen by mistake
 
 
 def withhold(
@@ -54,6 +55,13 @@ def _written(value: Any) -> str:
 
 
 def _is_identifying(text: str) -> bool:
-    plain = unescape(unquote(text)) if "%" in text or "&" in text else text  # jane%40example.com, &#64;
+    plain = _decoded(text) if "%" in text or "&" in text else text
     plain = plain if plain.isascii() else normalize("NFKC", plain)  # full-width digits and signs
     return bool(("@" in plain and _ADDRESS.search(plain)) or _NUMBER.search(plain))
+
+
+def _decoded(text: str) -> str:
+    """A text as in a URL or in HTML (``jane%40example.com``, ``&#64;``), also if encoded repeatedly."""
+    for _ in range(_MOST_ENCODINGS):
+        text = unescape(unquote(text))
+    return text
