@@ -161,21 +161,24 @@ class Cache:
         return True
 
     def _compute_stats(self) -> Answer:
-        """One container computes; the others wait for its result, but not forever."""
-        has_lock = self._ask("SET", _STATS_LOCK, b"", "NX", "EX", _STATS_WAIT_SECONDS, writes=True)
-        deadline = time.monotonic() + _STATS_WAIT_SECONDS
+        """One container computes; others wait for its result, but not forever, and take over if it fails."""
+        give_up_at = lock_until = time.monotonic() + _STATS_WAIT_SECONDS
+        has_lock = False
         try:
             while self._may_ask():
+                lock_until = time.monotonic() + _STATS_WAIT_SECONDS
+                lock = "SET", _STATS_LOCK, b"", "NX", "EX", _STATS_WAIT_SECONDS
+                has_lock = bool(self._ask(*lock, writes=True))
                 cached = self._ask("GET", _STATS)  # may have been set just before this container got the lock
                 if isinstance(cached, bytes):
                     return Answer(cached, "redis")
-                if has_lock or time.monotonic() >= deadline:
+                if has_lock or time.monotonic() >= give_up_at:
                     break
                 time.sleep(0.05)
             body = self._store.stats()
             self._ask("SET", _STATS, body, "EX", _STATS_SECONDS, writes=True)
         finally:
-            if has_lock and time.monotonic() < deadline:  # else another container may hold it
+            if has_lock and time.monotonic() < lock_until:  # else another container may hold it
                 self._ask("DEL", _STATS_LOCK)
         return Answer(body, "postgres")
 

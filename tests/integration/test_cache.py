@@ -278,6 +278,19 @@ def test_nobody_waits_forever_for_statistics_that_another_container_computes(
             redis_client.set("stats", b"{}")  # ends the wait in any case
 
 
+def test_statistics_that_another_container_failed_to_compute_are_not_waited_for(cache, redis_client):
+    redis_client.set("stats:lock", b"")
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(cache.get_stats)
+        try:
+            time.sleep(0.3)
+            assert not asked.done()
+            redis_client.delete("stats:lock")  # without a result
+            assert asked.result(timeout=3).source == "postgres"
+        finally:
+            redis_client.set("stats", b"{}")  # ends the wait in any case
+
+
 # Redis outages
 
 
