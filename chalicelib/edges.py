@@ -8,11 +8,11 @@ from typing import Any, Protocol
 from chalicelib import opening
 from chalicelib.dialect import Dialect
 from chalicelib.ledger import (
+    Counts,
     KeyInUse,
     Loaded,
     PageLoad,
     RejectRow,
-    ReportStatus,
     RunRequest,
     SealedReject,
     Trigger,
@@ -37,8 +37,7 @@ class Store(opening.Ledger, Protocol):
 
     def load_page(self, load: PageLoad) -> Loaded | None: ...
     def claim_page(self, run_id: str, page: int, contract_hash: str, key_version: int) -> bool: ...
-    def finish_page(self, run_id: str, timings: Mapping[str, float]) -> ReportStatus: ...
-    def get_run(self, run_id: str) -> Any: ...
+    def finish_page(self, run_id: str, timings: Mapping[str, float]) -> Counts | None: ...
     def note_rejects(
         self, run_id: str, page: int, rejects: Sequence[RejectRow], key: KeyInUse, seal_days: int
     ) -> None: ...

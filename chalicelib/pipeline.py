@@ -6,7 +6,6 @@ The edges arrive as arguments. The ledger records a run before its first fetch, 
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from itertools import count
 
 from chalicelib import opening, resuming
@@ -23,7 +22,7 @@ from chalicelib.errors import (
     Unforeseen,
     safe,
 )
-from chalicelib.ledger import Ending, Status
+from chalicelib.ledger import Counts, Ending, Status
 from chalicelib.loading import Loads
 from chalicelib.paging import Paging
 from chalicelib.prepare import prepare
@@ -80,19 +79,19 @@ def work_queued(edges: Edges, plan: Plan, run_id: str, page: int) -> Report:
         _log_findings(report)
         if error and not isinstance(error, StopRequested):
             raise error
-    finish_page(edges.store, report)
-    _remove_departed(edges, plan, report)
+    counts = finish_page(edges.store, report)
+    _remove_departed(edges, plan, report, counts.departed - report.departed if counts else 0)
     report.seconds = time.monotonic() - started
     return report
 
 
-def finish_page(store: Store, report: Report) -> Report:
+def finish_page(store: Store, report: Report) -> Counts | None:
     """Ends a queued run if the page was its last; the report gets its status. Logs why it is not complete."""
-    report.status = store.finish_page(report.run_id, report.timings)
-    if report.status in ("partial", "failed"):
-        with suppress(StoreError):  # it has ended, whether this is logged or not
-            _log.warning("run %s: %s", report.run_id, store.get_run(report.run_id).error)
-    return report
+    counts = store.finish_page(report.run_id, report.timings)
+    report.status = counts.status if counts else "ended"
+    if counts and counts.error:
+        _log.warning("run %s: %s", report.run_id, counts.error)
+    return counts
 
 
 def _work_and_finish(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
@@ -207,17 +206,18 @@ def _unread(edges: Edges, plan: Plan, report: Report) -> str | None:
     return f"page {plan.pages}: the source may have more pages than SOURCE_PAGES"
 
 
-def _remove_departed(edges: Edges, plan: Plan, report: Report) -> None:
+def _remove_departed(edges: Edges, plan: Plan, report: Report, of_other_pages: int = 0) -> None:
+    """After a complete run, whom the source no longer has. The report counts all of them but those whom other
+    pages of a queued run removed."""
     is_complete = report.status == "succeeded" and plan.reads_to_end(edges.source) and not report.since
     if not is_complete or not plan.retention_days:
         return
     before = -1
     try:
-        others = edges.store.get_run(report.run_id).departed - report.departed if report.queued else 0
         while before < report.departed and time.monotonic() < plan.until:
             before = report.departed
             in_all, uids = edges.store.remove_departed(report.run_id, plan.retention_days)
-            report.departed = in_all - others
+            report.departed = in_all - of_other_pages
             edges.cache.drop_users(uids)
     except StoreError as error:  # the run has succeeded all the same; the next one tries again
         _log.error("run %s: people who have left were not removed: %s", report.run_id, error)

@@ -85,7 +85,8 @@ def ingest_page(message: Mapping[str, Any], receives: int) -> Report:
 
         if receives >= aws.max_receive_count(_queue_url()):
             wiring.store().fail_page(run_id, page, str(error))
-            report = pipeline.finish_page(wiring.store(), Report(run_id, "running", error=str(error)))
+            report = Report(run_id, "running", error=str(error))
+            pipeline.finish_page(wiring.store(), report)
             telemetry.log_run(report)
         raise
     telemetry.log_run(report)
@@ -131,8 +132,7 @@ def _run_opened(run_id: str, until: float) -> Report:
         if report.status == "lost":  # the order came too late; otherwise twice, or the run was stopped
             telemetry.log_run(report)
         return report
-    is_replay = run.replay_of is not None
-    report = Report(run_id, "running", queued=run.queued, since=run.since, is_replay=is_replay)
+    report = Report(run_id, "running", queued=run.queued, since=run.since, is_replay=bool(run.replay_of))
     with _logged(report):
         with _recording_failure(report):
             edges = _edges()

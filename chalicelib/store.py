@@ -22,7 +22,6 @@ from chalicelib.ledger import (
     OpenedRun,
     PageLoad,
     RejectRow,
-    ReportStatus,
     RunRequest,
     SealedReject,
 )
@@ -137,10 +136,10 @@ class Store:
         """Records that a page of a queued run was given up."""
         self._rows("fail_page", {"run_id": run_id, "page": page, "error": error})
 
-    def finish_page(self, run_id: str, timings: Mapping[str, float]) -> ReportStatus:
-        """Adds a queued page's timings; ends the run if it was the last. Returns its status, or "ended"."""
+    def finish_page(self, run_id: str, timings: Mapping[str, float]) -> Counts | None:
+        """Adds a queued page's timings; ends the run if it was the last. None if the run is not running."""
         rows = self._rows("finish_page", {"run_id": run_id, "timings": as_json(timings)})
-        return rows[0][0] if rows else "ended"
+        return Counts(*rows[0]) if rows else None
 
     def note_rejects(
         self, run_id: str, page: int, rejects: Sequence[RejectRow], key: KeyInUse, seal_days: int = 0

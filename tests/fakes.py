@@ -21,7 +21,6 @@ from chalicelib.ledger import (
     OpenedRun,
     PageLoad,
     RejectRow,
-    ReportStatus,
     RunRequest,
     SealedReject,
 )
@@ -205,10 +204,7 @@ class FakeStore:
     def claim_page(self, run_id: str, page: int, contract_hash: str, key_version: int) -> bool:
         raise NotImplementedError("queued runs are tested in Postgres")
 
-    def finish_page(self, run_id: str, timings: Mapping[str, float]) -> ReportStatus:
-        raise NotImplementedError("queued runs are tested in Postgres")
-
-    def get_run(self, run_id: str) -> Any:
+    def finish_page(self, run_id: str, timings: Mapping[str, float]) -> Counts | None:
         raise NotImplementedError("queued runs are tested in Postgres")
 
     def reconcile_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> list[KeyTrouble]:

@@ -210,7 +210,7 @@ def test_a_queued_run_is_judged_too(run, store):
     run_id = store.open_run(RunRequest("here", "manual", 1, queued=True), "a hash", 1).run_id
     store.load_page(page_load(run_id, *(person(number, **NO_PHONE) for number in range(ENOUGH))))
 
-    assert store.finish_page(run_id, {}) == "partial"
+    assert store.finish_page(run_id, {}).status == "partial"
     why = "nobody has a value for phone_number, but many had in the run before"
     assert store.get_run(run_id).error == why
 

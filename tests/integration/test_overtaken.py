@@ -406,7 +406,7 @@ def test_a_run_that_ends_while_its_last_page_is_being_loaded_sees_the_page(store
     store.fail_page(run_id, 2, "page 2: status 500")
 
     ended = held_up(
-        lambda: store.finish_page(run_id, {}),
+        lambda: store.finish_page(run_id, {}).status,
         ("UPDATE runs SET pages_done = 2 WHERE run_id = %s", (run_id,)),
         ("UPDATE pages SET error = NULL WHERE run_id = %s", (run_id,)),
     )

@@ -635,7 +635,7 @@ def test_a_run_that_ended_otherwise_still_knows_its_pages_that_were_given_up(sto
     run_id = store.open_run(RunRequest("here", "manual", 2, queued=True), "a hash", 1).run_id
     store.load_page(page_load(run_id, person(1)))
     store.fail_page(run_id, 2, "status 500")
-    assert store.finish_page(run_id, {}) == "partial"
+    assert store.finish_page(run_id, {}).status == "partial"
 
     assert store.finish_run(run_id, Ending("failed", "the queue did not accept all messages")) is None
     assert sql("SELECT page, error FROM pages WHERE error IS NOT NULL") == [(2, "status 500")]
@@ -1567,7 +1567,7 @@ def test_of_a_queued_run_the_last_page_says_how_many_records_there_are(store):
         store.load_page(replace(page_load(run_id, person(number), page=number), total=total))
     store.load_page(page_load(run_id, page=3))
 
-    assert store.finish_page(run_id, {}) == "succeeded"
+    assert store.finish_page(run_id, {}).status == "succeeded"
 
 
 def test_the_timings_of_a_queued_run_are_those_of_all_its_pages(store):

@@ -1,4 +1,5 @@
--- Adds the timings of a page of a queued run, and ends the run if this was its last page. Returns the run's status.
+-- Adds the timings of a page of a queued run, and ends the run if this was its last page. Returns what the ledger
+-- has; nothing if the run is not running any more.
 -- A run that may have missed records is partial.
 -- The lock is a separate statement, so that the next one sees what was loaded while this one waited.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED; -- a snapshot for each statement
@@ -39,4 +40,5 @@ UPDATE runs SET
     lease_expires_at = CASE WHEN worked.pages < pages_planned THEN lease_expires_at END
 FROM worked, missed
 WHERE run_id = %(run_id)s AND status = 'running' AND queued
-RETURNING status;
+RETURNING
+    status, pages_done, fetched, inserted, updated, unchanged, duplicate, rejected, suppressed, filtered, departed, error;
