@@ -42,12 +42,15 @@ def make_private(folder: Path) -> Path:
 
 
 def write_private(path: Path, text: str, owner: pwd.struct_passwd | None = None) -> None:
-    """Writes a file of mode 600, whole or not at all."""
+    """Writes a file of mode 600, whole or not at all, even if the power fails: what was tokenised with a key
+    whose file is empty can never be looked up again."""
     draft = path.with_name(f"{path.name}.new")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
+        file.flush()
+        os.fsync(descriptor)
     if owner:
         os.chown(draft, owner.pw_uid, owner.pw_gid)
     draft.replace(path)

@@ -157,6 +157,17 @@ def test_a_private_file_is_private_even_with_a_lax_umask(tmp_path):
     assert mode(tmp_path / "folder") & 0o066 == 0
 
 
+def test_a_private_file_is_on_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(
+        os, "fsync", lambda _: synced.extend((p.name, p.read_text()) for p in tmp_path.iterdir())
+    )
+
+    write_private(tmp_path / "file", "secret")
+
+    assert synced == [("file.new", "secret")]
+
+
 def test_a_symlink_in_place_of_a_folder_is_refused(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path)
 
