@@ -15,7 +15,8 @@ from localstack.services.lambda_.invocation.runtime_executor import LambdaRuntim
 from localstack import config  # type: ignore[attr-defined]
 from process_executor import packages
 from process_executor.code import CodeFolders
-from process_executor.sandbox import Function, Request, Sandbox
+from process_executor.runtime_api import Invocation
+from process_executor.sandbox import Function, Sandbox
 
 _ROOT = Path(config.dirs.tmp) / "process-executor"
 _PACKAGES = _ROOT / "packages"
@@ -63,14 +64,14 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc]
     def invoke(self, payload: dict[str, str]) -> InvocationResult:
         if self._sandbox is None:
             raise LambdaRuntimeException(f"sandbox {self.id} was not started")
-        request = Request(
+        invocation = Invocation(
             request_id=payload["invoke-id"],
             function_arn=payload["invoked-function-arn"],
             payload=payload["payload"].encode(),
             trace_id=payload["trace-id"],
         )
-        outcome, log = self._sandbox.invoke(request)
-        return InvocationResult(request.request_id, outcome.payload, outcome.is_error, log)
+        outcome, log = self._sandbox.invoke(invocation)
+        return InvocationResult(invocation.request_id, outcome.payload, outcome.is_error, log)
 
     def stop(self) -> None:
         if self._sandbox:

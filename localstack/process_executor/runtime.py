@@ -80,7 +80,7 @@ class Runtime:
     def work(self, invocation: Invocation, seconds: float) -> Answered | InitFailed | Exited | None:
         """The outcome of the invocation; None if there is none within ``seconds``."""
         deadline = time.monotonic() + seconds
-        self._api.submit(invocation)
+        self._api.submit(invocation, seconds)
         while (event := self._next(deadline)) is not None:
             if not isinstance(event, Ready):
                 return event

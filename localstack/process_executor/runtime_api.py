@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from queue import SimpleQueue
@@ -12,20 +13,20 @@ _ROOT = "/2018-06-01/runtime"
 
 @dataclass(frozen=True)
 class Invocation:
-    """One invocation of the function; the deadline is in milliseconds since the Unix epoch."""
+    """An invocation of the function, as the caller made it."""
 
     request_id: str
     function_arn: str
     payload: bytes
     trace_id: str
-    deadline_ms: int
 
-    def headers(self) -> dict[str, str]:
+    def headers(self, deadline: float) -> dict[str, str]:
+        """As the process gets it; the deadline is in seconds since the Unix epoch."""
         return {
             "Lambda-Runtime-Aws-Request-Id": self.request_id,
             "Lambda-Runtime-Invoked-Function-Arn": self.function_arn,
             "Lambda-Runtime-Trace-Id": self.trace_id,
-            "Lambda-Runtime-Deadline-Ms": str(self.deadline_ms),
+            "Lambda-Runtime-Deadline-Ms": str(int(deadline * 1000)),
             "Content-Type": "application/json",
         }
 
@@ -74,10 +75,10 @@ class RuntimeApi:
         host, port = self._server.server_address[:2]
         return f"{host!s}:{port}"
 
-    def submit(self, invocation: Invocation) -> None:
-        """Queues the invocation until the process asks for it."""
+    def submit(self, invocation: Invocation, seconds: float) -> None:
+        """Queues the invocation, which may take so long, until the process asks for it."""
         self._server.current = invocation.request_id
-        self._server.invocations.put(invocation)
+        self._server.invocations.put((invocation, time.time() + seconds))
 
     def close(self) -> None:
         self._server.invocations.put(None)
@@ -91,7 +92,7 @@ class _Server(ThreadingTCPServer):  # HTTPServer would ask DNS for its own name,
 
     def __init__(self, events: SimpleQueue[Event], largest_payload: int) -> None:
         self.events, self.largest_payload = events, largest_payload
-        self.invocations: SimpleQueue[Invocation | None] = SimpleQueue()
+        self.invocations: SimpleQueue[tuple[Invocation, float] | None] = SimpleQueue()  # with their deadlines
         self.current = ""
         super().__init__(("127.0.0.1", 0), _Handler)
 
@@ -110,11 +111,12 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path != f"{_ROOT}/invocation/next":
             return self._send(404)
         self.server.events.put(Ready())
-        invocation = self.server.invocations.get()
-        if invocation is None:  # the environment is being stopped
+        queued = self.server.invocations.get()
+        if queued is None:  # the environment is being stopped
             self.close_connection = True
             return None
-        return self._send(200, invocation.payload, invocation.headers())
+        invocation, deadline = queued
+        return self._send(200, invocation.payload, invocation.headers(deadline))
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

@@ -29,16 +29,6 @@ class Function:
     largest_payload: int
 
 
-@dataclass(frozen=True)
-class Request:
-    """An invocation as the caller made it."""
-
-    request_id: str
-    function_arn: str
-    payload: bytes
-    trace_id: str
-
-
 class Stopped(Exception):
     """An invocation came for a sandbox that was stopped."""
 
@@ -56,15 +46,15 @@ class Sandbox:
         self._stopped, self._changing = False, threading.Lock()
         self._runtime = self._new_runtime()
 
-    def invoke(self, request: Request) -> tuple[Outcome, str]:
+    def invoke(self, invocation: Invocation) -> tuple[Outcome, str]:
         """The answer for the caller, and the invocation's log. Raises Stopped."""
         runtime = self._running()
         cold = not runtime.loaded
         event: Answered | InitFailed | Exited | None = runtime.load(_INIT_SECONDS)
         before, started = self._output.new(), time.monotonic()
         if event is None:
-            event = runtime.work(self._invocation(request), self._function.timeout_seconds)
-        outcome = self._outcome(request.request_id, event)
+            event = runtime.work(invocation, self._function.timeout_seconds)
+        outcome = self._outcome(invocation.request_id, event)
         usage = Usage(
             (time.monotonic() - started) * 1000,
             self._function.memory_mb,
@@ -75,7 +65,7 @@ class Sandbox:
             runtime.end()
         during = self._output.new()
         self._output.shorten()
-        log = report.log_text(request.request_id, self._function.version, before, during, outcome, usage)
+        log = report.log_text(invocation.request_id, self._function.version, before, during, outcome, usage)
         return outcome, log
 
     def printed(self) -> str:
@@ -100,12 +90,6 @@ class Sandbox:
     def _new_runtime(self) -> Runtime:
         function = self._function
         return Runtime(self._environment, function.folder, self._output.file, function.largest_payload)
-
-    def _invocation(self, request: Request) -> Invocation:
-        deadline = time.time() + self._function.timeout_seconds
-        return Invocation(
-            request.request_id, request.function_arn, request.payload, request.trace_id, int(deadline * 1000)
-        )
 
     def _outcome(self, request_id: str, event: Answered | InitFailed | Exited | None) -> Outcome:
         if event is None:
