@@ -5,10 +5,10 @@ import re
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-from chalice.app import Response
+from chalice.app import Request, Response
 
 from chalicelib import assets, table
 from chalicelib.errors import (
@@ -21,6 +21,8 @@ from chalicelib.errors import (
     StoreUnavailable,
 )
 from chalicelib.views import Problem, RejectList, RunList, RunStarted, UserList, as_json, encode
+
+T = TypeVar("T")
 
 JSON, NDJSON, CSV, HTML = "application/json", "application/x-ndjson", "text/csv", "text/html"
 PROBLEM = "application/problem+json"
@@ -85,7 +87,7 @@ def html(text: str) -> Answer:
     return Answer(text, {"Content-Type": f"{HTML}; charset=utf-8"})
 
 
-def page(request: Any) -> Answer:
+def page(request: Request) -> Answer:
     """The web page. Its links are relative, so a URL without a trailing slash is redirected to add one."""
     path = request.context["path"]
     if not path.endswith("/"):
@@ -138,14 +140,14 @@ def refusal(status: int, request_id: str, **headers: str) -> dict[str, Any]:
     return answer.to_dict()
 
 
-def or_404(body: Any) -> Any:
+def or_404(body: T | None) -> T:
     """The body. Raises RequestError with 404 if it is None."""
     if body is None:
         raise RequestError(404, "Not found")
     return body
 
 
-def one_user(request: Any, body: bytes, source: str) -> Answer:
+def one_user(request: Request, body: bytes, source: str) -> Answer:
     """One person, with a strong ETag; 304 if the caller already has this version."""
     etag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
     headers = {"ETag": etag, "X-Data-Source": source, "Cache-Control": "private, no-cache"}
@@ -162,14 +164,14 @@ def _has(if_none_match: str | None, etag: str) -> bool:
     return etag in known or known == ["*"]
 
 
-def started(request: Any, run_id: str, status: str) -> Answer:
+def started(request: Request, run_id: str, status: str) -> Answer:
     """A run that has begun, and the URL of its status, relative to the request's URL."""
     last_segment = request.context["path"].rpartition("/")[2]
     location = f"{last_segment}/{run_id}" if last_segment else run_id
     return json(RunStarted(run_id, status), 202, {"Location": location})
 
 
-def user_list(request: Any, people: UserList, dialect: Callable[[], Any]) -> Answer:
+def user_list(request: Request, people: UserList, dialect: Callable[[], Any]) -> Answer:
     """A page of people, in the media type that the caller prefers, with a link to the next page. CSV has a
     column for each custom field of the dialect.
     """
@@ -178,12 +180,12 @@ def user_list(request: Any, people: UserList, dialect: Callable[[], Any]) -> Ans
     return Answer(_serialised(people, media, dialect), {**headers, **_next(request, people.next)})
 
 
-def ledger_list(request: Any, ledger: RunList | RejectList) -> Answer:
+def ledger_list(request: Request, ledger: RunList | RejectList) -> Answer:
     """A page of the ledger, with a link to the next page."""
     return json(ledger, headers=_next(request, ledger.next))
 
 
-def _next(request: Any, cursor: str | None) -> dict[str, str]:
+def _next(request: Request, cursor: str | None) -> dict[str, str]:
     """The Link header to the next page, if there is one: the same query with the next cursor."""
     if cursor is None:
         return {}

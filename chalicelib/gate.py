@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from chalice.app import AuthResponse, AuthRoute, Chalice, CORSConfig, Response
+from chalice.app import AuthResponse, AuthRoute, Chalice, CORSConfig, Request, Response
 
 from chalicelib import answers, forms, telemetry
 from chalicelib.access import key_name, scopes_of
@@ -158,7 +158,7 @@ def _path_parameters(parameters: Mapping[str, str]) -> dict[str, str]:
     return lowered
 
 
-def _inputs(route: Route, request: Any) -> dict[str, Any]:
+def _inputs(route: Route, request: Request) -> dict[str, Any]:
     """The query and the body, checked."""
     query = _query(route.query, request.query_params)
     return {"query": query} if route.body is None else {"query": query, "body": _body(route.body, request)}
@@ -183,7 +183,7 @@ def _query(form: type, parameters: Any) -> Any:
     return _checked(lambda: msgspec.convert(values, form), form, "query")
 
 
-def _body(form: type, request: Any) -> Any:
+def _body(form: type, request: Request) -> Any:
     kind = request.headers.get("content-type", answers.JSON).partition(";")[0].strip().lower()
     if kind != answers.JSON:
         raise RequestError(415, "Unsupported media type", f"the body must be {answers.JSON}")

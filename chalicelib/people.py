@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import MINYEAR, UTC, datetime
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, structs
@@ -46,7 +46,7 @@ class ContractField(Struct):
     """A field of a ``User``, or one that the source's dialect drops: its treatment and its column."""
 
     path: str
-    treatment: Literal["keep", "token", "generalise", "drop"]
+    treatment: privacy.Treatment
     column: str | None
     note: str
 

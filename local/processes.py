@@ -13,7 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import psutil
 
@@ -122,7 +122,7 @@ def how_it_ended(status: int | None) -> str:
     return f"exit status {status}" if status >= 0 else f"ended by {signal.Signals(-status).name}"
 
 
-def _open_log(path: Path) -> Any:
+def _open_log(path: Path) -> BinaryIO:
     """A new log for each start, so that none grows without bound. The previous one is kept beside it: it may
     show why the process died."""
     with contextlib.suppress(FileNotFoundError):
