@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local import settings
+from local.folders import ROOT
 from local.processes import free_port
 
-ROOT = Path(__file__).parents[1]
 START_SECONDS, STOP_SECONDS, PATIENCE_SECONDS = 90, 30, 60
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from playwright.sync_api import expect, sync_playwright
 
+from local.folders import ROOT
 from tests.browser.chromium import LOOKS, find
 from tests.browser.decant import simulate_a_day, start_decant
 from tests.browser.tab import Tab
 
-IMAGES = Path(__file__).parents[2] / "docs" / "images"
+IMAGES = ROOT / "docs" / "images"
 
 
 def main() -> None:

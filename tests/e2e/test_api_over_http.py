@@ -24,6 +24,7 @@ import redis
 from chalicelib.access import SCOPES, key_hash
 from chalicelib.store import Store
 from local import settings
+from local.folders import ROOT
 from local.user_api import UserApi
 from tests import curl
 from tests.chalice_local import RUN_SECONDS, Server, serving
@@ -31,7 +32,6 @@ from tests.conftest import Sql
 from tests.integration.api_support import crowd, load
 from tests.keys import API_KEY, PII_KEY, pii_keys
 
-ROOT = Path(__file__).parent.parent.parent
 FUZZ_SEED = 20260131
 
 

@@ -5,15 +5,14 @@ A test fails on a command that is neither run here nor known to be run elsewhere
 
 import os
 import re
-from pathlib import Path
 
 import pytest
 
+from local.folders import ROOT
 from local.user_api import UserApi
 from tests import curl
 from tests.checkout import copied
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 # Commands that are too large for a test or need more than these tests have: the file that runs each, and the

@@ -4,7 +4,6 @@ import json
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlencode, urljoin
 
 import chalice.test  # before app: Chalice's emulator is corrected only if it is loaded
@@ -13,10 +12,10 @@ import app
 from chalicelib import assets
 from chalicelib.access import SCOPES
 from chalicelib.ledger import Ending, RunRequest
+from local.folders import ROOT
 from tests.fakes import page_load, person, token, uid
 from tests.keys import API_KEY, KEY_WITHOUT_SCOPES
 
-ROOT = Path(__file__).parent.parent.parent
 READ, OPERATE, ERASE = "key-that-reads", "key-that-operates", "key-that-erases"
 KEYS = {
     API_KEY: sorted(SCOPES),

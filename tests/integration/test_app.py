@@ -1,15 +1,12 @@
 """The app's entry points, through Chalice's own test client, over real servers."""
 
-from pathlib import Path
-
 import pytest
 from chalice.test import Client
 
 from chalicelib import wiring
 from chalicelib.errors import StoreError
+from local.folders import ROOT
 from tests.fakes import uid
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

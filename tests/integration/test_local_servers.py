@@ -24,13 +24,13 @@ from redis.retry import Retry
 
 from local import installation, postgres, processes, valkey
 from local.errors import DataFolderBroken, FolderNotOurs, ServerFailed
+from local.folders import ROOT
 from local.postgres import Postgres
 from local.stack import Stack
 from local.valkey import Valkey
 from local.watch import _restart, watch
 from tests.waiting import gone, recognisable, until
 
-ROOT = Path(__file__).parent.parent.parent
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to run Postgres as somebody else")
 
 

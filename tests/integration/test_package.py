@@ -16,11 +16,11 @@ import pytest
 from chalicelib.sources.exchange import Limits
 from infra import package, secret
 from infra.contents import IN_LAMBDA, UNUSED
+from local.folders import ROOT
 from tests.integration.lambda_runtime import Lambda, link_runtime
 from tests.keys import API_KEY
 from tests.secret_forms import secrets_in
 
-ROOT = Path(__file__).parents[2]
 UNCHECKED_HASH = (1).to_bytes(4, "little")
 
 if sys.version_info[:2] != package.RUNTIME:

@@ -6,7 +6,6 @@ import re
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -15,11 +14,12 @@ from chalicelib import runs
 from chalicelib.dialect import Dialect
 from chalicelib.paging import Paging
 from chalicelib.users import Email, Personal, User
+from local.folders import ROOT
 from tests.builders import use
 from tests.fakes import uid
 from tests.serving import serving
 
-TEXT = (Path(__file__).parents[2] / "docs" / "adapting.md").read_text(encoding="utf-8")
+TEXT = (ROOT / "docs" / "adapting.md").read_text(encoding="utf-8")
 (DOCUMENTED,) = re.findall(r"```py\n(.*?)```", TEXT, re.DOTALL)
 
 

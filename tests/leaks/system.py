@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from local.folders import ROOT
 from local.postgres import Postgres
 from local.processes import free_port, listening
 from local.run import http_server_argv
@@ -19,7 +20,6 @@ from tests import checkout
 from tests.leaks import writes
 from tests.leaks.source import Source
 
-ROOT = Path(__file__).parents[2]
 _PATIENCE_SECONDS = 60
 _SITE = "from pathlib import Path\nfrom tests.leaks.writes import note_in\nnote_in(Path({list!r}))\n"
 

@@ -1,14 +1,14 @@
 """docs/api.md names every route with its scope, every scope, and every status that an error may have."""
 
 import re
-from pathlib import Path
 
 import app
 from chalicelib import forms, openapi
 from chalicelib.access import SCOPES
 from chalicelib.sources import random_data_api
+from local.folders import ROOT
 
-TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 
 
 def test_every_route_is_in_the_table_with_its_scope():

@@ -3,14 +3,14 @@
 import base64
 import re
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import pytest
 
 from chalicelib import config, sources
 from chalicelib.errors import ConfigError
+from local.folders import ROOT
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
+DOCUMENT = ROOT / "docs" / "configuration.md"
 ROW = re.compile(r"^\| `([A-Z_]+)` \| (.+?) \| (.+?) \| (.+) \|$", re.MULTILINE)
 BOUNDS = re.compile(r"([\d,]+) to ([\d,]+)")
 

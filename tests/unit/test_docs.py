@@ -12,10 +12,10 @@ from chalicelib.clean import clean
 from chalicelib.privacy import Tokeniser, protect
 from chalicelib.validation import validate
 from chalicelib.views import user_drafts
+from local.folders import ROOT
 from tests.builders import RANDOM_DATA_API
 from tests.keys import PII_KEY
 
-ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "localstack").glob("*.md")})
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 

@@ -1,13 +1,13 @@
 """`.env.example` names every setting, and holds only defaults."""
 
 from dataclasses import fields
-from pathlib import Path
 
 from dotenv import dotenv_values
 
 from chalicelib import config
+from local.folders import ROOT
 
-EXAMPLE = dotenv_values(Path(__file__).parents[2] / ".env.example")
+EXAMPLE = dotenv_values(ROOT / ".env.example")
 
 
 def test_the_example_names_every_setting_and_no_other():

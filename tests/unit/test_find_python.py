@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+from local.folders import ROOT
+
 needs_make = pytest.mark.skipif(not shutil.which("make"), reason="there is no make")
 SHIM = "echo 'this shim knows no such version' >&2\nexit 127\n"
 

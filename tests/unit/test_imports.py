@@ -2,13 +2,11 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from local.folders import ROOT
 from tests.keys import pii_keys
-
-ROOT = Path(__file__).parents[2]
 
 # Together they take half a second or more, and no request needs all of them.
 HEAVY = (

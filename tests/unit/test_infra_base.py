@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from chalice.package import YAMLTemplateSerializer
 
-BASE = Path(__file__).parents[2] / "infra/base.yaml"
+from local.folders import ROOT
+
+BASE = ROOT / "infra/base.yaml"
 TEMPLATE = YAMLTemplateSerializer().load_template(BASE.read_text())
 RESOURCES = TEMPLATE["Resources"]
 

@@ -14,8 +14,6 @@ from infra import chalice_cli, package
 from infra.errors import PackageError
 from infra.packager import Packager
 
-ROOT = Path(__file__).parents[2]
-
 
 class Builder:
     """Installs one distribution, or reports what it cannot install."""

@@ -2,14 +2,13 @@
 
 import ast
 import json
-from pathlib import Path
 
 import boto3
 import pytest
 
 from infra import package
+from local.folders import ROOT
 
-ROOT = Path(__file__).parents[2]
 POLICY = json.loads((ROOT / ".chalice/policy-prod.json").read_text())
 APART = [
     resource["Properties"]

@@ -2,13 +2,12 @@
 
 import base64
 import subprocess
-from pathlib import Path
 
 import pytest
 
+from local.folders import ROOT
 from tests.secret_forms import FORMS, secrets_in
 
-ROOT = Path(__file__).parents[2]
 PLANTED = {
     "a private key": "-----BEGIN EC PRIVATE" + " KEY-----",
     "an AWS access key": "AKIA" + "IOSFODNN7EXAMPLE",

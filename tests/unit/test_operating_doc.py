@@ -1,7 +1,6 @@
 """docs/operating.md is right about every status, alarm and number."""
 
 import re
-from pathlib import Path
 
 import yaml
 
@@ -9,8 +8,8 @@ from chalicelib import pool, retries
 from chalicelib import store as rooms
 from chalicelib.sources.exchange import Limits
 from chalicelib.views import Health
+from local.folders import ROOT
 
-ROOT = Path(__file__).parents[2]
 OPERATING = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
 WORDS = {5: "five"}
 

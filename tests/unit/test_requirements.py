@@ -3,13 +3,13 @@
 import ast
 import sys
 from importlib.metadata import packages_distributions
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[2]
+from local.folders import ROOT
+
 OURS = {"app", "chalicelib", "local", "infra"}
 COMES_WITH = {"botocore": "boto3", "click": "chalice"}
 

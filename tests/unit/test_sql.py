@@ -8,8 +8,9 @@ import pytest
 
 from chalicelib import forms, stats, store
 from chalicelib.privacy import TREATMENT_OF
+from local.folders import ROOT
 
-SQL = Path(__file__).parents[2] / "chalicelib" / "sql"
+SQL = ROOT / "chalicelib" / "sql"
 STORED = {*TREATMENT_OF, "custom"} - {"uid"}
 
 

@@ -6,7 +6,6 @@ import logging
 import subprocess
 import sys
 import time
-from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
@@ -18,8 +17,8 @@ from chalicelib.errors import StopRequested
 from chalicelib.ledger import OUTCOMES
 from chalicelib.report import Report
 from chalicelib.telemetry import NoValues
+from local.folders import ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 APP = ROOT / "infra/app.yaml"
 
 

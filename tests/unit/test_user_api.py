@@ -14,7 +14,6 @@ import threading
 import time
 import unicodedata
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -22,10 +21,10 @@ from uuid import UUID
 import pytest
 import requests
 
+from local.folders import ROOT
 from local.user_api import UserApi
 from tests.waiting import until
 
-ROOT = Path(__file__).parents[2]
 SAMPLES = {
     "random-data-api": ROOT / "tests/samples/random-data-api-v2-users.json",
     "randomuser": ROOT / "tests/samples/randomuser-me-1.4.json",

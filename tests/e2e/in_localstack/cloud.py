@@ -19,10 +19,10 @@ from botocore.config import Config
 
 from local import settings
 from local.deployment import DUMMY_CREDENTIALS
+from local.folders import ROOT
 from local.localstack_keeper import ENDPOINT
 from tests.waiting import until
 
-ROOT = Path(__file__).parents[3]
 START_SECONDS, STOP_SECONDS = 390, 90
 STACK = "decant-localstack"
 
