@@ -1,6 +1,8 @@
 """Fetches pages of a user API over HTTP, with retries. Returns bytes and never parses them."""
 
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -117,15 +119,14 @@ def _with_header(name: str, value: str, request: requests.PreparedRequest) -> re
 
 def _with_next(reply: Reply) -> Body:
     """The body, and the query of the address that the answer's ``Link`` header calls next (RFC 8288)."""
-    found = Body(reply.body)
-    for link in requests.utils.parse_header_links(reply.headers.get("Link", "")):
-        parameters = {name.lower(): value for name, value in link.items()}
-        if "next" in parameters.get("rel", "").lower().split():
-            try:
-                found.next_query = query_of(parameters["url"])
-                return found
-            except ValueError:
-                break
-    else:
-        return found
-    raise Failure("the next address in its Link header is malformed or has no query", SourceInvalid)
+    body, links = Body(reply.body), requests.utils.parse_header_links(reply.headers.get("Link", ""))
+    if addresses := [link["url"] for link in links if _is_next(link)]:
+        with suppress(ValueError):
+            body.next_query = query_of(addresses[0])
+        if not body.next_query:
+            raise Failure("the next address in its Link header is malformed or has no query", SourceInvalid)
+    return body
+
+
+def _is_next(link: Mapping[str, str]) -> bool:
+    return any(name.lower() == "rel" and "next" in value.lower().split() for name, value in link.items())
