@@ -45,7 +45,7 @@ def leave() -> None:
                 wiring.store().finish_run(run_id, Ending("partial", str(Stopped("SIGTERM"))))
 
 
-def stop_if_leaving(done: int, planned: int, report: Report) -> None:
+def stop_if_leaving(planned: int, report: Report) -> None:
     """An ``OnPage`` that ends a run, unless nothing is left to do. Raises Stopped."""
-    if _leaving.is_set() and done < planned and not report.source_ended:
+    if _leaving.is_set() and report.has_more(planned):
         raise Stopped("SIGTERM")

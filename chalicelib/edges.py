@@ -112,9 +112,9 @@ class Plan:
         )
 
 
-# Called after each page: pages done, pages planned, the run so far.
-OnPage = Callable[[int, int, Report], None]
+# Called after each page: pages planned, the run so far.
+OnPage = Callable[[int, Report], None]
 
 
-def no_progress(done: int, planned: int, report: Report) -> None:
+def no_progress(planned: int, report: Report) -> None:
     """An ``OnPage`` that shows nothing."""

@@ -6,7 +6,6 @@ The edges arrive as arguments. The ledger records a run before its first fetch, 
 import logging
 import time
 from collections.abc import Callable, Sequence
-from itertools import count
 
 from chalicelib import opening, resuming
 from chalicelib.edges import Edges, OnPage, Plan, Store, no_progress
@@ -136,10 +135,10 @@ def _error_of(work: Callable[[], None]) -> DecantError | None:
 
 def _work_pages(edges: Edges, plan: Plan, report: Report, on_page: OnPage) -> None:
     """Prepares each page while the one before it is being loaded."""
-    pages, done = _pages(edges, plan, report), count(1)
+    pages = _pages(edges, plan, report)
     slowest, longest_fetch = _MIN_RESERVE_SECONDS, 0.0 if plan.replay_of else _LONGEST_FETCH_SECONDS
     must_be_full = edges.source.dialect.paging.pages_are_full and not plan.replay_of
-    with Loads(edges, report, lambda: on_page(next(done), len(pages), report)) as loads:
+    with Loads(edges, report, lambda: on_page(len(pages), report)) as loads:
         resuming.go_to_place(edges, report)
         for page in pages:
             began, report.reading.cursor_in_hand = time.monotonic(), report.reading.cursor

@@ -84,6 +84,10 @@ class Report:
             ],
         }
 
+    def has_more(self, planned: int) -> bool:
+        """Whether pages are left to process."""
+        return self.pages < planned and not self.source_ended
+
     def settle(self, counts: Counts) -> None:
         """Takes what the ledger has: a page may be loaded although the answer got lost."""
         vars(self).update(asdict(counts))

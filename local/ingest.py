@@ -125,11 +125,11 @@ def _ingest(pages: int | None, size: int | None, replay_of: str | None) -> Repor
     columns, rows = shutil.get_terminal_size()  # tqdm itself shows nothing if the terminal's size is unknown
     with tqdm(total=pages, unit="page", disable=None, leave=False, ncols=columns, nrows=rows) as bar:
 
-        def on_page(done: int, planned: int, report: Report) -> None:
+        def on_page(planned: int, report: Report) -> None:
             bar.total = planned
             bar.set_postfix(records=report.fetched, rejected=report.rejected, refresh=False)
-            bar.update(done - bar.n)
-            if done < planned and not report.source_ended:
+            bar.update(report.pages - bar.n)
+            if report.has_more(planned):
                 signals.check()  # a library may have caught what the handler raised
 
         if replay_of:

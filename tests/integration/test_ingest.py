@@ -369,7 +369,7 @@ def test_a_failed_page_is_ingested_by_the_next_run(ingest):
 def test_a_run_is_skipped_while_another_is_running(app_environment, sql):
     inner = []
 
-    def on_page(done, planned, report):
+    def on_page(planned, report):
         inner.append(runs.run_ingest("schedule"))
 
     outer = runs.run_ingest("manual", pages=2, on_page=on_page)
@@ -383,7 +383,7 @@ def test_a_run_is_skipped_while_another_is_running(app_environment, sql):
 
 
 def test_a_run_that_lost_its_lease_midway_stops_and_stays_lost(app_environment, sql):
-    def on_page(done, planned, report):
+    def on_page(planned, report):
         sql("UPDATE runs SET status = 'lost', finished_at = now() WHERE status = 'running'")
 
     report = runs.run_ingest("manual", pages=3, on_page=on_page)

@@ -372,7 +372,7 @@ def test_a_jumping_clock_breaks_no_lease(app_environment, user_api, sql, monkeyp
     monkeypatch.setattr(time, "time", lambda: now() + next(years) * year)
     left = []
 
-    def on_page(done, planned, report):
+    def on_page(planned, report):
         left.extend(sql("SELECT extract(epoch FROM lease_expires_at - clock_timestamp()) FROM runs"))
 
     report = runs.run_ingest("manual", pages=PAGES, on_page=on_page)

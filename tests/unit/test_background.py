@@ -40,11 +40,11 @@ def leaving(monkeypatch):
 
 
 def test_only_a_run_with_something_left_to_do_is_stopped(leaving):
-    background.stop_if_leaving(3, 3, Report("7", "running"))
-    background.stop_if_leaving(1, 3, Report("7", "running", source_ended=True))
+    background.stop_if_leaving(3, Report("7", "running", pages=3))
+    background.stop_if_leaving(3, Report("7", "running", pages=1, source_ended=True))
 
     with pytest.raises(Stopped):
-        background.stop_if_leaving(1, 3, Report("7", "running"))
+        background.stop_if_leaving(3, Report("7", "running", pages=1))
 
 
 def test_a_process_ends_its_other_runs_although_one_cannot_be_recorded(monkeypatch):

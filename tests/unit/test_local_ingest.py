@@ -40,7 +40,7 @@ def call(folder, monkeypatch):
             seen.update(wish, settings={name: os.environ.get(name) for name in settings.NAMES})
             if error:
                 raise error
-            on_page(1, 2, report)
+            on_page(report.pages + 1, report)
             return report
 
         monkeypatch.setattr(runs, "run_ingest", run_ingest)

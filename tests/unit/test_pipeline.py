@@ -64,8 +64,8 @@ class Run:
         edges = Edges(self.source, self.store, self.cache, self.tokeniser)
         return run(edges, self.plan, self.on_page)
 
-    def on_page(self, done: int, planned: int, report: Report) -> None:
-        self.progress.append((done, planned, report.fetched))
+    def on_page(self, planned: int, report: Report) -> None:
+        self.progress.append((report.pages, planned, report.fetched))
 
     @property
     def ledger(self) -> dict[str, Any]:
@@ -920,7 +920,7 @@ def test_every_step_is_timed_and_the_ledger_has_the_same_times():
 def test_the_times_of_several_pages_are_summed():
     trial = Run(*(page(1, first=number) for number in range(3)))
     seen = []
-    trial.on_page = lambda done, planned, report: seen.append(dict(report.timings))
+    trial.on_page = lambda planned, report: seen.append(dict(report.timings))
 
     report = trial()
 
