@@ -187,11 +187,9 @@ def _body(form: type, request: Request) -> Any:
     kind = request.headers.get("content-type", answers.JSON).partition(";")[0].strip().lower()
     if kind != answers.JSON:
         raise RequestError(415, "Unsupported media type", f"the body must be {answers.JSON}")
-    raw = request.raw_body
-    encoded = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else raw or b""
-    if len(encoded) > LARGEST_BODY_BYTES:
+    if len(raw := request.raw_body) > LARGEST_BODY_BYTES:
         raise RequestError(413, "Body too large", f"the body must not exceed {LARGEST_BODY_BYTES} bytes")
-    return _checked(lambda: msgspec.json.decode(encoded, type=form), form, "body")
+    return _checked(lambda: msgspec.json.decode(raw, type=form), form, "body")
 
 
 def _checked(convert: Callable[[], Any], form: Any, what: str) -> Any:
