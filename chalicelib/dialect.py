@@ -37,7 +37,7 @@ FAULTS = (ValueError, LookupError, RecursionError, ArithmeticError, OSError)
 _FAULTS_OF_ANY_JSON = (*FAULTS, TypeError, AttributeError)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dialect(Generic[T]):
     """How one API pages, and formats a page: a record's type, its conversion to a ``User``, an envelope.
 
@@ -62,9 +62,9 @@ class Dialect(Generic[T]):
     omits_empty: bool = False
     removes_filtered: bool = False
     authorization_header: str = "Authorization"
-    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
     user_type: type[User] = User
-    custom: Mapping[str, Treatment] = field(default_factory=dict, hash=False)
+    custom: Mapping[str, Treatment] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises ValueError if a field is both declared and dropped, or has a type that cannot be checked or
