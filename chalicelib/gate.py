@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 from chalice.app import AuthResponse, AuthRoute, Chalice, CORSConfig, Request, Response
+from msgspec import Struct
 
 from chalicelib import answers, forms, telemetry
 from chalicelib.access import key_name, scopes_of
@@ -45,9 +46,9 @@ class Route:
     path: str
     handler: Handler
     scope: str | None = None
-    query: Any = forms.NoQuery
-    body: Any = None
-    returns: Any = None
+    query: type[Struct] = forms.NoQuery
+    body: type[Struct] | None = None
+    returns: type[Struct] | None = None
     status: int = 200
     media: str = answers.JSON
 
@@ -164,7 +165,7 @@ def _inputs(route: Route, request: Request) -> dict[str, Any]:
     return {"query": query} if route.body is None else {"query": query, "body": _body(route.body, request)}
 
 
-def _query(form: type, parameters: Any) -> Any:
+def _query(form: type[Struct], parameters: Any) -> Any:
     if not parameters:
         return form()  # no parameter is required anywhere
     values, within = dict[str, Any](), dict[str, Any]()
@@ -183,7 +184,7 @@ def _query(form: type, parameters: Any) -> Any:
     return _checked(lambda: msgspec.convert(values, form), form, "query")
 
 
-def _body(form: type, request: Request) -> Any:
+def _body(form: type[Struct], request: Request) -> Any:
     kind = request.headers.get("content-type", answers.JSON).partition(";")[0].strip().lower()
     if kind != answers.JSON:
         raise RequestError(415, "Unsupported media type", f"the body must be {answers.JSON}")
@@ -192,7 +193,7 @@ def _body(form: type, request: Request) -> Any:
     return _checked(lambda: msgspec.json.decode(raw, type=form), form, "body")
 
 
-def _checked(convert: Callable[[], Any], form: Any, what: str) -> Any:
+def _checked(convert: Callable[[], Any], form: type[Struct], what: str) -> Any:
     """What was sent, as its form; an error names the field and the rule, and never repeats what was sent."""
     try:
         return convert()

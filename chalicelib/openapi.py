@@ -21,7 +21,7 @@ _EXAMPLES = {
     NDJSON: {"examples": ['{"uid":"f80b9b0d-c04d-4a77-86b5-43981186a788","version":1}\n']},
     CSV: {"examples": ["uid,version\r\nf80b9b0d-c04d-4a77-86b5-43981186a788,1\r\n"]},
 }
-_HEADERS_OF = {
+_HEADERS_OF: dict[type[msgspec.Struct] | None, tuple[str, ...]] = {
     views.UserList: ("X-Data-Source", "Link"),
     views.RunList: ("Link",),
     views.RejectList: ("Link",),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from chalicelib import custom
 from chalicelib.errors import ConfigError, TokenError
-from chalicelib.ledger import KeyInUse
+from chalicelib.ledger import KeyInUse, KeyTrouble
 from chalicelib.token_rules import normal_forms
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ def _treated(column: str, treatment: Treatment, values: Sequence[Any], tokeniser
 class KeyLedger(Protocol):
     """Knows the keys that stored data was written with."""
 
-    def reconcile_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> Sequence[object]: ...
+    def reconcile_keys(self, proofs: Mapping[int, str], given_up: Sequence[int]) -> Sequence[KeyTrouble]: ...
 
 
 def refuse_wrong_keys(ledger: KeyLedger, tokeniser: Tokeniser) -> None:
