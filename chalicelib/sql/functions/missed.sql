@@ -1,6 +1,5 @@
 -- Why a queued run that has loaded all its pages may have missed records, or what suggests that the source has changed;
--- or NULL. For a run that works its pages in turn, pipeline.py and finish_run.sql say the same. `unread` was written by
--- earlier versions.
+-- or NULL. For a run that works its pages in turn, pipeline.py and finish_run.sql say the same.
 CREATE OR REPLACE FUNCTION missed(run runs) RETURNS text
     LANGUAGE sql STABLE
     BEGIN ATOMIC
@@ -23,7 +22,7 @@ CREATE OR REPLACE FUNCTION missed(run runs) RETURNS text
             THEN format('the source says that it has %s records, and gave %s', total, (run).fetched)
             WHEN (run).reads_to_end AND last = (run).pages_planned AND ((run).fetched >= total) IS NOT TRUE
             THEN format('page %s: the source may have more pages than SOURCE_PAGES', last)
-            ELSE coalesce((run).unread, implausible(run))
+            ELSE implausible(run)
         END
         FROM worked CROSS JOIN short;
     END;
