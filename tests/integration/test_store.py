@@ -1481,6 +1481,17 @@ def test_repeating_an_ending_whose_answer_was_lost_succeeds(store, run_id):
     assert not store.finish_run(run_id, Ending("failed"))
 
 
+def test_a_signal_after_an_ending_leaves_where_the_next_run_continues(store, run_id):
+    store.finish_run(run_id, Ending("failed", "too early to count"))
+    request = RunRequest("here", "schedule", 3, page_size=100)
+    run_id = store.open_run(request, "hash", 1).run_id
+    store.load_page(page_load(run_id, person(1)))
+    store.finish_run(run_id, Ending("partial", "asked to wait", next_page=2))
+
+    assert store.finish_run(run_id, Ending("partial", "stopped by SIGTERM")).error == "asked to wait"
+    assert store.open_run(request, "hash", 1).first_page == 2
+
+
 def test_repeating_an_ending_does_not_bring_back_a_cursor_that_was_erased(store, sql, run_id):
     ending = Ending("succeeded", next_page=2, next_cursor="sealed")
     store.finish_run(run_id, ending)

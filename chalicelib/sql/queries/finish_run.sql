@@ -27,7 +27,8 @@ WITH ending AS (
     WHERE run_id = %(run_id)s
 ), ended AS (
     UPDATE runs SET
-        status = ending.status, error = ending.error, timings = %(timings)s, next_page = %(next_page)s,
+        status = ending.status, error = ending.error, timings = %(timings)s,
+        next_page = CASE WHEN runs.status = 'running' THEN %(next_page)s ELSE runs.next_page END,
         next_cursor = CASE WHEN runs.status = 'running' THEN %(next_cursor)s ELSE runs.next_cursor END,
         as_of = CASE WHEN NOT %(missed)s AND (problem IS NULL OR filled ->> 'uid' <> '0') THEN as_of END,
         finished_at = coalesce(finished_at, clock_timestamp()), lease_expires_at = NULL
