@@ -64,15 +64,18 @@ class Loads:
         with timed(self._report, "load"):
             loaded = self._edges.store.load_page(load)
         self._wait_for_cache()
-        if loaded is not None:
-            self._caching = self._cacher.submit(self._cache, load, loaded)
+        self._caching = self._cacher.submit(self._cache, load, loaded)
         return loaded
 
     def _wait_for_cache(self) -> None:
         if self._caching is not None:
             self._caching.result()
 
-    def _cache(self, load: PageLoad, loaded: Loaded) -> None:
+    def _cache(self, load: PageLoad, loaded: Loaded | None) -> None:
+        """Without an answer, nobody knows who has changed: the cache forgets all of the page's people."""
         with timed(self._report, "cache"):
+            if loaded is None:
+                self._edges.cache.drop_users([*load.drafts, *load.gone])
+                return
             self._edges.cache.put_users(views.user_bodies(load.drafts, loaded.versions, loaded.updated_at))
             self._edges.cache.drop_users(load.gone)

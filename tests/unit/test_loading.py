@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,7 @@ from chalicelib.edges import Edges
 from chalicelib.ledger import RunRequest
 from chalicelib.loading import Loads
 from chalicelib.report import Report
-from tests.fakes import FakeCache, FakeSource, FakeStore, page_load, person
+from tests.fakes import FakeCache, FakeSource, FakeStore, page_load, person, uid
 
 
 def loads_of(store, tokeniser, cache=None):
@@ -44,6 +45,22 @@ def test_a_defect_in_the_cache_is_not_lost_behind_the_next_page(tokeniser):
 
     with pytest.raises(KeyError):
         load()
+
+
+def test_people_whose_load_has_no_answer_are_forgotten_by_the_cache(tokeniser):
+    """An earlier try loaded them, and its answer got lost: what the cache holds of them may be old."""
+
+    class Store(FakeStore):
+        def load_page(self, load):
+            super().load_page(load)
+
+    cache = FakeCache()
+    cache.held = dict.fromkeys([uid(1), uid(2), uid(3)], (b"{}", 7))
+    loads, report = loads_of(Store(), tokeniser, cache)
+    with loads:
+        loads.begin(replace(page_load(report.run_id, person(1)), gone=[uid(2)]))
+
+    assert (report.pages, report.fetched, [*cache.held]) == (1, 0, [uid(3)])
 
 
 @pytest.mark.parametrize("failing", [{}, {"load": KeyError("load")}], ids=["loaded", "failed"])
