@@ -104,7 +104,7 @@ def _work_and_finish(edges: Edges, plan: Plan, report: Report, on_page: OnPage) 
         resuming.note_place(edges, plan, report, error)
         if report.next_page and (problem := _missed(edges.source.dialect.paging, report)):
             report.error = f"{report.error}; {problem}"
-    missed, cursor = resuming.may_have_missed(report), report.reading.sealed_cursor
+    missed, cursor = resuming.may_have_missed(report), report.reading.next_cursor
     ending = Ending(status, report.error, report.timings, report.next_page, missed, cursor)
     report.status = "lost"  # unless the ledger says otherwise
     counts = edges.store.finish_run(report.run_id, ending)

@@ -17,7 +17,8 @@ class Reading:
     ``received`` is how many records the source gave; ``uids`` are the last page's, and ``ends_short`` means
     that it had fewer records than requested. If the API pages by cursor, ``cursor_in_hand`` leads to the page
     that is being processed, and ``cursor`` to the one after it; they may hold a personal value. ``cursors``
-    are the hashes of all of them so far; ``sealed_cursor`` is where this run, or the next one, continues.
+    are the hashes of all of them so far. ``sealed_cursor`` is where this run begins, and ``next_cursor``,
+    sealed too, where the next one continues.
     """
 
     received: int = 0
@@ -26,6 +27,7 @@ class Reading:
     cursor: Cursor | None = field(default=None, repr=False)
     cursor_in_hand: Cursor | None = field(default=None, repr=False)
     sealed_cursor: str | None = field(default=None, repr=False)
+    next_cursor: str | None = field(default=None, repr=False)
     cursors: set[int] = field(default_factory=set)
 
 

@@ -19,7 +19,7 @@ def note_place(edges: Edges, plan: Plan, report: Report, error: DecantError) -> 
         cursor = json.dumps(reading.cursor_in_hand).encode()
         if edges.quarantine is None or len(cursor) > edges.quarantine.largest:
             return
-        reading.sealed_cursor = edges.quarantine.seal_cursor(cursor, edges.source.name, error.page)
+        reading.next_cursor = edges.quarantine.seal_cursor(cursor, edges.source.name, error.page)
     elif reading.ends_short and report.pages > 1:  # whether others follow, only the next page tells
         next_page, place = error.page - 1, "one page earlier"
     report.next_page = next_page
@@ -35,7 +35,7 @@ def may_have_missed(report: Report) -> bool:
 
 def go_to_place(edges: Edges, report: Report) -> None:
     """Opens the cursor that the run before sealed, if this run continues it. Raises ConfigError."""
-    sealed, report.reading.sealed_cursor = report.reading.sealed_cursor, None
+    sealed = report.reading.sealed_cursor
     if sealed is None:
         return
     cursor = edges.quarantine and edges.quarantine.open_cursor(sealed, edges.source.name, report.first_page)
