@@ -1,7 +1,7 @@
 """Fetches pages of a user API over HTTP, with retries. Returns bytes and never parses them."""
 
+import re
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -22,6 +22,11 @@ from chalicelib.errors import ConfigError, SourceInvalid
 from chalicelib.paging import Body, Cursor, merged, query_of
 from chalicelib.sources.exchange import Failure, Limits, Reply, Server, TooLarge, Transient, Unauthorized
 from chalicelib.sources.oauth import AccessTokens
+
+# A link of a ``Link`` header, and one of its parameters; the parser of requests ends a link at a ; in its
+# address, or at a second = in a parameter. Neither searches a part of the header twice, however hostile.
+_LINK = re.compile(r'<([^<>]*)>((?:[^",]++|"(?:[^"\\]++|\\.)*+"?)*+)')
+_PARAMETER = re.compile(r';\s*([\w-]+)\s*(?:=\s*("(?:[^"\\]++|\\.)*+"?|[^\s;,"]*))?')
 
 
 class Source:
@@ -119,8 +124,8 @@ def _with_header(name: str, value: str, request: requests.PreparedRequest) -> re
 
 def _with_next(reply: Reply) -> Body:
     """The body, and the query of the address that the answer's ``Link`` header calls next (RFC 8288)."""
-    body, links = Body(reply.body), requests.utils.parse_header_links(reply.headers.get("Link", ""))
-    if addresses := [link["url"] for link in links if _is_next(link)]:
+    body, links = Body(reply.body), _LINK.findall(reply.headers.get("Link", ""))
+    if addresses := [address.strip() for address, parameters in links if _is_next(parameters)]:
         with suppress(ValueError):
             body.next_query = query_of(addresses[0])
         if not body.next_query:
@@ -128,5 +133,6 @@ def _with_next(reply: Reply) -> Body:
     return body
 
 
-def _is_next(link: Mapping[str, str]) -> bool:
-    return any(name.lower() == "rel" and "next" in value.lower().split() for name, value in link.items())
+def _is_next(parameters: str) -> bool:
+    relations = [value for name, value in _PARAMETER.findall(parameters) if name.lower() == "rel"]
+    return any("next" in value.strip('"').lower().split() for value in relations)
