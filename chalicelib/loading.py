@@ -7,6 +7,7 @@ from typing import Self
 
 from chalicelib import views
 from chalicelib.edges import Edges
+from chalicelib.errors import StoreUnavailable
 from chalicelib.ledger import Loaded, PageLoad
 from chalicelib.report import Report
 from chalicelib.timing import timed
@@ -61,8 +62,13 @@ class Loads:
         self._on_done()
 
     def _load(self, load: PageLoad) -> Loaded | None:
-        with timed(self._report, "load"):
-            loaded = self._edges.store.load_page(load)
+        try:
+            with timed(self._report, "load"):
+                loaded = self._edges.store.load_page(load)
+        except StoreUnavailable:  # a try whose answer got lost may have loaded it all the same
+            self._wait_for_cache()
+            self._cache(load, None)
+            raise
         self._wait_for_cache()
         self._caching = self._cacher.submit(self._cache, load, loaded)
         return loaded

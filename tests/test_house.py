@@ -140,7 +140,7 @@ MAY_IMPORT = {
         "views",
     },
     "kept_texts": set(),
-    "loading": {"edges", "ledger", "report", "timing", "views"},
+    "loading": {"edges", "errors", "ledger", "report", "timing", "views"},
     "timing": {"report"},
     "edges": {"dialect", "ledger", "opening", "paging", "privacy", "quarantine", "report"},
     "opening": {"custom", "errors", "ledger", "privacy", "report"},

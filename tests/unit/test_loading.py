@@ -2,11 +2,13 @@
 
 import sys
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 
 from chalicelib.edges import Edges
+from chalicelib.errors import StopRequested, StoreUnavailable
 from chalicelib.ledger import RunRequest
 from chalicelib.loading import Loads
 from chalicelib.report import Report
@@ -47,20 +49,33 @@ def test_a_defect_in_the_cache_is_not_lost_behind_the_next_page(tokeniser):
         load()
 
 
-def test_people_whose_load_has_no_answer_are_forgotten_by_the_cache(tokeniser):
-    """An earlier try loaded them, and its answer got lost: what the cache holds of them may be old."""
+@pytest.mark.parametrize("error", [None, StoreUnavailable("load_page")], ids=["loaded", "unknown"])
+def test_people_whose_load_has_no_answer_are_forgotten_by_the_cache(tokeniser, error):
+    """A try loaded them, and its answer got lost: what the cache holds of them may be old."""
 
     class Store(FakeStore):
         def load_page(self, load):
             super().load_page(load)
+            if error:
+                raise error
 
     cache = FakeCache()
     cache.held = dict.fromkeys([uid(1), uid(2), uid(3)], (b"{}", 7))
     loads, report = loads_of(Store(), tokeniser, cache)
-    with loads:
+    with pytest.raises(StoreUnavailable) if error else nullcontext(), loads:
         loads.begin(replace(page_load(report.run_id, person(1)), gone=[uid(2)]))
 
-    assert (report.pages, report.fetched, [*cache.held]) == (1, 0, [uid(3)])
+    assert (report.pages, report.fetched, [*cache.held]) == (0 if error else 1, 0, [uid(3)])
+
+
+def test_people_whose_load_is_refused_stay_in_the_cache(tokeniser):
+    cache = FakeCache()
+    cache.held = {uid(1): (b"{}", 7)}
+    loads, report = loads_of(FakeStore(failing={"load": StopRequested("load_page")}), tokeniser, cache)
+    with pytest.raises(StopRequested), loads:
+        loads.begin(page_load(report.run_id, person(1)))
+
+    assert [*cache.held] == [uid(1)]
 
 
 @pytest.mark.parametrize("failing", [{}, {"load": KeyError("load")}], ids=["loaded", "failed"])
