@@ -65,15 +65,14 @@ def run(edges: Edges, plan: Plan, on_page: OnPage = no_progress) -> Report:
     return work(edges, plan, report, on_page)
 
 
-def work_queued(edges: Edges, plan: Plan, run_id: str, page: int) -> Report:
+def work_queued(edges: Edges, plan: Plan, report: Report, page: int) -> None:
     """Processes one page of a queued run, unless it is already loaded; ends the run after its last page.
 
     The report counts this page alone, but has the run's status. Raises the error that kept the page from
-    being loaded.
+    being loaded, or the run from being ended.
     """
     started = time.monotonic()
-    report = Report(run_id, "running", queued=True)
-    if edges.store.claim_page(run_id, page, *edges.stored_by):
+    if edges.store.claim_page(report.run_id, page, *edges.stored_by):
         error = _error_of(lambda: _work_queued_page(edges, plan, page, report))
         _log_findings(report)
         if error and not isinstance(error, StopRequested):
@@ -81,7 +80,6 @@ def work_queued(edges: Edges, plan: Plan, run_id: str, page: int) -> Report:
     counts = finish_page(edges.store, report)
     _remove_departed(edges, plan, report, counts.departed - report.departed if counts else 0)
     report.seconds = time.monotonic() - started
-    return report
 
 
 def finish_page(store: Store, report: Report) -> Counts | None:

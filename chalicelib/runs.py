@@ -76,32 +76,32 @@ def ingest_page(message: Mapping[str, Any], receives: int) -> Report:
 
     A page that fails goes back to the queue; after its last try the ledger records that it was given up.
     """
-    run_id, page = message["run_id"], message["page"]
-    try:
-        report = _work_queued(run_id, page)
-    except DecantError as error:
-        _log.error("run %s, page %s: %s", run_id, page, error)
-        from chalicelib import aws, pipeline
+    report, page = Report(message["run_id"], "running", queued=True), message["page"]
+    with _logged(report):
+        try:
+            _work_queued(report, page)
+        except DecantError as error:
+            _log.error("run %s, page %s: %s", report.run_id, page, error)
+            from chalicelib import aws, pipeline
 
-        if receives >= aws.max_receive_count(_queue_url()):
-            wiring.store().fail_page(run_id, page, str(error))
-            report = Report(run_id, "running", error=str(error))
-            pipeline.finish_page(wiring.store(), report)
-            telemetry.log_run(report)
-        raise
-    telemetry.log_run(report)
+            if receives >= aws.max_receive_count(_queue_url()):
+                wiring.store().fail_page(report.run_id, page, str(error))
+                report.error = str(error)
+                pipeline.finish_page(wiring.store(), report)
+            raise
     return report
 
 
-def _work_queued(run_id: str, page: int) -> Report:
+def _work_queued(report: Report, page: int) -> None:
     from chalicelib import pipeline
 
-    run = wiring.store().get_run(run_id)
+    run = wiring.store().get_run(report.run_id)
     if run is None:
-        return Report(run_id, "ended")
+        report.status = "ended"
+        return
     edges = _edges()
     _refuse_changed_settings(edges, run)
-    return pipeline.work_queued(edges, _plan(run.trigger, run.pages_planned, run.page_size), run_id, page)
+    pipeline.work_queued(edges, _plan(run.trigger, run.pages_planned, run.page_size), report, page)
 
 
 def _seconds_left(context: Any) -> float:

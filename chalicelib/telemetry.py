@@ -1,7 +1,7 @@
 """Structured logs, through the standard library's logging, and metrics: one JSON object per line.
 
-Metrics are log lines in CloudWatch's embedded metric format: one for each request, each run, and each page of
-a queued run.
+Metrics are log lines in CloudWatch's embedded metric format: one for each request, each run, and each try at
+a page of a queued run.
 No handler that the process has at its start lets the text of a traceback or an e-mail address through, and no
 warning (of the module ``warnings``) is shown with its text.
 """

@@ -257,7 +257,9 @@ def test_concurrent_workers_on_the_same_page_take_effect_once(start, queue, sql)
     assert (run["status"], run["pages_done"], run["fetched"]) == ("succeeded", PAGES, PAGES * SIZE)
 
 
-def test_a_worker_that_dies_between_the_load_and_the_end_of_its_page_loses_nothing(start, worker, sql):
+def test_a_worker_that_dies_between_the_load_and_the_end_of_its_page_loses_nothing(
+    start, worker, sql, capsys
+):
     run_id = start()
     store, ends = wiring.store(), 0
     with pytest.MonkeyPatch.context() as patched:
@@ -275,6 +277,8 @@ def test_a_worker_that_dies_between_the_load_and_the_end_of_its_page_loses_nothi
 
     run = ledger(sql, run_id)
     assert (run["status"], run["pages_done"], run["fetched"]) == ("succeeded", PAGES, PAGES * SIZE)
+    written = re.findall(r'"Fetched":(\d+)', capsys.readouterr().out)
+    assert sum(map(int, written)) == run["fetched"]
 
 
 @pytest.fixture
