@@ -39,7 +39,7 @@ _READ_SECONDS = 5.0
 _SECONDS = {
     **dict.fromkeys(("load_page", "note_rejects", "claim_page", "finish_page"), 60.0),
     **dict.fromkeys(("fail_page", "stop_run", "expire_seals"), 60.0),  # may wait for a load, or many seals
-    **dict.fromkeys(("erase", "remove_departed"), 30.0),
+    **dict.fromkeys(("erase", "departed", "remove_departed"), 30.0),
     **dict.fromkeys(("stats", "risk", "reconcile_keys"), 20.0),
 }
 
@@ -166,8 +166,10 @@ class Store:
 
     def remove_departed(self, run_id: str, days: int) -> tuple[int, list[str]]:
         """After a complete run over everybody, deletes some of those whom none has met for so many days.
-        Returns how many the run has deleted so far, and the uids of these."""
-        return next(iter(self._rows("remove_departed", {"run_id": run_id, "days": days})), (0, []))
+        Returns how many the run has deleted so far, and the uids of these, also if an answer got lost."""
+        values = {"run_id": run_id, "days": days}
+        values["uids"] = uids = [uid for (uid,) in self._rows("departed", values)]
+        return next(iter(self._rows("remove_departed", values)), (0,))[0], uids
 
     def stop_run(self, run_id: str) -> Run | None:
         """Ends a run if it is in progress; returns it as it is then, or None. Its loaded pages stay."""

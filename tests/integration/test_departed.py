@@ -233,6 +233,28 @@ def test_a_removal_whose_answer_was_lost_is_counted(run, age, store):
     assert (met.departed, store.remove_departed(met.run_id, DAYS)) == (1, (1, []))
 
 
+def test_whoever_is_removed_is_named_although_the_answer_was_lost(run, age, store, sql, monkeypatch):
+    """Redis would keep them otherwise."""
+    run(person(1), person(2))
+    run_id = open_run(store)
+    store.load_page(page_load(run_id, person(2)))
+    store.finish_run(run_id, Ending("succeeded"))
+    age(DAYS + 2, 1)
+    execute, lost = store._execute, []
+
+    def lose_first(query, values, conn):
+        answer = execute(query, values, conn)
+        if query == "remove_departed" and not lost:
+            lost.append(query)
+            raise psycopg2.OperationalError
+        return answer
+
+    monkeypatch.setattr(store, "_execute", lose_first)
+
+    assert store.remove_departed(run_id, DAYS) == (1, [uid(1)])
+    assert stored(sql) == [2]
+
+
 def test_whoever_was_seen_less_than_a_day_ago_is_not_written(run, age, sql):
     run(person(1), person(2))
     age(0.99, 1)
