@@ -24,9 +24,11 @@ from chalicelib.sources.exchange import Failure, Limits, Reply, Server, TooLarge
 from chalicelib.sources.oauth import AccessTokens
 
 # A link of a ``Link`` header, and one of its parameters; the parser of requests ends a link at a ; in its
-# address, or at a second = in a parameter. Neither searches a part of the header twice, however hostile.
-_LINK = re.compile(r'<([^<>]*)>((?:[^",]++|"(?:[^"\\]++|\\.)*+"?)*+)')
-_PARAMETER = re.compile(r';\s*([\w-]+)\s*(?:=\s*("(?:[^"\\]++|\\.)*+"?|[^\s;,"]*))?')
+# address, or at a second = in a parameter. Both forgive what RFC 8288 forbids and APIs may send: a > in an
+# address, a " within a title, a value in other quotes. Neither searches a part of the header twice.
+_QUOTED = r'"(?:[^"\\]++|\\.)*+"'
+_LINK = re.compile(rf"<([^<]*?)>\s*+(;(?:[^=,<]++|=\s*+(?:{_QUOTED})?+)*+)")
+_PARAMETER = re.compile(rf';\s*+([^\s=;,"]++)\s*+(?:=\s*+({_QUOTED}|[^;]*+))?')
 
 
 class Source:
@@ -134,5 +136,6 @@ def _with_next(reply: Reply) -> Body:
 
 
 def _is_next(parameters: str) -> bool:
+    """By the first ``rel``: RFC 8288 has parsers ignore others."""
     relations = [value for name, value in _PARAMETER.findall(parameters) if name.lower() == "rel"]
-    return any("next" in value.strip('"').lower().split() for value in relations)
+    return bool(relations) and "next" in relations[0].strip("\"' ").lower().split()

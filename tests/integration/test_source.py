@@ -167,8 +167,17 @@ def linked(monkeypatch, next_link=True):
         ('<?page=3>; title="page=3; rel=x"; cursor=abc==; rel="next"', {"page": ["3"]}),
         ('<?after=a;b,c&page=3>;rel="next";results="true"', {"after": ["a;b,c"], "page": ["3"]}),
         ('<?page=3>; title="a, \\"<?page=9>; rel=next"; rel=next', {"page": ["3"]}),
+        ('<?page=1>; rel="prev"; title="5" x", <?age=>1&page=3>; rel=next', {"age": [">1"], "page": ["3"]}),
+        ("<?page=3> ;\trel='last next' ; results=true", {"page": ["3"]}),
+        ('<?page=3>; title = "a, <b"; rel = next', {"page": ["3"]}),
+        ('<?page=1>; rel="prev, <?page=3>; rel=next', {"page": ["3"]}),
+        ('<?page=1>; rel="prev" <?page=3>; rel="next"', {"page": ["3"]}),
+        ("< ?page=3 >; rel=next, <?page=9>; rel=next", {"page": ["3"]}),
+        ("<?page=3>; rel=next; rel=prev", {"page": ["3"]}),
+        ("<?page=1>; rel=prev; rel=next", None),
         ('</users?page=1>; rel="prev"', None),
         ('<?page=3>; title="; rel=next"', None),
+        ('<?page=3>; title*="; rel=next"', None),
         ("", None),
         ("nonsense", None),
     ],
@@ -182,6 +191,16 @@ def test_a_link_header_leads_to_the_next_page(user_api, source_of, monkeypatch, 
 
     assert body == b"[]"
     assert source.dialect.cursor_after(body) == following
+
+
+@pytest.mark.parametrize("part", ["<", ">", "> ", '"', '\\"', "; ", ";a ", '="', '<a>; rel="prev", <'])
+def test_a_hostile_link_header_takes_no_time(user_api, source_of, monkeypatch, part):
+    linked(monkeypatch)
+    source = source_of(user_api.url("random-data-api"), dialect="linked")
+    header = "<a>;" + part * (60_000 // len(part))
+    user_api.script(b"[]", headers={"Content-Type": "application/json", "Link": header})
+
+    assert seconds_of(lambda: source.fetch(1, 2)) < PATIENCE_SECONDS
 
 
 @pytest.mark.parametrize("next_link", [True, lambda page: page[0]["next"]])
