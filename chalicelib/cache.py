@@ -124,7 +124,8 @@ class Cache:
             self._ask_all(self._commands(bodies), writes=True)
 
     def drop_users(self, uids: Iterable[str]) -> None:
-        """Forgets people whom a run has removed. A read in progress may cache one of them again."""
+        """Forgets people whom a run has removed, or may have changed without an answer. A read in progress
+        may cache one of them again."""
         keys = map(_key, uids)
         while batch := list(islice(keys, _KEYS_PER_SCRIPT)):
             self._ask("EVAL", _DROP, len(batch), *batch, writes=True)

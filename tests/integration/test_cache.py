@@ -6,14 +6,14 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 
 import pytest
 
 from chalicelib import cache as cache_module
 from chalicelib import store
 from chalicelib.cache import Answer, Cache
-from chalicelib.errors import ConfigError
+from chalicelib.errors import ConfigError, StoreUnavailable
 from chalicelib.redis_connections import Unanswered
 from chalicelib.sources import client
 from tests.concurrency import at_once
@@ -25,7 +25,7 @@ TTL_SECONDS = 120
 
 
 class FakeStore:
-    """A store behind the cache. ``meanwhile`` is called during each lookup."""
+    """A store behind the cache. ``meanwhile`` is called during each read."""
 
     def __init__(self) -> None:
         self.bodies: dict[str, bytes] = {}
@@ -39,6 +39,7 @@ class FakeStore:
         return found
 
     def stats(self) -> bytes:
+        self.meanwhile()
         return b"{}"
 
 
@@ -276,19 +277,52 @@ def test_nobody_waits_forever_for_statistics_that_another_container_computes(
             assert asked.result(timeout=5).source == "postgres"
         finally:
             redis_client.set("stats", b"{}")  # ends the wait in any case
+    assert redis_client.exists("stats:lock")  # which is not this container's
 
 
-def test_statistics_that_another_container_failed_to_compute_are_not_waited_for(cache, redis_client):
+@pytest.mark.parametrize("failing", [False, True])
+def test_after_computing_statistics_a_container_lets_others_compute_them(
+    cache, people, redis_client, failing
+):
+    def meanwhile():
+        assert redis_client.exists("stats:lock")
+        if failing:
+            raise StoreUnavailable("stats")
+
+    people.meanwhile = meanwhile
+    with pytest.raises(StoreUnavailable) if failing else nullcontext():
+        cache.get_stats()
+
+    assert not redis_client.exists("stats:lock")
+
+
+def test_statistics_that_took_too_long_do_not_end_the_turn_of_another_container(
+    cache, people, redis_client, monkeypatch
+):
+    monkeypatch.setattr(cache_module, "_STATS_WAIT_SECONDS", 1)
+    people.meanwhile = lambda: [time.sleep(1.1), redis_client.set("stats:lock", b"")]
+
+    cache.get_stats()
+
+    assert redis_client.exists("stats:lock")
+
+
+def test_statistics_that_another_container_failed_to_compute_are_not_waited_for(
+    cache, people, redis_client, monkeypatch
+):
+    monkeypatch.setattr(cache_module, "_STATS_WAIT_SECONDS", 2)
+    people.meanwhile = lambda: time.sleep(1)  # longer than this container would have waited
     redis_client.set("stats:lock", b"")
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(cache.get_stats)
         try:
-            time.sleep(0.3)
+            time.sleep(1.5)
             assert not asked.done()
             redis_client.delete("stats:lock")  # without a result
             assert asked.result(timeout=3).source == "postgres"
         finally:
             redis_client.set("stats", b"{}")  # ends the wait in any case
+    assert not redis_client.exists("stats:lock")
 
 
 # Redis outages
@@ -314,6 +348,7 @@ def test_an_unresponsive_redis_costs_one_timeout_and_then_none(cache, people, va
     with silent(valkey):
         assert seconds_of(lambda: cache.get_user(WHO)) < ONE_WAIT_SECONDS
         assert seconds_of(lambda: [cache.get_user(WHO) for _ in range(50)]) < 0.2
+        assert seconds_of(cache.get_stats) < 0.2
 
 
 def test_a_redis_that_is_unresponsive_from_the_start_costs_one_timeout(valkey, redis_client, people):
