@@ -9,7 +9,7 @@ CREATE FUNCTION kept(value text) RETURNS text
                     regexp_replace(value, '%(25)*40|&(amp;)*(#0*64(?!\d);?|#x0*40(?![\da-f]);?|commat;)', '@', 'gi'),
                     '%(?:25)*3(\d)', '\1', 'g'
                 ),
-                '%(25)*[\da-f]{2}|&(amp;)*#?\w+;', ' ', 'gi'
+                '(%(25)*[\da-f]{2}|&(amp;)*#?\w+;)+', '-', 'gi'
             ) ~ '\d((\W|_){0,3}\d){8}|[^\s@](@[^\s@]|\s*@\s*[^\s@]+\.\w)'
         THEN NULL
         ELSE value
