@@ -1495,9 +1495,10 @@ def test_a_signal_after_an_ending_leaves_where_the_next_run_continues(store, run
     request = RunRequest("here", "schedule", 3, page_size=100)
     run_id = store.open_run(request, "hash", 1).run_id
     store.load_page(page_load(run_id, person(1)))
-    store.finish_run(run_id, Ending("partial", "asked to wait", next_page=2))
+    store.finish_run(run_id, Ending("partial", "asked to wait", {"load": 5}, next_page=2))
 
     assert store.finish_run(run_id, Ending("partial", "stopped by SIGTERM")).error == "asked to wait"
+    assert store.get_run(run_id).timings == {"load": 5}
     assert store.open_run(request, "hash", 1).first_page == 2
 
 

@@ -27,7 +27,8 @@ WITH ending AS (
     WHERE run_id = %(run_id)s
 ), ended AS (
     UPDATE runs SET
-        status = ending.status, error = ending.error, timings = %(timings)s,
+        status = ending.status, error = ending.error,
+        timings = coalesce(nullif(%(timings)s, '{}'::jsonb), timings),
         next_page = CASE WHEN runs.status = 'running' THEN %(next_page)s ELSE runs.next_page END,
         next_cursor = CASE WHEN runs.status = 'running' THEN %(next_cursor)s ELSE runs.next_cursor END,
         as_of = CASE WHEN NOT %(missed)s AND (problem IS NULL OR filled ->> 'uid' <> '0') THEN as_of END,
