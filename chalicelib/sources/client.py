@@ -126,7 +126,10 @@ def _with_header(name: str, value: str, request: requests.PreparedRequest) -> re
 
 def _with_next(reply: Reply) -> Body:
     """The body, and the query of the address that the answer's ``Link`` header calls next (RFC 8288)."""
-    body, links = Body(reply.body), _LINK.findall(reply.headers.get("Link", ""))
+    body, header = Body(reply.body), reply.headers.get("Link", "")
+    if header.strip() and "<" not in header:  # which would be taken for the source's end
+        raise Failure("its Link header holds no address in angle brackets", SourceInvalid)
+    links = _LINK.findall(header)
     if addresses := [address.strip() for address, parameters in links if _is_next(parameters)]:
         with suppress(ValueError):
             body.next_query = query_of(addresses[0])

@@ -179,7 +179,6 @@ def linked(monkeypatch, next_link=True):
         ('<?page=3>; title="; rel=next"', None),
         ('<?page=3>; title*="; rel=next"', None),
         ("", None),
-        ("nonsense", None),
     ],
 )
 def test_a_link_header_leads_to_the_next_page(user_api, source_of, monkeypatch, header, following):
@@ -233,6 +232,17 @@ def test_a_malformed_address_in_a_link_is_an_error_of_the_page(user_api, source_
 
     assert isinstance(error, SourceInvalid)
     assert str(error) == "page 1: the next address in its Link header is malformed or has no query"
+
+
+def test_a_link_header_without_an_address_is_no_end(user_api, source_of, monkeypatch):
+    linked(monkeypatch)
+    link = 'https://api.example/?page=2; rel="next"'
+    user_api.script(b"[]", headers={"Content-Type": "application/json", "Link": link})
+
+    error = error_of_fetch(source_of(user_api.url("random-data-api"), dialect="linked"))
+
+    assert isinstance(error, SourceInvalid)
+    assert str(error) == "page 1: its Link header holds no address in angle brackets"
 
 
 @pytest.fixture
