@@ -157,13 +157,13 @@ def test_a_run_is_requested_again_after_a_transient_failure(bare_tab, bare):
         f"**/runs/{run_id}", lambda route: answer_with(route, 429, {"title": "Too many requests"})
     )
     as_of = re.compile(r"^As of \d\d:\d\d\. Too many requests\.$")
-    expect(bare_tab("main [role=status]")).to_have_text(as_of)
+    expect(bare_tab(".said[role=status]")).to_have_text(as_of)
     expect(bare_tab(".badge.running")).to_be_visible()
     bare.store.finish_run(run_id, Ending("failed", "page 1: status 503"))
     bare_tab.page.unroute_all()
 
     expect(bare_tab(".badge.failed")).to_be_visible()
-    expect(bare_tab("main [role=status]")).to_be_empty()
+    expect(bare_tab(".said[role=status]")).to_be_empty()
 
 
 _SKIPPED = """
@@ -359,7 +359,7 @@ def test_without_an_answer_the_last_one_stays_and_says_how_old_it_is(patient_tab
 
     expect(tab.title()).to_have_text("Decant does not answer.")
     as_of = re.compile(r"^As of \d\d:\d\d\. Decant does not answer\.$")
-    expect(tab("main [role=status]")).to_have_text(as_of)
+    expect(tab(".said[role=status]")).to_have_text(as_of)
     expect(tab(".stale .chart-frame")).to_be_visible()
     expect(tab(".figures.stale strong")).to_have_text(["1", re.compile("second"), "0", re.compile("%|–")])
     expect(tab(".state")).to_have_count(0)
@@ -371,7 +371,7 @@ def test_without_an_answer_the_last_one_stays_and_says_how_old_it_is(patient_tab
 
     expect(tab(".stale")).to_have_count(0)
     expect(tab.title()).to_have_text("Everything works.")
-    expect(tab("main [role=status]")).to_be_empty()
+    expect(tab(".said[role=status]")).to_be_empty()
 
 
 def test_runs_that_cannot_be_read_are_the_headline(bare_tab, bare):
