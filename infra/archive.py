@@ -11,7 +11,7 @@ _FILE_MODE = 0o100644 << 16
 def pack(folder: Path, target: Path) -> None:
     """Packs only files, sorted by name, without their times and modes. The target is complete or absent."""
     unfinished = target.with_suffix(f".{os.getpid()}")  # two processes that pack at once do not share it
-    with ZipFile(unfinished, "w", ZIP_DEFLATED, compresslevel=9) as packed:
+    with ZipFile(unfinished, "w") as packed:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             entry = ZipInfo(path.relative_to(folder).as_posix())  # its time is 1980, unless told otherwise
             entry.external_attr, entry.compress_type = _FILE_MODE, ZIP_DEFLATED
