@@ -33,7 +33,6 @@ export function fill(node, ...children) {
 export function refill(node, ...children) {
   const fresh = fill(node.cloneNode(false), ...children);
   if (!fresh.isEqualNode(node)) fill(node, ...fresh.childNodes);
-  return node;
 }
 
 /** Whether the user has selected something in a node: replacing its children would clear that. */
