@@ -39,7 +39,6 @@ class ConfigError(DecantError):
 
     def __init__(self, setting: str, problem: str) -> None:
         super().__init__(f"{setting}: {problem}")
-        self.setting = setting
 
 
 class TokenError(DecantError):
@@ -47,7 +46,6 @@ class TokenError(DecantError):
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}")
-        self.field = field
 
 
 class SourceError(DecantError):

@@ -92,8 +92,6 @@ def test_a_message_holds_what_it_was_given(error, message):
 @pytest.mark.parametrize(
     ("error", "data"),
     [
-        (ConfigError("REDIS_URL", "is not set"), {"setting": "REDIS_URL"}),
-        (TokenError("email", "empty"), {"field": "email"}),
         (SourceInvalid(3, "no records"), {"page": 3, "problem": "no records"}),
         (
             StoreError("load_page", "23514", "runs_conserve"),

@@ -343,7 +343,6 @@ class Telltale:
 def test_a_value_that_is_not_text_has_no_token(field, value, tokeniser):
     with pytest.raises(TokenError) as caught:
         tokeniser.token(field, value)
-    assert caught.value.field == field
     assert str(caught.value) == f"{field}: a token needs text, not {type(value).__name__}"
 
 
@@ -352,10 +351,7 @@ def test_a_value_that_is_not_text_has_no_token(field, value, tokeniser):
 def test_an_empty_text_has_no_token(field, value, tokeniser):
     with pytest.raises(TokenError) as caught:
         tokeniser.token(field, value)
-    assert (caught.value.field, str(caught.value)) == (
-        field,
-        f"{field}: the value is empty once normalised, so it has no token",
-    )
+    assert str(caught.value) == f"{field}: the value is empty once normalised, so it has no token"
 
 
 @pytest.mark.parametrize(
@@ -479,9 +475,8 @@ def test_a_column_without_values_has_no_tokens(tokeniser):
 
 
 def test_without_a_key_there_are_no_tokens():
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError, match=r"^PII_KEYS: "):
         Tokeniser({})
-    assert caught.value.setting == "PII_KEYS"
 
 
 @pytest.mark.parametrize("keys", [{1: KEY, 2: OTHER_KEY}, {2: OTHER_KEY, 1: KEY}, {9: KEY, 10: OTHER_KEY}])
