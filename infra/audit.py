@@ -18,9 +18,9 @@ UNREACHABLE = 75  # EX_TEMPFAIL in sysexits.h: "try again later"
 _NOT_OURS = {"pip"}
 
 
-def main(service: str = OSV) -> int:
+def main() -> int:
     installed = sorted({f"{one.name}=={one.version}" for one in distributions() if one.name not in _NOT_OURS})
-    return audit(installed, service)
+    return audit(installed, OSV)
 
 
 def audit(pins: Iterable[str], service: str) -> int:
@@ -52,4 +52,4 @@ def _answers(service: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())
