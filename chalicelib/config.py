@@ -207,9 +207,8 @@ def parse_api_keys(text: str) -> dict[str, frozenset[str]]:
     problem = f"must be JSON: SHA-256 hashes in hex to lists of scopes from {', '.join(sorted(SCOPES))}"
     table = _table("API_KEYS", text, problem)
     for digest, scopes in table.items():
-        if not re.fullmatch(r"[0-9a-f]{64}", digest) or not isinstance(scopes, list):
-            raise ConfigError("API_KEYS", problem)
-        if not all(isinstance(scope, str) and scope in SCOPES for scope in scopes):
+        are_scopes = isinstance(scopes, list) and all(isinstance(s, str) and s in SCOPES for s in scopes)
+        if not (are_scopes and re.fullmatch(r"[0-9a-f]{64}", digest)):
             raise ConfigError("API_KEYS", problem)
     return {digest: frozenset(scopes) for digest, scopes in table.items()}
 
