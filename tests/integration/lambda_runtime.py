@@ -33,7 +33,7 @@ class Lambda:
 
     def __enter__(self) -> "Lambda":
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_for(self))
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         paths = [str(self._package), str(self._runtime)]
         start = "from awslambdaric.__main__ import main; main(sys.argv)"
         script = f"import sys; sys.path[:0] = {paths!r}; {start}"

@@ -46,7 +46,7 @@ def bucket(tmp_path, monkeypatch):
         server.taken = []
         server.socket = context.wrap_socket(server.socket, server_side=True)
         server.address = f"https://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         yield server
         server.shutdown()
