@@ -717,6 +717,12 @@ def test_the_database_refuses_a_run_whose_counts_do_not_add_up(store, sql, run_i
         sql(f"UPDATE runs SET {count} = {count} + 1")
 
 
+def test_the_database_refuses_a_page_that_holds_others_than_it_counts(store, sql, run_id):
+    with pytest.raises(StoreError, match="conservation"):
+        store.load_page(replace(page_load(run_id, person(1), person(2)), drafts={uid(1): b""}))
+    assert sql("SELECT count(*) FROM users") == [(0,)]
+
+
 TOKENISED = [name for name, treatment in privacy.TREATMENT_OF.items() if treatment == "token"]
 
 

@@ -239,13 +239,12 @@ WITH sealed AS MATERIALIZED (
     FROM page
 ), totals AS MATERIALIZED ( -- otherwise the page would be counted again at each use
     SELECT
-        inserted, updated, sent - inserted - updated - suppressed AS unchanged, suppressed, rejected,
-        sent + rejected + load_page.duplicate + load_page.filtered AS fetched
+        inserted, updated, sent - inserted - updated - suppressed AS unchanged, suppressed, rejected
     FROM counts
 ), run_updated AS (
     UPDATE runs SET
         pages_done = pages_done + 1,
-        fetched = runs.fetched + totals.fetched,
+        fetched = runs.fetched + load_page.fetched,
         inserted = runs.inserted + totals.inserted,
         updated = runs.updated + totals.updated,
         unchanged = runs.unchanged + totals.unchanged,
