@@ -1,6 +1,7 @@
 """`make tokens FIELD=email < values.txt`: prints the tokens of values, to join people with one's own tables.
 
 Reads a value a line, and prints a token a line, under the newest key; an empty line for a value without one.
+A uid is stored as it is, but an erasure remembers its token.
 Stores nothing.
 """
 
@@ -23,7 +24,7 @@ def main() -> int:
     telemetry.guard()
     try:
         parser = argparse.ArgumentParser()
-        parser.add_argument("field", choices=_tokenised_fields())
+        parser.add_argument("field", choices=["uid", *_tokenised_fields()])
         field = parser.parse_args().field
         sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape")  # type: ignore[union-attr]
         tokeniser = Tokeniser(parse_pii_keys(_known_keys()))
