@@ -1,0 +1,55 @@
+"""The queries and commands of docs/operating.md with which somebody finds out what happened, as written."""
+
+import contextlib
+import re
+
+import psycopg2
+import pytest
+
+from tests.conftest import Sql
+from tests.integration.api_support import ROOT
+
+OPERATING = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
+
+
+def section(title):
+    return re.split(r"^##+ ", OPERATING.partition(f" {title}\n")[2], flags=re.MULTILINE)[0]
+
+
+def block(title, language):
+    return re.search(rf"```{language}\n(.*?)```", section(title), re.DOTALL)[1]
+
+
+@pytest.fixture
+def forgotten(postgres, sql):
+    """The process id of a session that holds a lock on the people, and has been forgotten."""
+    with contextlib.closing(psycopg2.connect(postgres.url, application_name="forgotten")) as session:
+        with session.cursor() as cursor:
+            cursor.execute("SELECT FROM users FOR UPDATE")
+        yield session.info.backend_pid
+
+
+def test_who_holds_a_lock_is_found_and_ended(forgotten, sql):
+    (found,) = sql(block("Who holds a lock", "sql"))
+
+    pid, _, application, _, state, since, locks = found
+    assert (pid, application, state, locks) == (
+        forgotten,
+        "forgotten",
+        "idle in transaction",
+        "users RowShareLock",
+    )
+    assert since.total_seconds() > 0
+    assert sql(f"SELECT {re.search(r'`SELECT (pg_terminate_backend)', OPERATING)[1]}({pid})") == [(True,)]
+
+
+def test_a_role_without_rights_finds_them_too(forgotten, sql, postgres):
+    sql("CREATE ROLE nobodys LOGIN PASSWORD 'x'")
+    try:
+        url = re.sub("//[^@]*@", "//nobodys:x@", postgres.url)
+        with contextlib.closing(Sql(url)) as nobodys:
+            (found,) = nobodys(block("Who holds a lock", "sql"))
+    finally:
+        sql("DROP ROLE nobodys")
+
+    assert (found[0], found[4:6]) == (forgotten, (None, None))
