@@ -1,13 +1,15 @@
 """The queries and commands of docs/operating.md with which somebody finds out what happened, as written."""
 
 import contextlib
+import os
 import re
+import subprocess
 
 import psycopg2
 import pytest
 
 from tests.conftest import Sql
-from tests.integration.api_support import ROOT
+from tests.integration.api_support import API_KEY, READ, ROOT
 
 OPERATING = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
 
@@ -53,3 +55,27 @@ def test_a_role_without_rights_finds_them_too(forgotten, sql, postgres):
         sql("DROP ROLE nobodys")
 
     assert (found[0], found[4:6]) == (forgotten, (None, None))
+
+
+def test_what_a_leaked_key_was_used_for_is_found(api, capfd, tmp_path):
+    api.get("/runs", key=READ)
+    api.get("/contract", key=API_KEY)
+    logs = tmp_path / ".local/logs"
+    logs.mkdir(parents=True)
+    (logs / "http.log").write_text(capfd.readouterr().out)
+
+    found = subprocess.run(
+        ["/bin/sh", "-ec", block("If a key has leaked", "sh")],
+        cwd=tmp_path,
+        env=os.environ | {"KEY": READ},
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout
+
+    assert re.findall('"route":"([^"]*)"', found) == ["GET /runs"]
+    used = re.search(
+        r"filter (\w+) = .* by (\w+), (\w+)$", section("If a key has leaked"), re.MULTILINE
+    ).groups()
+    assert set(used) == {"caller", "route", "status"}
+    assert all(f'"{name}":' in found for name in ("caller", "route", "status", "Timestamp"))
