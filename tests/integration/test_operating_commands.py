@@ -8,7 +8,9 @@ import subprocess
 import psycopg2
 import pytest
 
+from chalicelib import runs, wiring
 from tests.conftest import Sql
+from tests.fakes import uid
 from tests.integration.api_support import API_KEY, READ, ROOT
 
 OPERATING = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
@@ -79,3 +81,30 @@ def test_what_a_leaked_key_was_used_for_is_found(api, capfd, tmp_path):
     ).groups()
     assert set(used) == {"caller", "route", "status"}
     assert all(f'"{name}":' in found for name in ("caller", "route", "status", "Timestamp"))
+
+
+def test_whom_a_wrong_dialect_left_behind_is_removed(sql, app_environment, user_api):
+    ran = runs.run_ingest("manual")
+    statement = block("After a wrong dialect", "sql").strip()
+    sql("UPDATE users SET last_run_id = %s WHERE uid <> (SELECT min(uid::text)::uuid FROM users)", uid(1))
+
+    sql(statement.replace("'…'", "'-infinity'", 1).replace("'…'", "'infinity'", 1))
+
+    assert sql("SELECT count(*) FROM users") == [(ran.inserted - 1,)]
+    assert runs.run_ingest("manual").inserted == 1
+
+
+def test_an_erasure_is_found_by_its_token(api, sql):
+    api.delete(f"/users/{uid(7)}")
+    query = re.search(r"`(SELECT erased_at [^`]*)`", section("Questions about a person"))[1]
+
+    assert len(sql(query.replace("…", wiring.tokeniser().token("uid", uid(7))))) == 1
+
+
+def test_since_when_a_person_is_known_is_in_the_row(app_environment, sql):
+    runs.run_ingest("manual")
+    query = re.search(r"`(SELECT created_at[^`]*)`", section("Questions about a person"))[1]
+
+    (row,) = sql(query.replace("…", sql("SELECT uid::text FROM users LIMIT 1")[0][0]))
+
+    assert row[2] == 1
