@@ -6,18 +6,20 @@ Stores nothing.
 """
 
 import argparse
+import re
 import sys
 from itertools import islice
 
 from chalicelib import telemetry
 from chalicelib.config import parse_pii_keys
-from chalicelib.errors import ConfigError, TokenError
+from chalicelib.errors import ConfigError
 from chalicelib.privacy import Tokeniser, treatments_of
 from local import keys, output, settings
 from local.errors import LocalError
 from local.folders import local_folder
 
 _AT_ONCE = 10_000
+_NOT_UTF_8 = re.compile("[\udc80-\udcff]")  # as surrogateescape reads it
 
 
 def main() -> int:
@@ -29,14 +31,24 @@ def main() -> int:
         sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape")  # type: ignore[union-attr]
         tokeniser = Tokeniser(parse_pii_keys(_known_keys()))
         with output.while_read():
+            done = 0
             while lines := [line.removesuffix("\n") for line in islice(sys.stdin, _AT_ONCE)]:
+                _check(lines, done)
                 sys.stdout.writelines(f"{token or ''}\n" for token in tokeniser.tokens(field, lines))
+                done += len(lines)
     except KeyboardInterrupt:
         return 130
-    except (LocalError, ConfigError, TokenError, OSError) as error:
+    except (LocalError, ConfigError, OSError) as error:
         print(f"make tokens: {error}.", file=sys.stderr)
         return 1
     return 0
+
+
+def _check(lines: list[str], before: int) -> None:
+    """Raises LocalError for bytes that are not UTF-8, as a spreadsheet may save them."""
+    for number, line in enumerate(lines, before + 1):
+        if not line.isascii() and _NOT_UTF_8.search(line):
+            raise LocalError(f"line {number} is not UTF-8")
 
 
 def _tokenised_fields() -> list[str]:

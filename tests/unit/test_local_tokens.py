@@ -106,8 +106,10 @@ def test_a_laptops_key_is_not_used_for_another_database(made, tmp_path, chosen):
     assert "PII_KEYS" in err
 
 
-def test_bytes_that_are_no_text_are_refused_without_being_shown(made):
-    status, out, err = made(b"someone\xff@example.com", PII_KEYS=KEYS)
+def test_a_line_that_is_not_utf_8_is_named_and_not_shown(made, monkeypatch):
+    monkeypatch.setattr(tokens, "_AT_ONCE", 2)
 
-    assert (status, out) == (1, "")
-    assert err == "make tokens: email: a token needs valid text, not a lone surrogate.\n"
+    status, out, err = made("zoë\nann\nbob\n".encode() + "zoë\n".encode("latin-1"), PII_KEYS=KEYS)
+
+    assert (status, len(out.splitlines())) == (1, 2)
+    assert err == "make tokens: line 4 is not UTF-8.\n"
