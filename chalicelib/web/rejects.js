@@ -50,7 +50,7 @@ function byRule(rejects) {
 function places(rejects) {
   return table("Rejects in source order", [
     { title: "Page", cell: ({ page }) => number(page), numeric: true },
-    { title: "Position", cell: ({ position }) => number(position), numeric: true },
+    { title: "Position, from 0", cell: ({ position }) => number(position), numeric: true },
     { title: "Reason", cell: ({ issues }) => issues.map(({ path, rule }) => `${path || "the whole record"}: ${rule}`).join("; ") },
     { title: "Fingerprint", cell: ({ fingerprint }) => element("code", { class: "cut", title: fingerprint }, fingerprint) },
     { title: "Sealed until", cell: ({ sealed_until: until }) => (until ? timestamp(until) : "not sealed") },

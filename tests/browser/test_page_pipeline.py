@@ -278,6 +278,7 @@ def test_the_rejects_of_a_run_are_listed_by_rule_and_path_and_by_position(tab, d
     tab.page.get_by_text("Positions of").click()
     positions = tab.rows("Rejects in source order")
     expect(positions).to_have_count(len(rejects))
+    expect(tab.page.get_by_role("columnheader", name="Position, from 0")).to_be_visible()  # a page from 1
     fingerprint = positions.first.locator("code")
     assert fingerprint.evaluate("code => code.scrollWidth > code.clientWidth")  # it looks cut, …
     fingerprint.dblclick()
