@@ -1,5 +1,6 @@
 """Runs in threads: what becomes of their errors, and how they end with the process."""
 
+import signal
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ import pytest
 from chalicelib import background, wiring
 from chalicelib.errors import Stopped, StoreError, StoreUnavailable
 from chalicelib.report import Report
+from local import http_server
 from tests.checkout import ROOT
 from tests.waiting import until
 
@@ -85,3 +87,22 @@ def test_a_run_that_takes_too_long_does_not_keep_the_process_alive():
     script = f"{imports}; background.start('7', threading.Event().wait)"
 
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=60, check=True)
+
+
+def test_a_second_sigterm_does_not_interrupt_the_ending_of_the_runs(monkeypatch):
+    left = []
+
+    def leave():
+        signal.raise_signal(signal.SIGTERM)
+        left.append(True)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(http_server.cli, "main", lambda: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(background, "leave", leave)
+    try:
+        with pytest.raises(SystemExit):
+            http_server.main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert left
