@@ -57,11 +57,12 @@ def _run(folder: Path, port: int) -> None:
     with running_stack(folder, chosen) as stack:
         _migrate(stack)
         with settings.publish(folder, stack.settings):
-            _ingest(stack)
             link_key = _link_key(folder, stack)
-            with _scheduler(stack), _http(stack, port):
-                _announce(folder, stack, port, link_key)
-                watch(stack)
+            with _http(stack, port):  # serves what is stored while the ingest, which may be long, goes on
+                _ingest(stack)
+                with _scheduler(stack):
+                    _announce(folder, stack, port, link_key)
+                    watch(stack)
 
 
 def _refuse_malformed(chosen: Mapping[str, str]) -> None:
@@ -84,7 +85,7 @@ def _migrate(stack: Stack) -> None:
 
 
 def _ingest(stack: Stack) -> None:
-    """Its bar and report go to our terminal. Existing data is served even if the source is down."""
+    """Its bar and report go to our terminal."""
     if stack.start("the first ingest", ["-m", "local.ingest"], log=None).wait():
         print("The first ingest is not complete; the schedule will try again.", flush=True)
 

@@ -5,6 +5,7 @@ import http.client
 import json
 import queue
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -41,11 +42,11 @@ def command(checkout, module, *argv, **changes):
 class Run:
     """A running `make run`."""
 
-    def __init__(self, checkout):
+    def __init__(self, checkout, **changes):
         self.checkout, self.port = checkout, free_port()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "local.run"],
-            cwd=checkout, env=environment(PORT=str(self.port)), text=True,
+            cwd=checkout, env=environment(PORT=str(self.port), **changes), text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         self.lines, self.said = queue.Queue(), []
@@ -256,6 +257,18 @@ def test_a_run_in_progress_stops_after_a_page_and_does_not_hold_up_the_next(chec
         assert any(line.startswith("Ingest succeeded") for line in second.said)
         stopped = json.loads(second.get(path, key)[1])
     assert (stopped["status"], stopped["error"]) == ("partial", "stopped by SIGTERM")
+
+
+def test_the_api_answers_while_the_first_ingest_goes_on(checkout):
+    """After a restart of a service, whose ingest may take an hour."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        run = Run(checkout, SOURCE_URL=f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        try:
+            silent.settimeout(START_SECONDS)
+            with silent.accept()[0]:
+                assert run.get("/health")[0] == 200
+        finally:
+            run.end(signal.SIGTERM)
 
 
 def test_after_a_kill_the_next_run_ends_the_orphans_and_serves(checkout):
