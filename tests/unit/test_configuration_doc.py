@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 import pytest
 
-from chalicelib import config, sources
+from chalicelib import cache, config, sources
 from chalicelib.errors import ConfigError
 from local.folders import ROOT
 
@@ -106,3 +106,8 @@ def test_the_dialects_and_levels_are_those_of_the_code(monkeypatch):
     for level in re.findall(r"`(\w+)`", ROWS["LOG_LEVEL"].takes):
         monkeypatch.setenv("LOG_LEVEL", level)
         assert config.log_level() == level
+
+
+def test_each_key_in_redis_is_named_for_whoever_limits_the_access_to_it():
+    document = DOCUMENT.read_text()
+    assert [key for key in (cache._STATS, cache._STATS_LOCK) if f"`{key}`" not in document] == []
