@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import subprocess
 from datetime import date
 from pathlib import Path
 
@@ -91,3 +92,14 @@ def test_the_readme_shows_what_becomes_of_a_record():
     stored = json.loads(draft)
     stored["address"] = {name: stored["address"][name] for name in shown["address"]}
     assert {name: stored[name] for name in shown} == shown
+
+
+def test_a_shell_can_read_the_settings_of_a_server():
+    """The commands of a backup need DATABASE_URL while the service is stopped."""
+    text = (ROOT / "docs" / "server.md").read_text(encoding="utf-8")
+    (settings,) = re.findall(r"^```\n(DATABASE_URL=.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+    script = f'set -e\n{settings}printf "%s" "$DATABASE_URL"'
+    read = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
+
+    assert read.stdout.endswith("options=-csearch_path%3Ddecant")
