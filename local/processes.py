@@ -82,6 +82,7 @@ class Child:
             while self.running:
                 signals.check()
                 time.sleep(0.02)
+            signals.check()  # systemd sends it to both of us, and the child may have ended by it
         finally:
             self.stop()
         return self.exit_status or 0

@@ -163,3 +163,14 @@ def test_a_closed_terminal_stops_a_command_unless_nohup_has_started_it(before, a
     signals.defer()
 
     assert signal.getsignal(signal.SIGHUP) == after
+
+
+@pytest.mark.usefixtures("handled")
+def test_a_child_that_the_same_signal_has_ended_did_not_fail(sleeper):
+    signals.defer()
+    sleeper._process.terminate()
+    sleeper._process.wait(10)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Stopped, match="SIGTERM"):
+        sleeper.wait()
