@@ -97,7 +97,7 @@ format: .venv/installed-dev ## Format the code
 bench: bench/.venv/installed ## Measure everything, and write docs/performance.md (15 to 35 minutes)
 	@exec bench/.venv/bin/python -m bench
 
-bench-quick: bench/.venv/installed ## Print the ratios that matter (two minutes)
+bench-quick: bench/.venv/installed ## Print the ratios that matter (two to three minutes)
 	@exec bench/.venv/bin/python -m bench --quick
 
 screenshots: .venv/installed-dev ## Retake the README's screenshots, from the running page

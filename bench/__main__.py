@@ -35,7 +35,7 @@ _INGESTS: dict[tuple[int, int], Sequence[str]] = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="only the ratios, in under two minutes")
+    parser.add_argument("--quick", action="store_true", help="only the ratios, in two to three minutes")
     parser.add_argument("--rounds", type=int, default=_ROUNDS)
     options = parser.parse_args()
     with servers.running() as running:

@@ -1,4 +1,4 @@
-"""Measures the ratios that the project promises, in two minutes: for a quick look, not for the record."""
+"""Measures the ratios that the project aims at, from few rounds: for a quick look, not for the record."""
 
 import tempfile
 from collections.abc import Iterator
