@@ -13,6 +13,7 @@ from itertools import islice
 from chalicelib import telemetry
 from chalicelib.config import parse_pii_keys
 from chalicelib.errors import ConfigError
+from chalicelib.forms import UUID
 from chalicelib.privacy import Tokeniser, treatments_of
 from local import keys, output, settings
 from local.errors import LocalError
@@ -33,8 +34,8 @@ def main() -> int:
         with output.while_read():
             done = 0
             while lines := [line.removesuffix("\n") for line in islice(sys.stdin, _AT_ONCE)]:
-                _check(lines, done)
-                sys.stdout.writelines(f"{token or ''}\n" for token in tokeniser.tokens(field, lines))
+                values = _values(field, lines, done)
+                sys.stdout.writelines(f"{token or ''}\n" for token in tokeniser.tokens(field, values))
                 done += len(lines)
     except KeyboardInterrupt:
         return 130
@@ -44,11 +45,19 @@ def main() -> int:
     return 0
 
 
-def _check(lines: list[str], before: int) -> None:
-    """Raises LocalError for bytes that are not UTF-8, as a spreadsheet may save them."""
-    for number, line in enumerate(lines, before + 1):
-        if not line.isascii() and _NOT_UTF_8.search(line):
+def _values(field: str, lines: list[str], before: int) -> list[str]:
+    """The lines; uids in lower case, as they are stored.
+
+    Raises LocalError for bytes that are not UTF-8, as a spreadsheet may save them, and for what cannot be a
+    uid: nobody has its token, so it would seem that a person was not erased.
+    """
+    values = [line.strip().lower() for line in lines] if field == "uid" else lines
+    for number, value in enumerate(values, before + 1):
+        if _NOT_UTF_8.search(value):
             raise LocalError(f"line {number} is not UTF-8")
+        if field == "uid" and value and not re.fullmatch(UUID.pattern, value):
+            raise LocalError(f"line {number} is not a uid")
+    return values
 
 
 def _tokenised_fields() -> list[str]:

@@ -60,7 +60,23 @@ def test_ctrl_c_ends_them_without_a_traceback(made, monkeypatch):
     assert made(b"", PII_KEYS=KEYS) == (130, "", "")
 
 
-@pytest.mark.parametrize("field", ["uid", *(name for name, kind in TREATMENT_OF.items() if kind == "token")])
+def test_a_uid_is_read_in_upper_case_too(made):
+    """Another token would say that nobody with this uid was erased."""
+    uid = "6f1c2a34-8d1e-4d5b-9a51-0c7f3f6c1f01"
+
+    _, out, _ = made(f"{uid}\n {uid.upper()}\n\n".encode(), "uid", PII_KEYS=KEYS)
+
+    token = Tokeniser({1: PII_KEY}).token("uid", uid)
+    assert out == f"{token}\n{token}\n\n"
+
+
+def test_what_cannot_be_a_uid_is_named_and_not_shown(made):
+    uid = b"6f1c2a34-8d1e-4d5b-9a51-0c7f3f6c1f01\n"
+
+    assert made(uid + b"ann", "uid", PII_KEYS=KEYS) == (1, "", "make tokens: line 2 is not a uid.\n")
+
+
+@pytest.mark.parametrize("field", [name for name, kind in TREATMENT_OF.items() if kind == "token"])
 def test_every_field_with_tokens_has_its_own(made, field):
     assert made(b"0000 1", field, PII_KEYS=KEYS)[1] == f"{Tokeniser({1: PII_KEY}).token(field, '0000 1')}\n"
 
